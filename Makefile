@@ -1,0 +1,56 @@
+# What a developer says here. The virtual environment makes itself, and again when its inputs change.
+
+PYTHON ?= $(firstword $(foreach name,python3.11 python3.12 python3.13 python3.14 python3,$(shell command -v $(name))))
+VENV := .venv
+READY := $(VENV)/.ready
+RUN := $(VENV)/bin/python -m
+
+.DEFAULT_GOAL := help
+.PHONY: help demo test unit lint check bench format fixtures constraints clean
+
+help: ## show this list
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+demo: $(READY) ## import a small dump from a real S3 endpoint into a real PostgreSQL, and show what happened
+	@$(RUN) demo
+
+test: $(READY) ## every test; ARGS="-k lease" narrows them
+	$(RUN) pytest $(ARGS)
+
+unit: $(READY) ## the tests that need no server, within seconds
+	$(RUN) pytest -m "not integration" $(ARGS)
+
+lint: $(READY) ## format, style, types and layers, without changing anything
+	$(VENV)/bin/ruff format --check .
+	$(VENV)/bin/ruff check .
+	$(VENV)/bin/mypy
+	$(VENV)/bin/lint-imports --no-logo
+
+check: lint test ## everything that CI asks for
+
+bench: $(READY) ## measure against the databases' own tools; ARGS="--help" lists the choices
+	@$(RUN) benchmarks $(ARGS)
+
+format: $(READY) ## put the code in shape
+	$(VENV)/bin/ruff format .
+	$(VENV)/bin/ruff check --fix .
+
+fixtures: $(READY) ## write fixtures/dump again
+	$(RUN) fixtures.make
+
+constraints: ## pin the newest releases that pyproject.toml allows
+	rm -rf build/newest
+	$(PYTHON) -m venv build/newest
+	build/newest/bin/python -m pip install --quiet --editable '.[dev]'
+	{ sed -n '/^#/p' constraints.txt; build/newest/bin/python -m pip freeze --exclude-editable; } > build/constraints.txt
+	mv build/constraints.txt constraints.txt
+
+clean: ## remove whatever was made here
+	rm -rf $(VENV) build dist *.egg-info .coverage* .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+$(READY): pyproject.toml constraints.txt
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "s3import needs Python 3.11 or later: make PYTHON=...")'
+	test -x $(VENV)/bin/python || $(PYTHON) -m venv $(VENV)
+	$(RUN) pip install --quiet --constraint constraints.txt --editable '.[dev]'
+	@touch $@

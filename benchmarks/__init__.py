@@ -1,0 +1,1 @@
+"""`make bench`: s3import against the databases' own tools, on rows made by seed."""

@@ -1,0 +1,130 @@
+"""Accounts, brands and channels: made before a run, by ``account.json`` or over HTTP, never changed by one."""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Sequence
+from dataclasses import asdict
+from enum import StrEnum
+
+import sqlalchemy as sa
+from sqlalchemy import Connection
+
+from s3import.errors import InvalidAccountDocument
+from s3import.records import AccountDocument, Brand, Channel, Pass
+from s3import.tables import accounts, brands, channels, import_runs
+
+
+class AccountStatus(StrEnum):
+    MIGRATING = "migrating"
+    ACTIVE_RECENT_ONLY = "active-recent-only"
+    ACTIVE = "active"
+
+
+STATUS_AFTER: dict[Pass, AccountStatus] = {
+    Pass.RECENT: AccountStatus.ACTIVE_RECENT_ONLY,
+    Pass.REMAINING: AccountStatus.ACTIVE,
+}
+_IMPORTED: dict[Pass, tuple[AccountStatus, ...]] = {
+    Pass.DELTA: (),
+    Pass.RECENT: (AccountStatus.ACTIVE_RECENT_ONLY, AccountStatus.ACTIVE),
+    Pass.REMAINING: (AccountStatus.ACTIVE,),
+}
+
+
+_STATUS = sa.select(accounts.c.status).where(accounts.c.id == sa.bindparam("account_id"))  # asked often: made once
+
+
+def is_imported(pass_: Pass, status: AccountStatus | None) -> bool:
+    """Whether an account of this status (None: no account) has that pass behind it; it never has deltas behind it."""
+    return status in _IMPORTED[pass_]
+
+
+def account_status(connection: Connection, account_id: str) -> AccountStatus | None:
+    """The account's status, None where there is no such account."""
+    status = connection.execute(_STATUS, {"account_id": account_id}).scalar()
+    return AccountStatus(status) if status is not None else None
+
+
+def account_exists(account_id: str) -> sa.ColumnElement[bool]:
+    return sa.exists().where(accounts.c.id == account_id)
+
+
+def create_account(connection: Connection, account_id: str, name: str | None) -> bool:
+    """Create the account, status ``migrating``, unless it exists; whether it was created."""
+    if account_status(connection, account_id) is not None:
+        return False
+    now = dt.datetime.now(dt.UTC)
+    connection.execute(
+        accounts.insert().values(
+            id=account_id, name=name, status=AccountStatus.MIGRATING.value, created_at=now, updated_at=now
+        )
+    )
+    return True
+
+
+def create_brand(connection: Connection, account_id: str, brand: Brand) -> bool:
+    """Create the brand unless it exists; whether it was created."""
+    if _exists(connection, brands, account_id, brand.id):
+        return False
+    connection.execute(brands.insert().values(account_id=account_id, id=brand.id, name=brand.name))
+    return True
+
+
+def create_channel(connection: Connection, account_id: str, channel: Channel) -> bool | None:
+    """Create the channel unless it exists; whether it was created, None where its brand does not exist."""
+    if _exists(connection, channels, account_id, channel.id):
+        return False
+    if not _exists(connection, brands, account_id, channel.brand_id):
+        return None
+    connection.execute(
+        channels.insert().values(
+            account_id=account_id, id=channel.id, brand_id=channel.brand_id, kind=channel.kind, name=channel.name
+        )
+    )
+    return True
+
+
+def apply_document(connection: Connection, document: AccountDocument) -> None:
+    """Create the account and what of its brands and channels is missing; changes nothing that exists.
+
+    Raises: InvalidAccountDocument, when a channel names a brand that exists neither here nor there.
+    """
+    create_account(connection, document.id, document.name)
+    present = _ids(connection, brands, document.id)
+    _insert(connection, brands, document.id, [brand for brand in document.brands if brand.id not in present])
+    known = present | {brand.id for brand in document.brands}
+    present = _ids(connection, channels, document.id)
+    missing = [channel for channel in document.channels if channel.id not in present]
+    if any(channel.brand_id not in known for channel in missing):
+        raise InvalidAccountDocument(
+            f"account.json of account {document.id}: a channel names a brand_id that is neither among its brands nor "
+            "in the database; correct the document, then run the same command again"
+        )
+    _insert(connection, channels, document.id, missing)
+
+
+def account_was_checked(connection: Connection, account_id: str) -> bool:
+    """Whether a run of this account has been past the point where account.json is applied."""
+    runs = import_runs.c
+    query = sa.select(runs.run_id).where(runs.account_id == account_id, runs.account_checked.is_(True)).limit(1)
+    return connection.execute(query).first() is not None
+
+
+def mark_account_checked(connection: Connection, run_id: str) -> None:
+    """Remember that account.json has had its one chance."""
+    connection.execute(import_runs.update().where(import_runs.c.run_id == run_id).values(account_checked=True))
+
+
+def _ids(connection: Connection, table: sa.Table, account_id: str) -> set[str]:
+    return set(connection.scalars(sa.select(table.c.id).where(table.c.account_id == account_id)))
+
+
+def _insert(connection: Connection, table: sa.Table, account_id: str, rows: Sequence[Brand | Channel]) -> None:
+    if rows:
+        connection.execute(table.insert(), [{"account_id": account_id, **asdict(row)} for row in rows])
+
+
+def _exists(connection: Connection, table: sa.Table, account_id: str, row_id: str) -> bool:
+    query = sa.select(sa.literal(1)).where(table.c.account_id == account_id, table.c.id == row_id)
+    return connection.execute(query).scalar() is not None

@@ -1,0 +1,71 @@
+"""The application: the gate, the endpoints, and an answer to every error."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, nullcontext
+from functools import partial
+
+import anyio.to_thread
+import orjson
+from fastapi import FastAPI
+from fastapi.exceptions import RequestValidationError
+from starlette.exceptions import HTTPException
+
+from s3import import __version__
+from s3import.api.describe import describe
+from s3import.api.gate import Gate
+from s3import.api.looks import Looks
+from s3import.api.problems import on_error, on_http_exception, on_invalid_request
+from s3import.api.routes import router
+from s3import.errors import S3ImportError
+from s3import.service import Service
+
+THREADS = 12  # each may hold a connection to the database; a worker of this process needs some of the pool too
+ABOUT = (
+    "Moves accounts of Conversations to Re:amaze. Every error is `application/problem+json` with a stable `code`; "
+    "every answer carries `X-Request-Id`, the request's own where it has one."
+)
+
+Lifespan = Callable[[FastAPI], AbstractAsyncContextManager[None]]
+
+
+def create_app(
+    service: Service,
+    *,
+    tokens: Sequence[str],
+    render_metrics: Callable[[], bytes] | None = None,
+    lifespan: Lifespan = lambda _: nullcontext(),
+) -> FastAPI:
+    """The API over `service` for whoever has one of `tokens` (none: for this machine, see `check_binding`).
+
+    `render_metrics` writes what /metrics shows, in a thread; `lifespan` surrounds the time of serving.
+    """
+
+    @asynccontextmanager
+    async def serving(app: FastAPI) -> AsyncIterator[None]:
+        anyio.to_thread.current_default_thread_limiter().total_tokens = THREADS
+        async with lifespan(app):
+            yield
+
+    app = FastAPI(
+        title="s3import",
+        version=__version__,
+        description=ABOUT,
+        lifespan=serving,
+        docs_url=None,
+        redoc_url=None,
+        redirect_slashes=False,
+        exception_handlers={
+            S3ImportError: on_error,
+            HTTPException: on_http_exception,
+            RequestValidationError: on_invalid_request,
+        },
+    )
+    app.state.service = service
+    app.state.looks = Looks(lambda account_id: orjson.dumps(service.status_document(account_id)))
+    app.state.render_metrics = render_metrics
+    app.include_router(router)
+    app.add_middleware(Gate, tokens=tokens)
+    app.openapi = partial(describe, app)  # type: ignore[method-assign]
+    return app

@@ -1,0 +1,278 @@
+"""The bodies that the API takes, and the documents that it gives, as its OpenAPI description shows them.
+
+Only what is taken is checked against these; what is given is built elsewhere, and the tests hold the two together.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, WithJsonSchema
+
+from s3import.readers.allowed import MAX_SOURCE_LENGTH
+from s3import.records import MAX_ID_LENGTH
+from s3import.status import State
+
+_ID: dict[str, Any] = {
+    "type": "string",
+    "minLength": 1,
+    "maxLength": MAX_ID_LENGTH,
+    "pattern": r"^[^\u0000-\u001f\u007f-\u009f]+$",
+    "examples": ["b1"],
+}
+_ACCOUNT_ID = {
+    **_ID,
+    "pattern": r"^[^\u0000-\u001f\u007f-\u009f/\\{}]+$",
+    "not": {"enum": [".", ".."]},
+    "examples": ["acme"],
+}
+_RUN_ID = {"type": "string", "pattern": "^[0-9a-f]{32}$", "examples": ["0f3c5a2f6a7e4a1c9d53b7a0c2d4e6f8"]}
+
+AccountId = Annotated[str, WithJsonSchema(_ACCOUNT_ID)]
+"""Checked by the service, which says `invalid_account_id`."""
+Id = Annotated[str, WithJsonSchema(_ID)]
+RunId = Annotated[str, WithJsonSchema(_RUN_ID)]
+Count = Annotated[int, Field(ge=0)]
+FreeText = Annotated[str | None, Field(description="Free text; a NUL in it is stored as U+FFFD.")]
+PassWanted = Annotated[
+    Literal["recent", "remaining", "all", "delta"] | None,
+    Field(
+        alias="pass",
+        description="Left out, or `all`: whatever of recent and remaining is left to do, one after the other. `delta`: "
+        "what changed since, each time anew.",
+    ),
+]
+Source = Annotated[
+    str | None,
+    Field(
+        max_length=MAX_SOURCE_LENGTH,
+        examples=["s3://dumps/conversations/{account}"],
+        description="At or below the configured source, or one that the operator allows; left out: the configured one. "
+        "`{account}` stands for the account id.",
+    ),
+]
+
+
+class _Taken(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+
+
+class NewAccount(_Taken):
+    model_config = ConfigDict(json_schema_extra={"examples": [{"id": "acme", "name": "Acme Ltd"}]})
+    id: AccountId
+    name: FreeText = None
+
+
+class NewBrand(_Taken):
+    model_config = ConfigDict(json_schema_extra={"examples": [{"id": "b1", "name": "Acme Shop"}]})
+    id: Id
+    name: FreeText = None
+
+
+class NewChannel(_Taken):
+    model_config = ConfigDict(
+        json_schema_extra={"examples": [{"id": "c1", "brand_id": "b1", "kind": "email", "name": "Support"}]}
+    )
+    id: Id
+    brand_id: Id
+    kind: FreeText = None
+    name: FreeText = None
+
+
+class NewMigration(_Taken):
+    model_config = ConfigDict(json_schema_extra={"examples": [{"account_id": "acme", "pass": "recent"}]})
+    account_id: AccountId
+    pass_: PassWanted = None
+    source: Source = None
+
+
+# --- what is given -----------------------------------------------------------------------------------------------
+
+
+class Account(BaseModel):
+    id: str
+    name: str | None
+    status: Literal["migrating", "active-recent-only", "active"]
+    created_at: dt.datetime
+    updated_at: dt.datetime
+
+
+class Brand(BaseModel):
+    id: str
+    name: str | None
+
+
+class Channel(BaseModel):
+    id: str
+    brand_id: str
+    kind: str | None
+    name: str | None
+
+
+class Migration(BaseModel):
+    """The run that a request is about."""
+
+    run_id: RunId
+    state: State
+
+
+class Ignored(BaseModel):
+    """Why there is nothing to do."""
+
+    ignored: Literal["already-imported", "already-active"]
+
+
+class Progress(BaseModel):
+    parts_total: Count
+    parts_done: Count
+    bytes_total: Count
+    bytes_done: Count
+    fraction: Annotated[float, Field(ge=0, le=1)]
+    rows_per_second: float | None
+    eta_seconds: float | None
+
+
+class Counts(BaseModel):
+    """Always: read = written + unchanged + rejected."""
+
+    read: Count
+    written: Count
+    unchanged: Count
+    rejected: Count
+    sanitised: Count
+
+
+class CountsByEntity(BaseModel):
+    threads: Counts
+    messages: Counts
+    attachments: Counts
+    deletions: Annotated[Counts | None, Field(description="Where there are any.")] = None
+
+
+class Files(BaseModel):
+    total: Count
+    copied: Count
+    failed: Count
+    bytes: Count
+
+
+class Rejects(BaseModel):
+    total: Count
+    by_code: Annotated[dict[str, Count], Field(examples=[{"missing_field": 2}])]
+
+
+class RunError(BaseModel):
+    code: str
+    message: str
+
+
+class VerifiedEntity(BaseModel):
+    expected: Count
+    found: Count
+    missing: Count
+    unexpected: Count
+    different: Count
+    changed_since: Count
+    deleted_since: Count
+    created_since: Count
+
+
+class PassVerified(BaseModel):
+    """What `s3import verify` found when it last compared the dump with the database."""
+
+    verified_at: dt.datetime
+    differences: Count
+    counts: dict[str, VerifiedEntity]
+
+
+class PassStatus(BaseModel):
+    run_id: RunId
+    state: State
+    source: str
+    requested_at: dt.datetime
+    started_at: dt.datetime | None
+    finished_at: dt.datetime | None
+    attempts: Count
+    progress: Progress
+    counts: CountsByEntity
+    files: Files
+    rejects: Rejects
+    ignored_fields: list[str]
+    skipped_objects: list[str]
+    error: RunError | None
+    verified: PassVerified | None
+
+
+class Passes(BaseModel):
+    recent: PassStatus | None
+    remaining: PassStatus | None
+    delta: Annotated[PassStatus | None, Field(description="The last one, where there is any.")] = None
+
+
+class StatusDocument(BaseModel):
+    """How far an account is, all of it at one moment."""
+
+    account_id: str
+    account_status: Literal["migrating", "active-recent-only", "active"] | None
+    passes: Passes
+
+
+class Reason(BaseModel):
+    code: str
+    field: str | None
+    message: str
+
+
+class Reject(BaseModel):
+    pass_: Annotated[Literal["recent", "remaining", "delta"], Field(alias="pass")]
+    entity: str
+    part: str
+    line: Annotated[int, Field(ge=1, description="From 1; in Parquet the row.")]
+    id: str | None
+    reasons: list[Reason]
+    raw: Annotated[str, Field(description="The record's own text, up to 64 KiB.")]
+    raw_truncated: bool
+
+
+class RejectPage(BaseModel):
+    items: list[Reject]
+    next: Annotated[str | None, Field(description="Ask with it as `after` for the next page; null: there is none.")]
+
+
+class Health(BaseModel):
+    status: Literal["ok"]
+    ready: bool | None = None
+
+
+class Fault(BaseModel):
+    field: str
+    message: str
+
+
+class Problem(BaseModel):
+    """RFC 9457. `code` is stable; `detail` is for people."""
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "examples": [
+                {
+                    "type": "about:blank",
+                    "title": "Not Found",
+                    "status": 404,
+                    "code": "account_not_found",
+                    "detail": "there is no account acme; create it first (POST /accounts)",
+                    "request_id": "8c1f",
+                }
+            ]
+        }
+    )
+    type: str
+    title: str
+    status: int
+    code: str
+    detail: str
+    request_id: str
+    errors: Annotated[
+        list[Fault] | None, Field(description="The fields that are wrong, with code invalid_request.")
+    ] = None

@@ -1,0 +1,298 @@
+"""The composition root: settings become a database, sources and an importer."""
+
+from __future__ import annotations
+
+import os
+import secrets
+import socket
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor, wait
+from contextlib import closing, contextmanager, suppress
+from dataclasses import replace
+from functools import lru_cache, partial
+from typing import Any
+
+import stamina
+from sqlalchemy import Connection
+
+from s3import import report, schema, status
+from s3import.admission import admit
+from s3import.errors import AccountNotFound, Interrupted, S3ImportError
+from s3import.events import AccountEnded, Event, Observer
+from s3import.migration import Importer, Outcome, Request, Result, SourceOpener
+from s3import.notify import Notifier, senders
+from s3import.processes import in_processes
+from s3import.readers.location import open_source
+from s3import.readers.source import Patience
+from s3import.records import HALVES, Pass, check_account_id
+from s3import.rehearsal import Rehearsal
+from s3import.settings import Settings
+from s3import.status import Run
+from s3import.transactions import Transactions
+from s3import.verification import Verification, Verified
+from s3import.writers import Database, open_database
+
+MAX_ACCOUNTS_AT_ONCE = 8
+MAX_WORKERS_BY_DEFAULT = 8
+MANY_ACCOUNTS = 32  # so many are worth processes of their own
+SIGNAL_SECONDS = 0.2  # a signal may reach any thread, but only the main one handles it: it must not sleep for long
+
+stamina.instrumentation.set_on_retry_hooks([])  # retries are told as events
+
+
+def connect(settings: Settings) -> Database:
+    """Open the settings' database; whoever opens it closes it. Raises: ConfigurationError."""
+    connections = MAX_ACCOUNTS_AT_ONCE + MAX_WORKERS_BY_DEFAULT + (settings.workers or 0)
+    return open_database(settings.database, application_name=_holder(), pool_size=connections)
+
+
+def create_tables(settings: Settings) -> None:
+    """Create or upgrade the tables of the settings' database. Raises: SchemaMismatch, if they still do not fit."""
+    with closing(connect(settings)) as database, database.begin() as connection:
+        schema.upgrade(connection)
+        schema.require(connection)
+
+
+def migrate(settings: Settings, requests: list[Request], *, observe: Observer, stop: threading.Event) -> list[Result]:
+    """Move the accounts, several at once; a result for each, in the order asked for.
+
+    Raises: ConfigurationError, SchemaMismatch or DatabaseUnavailable before anything was read.
+    """
+    with closing(connect(settings)) as database:
+        return _migrate(settings, database, requests, observe, stop)
+
+
+def _migrate(
+    settings: Settings, database: Database, requests: list[Request], observe: Observer, stop: threading.Event
+) -> list[Result]:
+    open_dump = source_opener(settings, workers(settings, database))
+    open_dump(requests[0].source, requests[0].account_id)  # what is wrong with it shows before anything is done
+    notifier = Notifier(database, senders(settings))
+
+    def tell(event: Event) -> None:
+        observe(event)
+        notifier.observe(event)
+
+    with make_importer(settings, database, open_dump, tell, stop, notifier) as importer, notifier:
+        importer.transactions.run("", schema.require)
+        if len(requests) < MANY_ACCOUNTS or not database.dialect.concurrent_writers:
+            outcomes = list(_each(importer, requests))
+        else:
+            outcomes = list(_each_in_processes(settings, requests, tell, stop))
+    return [_result(database, outcome) for outcome in outcomes]
+
+
+def make_importer(
+    settings: Settings,
+    database: Database,
+    open_dump: SourceOpener,
+    observe: Observer,
+    stop: threading.Event,
+    notifier: Notifier,
+) -> Importer:
+    """An importer as the settings want it, whose runs are told to `notifier` (which `observe` must reach by itself)."""
+    return Importer(
+        database,
+        settings,
+        open_source=open_dump,
+        workers=workers(settings, database),
+        observe=observe,
+        stop=stop,
+        record=notifier.record,
+    )
+
+
+def _each(importer: Importer, requests: list[Request]) -> Iterator[Outcome]:
+    """Move the accounts, several side by side; their outcomes in the order asked for."""
+    with ThreadPoolExecutor(min(len(requests), MAX_ACCOUNTS_AT_ONCE), "account") as coordinators:
+        moving = [coordinators.submit(move, importer, request) for request in requests]
+        while wait(moving, SIGNAL_SECONDS).not_done:
+            pass
+        yield from (outcome.result() for outcome in moving)
+
+
+def move(importer: Importer, request: Request) -> Outcome:
+    """Move one of several accounts, unless the importer is to stop; tell when it ended."""
+    outcome = _not_begun(request) if importer.stop.is_set() else importer.migrate(request)
+    importer.observe(AccountEnded(request.account_id, outcome.error.code if outcome.error else None))
+    return outcome
+
+
+def _each_in_processes(
+    settings: Settings, requests: list[Request], observe: Observer, stop: threading.Event
+) -> Iterator[Outcome]:
+    """Move many accounts with a share of the workers in each of several processes; outcomes as `_each`."""
+    processes = min(2 * (os.cpu_count() or 1), MAX_WORKERS_BY_DEFAULT)
+    share = replace(settings, workers=max(1, (settings.workers or processes) // processes))
+    yield from in_processes(partial(_mover, share), requests, processes=processes, observe=observe, stop=stop)
+
+
+def _mover(settings: Settings, observe: Observer, stop: threading.Event) -> Callable[[Request], Outcome]:
+    """What moves accounts in a process of its own."""
+    database = connect(settings)
+    open_dump = source_opener(settings, workers(settings, database))
+    notifier = Notifier(database, senders(settings))  # it records; the parent's sends
+    return partial(move, make_importer(settings, database, open_dump, observe, stop, notifier))
+
+
+def rehearse(settings: Settings, requests: list[Request], *, observe: Observer, stop: threading.Event) -> list[Result]:
+    """Read and check the accounts' dumps, one after the other, without touching a database; a result for each."""
+    open_dump = source_opener(settings, workers=1)
+    return [_rehearsed(settings, request, open_dump, observe, stop) for request in requests]
+
+
+def _rehearsed(
+    settings: Settings, request: Request, open_dump: SourceOpener, observe: Observer, stop: threading.Event
+) -> Result:
+    rehearsal = Rehearsal(request, settings.block_bytes, observe, stop)
+    error = None
+    try:
+        rehearsal.run(open_dump)
+    except S3ImportError as found:
+        error = found
+    observe(AccountEnded(request.account_id, error.code if error else None))
+    return Result(request.account_id, rehearsal.document(error), rehearsal.passes, rehearsal.rejected, error)
+
+
+def verify(settings: Settings, account_id: str, *, observe: Observer, stop: threading.Event) -> Verified:
+    """Compare an account's imported passes with the dump at the settings' source (None: where each pass lay).
+
+    Raises: AccountNotFound, NotImported, RunIsAlive, and whatever reading the dump or the database may raise.
+    """
+    check_account_id(account_id)
+    side_by_side = readers(settings)
+    with closing(connect(settings)) as database:
+        transactions = Transactions(database, settings.retry_seconds, observe, stop)
+        if not transactions.read(account_id, schema.exists):
+            raise _unknown(account_id)
+        transactions.run(account_id, schema.require)
+        verification = Verification(
+            transactions,
+            account_id,
+            settings.source,
+            open_source=source_opener(settings, side_by_side),
+            block_bytes=settings.block_bytes,
+            workers=side_by_side,
+        )
+        with ThreadPoolExecutor(1, "account") as coordinator:
+            verifying = coordinator.submit(verification.run)
+            while wait([verifying], SIGNAL_SECONDS).not_done:
+                pass
+        return verifying.result()
+
+
+def queue(settings: Settings, requests: list[Request], *, observe: Observer, stop: threading.Event) -> list[Result]:
+    """Queue the accounts' passes for whoever works through queued runs; a result for each.
+
+    Raises: as `migrate`.
+    """
+    results = []
+    with closing(connect(settings)) as database:
+        transactions = Transactions(database, settings.retry_seconds, observe, stop)
+        transactions.run("", schema.require)
+        for request in requests:
+            outcome = _queued(transactions, request)
+            observe(AccountEnded(request.account_id, outcome.error.code if outcome.error else None))
+            results.append(_result(database, outcome))
+    return results
+
+
+def _queued(transactions: Transactions, request: Request) -> Outcome:
+    wanted = request.passes[0] if len(request.passes) == 1 else None
+    source = request.source.replace("{account}", request.account_id)
+    try:
+        transactions.run(
+            request.account_id,
+            lambda connection: admit(connection, request.account_id, wanted, source, may_be_new=True),
+        )
+    except S3ImportError as error:
+        return Outcome(request.account_id, error=error)
+    return Outcome(request.account_id)
+
+
+def cancel(settings: Settings, account_id: str) -> list[Run]:
+    """Cancel what is queued or running of an account; its runs as they are then. Raises: AccountNotFound."""
+    check_account_id(account_id)
+    with closing(connect(settings)) as database, database.begin() as connection:
+        runs = [run for pass_ in Pass if (run := status.find_run(connection, account_id, pass_))]
+        for run in runs:
+            status.cancel(connection, run.run_id)
+        after = [status.read_run(connection, run.run_id) for run in runs]
+    if not runs:
+        raise _unknown(account_id)
+    return [run for run in after if run is not None]
+
+
+def status_document(settings: Settings, account_id: str) -> dict[str, Any]:
+    """The status document of an account. Raises: AccountNotFound."""
+    with _bookkeeping(settings, account_id) as connection:
+        document = report.document(connection, account_id)
+    if document is None:
+        raise _unknown(account_id)
+    return document
+
+
+def rejects(settings: Settings, account_id: str, passes: Sequence[Pass]) -> Iterator[dict[str, Any]]:
+    """The kept rejects of an account's passes, one after the other. Raises: AccountNotFound."""
+    with _bookkeeping(settings, account_id) as connection:
+        if not report.is_known(connection, account_id):
+            raise _unknown(account_id)
+        yield from report.rejects(connection, account_id, passes)
+
+
+def source_opener(settings: Settings, workers: int) -> SourceOpener:
+    """Opens the dumps of accounts as patiently as the settings say, for so many parts at once."""
+    patience = Patience(retry_seconds=settings.retry_seconds)
+    opener = partial(open_source, patience=patience, connections=workers + MAX_ACCOUNTS_AT_ONCE)
+    return lru_cache(MAX_ACCOUNTS_AT_ONCE)(opener)  # the passes of an account share what costs time to set up
+
+
+@contextmanager
+def _bookkeeping(settings: Settings, account_id: str) -> Iterator[Connection]:
+    """A connection for looking things up, in a database that has been migrated into. Raises: AccountNotFound."""
+    check_account_id(account_id)
+    with closing(connect(settings)) as database, database.read() as connection:
+        if not schema.exists(connection):
+            raise _unknown(account_id)
+        yield connection
+
+
+def _result(database: Database, outcome: Outcome) -> Result:
+    """The outcome with the account's status document, as far as the database can still be asked."""
+    document = None
+    with suppress(S3ImportError), database.read() as connection:
+        document = report.document(connection, outcome.account_id)
+    empty = {
+        "account_id": outcome.account_id,
+        "account_status": None,
+        "passes": {pass_.value: None for pass_ in HALVES},
+    }
+    return Result(outcome.account_id, document or empty, outcome.imported, outcome.rejected, outcome.error)
+
+
+def _not_begun(request: Request) -> Outcome:
+    message = f"account {request.account_id}: interrupted before it began; the same command goes on"
+    return Outcome(request.account_id, error=Interrupted(message))
+
+
+def workers(settings: Settings, database: Database) -> int:
+    """How many parts at once: what was asked for, else one for each processor, or one where only one can write."""
+    return readers(settings) if database.dialect.concurrent_writers else 1
+
+
+def readers(settings: Settings) -> int:
+    """How many parts are read at once, where nothing is written: what was asked for, else one for each processor."""
+    return settings.workers or min(max(2, os.cpu_count() or 1), MAX_WORKERS_BY_DEFAULT)
+
+
+def _unknown(account_id: str) -> AccountNotFound:
+    return AccountNotFound(
+        f"account {account_id} is not known here: it is neither in the database nor was it ever migrated; check "
+        "--account and --database"
+    )
+
+
+def _holder() -> str:
+    """A name for this process that nobody else has, readable for people; PostgreSQL keeps 63 bytes of it."""
+    return f"s3import-{secrets.token_hex(4)} on {socket.gethostname()[:24]} pid {os.getpid()}"

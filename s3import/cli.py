@@ -1,0 +1,380 @@
+"""The command line: options become settings and calls, outcomes become text or JSON and an exit status."""
+
+from __future__ import annotations
+
+import logging
+import os
+import signal
+import sys
+import threading
+import time
+import traceback
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager, suppress
+from typing import TYPE_CHECKING, Any, NoReturn, TextIO
+
+import click
+
+from s3import import __version__, options
+from s3import.errors import (
+    ConfigurationError,
+    RunIsAlive,
+    S3ImportError,
+    TemporaryFailure,
+    as_failure,
+    printable,
+)
+
+if TYPE_CHECKING:
+    from s3import.migration import Request
+    from s3import.records import Pass
+    from s3import.settings import Settings
+
+DONE, FAILED, USAGE, SOME_REJECTED, ALIVE, TEMPORARY = 0, 1, 2, 3, 4, 75
+GRACE_SECONDS = 4.0  # how long the batch at hand may take to finish once a signal came
+WATCH_SECONDS = 1.0
+STOPPING = b"stopping: the batch at hand is being finished, the checkpoint is kept\n"
+
+
+class Commands(click.Group):
+    """Commands whose output may go into a pipe that somebody closes: `| head`."""
+
+    def invoke(self, context: click.Context) -> Any:
+        try:
+            return super().invoke(context)
+        except BrokenPipeError:  # click would call it a failure
+            return None
+
+
+@click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
+@click.version_option(__version__)
+def cli() -> None:
+    """Move accounts from their dumps into the Re:amaze database, exactly once each record.
+
+    Exit status: 0 done or nothing to do; 1 failed; 2 wrong usage; 3 done, some records rejected; 4 another run of the
+    account is at work; 75 temporary failure, run the same command again; 130/143 interrupted, the checkpoint is kept.
+    """
+
+
+@cli.group()
+def db() -> None:
+    """The database's tables."""
+
+
+@db.command("init")
+@options.database
+def db_init(database: str | None) -> None:
+    """Create the tables, or upgrade them to this version."""
+    from s3import import app
+
+    app.create_tables(settings_from(database=database))
+    click.echo("the tables are up to date")
+
+
+@cli.command()
+@options.accounts
+@options.source
+@options.database
+@options.pass_
+@options.workers
+@options.max_rejects
+@options.accounts_from
+@options.dry_run
+@options.detach
+@options.json("Print one JSON document: that of `status`, or a list of them under `accounts`.")
+def migrate(
+    accounts: tuple[str, ...],
+    accounts_from: TextIO | None,
+    source: str | None,
+    database: str | None,
+    pass_: str,
+    workers: int | None,
+    max_rejects: str | None,
+    dry_run: bool,
+    detach: bool,
+    as_json: bool,
+) -> None:
+    """Import accounts: first their recent pass, then the remaining one, whatever of them is left to do.
+
+    With `--pass delta` what changed since, as often as there is a new dump of it.
+    The same command again after a failure or a crash resumes at the last checkpoint. Temporary failures are tried again
+    for S3IMPORT_RETRY_SECONDS (120). Where stderr is no terminal, a line every S3IMPORT_PROGRESS_SECONDS (5) tells how
+    far it is.
+    """
+    with signals() as stop:
+        from s3import import app, summary
+        from s3import.terminal import Terminal
+
+        settings = settings_from(source=source, database=database, workers=workers)
+        requests = requests_from(settings, (*accounts, *ids_in(accounts_from)), pass_, max_rejects)
+        work = app.rehearse if dry_run else app.queue if detach else app.migrate
+        with Terminal(accounts=len(requests), line_seconds=settings.progress_seconds) as screen:
+            results = work(settings, requests, observe=screen, stop=stop)
+    with suppress(BrokenPipeError):  # nobody reads it: the exit status still tells
+        click.echo(summary.as_json(results) if as_json else summary.as_text(results))
+    for error in summary.errors(results):
+        complain(error)
+    raise click.exceptions.Exit(stop.exit_status or worst(exit_status(result) for result in results))
+
+
+@cli.command()
+@options.account
+@options.database
+@options.watch
+@options.json("Print the status document as JSON; with --watch one a line.")
+def status(account: str, database: str | None, watch: bool, as_json: bool) -> None:
+    """Show how far an account is: one look, or --watch."""
+    from s3import import app, summary
+
+    settings = settings_from(database=database)
+    show = summary.document_as_json if as_json else summary.document_as_text
+    document = app.status_document(settings, account)
+    while watch and summary.at_work(document):
+        redraw(show(document))
+        time.sleep(WATCH_SECONDS)
+        document = app.status_document(settings, account)
+    (redraw if watch else click.echo)(show(document))
+
+
+@cli.command()
+@options.account
+@options.database
+@options.pass_
+@options.json("Print one JSON object a line.")
+def rejects(account: str, database: str | None, pass_: str, as_json: bool) -> None:
+    """List the records that were not imported, each with its place, its reasons and (with --json) its text."""
+    from s3import import app, summary
+    from s3import.records import Pass
+
+    show = summary.reject_as_json if as_json else summary.reject_as_text
+    passes = tuple(Pass) if pass_ == "all" else passes_from(pass_)
+    for reject in app.rejects(settings_from(database=database), account, passes):
+        click.echo(show(reject))
+
+
+@cli.command()
+@options.account
+@options.source
+@options.database
+@options.workers
+@options.json("Print one JSON document: counts by entity, and what differs, by id and field.")
+def verify(account: str, as_json: bool, **given: Any) -> None:
+    """Compare what was imported of an account with its dump, record by record; exit status 1 on any difference.
+
+    Without --source each pass is compared with the dump it was imported from. What people changed, deleted or created
+    since is counted apart and is no difference. The result is kept, and `status` shows it.
+    """
+    with signals() as stop:
+        from s3import import app, summary
+        from s3import.terminal import Terminal
+
+        settings = settings_from(**given)
+        with Terminal(accounts=1, line_seconds=settings.progress_seconds) as screen:
+            verified = app.verify(settings, account, observe=screen, stop=stop)
+    with suppress(BrokenPipeError):  # nobody reads it: the exit status still tells
+        click.echo(summary.verified_as_json(verified) if as_json else summary.verified_as_text(verified))
+    if verified.findings.difference_count:
+        raise click.exceptions.Exit(FAILED)
+
+
+@cli.command()
+@options.account
+@options.database
+def cancel(account: str, database: str | None) -> None:
+    """Stop what is queued or running of an account, at its next batch; the checkpoint is kept."""
+    from s3import import app
+
+    for run in app.cancel(settings_from(database=database), account):
+        click.echo(f"account {account}: the {run.pass_} pass is {run.state}")
+
+
+@cli.command()
+@options.host
+@options.port
+@options.source
+@options.database
+@options.workers
+@options.max_rejects
+def serve(host: str, port: int, **given: Any) -> None:
+    """Serve the HTTP API, and work through what it queues.
+
+    The work is done in this process, or with S3IMPORT_BROKER set by `s3import worker` processes. Tokens come from
+    S3IMPORT_API_TOKENS; without any only this machine is served.
+    """
+    with service_extra():
+        from s3import import serving
+    serving.serve(settings_from(**given), host, port)
+
+
+@cli.command()
+@options.source
+@options.database
+@options.workers
+@options.max_rejects
+def worker(**given: Any) -> None:
+    """Import parts that the broker of S3IMPORT_BROKER brings, beside any number of other workers."""
+    with service_extra():
+        from s3import import serving
+    serving.work(settings_from(**given))
+
+
+@contextmanager
+def service_extra() -> Iterator[None]:
+    """Say what to install where the packages of a service are missing."""
+    try:
+        yield
+    except ModuleNotFoundError as error:
+        raise ConfigurationError(
+            f"this command needs the package {error.name}: pip install 's3import[service]'"
+        ) from error
+
+
+def redraw(text: str | bytes) -> None:
+    """Show a new look at something in the place of the one before; below it where stdout is no terminal."""
+    if sys.stdout.isatty():
+        click.clear()
+    click.echo(text)
+
+
+# --- from options to settings and requests --------------------------------------------------------------------------
+
+
+def settings_from(**options: Any) -> Settings:
+    """The process's settings: the environment's, and what was given on the command line above it."""
+    from dataclasses import replace
+
+    from s3import.settings import Settings
+
+    return replace(Settings.from_environment(), **{name: value for name, value in options.items() if value is not None})
+
+
+def requests_from(settings: Settings, accounts: tuple[str, ...], pass_: str, max_rejects: str | None) -> list[Request]:
+    """What was asked for, an account each, repetitions left out. Raises: ConfigurationError."""
+    from s3import.limits import RejectLimit
+    from s3import.migration import Request
+    from s3import.records import check_account_id
+
+    if not settings.source:
+        raise ConfigurationError("no source: give --source URI or set S3IMPORT_SOURCE")
+    if len(set(accounts)) > 1 and "{account}" not in settings.source:
+        raise ConfigurationError("a source for several accounts needs {account} where the account's id belongs")
+    if not accounts:
+        raise ConfigurationError("no account: give --account ID, --accounts-from FILE, or set S3IMPORT_ACCOUNT")
+    for account in accounts:
+        check_account_id(account)
+    limit = RejectLimit.parse(max_rejects) if max_rejects is not None else RejectLimit()
+    return [Request(account, passes_from(pass_), settings.source, limit) for account in dict.fromkeys(accounts)]
+
+
+def ids_in(file: TextIO | None) -> tuple[str, ...]:
+    """The account ids in a file, one a line. Raises: ConfigurationError."""
+    try:
+        lines = file.read().split("\n") if file else []
+    except UnicodeDecodeError as error:
+        raise ConfigurationError("--accounts-from: the file is not UTF-8 text") from error
+    return tuple(line.removesuffix("\r") for line in lines if line.strip())
+
+
+def passes_from(word: str) -> tuple[Pass, ...]:
+    """The passes that `--pass` names, in the order in which they are imported; a delta only by its name."""
+    from s3import.records import HALVES, Pass
+
+    return HALVES if word == "all" else (Pass(word),)
+
+
+# --- signals, events, exit statuses -----------------------------------------------------------------------------------
+
+
+class Stop(threading.Event):
+    """Set by SIGINT or SIGTERM; `exit_status` is then 128 plus the signal's number, and 0 otherwise."""
+
+    exit_status = 0
+
+
+@contextmanager
+def signals() -> Iterator[Stop]:
+    """Let SIGINT and SIGTERM stop the work between two batches, and end the process if that takes too long."""
+    stop = Stop()
+
+    def handle(number: int, _: object) -> None:
+        if not stop.is_set():
+            stop.exit_status = 128 + number
+            stop.set()
+            with suppress(OSError):  # straight to the file: a print may be under way in this very thread
+                os.write(sys.stderr.fileno(), STOPPING)
+            watchdog = threading.Timer(GRACE_SECONDS, os._exit, [stop.exit_status])
+            watchdog.daemon = True
+            watchdog.start()
+
+    before = {number: signal.signal(number, handle) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield stop
+    except S3ImportError as error:
+        if stop.is_set():
+            raise click.exceptions.Exit(stop.exit_status) from error
+        raise
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def exit_status(result: Any) -> int:
+    """The exit status that tells what became of one account."""
+    if result.error is not None:
+        return status_of(result.error)
+    return SOME_REJECTED if result.rejected else DONE
+
+
+def status_of(error: S3ImportError) -> int:
+    """The exit status of an error: the group it belongs to."""
+    groups = ((ConfigurationError, USAGE), (RunIsAlive, ALIVE), (TemporaryFailure, TEMPORARY))
+    return next((status for kind, status in groups if isinstance(error, kind)), FAILED)
+
+
+def worst(statuses: Iterable[int]) -> int:
+    """One exit status for several accounts: the one that most needs somebody to act."""
+    return min(statuses, key=(FAILED, USAGE, TEMPORARY, ALIVE, SOME_REJECTED, DONE).index)
+
+
+def complain(error: S3ImportError) -> None:
+    """Say on stderr what went wrong and, with S3IMPORT_DEBUG, where; foreign errors by type only, their text may hold a
+    customer's."""
+    with suppress(OSError):  # somebody closed stderr
+        click.echo(f"s3import: {printable(error.message)} [{error.code}]", err=True)
+        cause: BaseException | None = error
+        while os.environ.get("S3IMPORT_DEBUG") and cause is not None:
+            click.echo("".join(traceback.format_tb(cause.__traceback__)) + type(cause).__name__, err=True)
+            cause = cause.__cause__ or cause.__context__
+
+
+def run(arguments: list[str] | None = None) -> int:
+    """Run a command line; its exit status."""
+    try:
+        result = cli.main(arguments, prog_name="s3import", standalone_mode=False)
+        return result if isinstance(result, int) else DONE
+    except click.ClickException as error:
+        error.show()
+        return error.exit_code
+    except click.exceptions.Exit as done:
+        return done.exit_code
+    except (click.Abort, KeyboardInterrupt):
+        return 128 + signal.SIGINT
+    except S3ImportError as error:
+        complain(error)
+        return status_of(error)
+    except Exception as error:  # noqa: BLE001 - the last line of defence says only its type
+        failure = as_failure(error)
+        failure.__cause__ = error
+        complain(failure)
+        return FAILED
+
+
+def main() -> NoReturn:
+    """The entry point. Leaves without tearing down threads and libraries: the exit status must not depend on them."""
+    signal.signal(signal.SIGTERM, lambda number, _: os._exit(128 + number))
+    logging.getLogger().addHandler(logging.NullHandler())  # libraries speak through our errors, or not at all
+    status = run()
+    with suppress(OSError, ValueError):
+        sys.stdout.flush()
+        sys.stderr.flush()
+    os._exit(status)

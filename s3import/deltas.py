@@ -1,0 +1,33 @@
+"""What is different about a delta: it comes again and again, and beside a pass that may be under way."""
+
+from __future__ import annotations
+
+import sqlalchemy as sa
+from sqlalchemy import Connection
+
+from s3import.checkpoints import read_parts
+from s3import.records import Pass, PlannedPart
+from s3import.status import Run, State, find_run
+from s3import.tables import accounts
+
+
+def other_at_work(connection: Connection, account_id: str, pass_: Pass) -> Run | None:
+    """The running run of another pass of the account, also one whose process died; None where there is none.
+
+    Until the transaction ends nobody else gets an answer: two passes never begin side by side. That is what lets a
+    tombstone of a dump trust that no batch is under way which has not seen it.
+    """
+    if pass_ is Pass.RECENT:  # the others come after it
+        return None
+    account = sa.select(accounts.c.id).where(accounts.c.id == account_id)
+    connection.execute(account.with_for_update(key_share=True))
+    others = [find_run(connection, account_id, other) for other in Pass if other is not pass_]
+    return next((run for run in others if run and run.state is State.RUNNING), None)
+
+
+def applied_parts(connection: Connection, account_id: str, source: str) -> set[PlannedPart] | None:
+    """What the account's last delta consisted of; None unless it succeeded, and came from that source."""
+    run = find_run(connection, account_id, Pass.DELTA)
+    if run is None or run.state is not State.SUCCEEDED or run.source != source:
+        return None
+    return {part.planned for part in read_parts(connection, run.run_id)}

@@ -1,0 +1,248 @@
+"""Every error s3import raises on purpose, grouped by what the caller should do about it.
+
+An error carries a stable ``code`` (contract, sections 2 to 6) and a message that says where, what and what to do
+next. The command line turns the group into an exit status, the HTTP API into an HTTP status.
+"""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+
+class S3ImportError(Exception):
+    """The root of the tree. ``code`` is stable and safe to compare; the message is for people."""
+
+    code: str = "error"
+
+    def __init__(self, message: str, *, code: str | None = None) -> None:
+        super().__init__(message)
+        self.message = message
+        if code is not None:
+            self.code = code
+
+
+# --- correct the command or the configuration -------------------------------------------------------------------
+
+
+class ConfigurationError(S3ImportError):
+    """The command, an option or a setting is wrong; nothing was touched."""
+
+    code = "configuration"
+
+
+class InvalidRequest(ConfigurationError):
+    """A request is none that could ever be answered: an id, a cursor or a word in it is wrong."""
+
+    code = "invalid_request"
+
+
+class UnknownBrand(InvalidRequest):
+    """A channel names a brand that its account does not have."""
+
+    code = "unknown_brand"
+
+
+class SourceNotAllowed(InvalidRequest):
+    """The source asked for lies outside of those that this server may read."""
+
+    code = "source_not_allowed"
+
+
+class RunNotFound(InvalidRequest):
+    code = "run_not_found"
+
+
+# --- correct the dump, the database or the permissions, then run the same command again --------------------------
+
+
+class MigrationFailed(S3ImportError):
+    """The run cannot go on until somebody changes something outside of it."""
+
+    code = "failed"
+
+
+class DumpNotFound(MigrationFailed):
+    code = "dump_not_found"
+
+
+class AccountNotFound(MigrationFailed):
+    code = "account_not_found"
+
+
+class InvalidAccountDocument(MigrationFailed):
+    code = "invalid_account_json"
+
+
+class InvalidManifest(MigrationFailed):
+    code = "invalid_manifest"
+
+
+class PartMissing(MigrationFailed):
+    code = "part_missing"
+
+
+class PartDiffers(MigrationFailed):
+    """A part's size, checksum or number of rows is not what its manifest says."""
+
+    code = "part_differs"
+
+
+class PartUnreadable(MigrationFailed):
+    """A part is truncated or corrupt; the message names the object."""
+
+    code = "part_unreadable"
+
+
+class SourceChanged(MigrationFailed):
+    """An object changed (ETag or size) while the run was reading it."""
+
+    code = "source_changed"
+
+
+class SourceDenied(MigrationFailed):
+    """The source refuses access and goes on refusing it (403)."""
+
+    code = "source_denied"
+
+
+class SourceMissing(MigrationFailed):
+    """The bucket, folder or object is not there (404)."""
+
+    code = "source_missing"
+
+
+class SchemaMismatch(MigrationFailed):
+    """The database's tables are not the ones this version writes; the message names what differs."""
+
+    code = "schema_mismatch"
+
+
+class TooManyRejects(MigrationFailed):
+    code = "too_many_rejects"
+
+
+class RecentPassFirst(MigrationFailed):
+    code = "recent_pass_first"
+
+
+class NotImported(MigrationFailed):
+    """There is nothing to verify, or a pass that was left half-way."""
+
+    code = "not_imported"
+
+
+class AccountDeleted(MigrationFailed):
+    """The account was deleted in Re:amaze while its run was at work."""
+
+    code = "account_deleted"
+
+
+class DatabaseRefused(MigrationFailed):
+    """The database refuses for a reason that trying again does not change (permissions, limits, disk full)."""
+
+    code = "database_refused"
+
+
+class InternalError(MigrationFailed):
+    """A fault of s3import itself."""
+
+    code = "internal_error"
+
+
+class WorkerLost(MigrationFailed):
+    """Every worker that took the run died or hung while it held it."""
+
+    code = "worker_lost"
+
+
+# --- wait, then run the same command again ------------------------------------------------------------------------
+
+
+class TemporaryFailure(S3ImportError):
+    """Outlasted the retries; the same command resumes at the last checkpoint."""
+
+    code = "temporary"
+
+
+class SourceUnavailable(TemporaryFailure):
+    code = "source_unavailable"
+
+
+class ProcessLost(TemporaryFailure):
+    """A process that this one had started died."""
+
+    code = "process_lost"
+
+
+class DatabaseUnavailable(TemporaryFailure):
+    code = "database_unavailable"
+
+
+# --- somebody else is at work, or asked this process to stop --------------------------------------------------------
+
+
+class RunIsAlive(S3ImportError):
+    """Another process holds the account's run and is at work."""
+
+    code = "run_is_alive"
+
+
+class LeaseLost(RunIsAlive):
+    """This process was thought dead and its run was taken over: it writes nothing any more."""
+
+    code = "lease_lost"
+
+
+class Interrupted(S3ImportError):
+    """A signal or a cancellation stopped the run between two batches; the checkpoint is kept."""
+
+    code = "interrupted"
+
+
+# --- set the record aside ------------------------------------------------------------------------------------------
+
+
+class RejectCode:
+    """The reject codes of the contract's section 3, as constants."""
+
+    INVALID_JSON = "invalid_json"
+    NOT_AN_OBJECT = "not_an_object"
+    DUPLICATE_KEY = "duplicate_key"
+    INVALID_UTF8 = "invalid_utf8"
+    TOO_LONG = "too_long"
+    MISSING_FIELD = "missing_field"
+    WRONG_TYPE = "wrong_type"
+    INVALID_ID = "invalid_id"
+    INVALID_VALUE = "invalid_value"
+    INVALID_TIMESTAMP = "invalid_timestamp"
+    WRONG_ACCOUNT = "wrong_account"
+    UNKNOWN_BRAND = "unknown_brand"
+    UNKNOWN_CHANNEL = "unknown_channel"
+    UNKNOWN_THREAD = "unknown_thread"
+    UNKNOWN_MESSAGE = "unknown_message"
+    DELETED_IN_TARGET = "deleted_in_target"
+    FILE_MISSING = "file_missing"
+    FILE_DIFFERS = "file_differs"
+
+    ALL: ClassVar[frozenset[str]]
+
+
+RejectCode.ALL = frozenset(
+    value for name, value in vars(RejectCode).items() if name.isupper() and isinstance(value, str)
+)
+
+
+def printable(text: str) -> str:
+    """Text that may come from a dump, made safe for a terminal: U+FFFD for control characters and lone surrogates."""
+    return "".join(character if character.isprintable() else "\N{REPLACEMENT CHARACTER}" for character in text)
+
+
+def as_failure(error: BaseException) -> S3ImportError:
+    """The error itself where it is one of ours; anything else is a fault of s3import, said without its text, which may
+    hold a customer's."""
+    if isinstance(error, S3ImportError):
+        return error
+    return InternalError(
+        f"s3import failed unexpectedly ({type(error).__name__}); the checkpoint is kept. Run the same command again; "
+        "if it fails in the same place, report it with the output of S3IMPORT_DEBUG=1"
+    )

@@ -1,0 +1,95 @@
+"""How many rejects a pass may have, and the count that is held against it."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections import deque
+from dataclasses import dataclass
+
+from s3import.errors import ConfigurationError, TooManyRejects
+
+ENOUGH_FOR_A_SHARE = 10_000  # records read before a percentage can stop a pass early
+RATE_WINDOW_SECONDS = 15.0
+
+
+@dataclass(frozen=True, slots=True)
+class RejectLimit:
+    """At most `count` rejects, or at most `percent` of the records read; neither: any number."""
+
+    count: int | None = None
+    percent: float | None = None
+
+    @classmethod
+    def parse(cls, text: str) -> RejectLimit:
+        """Read ``N`` or ``P%``. Raises: ConfigurationError."""
+        try:
+            if text.endswith("%"):
+                limit = cls(percent=float(text[:-1]))
+                valid = 0 <= (limit.percent or 0) <= 100
+            else:
+                limit = cls(count=int(text))
+                valid = (limit.count or 0) >= 0
+        except ValueError:
+            valid = False
+        if not valid:
+            raise ConfigurationError(f"--max-rejects takes a number (100) or a percentage (0.5%), not {text!r}")
+        return limit
+
+    def allows(self, rejected: int, read: int, *, final: bool) -> bool:
+        """Whether the pass may go on. A percentage is held against the whole pass at its `final` record, and
+        before that once enough records were read to know."""
+        if self.count is not None:
+            return rejected <= self.count
+        if self.percent is not None and (final or read >= ENOUGH_FOR_A_SHARE):
+            return rejected * 100 <= self.percent * read
+        return True
+
+    def __str__(self) -> str:
+        return f"{self.percent:g}%" if self.percent is not None else str(self.count)
+
+
+class Tally:
+    """What a run has read and rejected so far, over all its parts and attempts. Safe to use from several threads."""
+
+    def __init__(self, limit: RejectLimit) -> None:
+        self._limit = limit
+        self._lock = threading.Lock()
+        self._samples: deque[tuple[float, int, int]] = deque()
+        self.read = 0
+        self.rejected = 0
+        self.bytes = 0
+
+    def start(self, read: int, rejected: int) -> None:
+        """Begin with what earlier attempts did."""
+        self.read, self.rejected = read, rejected
+
+    def add(self, read: int, rejected: int, bytes_: int) -> None:
+        """Count one committed batch."""
+        with self._lock:
+            self.read += read
+            self.rejected += rejected
+            self.bytes += bytes_
+
+    def require_within_limit(self, account_id: str, *, final: bool = False) -> None:
+        """Raises: TooManyRejects."""
+        with self._lock:
+            read, rejected = self.read, self.rejected
+        if not self._limit.allows(rejected, read, final=final):
+            raise TooManyRejects(
+                f"account {account_id}: {rejected} of {read} records were rejected, more than --max-rejects "
+                f"{self._limit} allows; `s3import rejects --account {account_id}` shows why. Repair the dump or allow "
+                "more, then run the same command again: what was imported stays"
+            )
+
+    def rates(self) -> tuple[float | None, float | None]:
+        """Records and bytes a second over the last seconds; None until two samples were taken."""
+        now = time.monotonic()
+        with self._lock:
+            self._samples.append((now, self.read, self.bytes))
+            while self._samples[0][0] < now - RATE_WINDOW_SECONDS and len(self._samples) > 2:
+                self._samples.popleft()
+            then, read, bytes_ = self._samples[0]
+            if now - then < 0.5:
+                return None, None
+            return (self.read - read) / (now - then), (self.bytes - bytes_) / (now - then)

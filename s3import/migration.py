@@ -1,0 +1,384 @@
+"""The story of a run: claim it, plan it, import its parts, finish it.
+
+migrate ─► import_pass ─► claim ─► plan ─► import_part (side by side, entity by entity) ─► finish
+                                               │
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from concurrent.futures import FIRST_EXCEPTION, Future, ThreadPoolExecutor, wait
+from contextlib import AbstractContextManager, suppress
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy import Connection
+
+from s3import import checkpoints, deltas, status
+from s3import.accounts import account_status, apply_document, is_imported, mark_account_checked
+from s3import.checkpoints import Part
+from s3import.errors import (
+    AccountNotFound,
+    InternalError,
+    Interrupted,
+    RecentPassFirst,
+    RunIsAlive,
+    S3ImportError,
+    TemporaryFailure,
+    WorkerLost,
+    as_failure,
+)
+from s3import.events import Observer, PassEnded, PassStarted, Waiting
+from s3import.leases import Lease, Leases
+from s3import.limits import RejectLimit, Tally
+from s3import.logs import in_context
+from s3import.parts import ActiveRun, PartImporter
+from s3import.readers.dump import plan_pass, read_account_document
+from s3import.readers.source import Source
+from s3import.records import Entity, Pass
+from s3import.settings import Settings
+from s3import.status import Claim, Run, State
+from s3import.transactions import Transactions
+from s3import.writers import Conflict, Database
+
+SourceOpener = Callable[[str, str], Source]  # (uri, account_id)
+Recorder = Callable[[Connection, str], None]  # (connection, run_id): notes, in its transaction, what became of the run
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """One account to be moved: which passes, from where, and how many rejects are too many."""
+
+    account_id: str
+    passes: tuple[Pass, ...]
+    source: str
+    limit: RejectLimit = RejectLimit()
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What became of a request: the passes that were imported by it, and the error that ended it, if one did."""
+
+    account_id: str
+    imported: tuple[Pass, ...] = ()
+    rejected: int = 0
+    error: S3ImportError | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """An outcome with the document that shows it: the account's status document, or that of a dry run."""
+
+    account_id: str
+    document: dict[str, Any]
+    imported: tuple[Pass, ...] = ()
+    rejected: int = 0
+    error: S3ImportError | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Retries:
+    """How a worker that nobody watches goes on after a failure that may pass: at most `limit` tries since somebody last
+    asked for the run, `first_seconds` after the first, twice as long after each further one, at most `most_seconds`."""
+
+    limit: int = 5
+    first_seconds: float = 10.0
+    most_seconds: float = 600.0
+
+    def wait_seconds(self, error: S3ImportError, tries: int) -> float | None:
+        """How long to wait before the next try; None when there is to be none."""
+        if isinstance(error, Interrupted) and error.code == Interrupted.code:
+            return 0.0  # this process was asked to go: the next one takes over at once
+        if not isinstance(error, TemporaryFailure | InternalError) or tries >= self.limit:
+            return None
+        return min(self.first_seconds * 2.0 ** (tries - 1), self.most_seconds)
+
+
+class Importer:
+    """Moves accounts into one database with `workers` parts at a time, however many accounts are under way.
+
+    `stop` set from outside ends every run at its next batch. `record` is called in each transaction that changes
+    a run's state. Use as a context manager.
+    """
+
+    def __init__(
+        self,
+        database: Database,
+        settings: Settings,
+        *,
+        open_source: SourceOpener,
+        workers: int,
+        observe: Observer,
+        stop: threading.Event,
+        record: Recorder = lambda connection, run_id: None,
+    ) -> None:
+        self.database = database
+        self.settings = settings
+        self.open_source = open_source
+        self.observe = observe
+        self.stop = stop
+        self.record = record
+        self.transactions = Transactions(database, settings.retry_seconds, observe, stop)
+        self.parts = PartImporter(self.transactions, settings.block_bytes)
+        self.leases = Leases(database, settings)
+        self.workers = ThreadPoolExecutor(workers, thread_name_prefix="part")
+        self._slots = threading.BoundedSemaphore(workers)
+
+    def __enter__(self) -> Importer:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.workers.shutdown(wait=True, cancel_futures=True)
+        self.leases.close()
+
+    # --- the story -------------------------------------------------------------------------------------------------
+
+    def migrate(self, request: Request) -> Outcome:
+        """Import whatever of the request's passes is left to do; never raises what ended it, but tells it."""
+        imported: list[Pass] = []
+        rejected = 0
+        try:
+            for pass_ in request.passes:
+                source = self.open_source(request.source, request.account_id)
+                if pass_ is Pass.DELTA and self._is_applied(request.account_id, source):
+                    continue
+                claim = self._claim(request.account_id, pass_, source.uri)
+                if claim is not None:
+                    rejected += self.import_pass(ActiveRun(claim, source, Tally(request.limit)))
+                    imported.append(pass_)
+        except S3ImportError as error:
+            return Outcome(request.account_id, tuple(imported), rejected, error)
+        return Outcome(request.account_id, tuple(imported), rejected)
+
+    def import_pass(self, run: ActiveRun, retries: Retries | None = None) -> int:
+        """Import the pass of a claimed run from its plan to its finish; the number of its rejects.
+
+        What ends it early is recorded in the run, which waits for another try where `retries` allow one, and raised.
+        """
+        claim = run.claim
+        try:
+            with self.keep_run(run):
+                parts = self.plan(run)
+                run.tally.require_within_limit(claim.account_id)
+                self.import_parts(run, parts)
+                self.finish(run)
+        except Exception as error:  # noqa: BLE001 - whatever it is, the run must not stay behind as running
+            failure = as_failure(error)
+            self.record_failure(claim, failure, retries)
+            raise failure from (None if failure is error else error)
+        return run.tally.rejected
+
+    def keep_run(self, run: ActiveRun) -> AbstractContextManager[None]:
+        """Hold the run's lease, and tell how fast it goes, for as long as the block runs."""
+
+        def prolong(connection: Connection) -> bool:
+            rows, bytes_ = run.tally.rates()
+            return status.heartbeat(
+                connection,
+                run.claim,
+                lease_seconds=self.settings.lease_seconds,
+                rows_per_second=rows,
+                bytes_per_second=bytes_,
+            )
+
+        return self.leases.keep(Lease(prolong, run.ended))
+
+    def finish(self, run: ActiveRun) -> None:
+        """The last step, once every part is done. Raises: TooManyRejects, LeaseLost, Interrupted, AccountDeleted."""
+        claim = run.claim
+        run.tally.require_within_limit(claim.account_id, final=True)
+
+        def finish(connection: Connection) -> None:
+            status.finish(connection, claim)
+            self.record(connection, claim.run_id)
+
+        self.transactions.run(claim.account_id, finish)
+        self.observe(PassEnded(claim.account_id, claim.pass_, None))
+
+    def record_failure(self, claim: Claim, error: S3ImportError, retries: Retries | None = None) -> None:
+        """Leave word of why the run ended. Where even that fails its lease ends by itself and says it."""
+        wait_seconds = retries.wait_seconds(error, claim.tries) if retries else None
+        with suppress(S3ImportError, Conflict), self.database.begin() as connection:
+            status.fail(connection, claim, error, retry_in_seconds=wait_seconds)
+            self.record(connection, claim.run_id)
+        self.observe(PassEnded(claim.account_id, claim.pass_, error.code))
+
+    def _is_applied(self, account_id: str, source: Source) -> bool:
+        """Whether the last delta was this very one."""
+        applied = self.transactions.run(
+            account_id, lambda connection: deltas.applied_parts(connection, account_id, source.uri)
+        )
+        return applied is not None and applied == set(plan_pass(source, account_id, Pass.DELTA).parts)
+
+    def _claim(self, account_id: str, pass_: Pass, source: str) -> Claim | None:
+        """Take the run, waiting for the lease of a process that may be dead; None when the pass has been imported.
+
+        Raises: RecentPassFirst; RunIsAlive as soon as its holder shows a sign of life.
+        """
+        first: Run | None = None
+        tried: Claim | None = None
+
+        def attempt(connection: Connection) -> tuple[Run | None, Claim | None]:
+            nonlocal tried
+            run, claim = self._try_claim(connection, account_id, pass_, source)
+            if run and tried and (run.token, run.holder) == (tried.token, self.database.application_name):
+                return run, tried  # its commit went through, only the answer got lost
+            tried = claim
+            return run, claim
+
+        while True:
+            run, claim = self.transactions.run(account_id, attempt)
+            if claim is not None or run is None:
+                return claim
+            if first is None:
+                first = run
+                self.observe(Waiting(account_id, pass_, run.holder or "another process", run.lease_left))
+            if (run.token, run.lease_until) != (first.token, first.lease_until):
+                raise RunIsAlive(
+                    f"account {account_id}: the {run.pass_} pass is being imported by {run.holder}; "
+                    f"`s3import status --account {account_id} --watch` shows how far it is"
+                )
+            if self.stop.wait(0.5):
+                raise Interrupted(f"account {account_id}: interrupted while waiting for another process")
+
+    def _try_claim(
+        self, connection: Connection, account_id: str, pass_: Pass, source: str
+    ) -> tuple[Run | None, Claim | None]:
+        now = account_status(connection, account_id)
+        if is_imported(pass_, now):
+            return None, None
+        if pass_ is not Pass.RECENT and not is_imported(Pass.RECENT, now):
+            raise RecentPassFirst(
+                f"account {account_id}: the {pass_} pass comes after the recent one, which has not been imported; "
+                f"run `s3import migrate --account {account_id} --pass recent` first"
+            )
+        other = deltas.other_at_work(connection, account_id, pass_)
+        if other and not self._end_orphan(connection, other):
+            return other, None
+        run, _ = status.enqueue(connection, account_id, pass_, source)
+        if run.state is not State.QUEUED and not run.is_orphaned:
+            return run, None
+        return run, self.take(connection, run, source)
+
+    def _end_orphan(self, connection: Connection, run: Run) -> bool:
+        """End a run whose process died, so that another pass may begin; False when it is alive."""
+        if run.is_orphaned:
+            message = (
+                f"account {run.account_id}: {run.holder} died during the {run.pass_} pass; run it again, it resumes"
+            )
+            claim = self.take(connection, run, run.source, alone=False)
+            if claim is not None:
+                status.fail(connection, claim, WorkerLost(message))
+        return run.is_orphaned
+
+    def take(self, connection: Connection, run: Run, source: str, *, alone: bool = True) -> Claim | None:
+        """Claim a queued or orphaned run for this process; what a dead or paused holder left open is ended first.
+
+        None when somebody else was first or (`alone`) another pass of the account is under way.
+        """
+        if alone and deltas.other_at_work(connection, run.account_id, run.pass_):
+            return None
+        if run.is_orphaned and run.holder:
+            self.database.evict(connection, run.holder)
+        return status.claim(
+            connection,
+            run,
+            source=source,
+            holder=self.database.application_name,
+            lease_seconds=self.settings.lease_seconds,
+        )
+
+    def plan(self, run: ActiveRun) -> list[Part]:
+        """Find out what the pass consists of, make sure that its account exists, and remember the plan."""
+        claim = run.claim
+        plan = plan_pass(run.source, claim.account_id, claim.pass_)
+        if not claim.account_checked:
+            self._check_account(run)
+
+        def remember(connection: Connection) -> list[Part]:
+            _require_account(connection, run)
+            parts = checkpoints.remember_plan(connection, claim, plan)
+            self.record(connection, claim.run_id)
+            return parts
+
+        parts = self.transactions.run(claim.account_id, remember)
+        self._announce(run, parts)
+        return parts
+
+    def _announce(self, run: ActiveRun, parts: list[Part]) -> None:
+        """Begin to count where earlier attempts stopped, and say so."""
+        claim, tally = run.claim, run.tally
+        tally.start(sum(part.progress.read for part in parts), sum(part.progress.rejected for part in parts))
+        total = sum(part.planned.stored.size_bytes for part in parts)
+        done = sum(part.bytes_done for part in parts)
+        self.observe(
+            PassStarted(
+                claim.account_id,
+                claim.pass_,
+                claim.run_id,
+                claim.attempts,
+                len(parts),
+                sum(part.done for part in parts),
+                total,
+                done,
+                tally.read,
+                tally.rejected,
+            )
+        )
+
+    def _check_account(self, run: ActiveRun) -> None:
+        """Give account.json its one chance, in a transaction of its own. Raises: AccountNotFound."""
+        claim = run.claim
+        document = read_account_document(run.source, claim.account_id)
+
+        def apply(connection: Connection) -> None:
+            status.require_held(connection, claim)
+            if document is not None:
+                apply_document(connection, document)
+            _require_account(connection, run)
+            mark_account_checked(connection, claim.run_id)
+
+        self.transactions.run(claim.account_id, apply)
+
+    def import_parts(self, run: ActiveRun, parts: list[Part]) -> None:
+        """Parents' entities before their children's; the parts of one entity side by side. Raises the first error."""
+        for entity in Entity:
+            due = [part for part in parts if part.planned.entity is entity and not part.done]
+            if any(self.parts.takes_long(part) for part in due):
+                self._import_side_by_side(run, due)
+            else:
+                self._import_in_turn(run, due)
+
+    def _import_side_by_side(self, run: ActiveRun, due: list[Part]) -> None:
+        futures = [self.workers.submit(in_context(self._import_part), run, part) for part in due]
+        finished, unfinished = wait(futures, return_when=FIRST_EXCEPTION)
+        first = next((error for future in finished if (error := _failure(future))), None)
+        if first is not None:
+            run.ended.set()
+            wait([future for future in unfinished if not future.cancel()])
+            raise first
+
+    def _import_in_turn(self, run: ActiveRun, due: list[Part]) -> None:
+        for part in due:
+            self._import_part(run, part)
+
+    def _import_part(self, run: ActiveRun, part: Part) -> None:
+        with self._slots:
+            self.parts.import_part(run, part)
+
+
+def _require_account(connection: Connection, run: ActiveRun) -> None:
+    """Raises: AccountNotFound."""
+    account_id = run.claim.account_id
+    if account_status(connection, account_id) is None:
+        raise AccountNotFound(
+            f"account {account_id} is not in the database and {run.source.uri} has no account.json that would create "
+            "it (or the account was deleted since its first run); create the account in Re:amaze with its brands and "
+            "channels, then run the same command again"
+        )
+
+
+def _failure(future: Future[None]) -> BaseException | None:
+    """What a part ended with; None for one that succeeded or never began."""
+    return None if future.cancelled() else future.exception()

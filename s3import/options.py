@@ -1,0 +1,77 @@
+"""The options of the command line. Each can come from the environment too."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import click
+
+Command = Callable[..., Any]
+
+
+class AccountId(click.types.StringParamType):
+    """An id as it is. In the environment one stands on each line: an id may hold any other separator."""
+
+    name = "id"
+    envvar_list_splitter = "\n"
+
+
+def option(name: str, *declarations: str, **attributes: Any) -> Callable[[Command], Command]:
+    """An option that can come from the environment too, `--max-rejects` as S3IMPORT_MAX_REJECTS, as its help says."""
+    variable = "S3IMPORT_" + name.removeprefix("--").replace("-", "_").upper()
+    return click.option(name, *declarations, envvar=variable, show_envvar=True, **attributes)
+
+
+account = option("--account", type=AccountId(), required=True, help="The account's id.")
+accounts = option(
+    "--account",
+    "accounts",
+    type=AccountId(),
+    multiple=True,
+    help="The account's id. Give it again for more accounts; in the environment, one a line.",
+)
+accounts_from = option(
+    "--accounts-from",
+    type=click.File(encoding="utf-8"),
+    metavar="FILE|-",
+    help="Read more accounts from a file or from stdin, an id a line; empty lines do not count.",
+)
+source = option(
+    "--source",
+    metavar="URI",
+    help="Where dumps lie: s3://bucket/prefix/{account}, file:///dir/{account} or a path; {account} stands for the id.",
+)
+database = option(
+    "--database",
+    metavar="URL",
+    help="Re:amaze's database as an SQLAlchemy URL (PostgreSQL, MySQL, MariaDB or SQLite).  "
+    "[default: sqlite:///reamaze.db]",
+)
+pass_ = option(
+    "--pass",
+    "pass_",
+    type=click.Choice(["recent", "remaining", "all", "delta"]),
+    default="all",
+    show_default=True,
+    help="Which half of the dump, or what changed since.",
+)
+workers = option(
+    "--workers",
+    type=click.IntRange(1, 256),
+    help="Parts imported side by side.  [default: one for each processor, 2 to 8; always 1 on SQLite]",
+)
+max_rejects = option(
+    "--max-rejects", metavar="N|P%", help="Fail a pass that has more rejects than this.  [default: any number]"
+)
+dry_run = option("--dry-run", is_flag=True, help="Read and check the dump, write nothing; parents are not looked up.")
+watch = option("--watch", is_flag=True, help="Show it again and again until nothing is at work any more.")
+
+detach = option("--detach", is_flag=True, help="Only queue the work, for `s3import serve` or the workers of a broker.")
+host = option("--host", default="127.0.0.1", show_default=True, help="The address to listen on.")
+port = option("--port", type=click.IntRange(0, 65535), default=8080, show_default=True, help="The port.")
+
+
+def json(text: str) -> Callable[[Command], Command]:
+    """`--json`, with what it prints."""
+    return option("--json", "as_json", is_flag=True, help=text)

@@ -1,0 +1,59 @@
+"""From stored bytes to Arrow batches: an object source, and a decoder found by file extension."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import closing
+
+from s3import.readers.checksum import open_part
+from s3import.readers.compression import Compression
+from s3import.readers.jsonl import read_jsonl
+from s3import.readers.parquet import read_parquet
+from s3import.readers.source import Source
+from s3import.records import Batch, PlannedPart, Position
+
+Decoder = Callable[[Source, PlannedPart, Position, int], Iterator[Batch]]
+
+
+def read_part(source: Source, part: PlannedPart, start: Position, *, block_bytes: int) -> Iterator[Batch]:
+    """The part's records from `start` on, in batches of about `block_bytes` of text.
+
+    Raises: PartUnreadable when the part is damaged; PartDiffers when it is not what its manifest says; and what
+    `Source.open` raises.
+    """
+    yield from _decoder(part.key)(source, part, start, block_bytes)
+
+
+def _decoder(key: str) -> Decoder:
+    return next(decoder for extension, decoder in DECODERS.items() if key.endswith(extension))
+
+
+def _json_lines(compression: Compression | None) -> Decoder:
+    def decode(source: Source, part: PlannedPart, start: Position, block_bytes: int) -> Iterator[Batch]:
+        offset = 0 if compression else start.offset
+        with closing(open_part(source, part, offset)) as stream:
+            yield from read_jsonl(
+                stream,
+                part.entity,
+                start,
+                compression=compression,
+                object_name=part.stored.key,
+                block_bytes=block_bytes,
+            )
+
+    return decode
+
+
+def _parquet(source: Source, part: PlannedPart, start: Position, block_bytes: int) -> Iterator[Batch]:
+    with closing(open_part(source, part, random=True)) as file:
+        if part.stored.size_bytes:  # an empty object is an empty part in every format
+            yield from read_parquet(file, part.entity, start, object_name=part.stored.key, batch_bytes=block_bytes)
+
+
+DECODERS: dict[str, Decoder] = {
+    ".jsonl": _json_lines(None),
+    ".jsonl.gz": _json_lines("gzip"),
+    ".jsonl.zst": _json_lines("zstd"),
+    ".parquet": _parquet,
+}
+"""What reads a part, by its name's ending: a new format is one line here."""

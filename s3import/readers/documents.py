@@ -1,0 +1,98 @@
+"""Strict reading of the dump's small JSON documents: every complaint names the document, the place and the remedy."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import orjson
+
+from s3import.errors import MigrationFailed
+from s3import.records import is_id
+
+BYTE_ORDER_MARK = b"\xef\xbb\xbf"
+
+
+@dataclass(frozen=True, slots=True)
+class Node:
+    """An object of a document: its members, `place` (``parts[3]``, "" at the top), and the error that faults raise."""
+
+    document: str
+    place: str
+    members: Mapping[str, Any]
+    error: type[MigrationFailed]
+
+    @classmethod
+    def parse(cls, raw: bytes, document: str, error: type[MigrationFailed]) -> Node:
+        """The top of `document` (its name in messages). Raises: `error` when `raw` is not one JSON object."""
+        try:
+            members = orjson.loads(raw.removeprefix(BYTE_ORDER_MARK))
+        except orjson.JSONDecodeError as fault:
+            raise error(f"{document} is not JSON: {fault}; write it again") from fault
+        if not isinstance(members, dict):
+            raise error(f"{document} is not a JSON object; write it again")
+        return cls(document, "", members, error)
+
+    def fault(self, name: str, complaint: str) -> MigrationFailed:
+        """The error that says what is wrong with the member `name`."""
+        return self.error(f"{self.document}: {self.path(name)} {complaint}; correct it")
+
+    def path(self, name: str) -> str:
+        """Where the member `name` stands, as ``parts[3].key``."""
+        return f"{self.place}.{name}" if self.place else name
+
+    def id(self, name: str) -> str:
+        """The member `name`, which must be an id by the contract's rule."""
+        value = self.required_text(name)
+        if not is_id(value):
+            raise self.fault(name, "must be an id: 1 to 255 characters, no control characters")
+        return value
+
+    def required_text(self, name: str) -> str:
+        """The member `name`, which must be a string."""
+        value = self.text(name)
+        if value is None:
+            raise self.fault(name, "is missing")
+        return value
+
+    def text(self, name: str) -> str | None:
+        """The member `name`, a string or nothing."""
+        value = self.members.get(name)
+        if value is not None and not isinstance(value, str):
+            raise self.fault(name, "must be a string")
+        return value
+
+    def count(self, name: str) -> int | None:
+        """The member `name`, a whole number of at least 0 or nothing."""
+        value = self.members.get(name)
+        if value is not None and (type(value) is not int or value < 0):
+            raise self.fault(name, "must be a whole number of at least 0")
+        return value
+
+    def sha256(self, name: str) -> str | None:
+        """The member `name`, 64 hexadecimal digits (in lower case here) or nothing."""
+        value = self.text(name)
+        if value is not None and not re.fullmatch("[0-9A-Fa-f]{64}", value):
+            raise self.fault(name, "must be 64 hexadecimal digits")
+        return value and value.lower()
+
+    def exactly(self, name: str, expected: str | int) -> None:
+        """Insist that the member `name` is `expected`, in type too."""
+        value = self.members.get(name)
+        if type(value) is not type(expected) or value != expected:
+            raise self.fault(name, f"must be {expected!r}")
+
+    def nodes(self, name: str, *, required: bool = False) -> Iterator[Node]:
+        """The objects in the list `name`; nothing where the list is absent and not `required`."""
+        values = self.members.get(name)
+        if values is None and not required:
+            return
+        if not isinstance(values, list):
+            raise self.fault(name, "must be a list")
+        for index, value in enumerate(values):
+            place = f"{name}[{index}]"
+            if not isinstance(value, dict):
+                raise self.fault(place, "must be an object")
+            yield Node(self.document, self.path(place), value, self.error)

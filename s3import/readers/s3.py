@@ -1,0 +1,286 @@
+"""A dump in S3, or in anything that speaks its protocol. The one place that knows boto3."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import closing
+from dataclasses import dataclass
+from functools import cache, partial
+from typing import Any, BinaryIO, TypeVar, cast
+
+import boto3
+import botocore.session
+import stamina
+from botocore import exceptions as boto
+from botocore.config import Config
+from botocore.loaders import Loader
+from botocore.parsers import ResponseParserError
+from urllib3.exceptions import HTTPError
+
+from s3import.errors import (
+    ConfigurationError,
+    MigrationFailed,
+    PartMissing,
+    S3ImportError,
+    SourceChanged,
+    SourceDenied,
+    SourceMissing,
+    SourceUnavailable,
+)
+from s3import.readers.bodies import RandomFile, WholeBody
+from s3import.readers.source import MAX_DOCUMENT_BYTES, Patience
+from s3import.records import StoredObject
+
+T = TypeVar("T")
+log = logging.getLogger(__name__)
+
+LONGEST_WAIT_SECONDS = 8.0
+REFUSALS = 3  # tries after which a 403 is believed: new permissions take a moment to spread
+ARCHIVED = "it is archived: restore it"
+THROTTLED = {"RequestTimeout", "SlowDown", "Throttling", "ThrottlingException", "RequestLimitExceeded", "InternalError"}
+MISCONFIGURED = (
+    boto.NoCredentialsError,
+    boto.PartialCredentialsError,
+    boto.TokenRetrievalError,
+    boto.SSOError,
+    boto.ProfileNotFound,
+    boto.ConfigParseError,
+    boto.ConfigNotFound,
+    boto.InvalidConfigError,
+    boto.ParamValidationError,
+    boto.InvalidRegionError,
+    boto.BaseEndpointResolverError,
+    boto.UnsupportedS3ArnError,
+    boto.UnsupportedS3AccesspointConfigurationError,
+)
+BROKEN = (
+    boto.HTTPClientError,
+    boto.ConnectionError,
+    boto.IncompleteReadError,
+    boto.CredentialRetrievalError,
+    ResponseParserError,
+    HTTPError,
+    OSError,
+)
+
+
+def connect(patience: Patience, connections: int) -> Any:
+    """A client of boto3 by its own credential chain and ``AWS_*`` settings; safe to share between threads.
+
+    Retries are left to `S3Source`, which also knows how to go on in the middle of a body.
+    Raises: ConfigurationError when the profile, the endpoint or the region is no such thing.
+    """
+    config = Config(
+        connect_timeout=patience.connect_seconds,
+        read_timeout=patience.stall_seconds,
+        max_pool_connections=connections,
+        retries={"total_max_attempts": 1},
+        response_checksum_validation="when_required",
+        tcp_keepalive=True,
+    )
+    try:
+        session = botocore.session.Session()
+        session.register_component("data_loader", _descriptions())
+        return boto3.session.Session(botocore_session=session).client("s3", config=config)
+    except (boto.BotoCoreError, ValueError) as error:
+        raise ConfigurationError(f"S3 cannot be reached as configured: {error}; correct the AWS settings") from error
+
+
+@cache
+def _descriptions() -> Loader:
+    """What botocore knows about S3's requests: the same for every client, and nine tenths of the time one takes."""
+    return Loader()
+
+
+class S3Source:
+    """The `Source` below ``s3://bucket/folder/``. `folder` is taken literally, with or without a slash at its end."""
+
+    rereads_cheaply = False
+
+    def __init__(
+        self,
+        client: Any,
+        bucket: str,
+        folder: str = "",
+        *,
+        uri: str | None = None,
+        patience: Patience | None = None,
+        page_size: int = 1000,
+    ) -> None:
+        self.bucket = bucket
+        self.uri = uri or f"s3://{bucket}/{folder}"
+        self._client = client
+        self._root = folder.removesuffix("/") + "/" if folder else ""
+        self._patience = patience or Patience()
+        self._page_size = page_size
+
+    def list(self, prefix: str) -> Iterator[StoredObject]:
+        """As `Source.list`."""
+        for page in self._pages(prefix):
+            for entry in page.get("Contents", ()):
+                if entry["Size"] > 0 or not entry["Key"].endswith("/"):
+                    key = entry["Key"].removeprefix(self._root)
+                    yield StoredObject(key, entry["Size"], entry["ETag"])
+
+    def read(self, key: str) -> bytes | None:
+        """As `Source.read`."""
+        try:
+            return self.persist("s3:GetObject", key, lambda: self._read_document(key))
+        except PartMissing:
+            return None
+
+    def open(self, stored: StoredObject, offset: int = 0) -> BinaryIO:
+        """As `Source.open`."""
+        return cast("BinaryIO", WholeBody(self._version(stored), offset))
+
+    def open_random(self, stored: StoredObject) -> BinaryIO:
+        """As `Source.open_random`."""
+        return cast("BinaryIO", RandomFile(self._version(stored)))
+
+    def persist(self, action: str, key: str, work: Callable[[], T]) -> T:
+        """What `work` returns, tried again while it fails for reasons that pass; `action` and `key` name it in errors.
+
+        A server's Retry-After is honoured. Raises: what `Source` promises.
+        """
+        where = f"s3://{self.bucket}/{self._root}{key}"
+        try:
+            for attempt in self._attempts(where):
+                with attempt:
+                    return work()
+        except boto.ClientError as error:
+            raise _refusal(error, action, where, self.bucket) from error
+        except MISCONFIGURED as error:
+            raise ConfigurationError(
+                f"{where} cannot be asked for: {error}; set AWS_PROFILE, or AWS_ACCESS_KEY_ID and "
+                "AWS_SECRET_ACCESS_KEY, or a role, and check the source's bucket and AWS_REGION"
+            ) from error
+        except (boto.BotoCoreError, *BROKEN) as error:
+            raise SourceUnavailable(f"{where} does not answer: {error}; run the same command again") from error
+        raise AssertionError("an attempt neither returned nor raised")
+
+    def _version(self, stored: StoredObject) -> _Version:
+        request = {"Bucket": self.bucket, "Key": self._root + stored.key}
+        return _Version(self._client, request, stored, partial(self.persist, "s3:GetObject", stored.key))
+
+    def _pages(self, prefix: str) -> Iterator[dict[str, Any]]:
+        wanted = {"Bucket": self.bucket, "Prefix": self._root + prefix, "MaxKeys": self._page_size}
+        while True:
+            page = self.persist("s3:ListBucket", prefix, lambda: self._client.list_objects_v2(**wanted))
+            yield page
+            if not page.get("IsTruncated"):
+                return
+            wanted["ContinuationToken"] = page["NextContinuationToken"]
+
+    def _read_document(self, key: str) -> bytes:
+        answer = self._client.get_object(Bucket=self.bucket, Key=self._root + key)
+        with closing(answer["Body"]) as body:
+            if answer["ContentLength"] > MAX_DOCUMENT_BYTES:
+                raise MigrationFailed(f"{self.uri}: {key} is larger than {MAX_DOCUMENT_BYTES} bytes; shorten it")
+            return cast("bytes", body.read())
+
+    def _attempts(self, where: str) -> Iterator[stamina.Attempt]:
+        patience = self._patience
+        return iter(
+            stamina.retry_context(
+                _judge(where, patience.retry_seconds),
+                attempts=None if patience.retry_seconds else 1,
+                timeout=patience.retry_seconds or None,
+                wait_initial=patience.first_wait_seconds,
+                wait_max=LONGEST_WAIT_SECONDS,
+                wait_jitter=5 * patience.first_wait_seconds,
+            )
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class _Version:
+    """The `bodies.Version` that was listed of an object in S3; `request` names the object to boto3."""
+
+    client: Any
+    request: Mapping[str, str]
+    stored: StoredObject
+    persist: Callable[[Callable[[], Any]], Any]
+
+    @property
+    def size_bytes(self) -> int:
+        return self.stored.size_bytes
+
+    def fetch(self, start: int, end: int) -> Any:
+        """One request; the body is a StreamingBody of botocore."""
+        partly = {"Range": f"bytes={start}-{end - 1}"} if (start, end) != (0, self.size_bytes) else {}
+        answer = self.client.get_object(**self.request, IfMatch=self.stored.etag, **partly)
+        try:
+            self._check(answer, end - start)
+        except SourceChanged:
+            answer["Body"].close()
+            raise
+        return answer["Body"]
+
+    def confirm(self) -> None:
+        self._check(self.persist(lambda: self.client.head_object(**self.request)), self.size_bytes)
+
+    def _check(self, answer: Mapping[str, Any], size_bytes: int) -> None:
+        """Not every store that speaks the protocol heeds If-Match and Range."""
+        if (answer["ETag"], answer["ContentLength"]) != (self.stored.etag, size_bytes):
+            raise _changed("s3://{Bucket}/{Key}".format(**self.request))
+
+
+def _judge(where: str, retry_seconds: float) -> Callable[[Exception], bool | float]:
+    """A hook for stamina: whether a failure is worth another try, and after how many seconds where the server says."""
+    refusals = 0
+
+    def judge(error: Exception) -> bool | float:
+        nonlocal refusals
+        if isinstance(error, S3ImportError):
+            return False
+        if isinstance(error, boto.ClientError):
+            refusals += _status(error) == 403
+            if not (_is_temporary(error) or 0 < refusals < REFUSALS):
+                return False
+        elif not isinstance(error, BROKEN):
+            return False
+        log.warning("%s: %s; tried again for up to %g s", where, error, retry_seconds)
+        return _retry_after(error, retry_seconds) or True
+
+    return judge
+
+
+def _status(error: boto.ClientError) -> int:
+    return int(error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0))
+
+
+def _is_temporary(error: boto.ClientError) -> bool:
+    return _status(error) >= 500 or _status(error) == 429 or error.response["Error"].get("Code") in THROTTLED
+
+
+def _retry_after(error: Exception, most_seconds: float) -> float:
+    """The wait a server asked for, in seconds; 0 where it asked for none."""
+    response = getattr(error, "response", None) or {}
+    text = response.get("ResponseMetadata", {}).get("HTTPHeaders", {}).get("retry-after", "")
+    try:
+        return min(max(float(text), 0.0), most_seconds)
+    except ValueError:
+        return 0.0
+
+
+def _changed(where: str) -> SourceChanged:
+    return SourceChanged(
+        f"{where} changed since it was listed; when nobody writes to it any more, run the same command again"
+    )
+
+
+def _refusal(error: boto.ClientError, action: str, where: str, bucket: str) -> S3ImportError:
+    """What an error that S3 itself answered means to the caller."""
+    status, code = _status(error), error.response["Error"].get("Code", "")
+    said = f"{code} {error.response['Error'].get('Message', '')}".strip()
+    if code == "NoSuchBucket":
+        return SourceMissing(f"the bucket {bucket} does not exist; correct the source")
+    if status == 404:
+        return PartMissing(f"{where} is not there; put it back, then run the same command again")
+    if status in (412, 416):
+        return _changed(where)
+    if _is_temporary(error):
+        return SourceUnavailable(f"{where} does not answer: {said}; run the same command again")
+    remedy = ARCHIVED if code == "InvalidObjectState" else f"use credentials that may, or allow {action} for these"
+    return SourceDenied(f"S3 refuses {action} on {where}: {said}; {remedy}, then run the same command again")

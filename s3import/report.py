@@ -1,0 +1,225 @@
+"""What others may know of an account's runs: the status document and the kept rejects."""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy import Connection
+
+from s3import.accounts import account_status
+from s3import.checkpoints import COUNTS
+from s3import.clock import clock
+from s3import.records import HALVES, ROW_ENTITIES, Entity, Pass
+from s3import.status import State
+from s3import.tables import Id, accounts, import_parts, import_rejects, import_runs
+
+MAX_PAGE_CHARACTERS = 4 * 1024 * 1024
+_BY_PLACE = (import_rejects.c.part_number, import_rejects.c.line)
+
+
+def document(connection: Connection, account_id: str) -> dict[str, Any] | None:
+    """The status document of the contract's section 7; None when neither account nor run is known.
+
+    It is true even where each statement sees its own moment: the parts are read after the run that they belong to, so
+    that a run which has succeeded never shows a part that has not, and what is asked for later never shows less.
+    """
+    rows = connection.execute(_ACCOUNT_AND_RUNS, {"account_id": account_id}).all()
+    runs = [row for row in rows if row.run_id is not None]
+    if rows[0].account_status is None and not runs:
+        return None
+    slices = connection.execute(_SLICES, {"run_ids": [run.run_id for run in runs]}).all() if runs else []
+    passes: dict[str, Any] = {pass_.value: None for pass_ in HALVES}
+    for run in runs:
+        passes[run._mapping["pass"]] = _pass_document(run, [one for one in slices if one.run_id == run.run_id])
+    return {"account_id": account_id, "account_status": rows[0].account_status, "passes": passes}
+
+
+def _account_and_runs() -> sa.Select[Any]:
+    """The account's status and its runs, a row for each; one row without a run where there is none."""
+    wanted = sa.bindparam("account_id", type_=Id)
+    account_status = sa.select(accounts.c.status).where(accounts.c.id == wanted).scalar_subquery()
+    one_row = sa.select(sa.literal(1).label("one")).subquery()
+    lease_left = (import_runs.c.lease_until - clock()).label("lease_left")
+    joined = one_row.outerjoin(import_runs, import_runs.c.account_id == wanted)
+    return sa.select(account_status.label("account_status"), import_runs, lease_left).select_from(joined)
+
+
+def _slices() -> sa.Select[Any]:
+    """The sums over a run's parts, by entity and by what there is to tell of them: a row for thousands of parts."""
+    parts = import_parts.c
+    same = (parts.run_id, parts.entity, parts.rejects_by_code, parts.ignored_fields)
+    bytes_done = sa.case((parts.done, parts.size_bytes), else_=parts.bytes_done)
+    sums = {
+        "parts_done": sa.case((parts.done, 1), else_=0),
+        "bytes_total": parts.size_bytes,
+        "bytes_done": bytes_done,
+        **{what: parts[f"{what}_count"] for what in COUNTS},
+    }
+    columns = (sa.cast(sa.func.sum(number), sa.BigInteger).label(name) for name, number in sums.items())
+    mine = parts.run_id.in_(sa.bindparam("run_ids", expanding=True))
+    return sa.select(*same, sa.func.count().label("parts_total"), *columns).where(mine).group_by(*same)
+
+
+_ACCOUNT_AND_RUNS = _account_and_runs()
+_SLICES = _slices()
+
+
+def _pass_document(run: Any, slices: Sequence[Any]) -> dict[str, Any]:
+    by_code: Counter[str] = Counter()
+    for one in slices:
+        for code, rejected in one.rejects_by_code.items():
+            by_code[code] += one.parts_total * rejected
+    shown = [entity for entity in Entity if entity in ROW_ENTITIES or any(one.entity == entity for one in slices)]
+    counts = {entity.value: _sums(COUNTS, [one for one in slices if one.entity == entity]) for entity in shown}
+    return {
+        "run_id": run.run_id,
+        "state": run.state,
+        "source": run.source,
+        "requested_at": _rfc3339(run.requested_at),
+        "started_at": _rfc3339(run.started_at),
+        "finished_at": _rfc3339(run.finished_at),
+        "attempts": run.attempts,
+        "progress": _progress_document(run, slices),
+        "counts": counts,
+        "files": {"total": 0, "copied": 0, "failed": 0, "bytes": 0},
+        "rejects": {
+            "total": sum(count["rejected"] for count in counts.values()),
+            "by_code": dict(sorted(by_code.items())),
+        },
+        "ignored_fields": sorted({name for one in slices for name in one.ignored_fields}),
+        "skipped_objects": run.skipped_objects,
+        "error": _error_document(run),
+        "verified": run.verified,
+    }
+
+
+def _sums(names: Sequence[str], slices: Sequence[Any]) -> dict[str, int]:
+    return {name: sum(getattr(one, name) for one in slices) for name in names}
+
+
+def _progress_document(run: Any, slices: Sequence[Any]) -> dict[str, Any]:
+    sums = _sums(("parts_total", "parts_done", "bytes_total", "bytes_done"), slices)
+    total, done = sums["bytes_total"], sums["bytes_done"]
+    running = run.state == State.RUNNING
+    if run.state == State.SUCCEEDED:
+        fraction = 1.0
+    else:
+        fraction = min(done / total, 0.999) if total else 0.0
+    rate = run.bytes_per_second if running else None
+    return {
+        **sums,
+        "fraction": round(fraction, 4),
+        "rows_per_second": round(run.rows_per_second, 1) if running and run.rows_per_second else None,
+        "eta_seconds": round((total - done) / rate, 1) if rate else None,
+    }
+
+
+def _error_document(run: Any) -> dict[str, str] | None:
+    if run.error_code:
+        return {"code": run.error_code, "message": run.error_message}
+    if run.state == State.RUNNING and (run.lease_left or 0) <= 0:
+        return {
+            "code": "worker_lost",
+            "message": f"{run.holder} shows no sign of life any more; run the same command again, it resumes at the "
+            "last checkpoint",
+        }
+    return None
+
+
+def _rfc3339(time: dt.datetime | None) -> str | None:
+    return time.astimezone(dt.UTC).isoformat().replace("+00:00", "Z") if time else None
+
+
+def is_known(connection: Connection, account_id: str) -> bool:
+    """Whether the account exists or was ever migrated."""
+    runs = sa.select(import_runs.c.run_id).where(import_runs.c.account_id == account_id)
+    return account_status(connection, account_id) is not None or connection.execute(runs).first() is not None
+
+
+def rejects(connection: Connection, account_id: str, passes: Sequence[Pass] = tuple(Pass)) -> Iterator[dict[str, Any]]:
+    """The kept rejects as the contract's section 5 shows them: by pass, part and line."""
+    runs = import_runs.c
+    for pass_ in (one for one in Pass if one in passes):
+        query = _reject_query().where(runs.account_id == account_id, runs["pass"] == pass_.value).order_by(*_BY_PLACE)
+        for row in connection.execution_options(yield_per=1000).execute(query):
+            yield _reject_document(row)
+
+
+@dataclass(frozen=True, slots=True)
+class Cursor:
+    """The place of a reject among all of its account."""
+
+    pass_: Pass
+    part_number: int
+    line: int
+
+
+def reject_page(
+    connection: Connection, account_id: str, passes: Sequence[Pass], after: Cursor | None, limit: int
+) -> tuple[list[dict[str, Any]], Cursor | None]:
+    """At most `limit` rejects that come `after` that place, as `rejects` gives them, and where the next page begins
+    (None: there is none). A page ends early once its texts come to 4 MiB."""
+    page: list[dict[str, Any]] = []
+    place, size = after, 0
+    for row in _rejects_after(connection, account_id, passes, after, limit + 1):
+        if len(page) == limit or size >= MAX_PAGE_CHARACTERS:
+            return page, place
+        page.append(_reject_document(row))
+        place, size = Cursor(Pass(row.run_pass), row.part_number, row.line), size + len(row.raw)
+    return page, None
+
+
+def _rejects_after(
+    connection: Connection, account_id: str, passes: Sequence[Pass], after: Cursor | None, limit: int
+) -> Iterator[Any]:
+    """At most `limit` rows, by one look into the primary key for each piece of it that has a beginning and an end."""
+    runs = import_runs.c
+    known = connection.execute(sa.select(runs["pass"], runs.run_id).where(runs.account_id == account_id)).all()
+    run_ids = {pass_: run_id for pass_, run_id in known if pass_ in passes}
+    for pass_ in Pass:
+        for piece in _pieces(pass_, after) if pass_ in run_ids else ():
+            query = _reject_query().where(import_rejects.c.run_id == run_ids[pass_], piece).order_by(*_BY_PLACE)
+            rows = connection.execution_options(yield_per=100).execute(query.limit(limit))
+            for row in rows:
+                limit -= 1
+                yield row
+
+
+def _pieces(pass_: Pass, after: Cursor | None) -> list[sa.ColumnElement[bool]]:
+    """What of a pass's rejects comes after that place: the rest of the part, and the other parts."""
+    kept, passes = import_rejects.c, list(Pass)
+    if after is None or passes.index(pass_) > passes.index(after.pass_):
+        return [sa.true()]
+    if pass_ is not after.pass_:
+        return []
+    return [
+        sa.and_(kept.part_number == after.part_number, kept.line > after.line),
+        kept.part_number > after.part_number,
+    ]
+
+
+def _reject_query() -> sa.Select[Any]:
+    kept, parts, runs = import_rejects.c, import_parts.c, import_runs.c
+    return (
+        sa.select(import_rejects, runs["pass"].label("run_pass"), parts.entity, parts.key)
+        .join_from(import_rejects, import_parts, sa.and_(parts.run_id == kept.run_id, parts.number == kept.part_number))
+        .join(import_runs, runs.run_id == kept.run_id)
+    )
+
+
+def _reject_document(row: Any) -> dict[str, Any]:
+    return {
+        "pass": row.run_pass,
+        "entity": row.entity,
+        "part": row.key,
+        "line": row.line,
+        "id": row.record_id,
+        "reasons": row.reasons,
+        "raw": row.raw,
+        "raw_truncated": row.raw_truncated,
+    }

@@ -1,0 +1,167 @@
+"""The tables of a database: created and upgraded by Alembic, and compared with what this version writes."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy import Connection
+
+from s3import.errors import DatabaseUnavailable, SchemaMismatch
+from s3import.schema import triggers
+from s3import.tables import metadata
+
+VERSION_TABLE = "import_schema_version"
+HEAD = "0001"  # the newest revision under versions/; a test holds the two together
+LOCK_ID = 0x5331_1909  # any number that nobody else uses for a PostgreSQL advisory lock
+LOCK_SECONDS = 60  # that MySQL waits for another process to change the tables
+
+
+def upgrade(connection: Connection) -> None:
+    """Create what is missing and bring the rest up to date. Safe to call from several processes at once.
+
+    Raises: SchemaMismatch where somebody else made tables of our names that do not fit.
+    """
+    from alembic import command
+    from alembic.config import Config
+
+    config = Config(attributes={"connection": connection})
+    config.set_main_option("script_location", str(Path(__file__).parent))
+    with _locked(connection):
+        misfits = [] if _revision(connection) else list(_misfits(connection))
+        if misfits:
+            raise _refusal(misfits, HEAD)
+        command.upgrade(config, "head")
+        if any(triggers.missing(connection)):
+            triggers.create(connection)
+
+
+def require(connection: Connection) -> None:
+    """Make sure that the tables fit before a byte is read: creates them in a database that has none of them.
+
+    Raises: SchemaMismatch naming everything that differs.
+    """
+    present = metadata.tables.keys() & set(sa.inspect(connection).get_table_names())
+    if not present:
+        upgrade(connection)
+        return
+    found, differences = _revision(connection), list(_differences(connection))
+    if found == HEAD and not differences:
+        return
+    if found != HEAD:
+        differences.insert(0, f"they are at revision {found or 'none'}, not {HEAD}")
+    raise _refusal(differences, found)
+
+
+def _refusal(differences: list[str], found: str | None) -> SchemaMismatch:
+    return SchemaMismatch(
+        f"the database's tables are not the ones that this version of s3import writes: {'; '.join(differences)}. "
+        f"Nothing was read or written; {_remedy(found)}"
+    )
+
+
+def _remedy(found: str | None) -> str:
+    if found == HEAD:
+        return "change the tables back, or point --database at another database"
+    return "install a newer s3import" if found and found > HEAD else "run `s3import db init`"
+
+
+def exists(connection: Connection) -> bool:
+    """Whether the bookkeeping tables are there at all."""
+    return bool(sa.inspect(connection).has_table("import_runs"))
+
+
+@contextmanager
+def _locked(connection: Connection) -> Iterator[None]:
+    """Let one process at a time change the tables."""
+    if connection.dialect.name == "postgresql":
+        connection.execute(sa.select(sa.func.pg_advisory_xact_lock(LOCK_ID)))  # goes with the transaction
+    if connection.dialect.name not in ("mysql", "mariadb"):
+        yield
+        return
+    name = sa.func.concat(
+        "s3import-", sa.func.md5(sa.func.coalesce(sa.func.database(), ""))
+    )  # such a lock is the whole server's
+    if connection.execute(sa.select(sa.func.get_lock(name, LOCK_SECONDS))).scalar() != 1:
+        raise DatabaseUnavailable("another process is changing the tables; run the same command again")
+    try:
+        yield
+    finally:  # it would stay with the connection, which goes back to its pool
+        connection.execute(sa.select(sa.func.release_lock(name)))
+
+
+def _revision(connection: Connection) -> str | None:
+    if not sa.inspect(connection).has_table(VERSION_TABLE):
+        return None
+    revision = connection.execute(sa.text(f"SELECT version_num FROM {VERSION_TABLE}")).scalar()
+    return str(revision) if revision is not None else None
+
+
+def _differences(connection: Connection) -> Iterator[str]:
+    """One phrase for each thing that would make a write fail or go wrong."""
+    present = sa.inspect(connection).get_table_names()
+    yield from (f"table {name} is missing" for name in metadata.tables if name not in present)
+    yield from _misfits(connection)
+    yield from (f"trigger {name} is missing (`s3import db init` creates it)" for name in triggers.missing(connection))
+
+
+def _misfits(connection: Connection) -> Iterator[str]:
+    """What is wrong with those of our tables that are there."""
+    inspector = sa.inspect(connection)
+    live = {name: columns for (_, name), columns in inspector.get_multi_columns().items()}
+    keys = {name: key for (_, name), key in inspector.get_multi_pk_constraint().items()}
+    links = {name: links for (_, name), links in inspector.get_multi_foreign_keys().items()}
+    for name, table in metadata.tables.items():
+        if name not in live:
+            continue
+        yield from _column_differences(table, {column["name"]: column for column in live[name]}, connection.dialect)
+        wanted = [column.name for column in table.primary_key]
+        if (keys[name] or {}).get("constrained_columns") != wanted:
+            yield f"the primary key of {name} is not ({', '.join(wanted)})"
+        yield from _link_differences(table, links.get(name) or [])
+
+
+def _link_differences(table: sa.Table, live: list[Any]) -> Iterator[str]:
+    """Foreign keys that are missing: they keep orphans out, and take children along."""
+    found = {
+        (tuple(link["constrained_columns"]), link["referred_table"], tuple(link["referred_columns"]))
+        for link in live
+        if (link["options"].get("ondelete") or "").upper() == "CASCADE"
+    }
+    for link in table.foreign_key_constraints:
+        columns, parent = tuple(link.column_keys), link.referred_table.name
+        if (columns, parent, tuple(element.column.name for element in link.elements)) not in found:
+            yield f"the foreign key of {table.name} ({', '.join(columns)}) to {parent} ON DELETE CASCADE is missing"
+
+
+def _column_differences(table: sa.Table, live: dict[str, Any], dialect: sa.Dialect) -> Iterator[str]:
+    for column in table.columns:
+        found = live.pop(column.name, None)
+        if found is None:
+            yield f"column {table.name}.{column.name} is missing"
+        elif _family(found["type"], dialect) != _family(column.type.dialect_impl(dialect), dialect):
+            yield f"column {table.name}.{column.name} is {found['type']}, not {column.type.compile(dialect)}"
+    for name, found in live.items():
+        if not found["nullable"] and found.get("default") is None and found.get("autoincrement") is not True:
+            yield f"column {table.name}.{name} is NOT NULL without a default, and nothing would fill it"
+
+
+def _family(type_: Any, dialect: sa.Dialect) -> str:
+    """What kinds of values a column takes, coarse enough that a longer or renamed type of the same kind passes."""
+    if isinstance(type_, sa.types.TypeDecorator):
+        type_ = type_.load_dialect_impl(dialect)
+    type_ = type_.dialect_impl(dialect)
+    families = (
+        (sa.JSON, "json" if dialect.name == "postgresql" else "text"),
+        (sa.String, "text"),
+        ((sa.Boolean, sa.Integer), "integer"),
+        (sa.Numeric, "number"),
+        (sa.DateTime, "time with zone" if getattr(type_, "timezone", False) else "time"),
+    )
+    for kinds, family in families:
+        if isinstance(type_, kinds):
+            return family
+    return str(type_)

@@ -1,0 +1,137 @@
+"""Processes that stay: the HTTP API with a worker of its own, and a worker among many machines."""
+
+from __future__ import annotations
+
+import logging
+import signal
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+
+import stamina
+
+from s3import import app, logs, notify, schema
+from s3import.api import api_process, check_binding, require_serving
+from s3import.background import BackgroundWorker
+from s3import.dispatch import Capacity
+from s3import.errors import ConfigurationError
+from s3import.events import Event, PassEnded, PassStarted, Retrying
+from s3import.fleet import FleetWorker
+from s3import.limits import RejectLimit
+from s3import.metrics import Metrics
+from s3import.migration import Importer, Retries
+from s3import.settings import Settings
+from s3import.tasks import CeleryQueue, Sweeper, make_celery, serve_queue
+
+log = logging.getLogger(__name__)
+
+LOOK_SECONDS = 0.2
+
+
+@dataclass(frozen=True, slots=True)
+class Machinery:
+    """What both kinds of process work with; `stop` ends every run at its next batch."""
+
+    settings: Settings
+    importer: Importer
+    metrics: Metrics
+    limit: RejectLimit
+    stop: threading.Event
+
+
+def serve(settings: Settings, host: str, port: int) -> None:
+    """Serve the HTTP API until a signal comes, and work through queued runs: here, or with a broker by its workers.
+
+    Raises: ConfigurationError, SchemaMismatch, DatabaseUnavailable.
+    """
+    check_binding(host, settings.api_tokens)
+    with _machinery(settings) as machinery, ExitStack() as stack:
+        worker = _worker(machinery)
+        stack.enter_context(worker)
+        database = machinery.importer.database
+
+        def render_metrics() -> bytes:
+            return machinery.metrics.render(database)
+
+        api = api_process(settings, host, port, wake=worker.wake, render_metrics=render_metrics)
+        child = stack.enter_context(api)
+        while not machinery.stop.wait(LOOK_SECONDS):
+            require_serving(child, host, port)
+
+
+def work(settings: Settings) -> None:
+    """Import parts that the broker brings until a signal comes. Raises: as `serve`."""
+    if not settings.broker:
+        raise ConfigurationError(
+            "a worker needs a broker: set S3IMPORT_BROKER (amqp://…, redis://… or sqs://…); without one "
+            "`s3import serve` works through the runs by itself"
+        )
+    with _machinery(settings) as machinery:
+        celery = make_celery(settings.broker, settings.queue)
+        threads = app.workers(settings, machinery.importer.database)
+        log.info("working with %d threads", threads)
+        serve_queue(celery, _fleet_worker(machinery, CeleryQueue(celery)), threads=threads, stop=machinery.stop)
+
+
+def _worker(machinery: Machinery) -> BackgroundWorker | Sweeper:
+    """What sees to queued runs: a worker in this process, or with a broker whoever sends them to the workers."""
+    settings = machinery.settings
+    if settings.broker:
+        return Sweeper(_fleet_worker(machinery, CeleryQueue(make_celery(settings.broker, settings.queue))))
+    return BackgroundWorker(machinery.importer, limit=machinery.limit)
+
+
+def _fleet_worker(machinery: Machinery, queue: CeleryQueue) -> FleetWorker:
+    settings = machinery.settings
+    capacity = Capacity(settings.connections_per_account, settings.connections)
+    return FleetWorker(machinery.importer, queue, limit=machinery.limit, retries=Retries(), capacity=capacity)
+
+
+@contextmanager
+def _machinery(settings: Settings) -> Iterator[Machinery]:
+    """Open the database, bring up what works on it, and take it down in order."""
+    logs.configure()
+    limit = RejectLimit.parse(settings.max_rejects) if settings.max_rejects else RejectLimit()
+    database = app.connect(settings)
+    notifier = notify.Notifier(database, notify.senders(settings))
+    metrics, stop = Metrics(settings), threading.Event()
+    stamina.instrumentation.set_on_retry_hooks([metrics.count_retry])
+
+    def observe(event: Event) -> None:
+        metrics(event)
+        _tell(event)
+        notifier.observe(event)
+
+    open_dump = app.source_opener(settings, app.workers(settings, database))
+    importer = app.make_importer(settings, database, open_dump, observe, stop, notifier)
+    importer.transactions.run("", schema.require)
+    _on_signals(stop.set)
+    try:
+        with notifier, importer:
+            yield Machinery(settings, importer, metrics, limit, stop)
+    finally:
+        stop.set()
+        database.close()
+
+
+def _on_signals(leave: Callable[[], None]) -> None:
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, lambda *_: leave())
+
+
+def _tell(event: Event) -> None:
+    """One line in the log for what an operator would want to find there."""
+    match event:
+        case PassStarted():
+            with logs.log_context(account_id=event.account_id, run_id=event.run_id):
+                log.info("the %s pass starts (attempt %d, %d parts)", event.pass_, event.attempts, event.parts_total)
+        case PassEnded(error=None):
+            with logs.log_context(account_id=event.account_id):
+                log.info("the %s pass is in", event.pass_)
+        case PassEnded():
+            with logs.log_context(account_id=event.account_id):
+                log.warning("the %s pass ended: %s", event.pass_, event.error)
+        case Retrying():
+            with logs.log_context(account_id=event.account_id):
+                log.warning("trying again: %s", event.reason)

@@ -1,0 +1,103 @@
+"""The one configuration of a process: made at the edge, frozen, handed down."""
+
+from __future__ import annotations
+
+import math
+import os
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import TypeVar
+
+from s3import.errors import ConfigurationError
+
+T = TypeVar("T", int, float)
+
+DEFAULT_DATABASE = "sqlite:///reamaze.db"
+BLOCK_BYTES = 4 * 1024 * 1024  # of decompressed text in a batch: as fast as 8 MiB, in three quarters of the memory
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """What a run needs to know besides its account.
+
+    `source` may hold ``{account}``; `workers` None means a number that fits the machine and the database;
+    a run's lease ends `lease_seconds` after its last heartbeat; temporary failures are tried again for
+    `retry_seconds` in all. Where stderr is no terminal, a line every `progress_seconds` tells how far a run is.
+    `max_rejects` (``N`` or ``P%``) holds for runs that nobody watches. With a `broker` (a Celery URL) work is spread
+    over machines by its `queue`; they then use at most `connections_per_account` connections of the database for one
+    account's parts and at most `connections` for all. Requests over HTTP carry one of `api_tokens` (none: no token is
+    asked for), and may name a source below `source` or below one of `allowed_sources`. Word of runs goes to a webhook
+    of Slack and to a callback, signed with its secret, each where it is given.
+    """
+
+    source: str | None = None
+    database: str = DEFAULT_DATABASE
+    workers: int | None = None
+    retry_seconds: float = 120.0
+    progress_seconds: float = 5.0
+    lease_seconds: float = 15.0
+    heartbeat_seconds: float = 2.0
+    block_bytes: int = BLOCK_BYTES
+    max_rejects: str | None = None
+    broker: str | None = field(default=None, repr=False)
+    queue: str = "s3import"
+    connections: int = 64
+    connections_per_account: int = 8
+    api_tokens: tuple[str, ...] = field(default=(), repr=False)
+    allowed_sources: tuple[str, ...] = ()
+    slack_webhook_url: str | None = field(default=None, repr=False)
+    callback_url: str | None = field(default=None, repr=False)
+    callback_secret: str | None = field(default=None, repr=False)
+
+    @classmethod
+    def from_environment(cls, environment: Mapping[str, str] | None = None) -> Settings:
+        """Read the ``S3IMPORT_*`` variables. Raises: ConfigurationError naming the variable that is wrong."""
+        env = os.environ if environment is None else environment
+        workers = env.get("S3IMPORT_WORKERS")
+        return cls(
+            source=env.get("S3IMPORT_SOURCE") or None,
+            database=env.get("S3IMPORT_DATABASE") or DEFAULT_DATABASE,
+            workers=_number("S3IMPORT_WORKERS", workers, int, 1) if workers else None,
+            retry_seconds=_number("S3IMPORT_RETRY_SECONDS", env.get("S3IMPORT_RETRY_SECONDS") or "120", float, 0),
+            progress_seconds=_number(
+                "S3IMPORT_PROGRESS_SECONDS", env.get("S3IMPORT_PROGRESS_SECONDS") or "5", float, 0
+            ),
+            block_bytes=_number("S3IMPORT_BLOCK_BYTES", env.get("S3IMPORT_BLOCK_BYTES") or str(BLOCK_BYTES), int, 1),
+            max_rejects=env.get("S3IMPORT_MAX_REJECTS") or None,
+            broker=env.get("S3IMPORT_BROKER") or None,
+            queue=env.get("S3IMPORT_QUEUE") or "s3import",
+            connections=_number("S3IMPORT_CONNECTIONS", env.get("S3IMPORT_CONNECTIONS") or "64", int, 1),
+            connections_per_account=_number(
+                "S3IMPORT_CONNECTIONS_PER_ACCOUNT", env.get("S3IMPORT_CONNECTIONS_PER_ACCOUNT") or "8", int, 1
+            ),
+            api_tokens=_tokens("S3IMPORT_API_TOKENS", env.get("S3IMPORT_API_TOKENS") or ""),
+            allowed_sources=_listed(env.get("S3IMPORT_ALLOWED_SOURCES") or ""),
+            slack_webhook_url=env.get("S3IMPORT_SLACK_WEBHOOK_URL") or None,
+            callback_url=env.get("S3IMPORT_CALLBACK_URL") or None,
+            callback_secret=env.get("S3IMPORT_CALLBACK_SECRET") or None,
+        )
+
+
+def _number(name: str, text: str, kind: type[T], least: int) -> T:
+    try:
+        value = kind(text)
+    except ValueError:
+        raise ConfigurationError(f"{name} must be a number, not {text!r}") from None
+    if not least <= value < math.inf:
+        raise ConfigurationError(f"{name} must be a finite number of at least {least}, not {text}")
+    return value
+
+
+def _listed(text: str) -> tuple[str, ...]:
+    return tuple(word for word in map(str.strip, text.split(",")) if word)
+
+
+def _tokens(name: str, text: str) -> tuple[str, ...]:
+    """Tokens as a header can carry them. One that is wrong is not repeated in the message."""
+    tokens = _listed(text)
+    if text.strip() and not tokens:
+        raise ConfigurationError(f"{name} holds no token; leave it unset to serve this machine alone without one")
+    if not all(re.fullmatch(r"[!-~]+", token) for token in tokens):
+        raise ConfigurationError(f"{name} must be printable ASCII without spaces, tokens separated by commas")
+    return tokens

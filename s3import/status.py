@@ -1,0 +1,397 @@
+"""What was asked for, what is being done and what is done: runs, parts, checkpoints and leases.
+
+The database is the only truth about a run. Its states and the transitions that are allowed:
+
+              (a)          (b)             (c)
+    no run ────────► queued ─────► running ────────► succeeded
+                     ▲ ▲  │          │ │ ▲ │
+                 (a) │ │  │ (e)      │ │ └─┘ (b)
+                     │ │  ▼          │ │
+                     │ cancelled ◄───┘ │ (d)
+                     │          (e)    ▼
+                     └────────────── failed
+
+(a) `enqueue`: the same ``run_id`` where there is a run that can go on; (b) `claim`, also of a run whose lease ended
+because its process died: one more attempt; (c) `finish`; (d) `fail`, or straight back to queued where a worker is to
+try again; (e) `cancel`, or `fail` because the account was deleted.
+
+Every claim raises the run's fencing token and writes it into the parts that are left. A checkpoint only succeeds for
+the holder of that token, inside the transaction that holds the batch's rows: a process that was thought dead and
+comes back writes nothing.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+import uuid
+from dataclasses import dataclass, replace
+from enum import StrEnum
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy import Connection
+
+from s3import.accounts import (
+    STATUS_AFTER,
+    AccountStatus,
+    account_exists,
+    account_status,
+    account_was_checked,
+    is_imported,
+)
+from s3import.clock import clock
+from s3import.errors import AccountDeleted, Interrupted, LeaseLost, S3ImportError
+from s3import.records import Pass
+from s3import.tables import accounts, import_parts, import_runs
+
+
+class State(StrEnum):
+    QUEUED = "queued"
+    RUNNING = "running"
+    SUCCEEDED = "succeeded"
+    FAILED = "failed"
+    CANCELLED = "cancelled"
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """A run as it stands in the database. `lease_left` is in seconds, negative or zero when the lease has ended;
+    `account_checked`: some run of the account has been past the point where account.json is applied."""
+
+    run_id: str
+    account_id: str
+    pass_: Pass
+    source: str
+    state: State
+    token: int = 0
+    attempts: int = 0
+    tries: int = 0
+    holder: str | None = None
+    spread: bool = False
+    lease_until: float = 0.0
+    lease_left: float = 0.0
+    account_checked: bool = False
+    error_code: str | None = None
+
+    @property
+    def is_orphaned(self) -> bool:
+        """Whether its holder's lease has ended: the process died or hangs."""
+        return self.state is State.RUNNING and self.lease_left <= 0
+
+    @property
+    def is_history(self) -> bool:
+        """Whether it ended for good."""
+        return self.state is State.SUCCEEDED or (
+            self.state is State.CANCELLED and self.error_code == AccountDeleted.code
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """The right to work on a run until somebody claims it with a higher token."""
+
+    run_id: str
+    account_id: str
+    pass_: Pass
+    token: int
+    attempts: int
+    tries: int
+    account_checked: bool
+
+
+# --- runs ----------------------------------------------------------------------------------------------------------
+
+
+def find_run(connection: Connection, account_id: str, pass_: Pass) -> Run | None:
+    """The run of this pass of this account, if there is one."""
+    runs = import_runs.c
+    row = connection.execute(_run_query().where(runs.account_id == account_id, runs["pass"] == pass_.value)).first()
+    return _as_run(row) if row else None
+
+
+def read_run(connection: Connection, run_id: str) -> Run | None:
+    """The run of this id, if there is one."""
+    row = connection.execute(_run_query().where(import_runs.c.run_id == run_id)).first()
+    return _as_run(row) if row else None
+
+
+def _run_query() -> sa.Select[Any]:
+    others = import_runs.alias()
+    one = sa.select(others.c.run_id).where(others.c.account_id == import_runs.c.account_id, others.c.account_checked)
+    checked = one.limit(1).scalar_subquery().is_not(None)  # EXISTS would have PostgreSQL read the whole table
+    lease_left = import_runs.c.lease_until - clock()
+    return sa.select(import_runs, lease_left.label("lease_left"), checked.label("checked"))
+
+
+def _as_run(row: Any) -> Run:
+    return Run(
+        run_id=row.run_id,
+        account_id=row.account_id,
+        pass_=Pass(row._mapping["pass"]),
+        source=row.source,
+        state=State(row.state),
+        token=row.token,
+        attempts=row.attempts,
+        tries=row.tries,
+        holder=row.holder,
+        spread=row.spread,
+        lease_until=row.lease_until or 0.0,
+        lease_left=row.lease_left or 0.0,
+        account_checked=bool(row.checked),
+        error_code=row.error_code,
+    )
+
+
+def enqueue(connection: Connection, account_id: str, pass_: Pass, source: str) -> tuple[Run, bool]:
+    """Ask for a pass: its run, and whether this call made it wait for a worker (False: it did, or ran, already).
+
+    A failed or cancelled run goes on as the same run. One that succeeded (and is no delta), or whose account was
+    deleted, belongs to an account that is no more: a new run takes its place.
+    Raises: Conflict when another process asks for the same run in the same moment; ask again then.
+    """
+    run = find_run(connection, account_id, pass_)
+    if run and run.state is State.SUCCEEDED and is_imported(pass_, account_status(connection, account_id)):
+        return run, False  # it ended after the caller looked
+    if run and run.is_history:
+        connection.execute(import_runs.delete().where(import_runs.c.run_id == run.run_id))
+    if run is None or run.is_history:
+        # account.json brings nothing back, whatever became of the run that applied it
+        checked = account_was_checked(connection, account_id) or bool(run and run.account_checked)
+        return _insert_run(connection, account_id, pass_, source, checked), True
+    if run.state not in (State.FAILED, State.CANCELLED) or not _queue_again(connection, run, source):
+        return run, False
+    return replace(run, state=State.QUEUED, source=source, tries=0), True
+
+
+def _insert_run(connection: Connection, account_id: str, pass_: Pass, source: str, account_checked: bool) -> Run:
+    run_id = uuid.uuid4().hex
+    row: dict[str, Any] = {
+        "run_id": run_id,
+        "account_id": account_id,
+        "pass": pass_.value,
+        "source": source,
+        "state": State.QUEUED,
+        "requested_at": _now(),
+        "account_checked": account_checked,
+        "skipped_objects": [],
+    }
+    connection.execute(import_runs.insert().values(row))
+    return Run(run_id, account_id, pass_, source, State.QUEUED, account_checked=account_checked)
+
+
+def _queue_again(connection: Connection, run: Run, source: str) -> bool:
+    runs = import_runs.c
+    again = (
+        import_runs.update()
+        .where(runs.run_id == run.run_id, runs.state.in_([State.FAILED, State.CANCELLED]))
+        .values(state=State.QUEUED, source=source, tries=0, not_before=None)
+    )
+    return bool(connection.execute(again).rowcount)
+
+
+def due(connection: Connection, limit: int) -> list[Run]:
+    """At most `limit` runs that a worker should take now, the longest waiting first: running ones whose process died,
+    then queued ones whose time has come and whose account is ready for their pass."""
+    runs, others = import_runs.c, import_runs.alias().c
+    busy = sa.exists().where(others.account_id == runs.account_id, others.state == State.RUNNING)
+    comes_next = sa.exists().where(
+        accounts.c.id == runs.account_id, accounts.c.status == AccountStatus.ACTIVE_RECENT_ONLY
+    )
+    after_recent = sa.and_(~busy, sa.or_(runs["pass"] == Pass.DELTA.value, comes_next))
+    ready = sa.or_(runs["pass"] == Pass.RECENT.value, after_recent)
+    come = sa.or_(runs.not_before.is_(None), runs.not_before <= clock())
+    orphaned = sa.and_(runs.state == State.RUNNING, runs.lease_until <= clock())
+    found: list[Run] = []
+    for wanted in (orphaned, sa.and_(runs.state == State.QUEUED, come, ready)):  # apart: each walks along an index
+        query = _run_query().where(wanted).order_by(runs.requested_at).limit(limit - len(found))
+        found += [_as_run(row) for row in connection.execute(query)]
+    return found
+
+
+def claim(connection: Connection, run: Run, *, source: str, holder: str, lease_seconds: float) -> Claim | None:
+    """Take the run, if nobody else holds it; None when somebody does.
+
+    `run` is what was seen a moment ago: its token guards against somebody else's claim in between.
+    """
+    runs = import_runs.c
+    taken = connection.execute(
+        import_runs.update()
+        .where(
+            runs.run_id == run.run_id,
+            runs.token == run.token,
+            sa.or_(
+                runs.state == State.QUEUED,
+                sa.and_(runs.state == State.RUNNING, runs.lease_until <= clock()),
+            ),
+        )
+        .values(
+            state=State.RUNNING,
+            token=run.token + 1,
+            attempts=runs.attempts + 1,
+            tries=runs.tries + 1,
+            source=source,
+            holder=holder,
+            spread=False,
+            lease_until=clock() + lease_seconds,
+            started_at=sa.func.coalesce(runs.started_at, sa.bindparam("now", _now(), runs.started_at.type)),
+            finished_at=None,
+            error_code=None,
+            error_message=None,
+        )
+    ).rowcount
+    if not taken:
+        return None
+    if run.attempts:  # else it has no parts yet
+        fence(connection, run.run_id, run.token + 1)
+    return Claim(
+        run.run_id, run.account_id, run.pass_, run.token + 1, run.attempts + 1, run.tries + 1, run.account_checked
+    )
+
+
+def fence(connection: Connection, run_id: str, token: int) -> None:
+    """From here on only the holder of `token` writes checkpoints of the run's parts."""
+    parts = import_parts.c
+    connection.execute(
+        import_parts.update()
+        .where(parts.run_id == run_id, parts.done.is_(False))
+        .values(token=token, holder=None, lease_until=None)
+    )
+
+
+def heartbeat(
+    connection: Connection,
+    held: Claim,
+    *,
+    lease_seconds: float,
+    rows_per_second: float | None = None,
+    bytes_per_second: float | None = None,
+) -> bool:
+    """Prolong the lease; False when the run is not this claim's any more."""
+    return bool(
+        connection.execute(
+            import_runs.update()
+            .where(_held(held))
+            .values(
+                lease_until=clock() + lease_seconds,
+                rows_per_second=rows_per_second,
+                bytes_per_second=bytes_per_second,
+            )
+        ).rowcount
+    )
+
+
+def finish(connection: Connection, held: Claim) -> None:
+    """The pass is in: the run succeeds and the account's status follows (but for deltas), in the caller's transaction.
+
+    Raises: LeaseLost, Interrupted (cancelled) or AccountDeleted, when that is no longer so.
+    """
+    ended = connection.execute(
+        import_runs.update()
+        .where(_held(held), account_exists(held.account_id))
+        .values(state=State.SUCCEEDED, finished_at=_now(), lease_until=None, holder=None)
+    ).rowcount
+    if not ended and not _was_finished(connection, held):
+        raise why_lost(connection, held)
+    if ended and held.pass_ in STATUS_AFTER:
+        account = accounts.update().where(accounts.c.id == held.account_id)
+        connection.execute(account.values(status=STATUS_AFTER[held.pass_], updated_at=_now()))
+
+
+def _was_finished(connection: Connection, held: Claim) -> bool:
+    """Whether this claim finished the run already: the answer to a commit can get lost."""
+    runs = import_runs.c
+    mine = sa.and_(runs.run_id == held.run_id, runs.token == held.token, runs.state == State.SUCCEEDED)
+    return connection.execute(sa.select(runs.run_id).where(mine)).first() is not None
+
+
+def fail(connection: Connection, held: Claim, error: S3ImportError, *, retry_in_seconds: float | None = None) -> None:
+    """Record why the run ended, unless it is not this claim's any more; the checkpoints are kept.
+
+    With `retry_in_seconds` it waits that long and then for a worker. A run whose account was deleted under it ends
+    cancelled. A run that failed and whose account never existed leaves no trace.
+    """
+    if isinstance(error, AccountDeleted):
+        state = State.CANCELLED
+    else:
+        state = State.FAILED if retry_in_seconds is None else State.QUEUED
+    runs = import_runs.c
+    ended = connection.execute(
+        import_runs.update()
+        .where(_held(held))
+        .values(
+            state=state,
+            tries=runs.tries - 1 if retry_in_seconds == 0 else runs.tries,  # who was asked to go did not fail
+            finished_at=_now() if state is not State.QUEUED else None,
+            not_before=clock() + retry_in_seconds if retry_in_seconds else None,
+            lease_until=None,
+            holder=None,
+            error_code=error.code,
+            error_message=error.message,
+        )
+    ).rowcount
+    if not ended:
+        return
+    fence(connection, held.run_id, held.token + 1)
+    if state is State.FAILED and account_status(connection, held.account_id) is None:
+        never = import_runs.c.account_checked.is_(False)
+        connection.execute(import_runs.delete().where(import_runs.c.run_id == held.run_id, never))
+
+
+def cancel(connection: Connection, run_id: str) -> bool:
+    """End a queued or running run at its next batch; False when it is at an end already. Its checkpoints are kept."""
+    runs = import_runs.c
+    ended = connection.execute(
+        import_runs.update()
+        .where(runs.run_id == run_id, runs.state.in_([State.QUEUED, State.RUNNING]))
+        .values(
+            state=State.CANCELLED,
+            token=runs.token + 1,
+            finished_at=_now(),
+            not_before=None,
+            lease_until=None,
+            holder=None,
+            error_code="cancelled",
+            error_message="somebody cancelled the run; its checkpoint is kept, and asking for it again resumes it",
+        )
+    ).rowcount
+    if ended:
+        token = connection.execute(sa.select(runs.token).where(runs.run_id == run_id)).scalar_one()
+        fence(connection, run_id, token)
+    return bool(ended)
+
+
+def why_lost(connection: Connection, held: Claim) -> S3ImportError:
+    """Why this claim may not write any more, as the error to raise."""
+    state = connection.execute(sa.select(import_runs.c.state).where(import_runs.c.run_id == held.run_id)).scalar()
+    if state == State.CANCELLED:
+        return Interrupted(
+            f"account {held.account_id}: the run was cancelled; its checkpoint is kept", code="cancelled"
+        )
+    if account_status(connection, held.account_id) is None:
+        return AccountDeleted(
+            f"account {held.account_id} was deleted in Re:amaze while its {held.pass_} pass was running: "
+            "the run ends here and nothing of the account is left"
+        )
+    return LeaseLost(
+        f"account {held.account_id}: another process took over the {held.pass_} pass because this one showed no sign "
+        "of life; this process has stopped writing and nothing was lost"
+    )
+
+
+def require_held(connection: Connection, held: Claim) -> None:
+    """Keep the run this claim's until the transaction ends.
+
+    Raises: LeaseLost, Interrupted (cancelled) or AccountDeleted, when it is not this claim's any more.
+    """
+    mine = sa.select(import_runs.c.run_id).where(_held(held)).with_for_update()
+    if connection.execute(mine).first() is None:
+        raise why_lost(connection, held)
+
+
+def _held(held: Claim) -> sa.ColumnElement[bool]:
+    runs = import_runs.c
+    return sa.and_(runs.run_id == held.run_id, runs.token == held.token, runs.state == State.RUNNING)
+
+
+def _now() -> dt.datetime:
+    return dt.datetime.now(dt.UTC)

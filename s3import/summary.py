@@ -1,0 +1,223 @@
+"""Results as a person or a program reads them on stdout."""
+
+from __future__ import annotations
+
+import datetime as dt
+import re
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import orjson
+
+from s3import.errors import Interrupted, S3ImportError, printable
+from s3import.migration import Result
+from s3import.verification import Finding, Verified
+
+_LINE_ENDS = re.compile(b"\xc2\x85|\xe2\x80[\xa8\xa9]")  # U+0085, U+2028, U+2029
+COUNTS = ("read", "written", "unchanged", "rejected", "sanitised")
+
+QUEUED = "queued: `s3import serve` or the workers of a broker import it, `s3import status --watch` shows how far it is"
+NOTHING_TO_DO = "nothing to do: what was asked for had been imported before"
+
+
+def as_json(results: Sequence[Result]) -> bytes:
+    """One document: the account's own where there was one account, a list under ``accounts`` otherwise.
+
+    An account that failed has besides an ``error`` {"code", "message"}: it may have no run that would tell.
+    """
+    documents = [_with_error(result) for result in results]
+    return _json(documents[0] if len(documents) == 1 else {"accounts": documents})
+
+
+def as_text(results: Sequence[Result]) -> str:
+    """What became of each account, in a few lines."""
+    if len(results) > 1:
+        return "\n".join([*map(_line, results), _total(results)])
+    result = results[0]
+    text = document_as_text(result.document)
+    if result.error is None and not result.imported:
+        text += f"\n  {QUEUED}" if at_work(result.document) else f"\n  {NOTHING_TO_DO}"
+    return text
+
+
+def errors(results: Sequence[Result]) -> Iterator[S3ImportError]:
+    """What ended accounts, an interruption only once."""
+    failures = [result.error for result in results if result.error is not None]
+    yield from (error for error in failures if not isinstance(error, Interrupted))
+    yield from [error for error in failures if isinstance(error, Interrupted)][:1]
+
+
+def document_as_json(document: dict[str, Any]) -> bytes:
+    return _json(document)
+
+
+def document_as_text(document: dict[str, Any]) -> str:
+    """A status document (or that of a dry run) for a person: state, counts, and what to do next."""
+    head = f"account {document['account_id']}: {_standing(document)}"
+    idle = "not checked" if document.get("dry_run") else "not started"
+    lines = [
+        line
+        for name, shown in document["passes"].items()
+        for line in (_pass_lines(name, shown) if shown else [f"  {name}: {idle}"])
+    ]
+    return "\n".join([head, *lines, *_advice(document)])
+
+
+def at_work(document: dict[str, Any]) -> bool:
+    """Whether a pass of the account is queued, or running and not known to have lost its process."""
+    passes = filter(None, document["passes"].values())
+    return any(shown["state"] in ("queued", "running") and not shown["error"] for shown in passes)
+
+
+def reject_as_json(reject: dict[str, Any]) -> bytes:
+    return _json(reject)
+
+
+def reject_as_text(reject: dict[str, Any]) -> str:
+    """One line: where, which record, and every reason; never the record's text."""
+    reasons = "; ".join(
+        f"{reason['code']}{' (' + reason['field'] + ')' if reason['field'] else ''}: {reason['message']}"
+        for reason in reject["reasons"]
+    )
+    return f"{reject['pass']}/{printable(reject['part'])}:{reject['line']}  {printable(reject['id'] or '-')}  {reasons}"
+
+
+def verified_as_json(verified: Verified) -> bytes:
+    return _json(verified.document())
+
+
+def verified_as_text(verified: Verified) -> str:
+    """What a verification found: counts, then each difference and change by id and field; never a value."""
+    found = verified.findings
+    lines = [f"account {verified.account_id}: {_verdict(found.difference_count)}", *_verified_table(found.counts())]
+    if verified.changed_parts:
+        lines.append(f"  not as they were imported: {', '.join(map(printable, verified.changed_parts))}")
+    listed = [*found.differences, *found.changes]
+    lines += [f"  {_finding_line(finding)}" for finding in listed]
+    unlisted = sum(found.kinds.values()) - len(listed)
+    return "\n".join([*lines, f"  and {unlisted:,} more"] if unlisted else lines)
+
+
+def _verdict(differences: int) -> str:
+    return f"{differences:,} differences" if differences else "the database holds what the dump says"
+
+
+def _verified_table(counts: dict[str, dict[str, int]]) -> list[str]:
+    present = {entity: count for entity, count in counts.items() if any(count.values())}
+    return [
+        f"  {entity}: " + ", ".join(f"{number:,} {what}" for what, number in count.items() if number)
+        for entity, count in present.items()
+    ]
+
+
+def _finding_line(finding: Finding) -> str:
+    place = f"  {printable(finding.part)}:{finding.line}" if finding.part else ""
+    fields = f" ({', '.join(finding.fields)})" if finding.fields else ""
+    return f"{finding.entity} {printable(finding.id)}: {finding.kind}{fields}{place}"
+
+
+def _json(document: Any) -> bytes:
+    """One line of UTF-8, whatever the terminal's encoding is and whatever its reader takes for the end of a line."""
+    return _LINE_ENDS.sub(lambda found: b"\\u%04x" % ord(found[0].decode()), orjson.dumps(document))
+
+
+def _with_error(result: Result) -> dict[str, Any]:
+    if result.error is None:
+        return result.document
+    return {**result.document, "error": {"code": result.error.code, "message": result.error.message}}
+
+
+def _standing(document: dict[str, Any]) -> str:
+    if document.get("dry_run"):
+        return "dry run, nothing was written"
+    return document["account_status"] or "not in the database"
+
+
+def _line(result: Result) -> str:
+    if result.error is not None:
+        return f"account {result.account_id}: {_ending(result)} [{result.error.code}]"
+    if not result.imported:
+        idle = "queued" if at_work(result.document) else "nothing to do"
+        return f"account {result.account_id}: {_standing(result.document)}; {idle}"
+    passes = [shown for shown in result.document["passes"].values() if shown]
+    total = Counter[str]()
+    for shown in passes:
+        for count in shown["counts"].values():
+            total.update(count)
+    counts = ", ".join(f"{total[what]:,} {what}" for what in COUNTS if total[what] or what == "read")
+    return f"account {result.account_id}: {_standing(result.document)}; {counts}"
+
+
+def _total(results: Sequence[Result]) -> str:
+    """How many accounts ended how."""
+    endings = Counter(map(_ending, results))
+    return f"{len(results):,} accounts: " + ", ".join(
+        f"{number:,} {ending}" for ending, number in endings.most_common()
+    )
+
+
+def _ending(result: Result) -> str:
+    if result.error is not None:
+        return "interrupted" if isinstance(result.error, Interrupted) else "failed"
+    if not result.imported:
+        return "queued" if at_work(result.document) else "had nothing to do"
+    return "done with rejects" if result.rejected else "done"
+
+
+def _pass_lines(name: str, shown: dict[str, Any]) -> list[str]:
+    lines = [f"  {name}: {_state(shown)}", *_table(shown["counts"])]
+    if shown["rejects"]["total"]:
+        codes = ", ".join(f"{code} {count:,}" for code, count in sorted(shown["rejects"]["by_code"].items()))
+        lines.append(f"    rejects: {codes}")
+    if shown["ignored_fields"]:
+        lines.append(f"    ignored fields: {', '.join(map(printable, shown['ignored_fields']))}")
+    if shown["skipped_objects"]:
+        lines.append(f"    skipped objects: {', '.join(map(printable, shown['skipped_objects']))}")
+    if shown["error"]:
+        lines.append(f"    {shown['error']['code']}: {printable(shown['error']['message'])}")
+    if shown.get("verified"):
+        lines.append(f"    verified {shown['verified']['verified_at']}: {_verdict(shown['verified']['differences'])}")
+    return lines
+
+
+def _state(shown: dict[str, Any]) -> str:
+    if "state" not in shown:
+        return "not checked to its end" if shown["error"] else "checked"
+    progress = shown["progress"]
+    parts = f"{progress['parts_done']} of {progress['parts_total']} parts"
+    text = f"{shown['state']}, {parts}"
+    if shown["state"] == "running":
+        text += f", {progress['fraction']:.1%}"
+        if progress["rows_per_second"]:
+            text += f", {progress['rows_per_second']:,.0f} rows/s"
+        if progress["eta_seconds"] is not None:
+            text += f", about {progress['eta_seconds']:,.0f} s left"
+    seconds = _seconds(shown["started_at"], shown["finished_at"])
+    return text + (f", {seconds:,.1f} s" if seconds is not None else "")
+
+
+def _seconds(start: str | None, end: str | None) -> float | None:
+    if start is None or end is None:
+        return None
+    return (dt.datetime.fromisoformat(end) - dt.datetime.fromisoformat(start)).total_seconds()
+
+
+def _table(counts: dict[str, dict[str, int]]) -> list[str]:
+    present = {entity: count for entity, count in counts.items() if any(count.values())}
+    if not present:
+        return ["    no records"]
+    columns = [what for what in COUNTS if what in next(iter(present.values()))]
+    width = max(9, *(len(f"{count[what]:,}") for count in present.values() for what in columns)) + 2
+    head = f"    {'':12}" + "".join(f"{what:>{width}}" for what in columns)
+    rows = [
+        f"    {entity:12}" + "".join(f"{count[what]:>{width},}" for what in columns)
+        for entity, count in present.items()
+    ]
+    return [head, *rows]
+
+
+def _advice(document: dict[str, Any]) -> list[str]:
+    if document.get("dry_run") or not any(shown and shown["rejects"]["total"] for shown in document["passes"].values()):
+        return []
+    return [f"  every reject with its reasons: s3import rejects --account {document['account_id']}"]

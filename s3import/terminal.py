@@ -1,0 +1,265 @@
+"""What a person sees of a migration while it runs: bars on a terminal, a plain line now and then elsewhere."""
+
+from __future__ import annotations
+
+import logging
+import sys
+import threading
+import time
+from contextlib import suppress
+from types import TracebackType
+from typing import Any
+
+from tqdm import tqdm
+
+from s3import.events import AccountEnded, Advanced, Event, PassEnded, PassStarted, Retrying, Waiting
+
+BAR = "{desc} {percentage:3.0f}%|{bar:12}| {n_fmt}/{total_fmt} {rate_fmt}, {remaining} left{postfix}"
+ACCOUNTS_BAR = "accounts {n_fmt}/{total_fmt} |{bar:24}| {rate_fmt}, {remaining} left{postfix}"
+SAME_AGAIN_SECONDS = 5.0  # a message that many parts have at the same time is shown once
+
+
+class Terminal:
+    """Shows events as they come, from any thread, and the warnings that are logged meanwhile.
+
+    `accounts`: how many there are to come; with several, what is shown counts accounts; `line_seconds`: between two
+    lines where there are no bars. Use as a context manager: leaving it puts the screen in order.
+    """
+
+    def __init__(self, *, accounts: int, line_seconds: float) -> None:
+        self._lock = threading.RLock()
+        self._several = accounts > 1
+        self._bars = sys.stderr.isatty()
+        self._line_seconds = line_seconds
+        self._passes: dict[tuple[str, str], _PassShown] = {}
+        self._accounts: _AccountsShown | None = None
+        if self._several:
+            self._accounts = _AccountsBar(accounts) if self._bars else _AccountLines(accounts, line_seconds)
+        self._said: dict[str, float] = {}
+        self._warnings = _Warnings(self._say)
+
+    def __enter__(self) -> Terminal:
+        logging.getLogger("s3import").addHandler(self._warnings)
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        logging.getLogger("s3import").removeHandler(self._warnings)
+        with self._lock, suppress(OSError):
+            for shown in self._passes.values():
+                shown.close()
+            if self._accounts is not None:
+                self._accounts.close()
+
+    def __call__(self, event: Event) -> None:
+        """Show one event. A terminal that is gone is no reason to stop."""
+        with self._lock, suppress(OSError):
+            match event:
+                case PassStarted():
+                    self._start(event)
+                case Advanced():
+                    self._advance(event)
+                case PassEnded():
+                    self._end(event)
+                case AccountEnded() if self._accounts is not None:
+                    self._accounts.end(event)
+                case Waiting():
+                    self._say(
+                        f"account {event.account_id}: {event.holder} holds the {event.pass_} pass; waiting up to "
+                        f"{max(event.seconds, 0):.0f} s to see whether it is alive"
+                    )
+                case Retrying():
+                    self._say(f"trying again: {event.reason.partition('; run the same command')[0]}")
+
+    def _start(self, event: PassStarted) -> None:
+        if self._several:
+            return
+        shown = _Bar(event) if self._bars else _Lines(event, self._line_seconds)
+        self._passes[event.account_id, event.pass_] = shown
+        if event.attempts > 1:
+            self._say(
+                f"account {event.account_id}: resuming the {event.pass_} pass ({event.parts_done} of "
+                f"{event.parts_total} parts done, {event.read:,} records read)"
+            )
+
+    def _advance(self, event: Advanced) -> None:
+        shown = self._accounts or self._passes.get((event.account_id, event.pass_))
+        if shown is not None:
+            shown.advance(event)
+
+    def _end(self, event: PassEnded) -> None:
+        shown = self._passes.pop((event.account_id, event.pass_), None)
+        if shown is not None:
+            shown.close()
+
+    def _say(self, text: str) -> None:
+        now = time.monotonic()
+        if now - self._said.get(text, -SAME_AGAIN_SECONDS) >= SAME_AGAIN_SECONDS:
+            self._said[text] = now
+            tqdm.write(text, file=sys.stderr) if self._bars else _print(text)
+
+
+class _Warnings(logging.Handler):
+    """Shows warnings on a line each, without tracebacks: those may quote a customer's text."""
+
+    def __init__(self, say: Any) -> None:
+        super().__init__(logging.WARNING)
+        self._say = say
+
+    def emit(self, record: logging.LogRecord) -> None:
+        with suppress(OSError):
+            self._say(f"s3import: {' '.join(record.getMessage().split())}")
+
+
+# --- one account: its passes ------------------------------------------------------------------------------------------
+
+
+class _PassShown:
+    """The numbers of one pass as they grow."""
+
+    def __init__(self, event: PassStarted) -> None:
+        self.name = f"{event.account_id} {event.pass_}"
+        self.parts, self.parts_total = event.parts_done, event.parts_total
+        self.bytes, self.bytes_total = event.bytes_done, event.bytes_total
+        self.read, self.rejected = event.read, event.rejected
+
+    def advance(self, event: Advanced) -> None:
+        self.parts += event.parts
+        self.bytes += event.bytes
+        self.read += event.read
+        self.rejected += event.rejected
+
+    def close(self) -> None:
+        """Leave the screen as it should stay."""
+
+
+class _Bar(_PassShown):
+    def __init__(self, event: PassStarted) -> None:
+        super().__init__(event)
+        self._bar = _tqdm(BAR, total=self.bytes_total, initial=self.bytes, desc=self.name, unit="B", unit_scale=True)
+        self._show()
+
+    def advance(self, event: Advanced) -> None:
+        super().advance(event)
+        self._show()
+        self._bar.update(event.bytes)
+
+    def _show(self) -> None:
+        parts = f"part {self.parts}/{self.parts_total}"  # last: what a narrow terminal cuts off
+        self._bar.set_postfix_str(f"{self.read:,} rows, {self.rejected:,} rejects, {parts}", refresh=False)
+
+    def close(self) -> None:
+        self._bar.refresh()
+        self._bar.close()
+
+
+class _Lines(_PassShown):
+    def __init__(self, event: PassStarted, line_seconds: float) -> None:
+        super().__init__(event)
+        self._pace = _Pace(line_seconds)
+        self._read_before, self._bytes_before = self.read, self.bytes
+
+    def advance(self, event: Advanced) -> None:
+        super().advance(event)
+        if self._pace.is_due():
+            self._say(self._pace.seconds)
+
+    def _say(self, seconds: float) -> None:
+        rate = (self.bytes - self._bytes_before) / seconds
+        left = f"{(self.bytes_total - self.bytes) / rate:,.0f} s left" if rate else "time left unknown"
+        _print(
+            f"{self.name}: part {self.parts}/{self.parts_total}, {self.read:,} rows, {self.bytes / 1e6:,.1f} of "
+            f"{self.bytes_total / 1e6:,.1f} MB, {(self.read - self._read_before) / seconds:,.0f} rows/s, {left}, "
+            f"{self.rejected:,} rejects"
+        )
+
+
+# --- several accounts -------------------------------------------------------------------------------------------------
+
+
+class _AccountsShown:
+    """How many accounts are dealt with, and the records of all of them."""
+
+    def __init__(self, accounts: int) -> None:
+        self.total, self.done, self.failed = accounts, 0, 0
+        self.read, self.rejected = 0, 0
+
+    def advance(self, event: Advanced) -> None:
+        self.read += event.read
+        self.rejected += event.rejected
+
+    def end(self, event: AccountEnded) -> None:
+        self.done += 1
+        self.failed += event.error is not None
+
+    def close(self) -> None:
+        """Leave the screen as it should stay."""
+
+    def __str__(self) -> str:
+        return f"{self.read:,} rows, {self.rejected:,} rejects, {self.failed:,} failed"
+
+
+class _AccountsBar(_AccountsShown):
+    def __init__(self, accounts: int) -> None:
+        super().__init__(accounts)
+        self._bar = _tqdm(ACCOUNTS_BAR, total=accounts, unit="")
+
+    def end(self, event: AccountEnded) -> None:
+        super().end(event)
+        self._bar.set_postfix_str(str(self), refresh=False)
+        self._bar.update()
+
+    def close(self) -> None:
+        self._bar.refresh()
+        self._bar.close()
+
+
+class _AccountLines(_AccountsShown):
+    def __init__(self, accounts: int, line_seconds: float) -> None:
+        super().__init__(accounts)
+        self._pace = _Pace(line_seconds)
+
+    def advance(self, event: Advanced) -> None:
+        super().advance(event)
+        self._say_if_due()
+
+    def end(self, event: AccountEnded) -> None:
+        super().end(event)
+        self._say_if_due()
+
+    def _say_if_due(self) -> None:
+        if self._pace.is_due():
+            left = f"{(self.total - self.done) * self._pace.seconds / self.done:,.0f} s left" if self.done else ""
+            _print(f"accounts {self.done:,}/{self.total:,}, {self}, {left or 'time left unknown'}")
+
+
+# --- what they share --------------------------------------------------------------------------------------------------
+
+
+class _Pace:
+    """Tells when the next line is due."""
+
+    def __init__(self, line_seconds: float) -> None:
+        self._line_seconds = line_seconds
+        self._began = self._said = time.monotonic()
+
+    def is_due(self) -> bool:
+        now = time.monotonic()
+        due = now - self._said >= self._line_seconds
+        if due:
+            self._said = now
+        return due
+
+    @property
+    def seconds(self) -> float:
+        """Since the beginning; never 0."""
+        return max(time.monotonic() - self._began, 1e-6)
+
+
+def _tqdm(bar_format: str, **options: Any) -> tqdm[Any]:
+    return tqdm(bar_format=bar_format, file=sys.stderr, dynamic_ncols=True, **options)
+
+
+def _print(text: str) -> None:
+    print(text, file=sys.stderr, flush=True)  # noqa: T201

@@ -1,0 +1,82 @@
+"""Records that are in doubt, each beside its row: equal after all, different, changed since, or not there."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from s3import.records import Entity
+from s3import.tables import PARENTS
+from s3import.verification.expected import DumpPart, DumpReader
+from s3import.verification.findings import Finding, Findings, Kind, different_fields, is_changed_since
+from s3import.verification.found import Database, Row
+
+LOOKED_UP_AT_ONCE = 50  # rows, by their keys: for many a planner without statistics would rather read the whole account
+
+
+@dataclass(frozen=True, slots=True)
+class Explainer:
+    """Reads records again and adds what is to be said of them to `findings`."""
+
+    database: Database
+    reader: DumpReader
+    findings: Findings
+
+    def explain(self, part: DumpPart, lines: pa.ChunkedArray) -> None:
+        """Look at the records in these lines of the part."""
+        for rows, row_lines in self.reader.rows(part):
+            doubtful = pc.is_in(row_lines, lines.combine_chunks())
+            wanted = rows.append_column("line", row_lines).filter(doubtful)
+            for start in range(0, wanted.num_rows, LOOKED_UP_AT_ONCE):
+                self._explain(part, wanted.slice(start, LOOKED_UP_AT_ONCE).to_pylist())
+
+    def _explain(self, part: DumpPart, records: list[Row]) -> None:
+        entity = part.planned.entity
+        rows = self.database.by_id(entity, [record["id"] for record in records])
+        for record in records:
+            if record["id"] in rows:
+                self._explain_row(part, record, rows[record["id"]])
+        self._explain_absence(part, [record for record in records if record["id"] not in rows])
+
+    def _explain_row(self, part: DumpPart, record: Row, row: Row) -> None:
+        fields = different_fields(record, row)
+        if not fields:
+            return
+        changed = is_changed_since(fields, record, row, self.database.began)
+        self._add(part, record, Kind.CHANGED_SINCE if changed else Kind.DIFFERENT, fields)
+
+    def _explain_absence(self, part: DumpPart, records: list[Row]) -> None:
+        """A record without a row was deleted, by a dump or by a person, or it is missing.
+
+        In a part that is not as it was imported nobody knows which of its records the database rejected then: one
+        whose parent is not there either is taken for such a reject.
+        """
+        entity = part.planned.entity
+        dropped = self.database.tombstones(entity, records, from_dump=True)
+        deleted = self.database.tombstones(entity, records, from_dump=False)
+        parents = self.database.parents(entity, records) if records and not part.is_as_imported else None
+        for record in records:
+            if not dropped.isdisjoint(_relations(entity, record)):
+                self.findings.expected[entity] -= 1
+            elif not deleted.isdisjoint(_relations(entity, record)):
+                self._add(part, record, Kind.DELETED_SINCE)
+            elif parents is None or parents.issuperset(_parents(entity, record)):
+                self._add(part, record, Kind.MISSING)
+            else:
+                self.findings.expected[entity] -= 1
+
+    def _add(self, part: DumpPart, record: Row, kind: Kind, fields: tuple[str, ...] = ()) -> None:
+        finding = Finding(part.planned.entity, record["id"], kind, fields, part.key, record["line"])
+        self.findings.add(finding)
+
+
+def _parents(entity: Entity, record: Row) -> Iterator[tuple[str, str]]:
+    return ((column, record[column]) for column, _, _ in PARENTS[entity])
+
+
+def _relations(entity: Entity, record: Row) -> Iterator[tuple[str, str]]:
+    yield "id", record["id"]
+    yield from _parents(entity, record)

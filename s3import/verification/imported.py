@@ -1,0 +1,111 @@
+"""What was imported so far, by the bookkeeping: whole passes, their parts, and what of them the database rejected."""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import pyarrow as pa
+import sqlalchemy as sa
+from sqlalchemy import Connection
+
+from s3import import status
+from s3import.accounts import account_status
+from s3import.checkpoints import Part, read_parts
+from s3import.errors import AccountNotFound, NotImported, RejectCode, RunIsAlive
+from s3import.records import Pass
+from s3import.status import Run, State
+from s3import.tables import PARENTS, import_rejects, import_runs
+
+BY_THE_DATABASE = {RejectCode.DELETED_IN_TARGET, *(code for links in PARENTS.values() for _, _, code in links)}
+"""The codes of records that have no fault of their own."""
+
+
+@dataclass(frozen=True, slots=True)
+class Imported:
+    """The account's imported passes, and when the first of them began."""
+
+    runs: tuple[Run, ...]
+    began: dt.datetime
+
+
+@dataclass(frozen=True, slots=True)
+class ImportedPart:
+    """A part as it was imported; `rejected_lines`: those that the database rejected; `is_complete`: all are known."""
+
+    part: Part
+    rejected_lines: pa.Int64Array
+    is_complete: bool
+
+
+def imported(connection: Connection, account_id: str) -> Imported:
+    """What there is to verify.
+
+    Raises: AccountNotFound; RunIsAlive while a pass is being imported; NotImported when one was left half-way, or
+    none was ever begun.
+    """
+    if account_status(connection, account_id) is None:
+        raise AccountNotFound(
+            f"account {account_id} is not in the database; check --account and --database, or import it first"
+        )
+    found = (status.find_run(connection, account_id, pass_) for pass_ in Pass)
+    runs = tuple(run for run in found if run is not None and run.attempts)
+    for run in runs:
+        _require_imported(run)
+    if not runs:
+        raise NotImported(f"nothing was imported yet; run `s3import migrate --account {account_id}` first")
+    began = sa.select(sa.func.min(import_runs.c.started_at)).where(import_runs.c.run_id.in_(_ids(runs)))
+    return Imported(runs, connection.execute(began).scalar_one())
+
+
+def _require_imported(run: Run) -> None:
+    if run.state is State.RUNNING and not run.is_orphaned:
+        raise RunIsAlive(
+            f"account {run.account_id}: the {run.pass_} pass is being imported by {run.holder}; "
+            "run the same command again when it is done"
+        )
+    if run.state is not State.SUCCEEDED:
+        raise NotImported(
+            f"account {run.account_id}: the {run.pass_} pass was not imported to its end (it is {run.state}); "
+            f"run `s3import migrate --account {run.account_id}` first"
+        )
+
+
+def imported_parts(connection: Connection, run: Run) -> Iterator[ImportedPart]:
+    """The run's parts, with what the database rejected of each."""
+    for part in read_parts(connection, run.run_id):
+        if BY_THE_DATABASE.isdisjoint(part.progress.rejects_by_code):
+            yield ImportedPart(part, pa.array([], pa.int64()), is_complete=True)
+        else:
+            yield _with_rejects(connection, run, part)
+
+
+def _with_rejects(connection: Connection, run: Run, part: Part) -> ImportedPart:
+    kept = import_rejects.c
+    query = sa.select(kept.line, kept.reasons).where(kept.run_id == run.run_id, kept.part_number == part.number)
+    count, lines = 0, []
+    for line, reasons in connection.execution_options(yield_per=1000).execute(query):
+        count += 1
+        if not BY_THE_DATABASE.isdisjoint(reason["code"] for reason in reasons):
+            lines.append(line)
+    return ImportedPart(part, pa.array(lines, pa.int64()), is_complete=count >= part.progress.rejected)
+
+
+def keep(connection: Connection, verified: Imported, result: dict[str, object]) -> None:
+    """Keep the result with the runs that it is about.
+
+    Raises: as `imported`, and RunIsAlive, when they are not all that was imported any more: what a run wrote in the
+    meantime would be taken for differences.
+    """
+    if _ids(imported(connection, verified.runs[0].account_id).runs) != _ids(verified.runs):
+        raise RunIsAlive(
+            f"account {verified.runs[0].account_id}: another pass was imported while this verification was at work; "
+            "run the same command again"
+        )
+    runs = import_runs.c
+    connection.execute(import_runs.update().where(runs.run_id.in_(_ids(verified.runs))).values(verified=result))
+
+
+def _ids(runs: tuple[Run, ...]) -> list[str]:
+    return [run.run_id for run in runs]

@@ -1,0 +1,114 @@
+"""A database by its URL: the engine, the writer, and what is different about it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from importlib import import_module
+from typing import Any
+
+import sqlalchemy as sa
+
+from s3import.errors import ConfigurationError
+from s3import.writers.translation import translated
+from s3import.writers.writer import READ_ONLY, Writer
+
+
+@dataclass(frozen=True, slots=True)
+class Dialect:
+    """What is different about a kind of database.
+
+    `module`: where its writer is; `schemes`: what its URLs may start with; `concurrent_writers`: whether two
+    connections can write at the same time; `looking`: the isolation level at which a single statement costs least, None
+    for the engine's own; `in_process`: whether it works in this process, and under its locks.
+    """
+
+    name: str
+    module: str
+    schemes: tuple[str, ...]
+    concurrent_writers: bool = True
+    looking: str | None = None
+    in_process: bool = False
+
+
+_DIALECTS = (
+    Dialect(
+        "postgresql",
+        "s3import.writers.postgres",
+        ("postgresql", "postgres", "postgresql+psycopg"),
+        looking="AUTOCOMMIT",
+    ),
+    Dialect("mysql", "s3import.writers.mysql", ("mysql", "mariadb", "mysql+pymysql", "mariadb+pymysql")),
+    Dialect(
+        "sqlite", "s3import.writers.sqlite", ("sqlite", "sqlite+pysqlite"), concurrent_writers=False, in_process=True
+    ),
+)
+_BY_SCHEME = {scheme: dialect for dialect in _DIALECTS for scheme in dialect.schemes}
+
+
+@dataclass(frozen=True, slots=True)
+class Database:
+    """An open database. Connections are made when they are needed, so the first use may be the one that fails."""
+
+    engine: sa.Engine
+    writer: Writer
+    dialect: Dialect
+    application_name: str
+
+    def evict(self, connection: sa.Connection, application_name: str) -> None:
+        """End what a process of that name left open, so that its locks are in nobody's way: it may be dead or paused.
+
+        Where the database does not know its clients by name it ends their transactions by itself, after seconds.
+        """
+        self.writer.evict(connection, application_name)
+
+    @contextmanager
+    def begin(self) -> Iterator[sa.Connection]:
+        """A transaction that commits at the end of the block and rolls back on any error.
+
+        Raises: Conflict, DatabaseUnavailable, DatabaseRefused.
+        """
+        with translated(), self.engine.begin() as connection:
+            yield connection
+
+    @contextmanager
+    def read(self) -> Iterator[sa.Connection]:
+        """A transaction that only reads and never waits for those that write. Raises: as `begin`."""
+        with translated(), self.engine.connect() as connection:
+            yield connection.execution_options(**{READ_ONLY: True})
+
+    @contextmanager
+    def look(self) -> Iterator[sa.Connection]:
+        """As `read`, for a few small statements that need no transaction around them. Raises: as `begin`."""
+        level = {"isolation_level": self.dialect.looking} if self.dialect.looking else {}
+        with self.read() as connection:
+            yield connection.execution_options(**level)
+
+    def close(self) -> None:
+        """Close all connections that are not in use."""
+        self.engine.dispose()
+
+
+def open_database(url: str, *, application_name: str = "s3import", pool_size: int = 5) -> Database:
+    """The database at `url`; no connection is made yet. `pool_size` is the number of connections kept open.
+
+    Raises: ConfigurationError for a URL that names no database s3import can write to; never shows a password.
+    """
+    parsed = _parse(url)
+    dialect = _BY_SCHEME.get(parsed.drivername.lower())
+    if dialect is None:
+        known = ", ".join(known.schemes[0] for known in _DIALECTS)
+        raise ConfigurationError(f"cannot write to a database of kind {parsed.drivername!r}; use one of: {known}")
+    module: Any = import_module(dialect.module)
+    engine = module.make_engine(parsed.set(drivername=module.DRIVER), application_name, pool_size)
+    return Database(engine, module.WRITER(), dialect, application_name)
+
+
+def _parse(url: str) -> sa.URL:
+    try:
+        return sa.make_url(url)
+    except (sa.exc.ArgumentError, ValueError):  # its own message would show the URL
+        raise ConfigurationError(
+            "the database URL is not one; it looks like postgresql://user:password@host:5432/name or sqlite:///file.db"
+        ) from None

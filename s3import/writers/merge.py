@@ -1,0 +1,273 @@
+"""A batch's way into a table: straight in where every row is new, else merged with what is there already.
+
+The contract's rules for an id seen before, a parent that is not there and a row that a person deleted are decided
+here, by the keys of the batch alone; a row's body travels only when it is written.
+
+Exact under concurrent deletions: tombstones are read last, after the rows and parents they would contradict. What is
+deleted before that is seen as a tombstone; what is deleted later meets a key that is broken or an update that finds
+no row, which is a Conflict, and the whole transaction is tried again. What a dump deletes goes with nobody else at work
+on the account's dumps.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Collection, Iterable, Iterator
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.compute as pc
+import sqlalchemy as sa
+
+from s3import.errors import AccountDeleted
+from s3import.records import ROW_ENTITIES, Entity, Reason, Written
+from s3import.tables import PARENTS, TARGETS, Id, UtcTime, accounts, import_tombstones
+from s3import.writers.deletions import delete
+from s3import.writers.temporary import fill, temporary_table
+from s3import.writers.tombstones import Found, KeptOut, Tombstone, has_tombstones, lay, lift
+from s3import.writers.translation import Conflict, translated
+from s3import.writers.writer import Writer
+
+_BEFORE_ALL = sa.literal(dt.datetime(1900, 1, 1, tzinfo=dt.UTC), UtcTime)  # earlier than any record's instant
+
+
+_KEYS: dict[Entity, sa.Table] = {
+    entity: temporary_table(
+        f"import_keys_of_{entity}",
+        sa.Column("ordinal", sa.Integer, nullable=False),
+        sa.Column("id", Id, nullable=False),
+        *(sa.Column(column, Id, nullable=False) for column, _parent, _code in PARENTS[entity]),
+        sa.Column("at", UtcTime, nullable=False),
+    )
+    for entity in ROW_ENTITIES
+}
+"""The keys of a batch: the row's index, its id and parents, and the instant that decides which of two rows is newer."""
+
+_STAGED: dict[Entity, sa.Table] = {
+    entity: temporary_table(
+        f"import_staged_{entity}", *(sa.Column(column.name, column.type, nullable=True) for column in target.columns)
+    )
+    for entity, target in TARGETS.items()
+}
+"""Whole rows that are to replace older ones."""
+
+
+@translated()
+def write(
+    connection: sa.Connection,
+    writer: Writer,
+    entity: Entity,
+    account_id: str,
+    rows: pa.Table,
+    *,
+    expect_existing: bool = False,
+) -> tuple[Written, bool]:
+    """Write a batch's rows within the caller's transaction, by the contract's rules.
+
+    `rows` has columns of the entity's table, `account_id` among them, or those of deletions. `expect_existing` spares
+    the try to load the rows as they are; the second result is what to pass for the part's next batch: whether that is
+    likely to be merged, too.
+    Raises: Conflict when another transaction got in between (try the caller's transaction again), AccountDeleted,
+    DatabaseRefused, DatabaseUnavailable; the transaction must then be rolled back.
+    """
+    if not rows.num_rows:
+        return Written(0, 0), expect_existing
+    if entity is Entity.DELETIONS:
+        _check_account(connection, account_id)
+        return delete(connection, writer, account_id, rows), expect_existing
+    if not expect_existing and _load_directly(connection, writer, entity, account_id, rows):
+        return Written(rows.num_rows, 0), False
+    written = _Merge(connection, writer, entity, account_id, rows).run()
+    return written, written.written < rows.num_rows
+
+
+def _load_directly(connection: sa.Connection, writer: Writer, entity: Entity, account_id: str, rows: pa.Table) -> bool:
+    try:
+        with connection.begin_nested() as savepoint:
+            writer.load(connection, TARGETS[entity], rows)
+            if _brings_back(connection, writer, entity, account_id):
+                savepoint.rollback()
+                return False
+    except Conflict:
+        return False
+    return True
+
+
+def _brings_back(connection: sa.Connection, writer: Writer, entity: Entity, account_id: str) -> bool:
+    """Whether a row that went in has a tombstone; looked for last, as somebody may delete while the rows go in.
+
+    A tombstone of its parent does not matter: the parent is there, or the row would not be.
+    """
+    if not has_tombstones(connection, account_id):
+        return False
+    writer.look_up_by_key(connection)
+    kept, target = import_tombstones.c, TARGETS[entity].c
+    there = sa.select(target.id).where(target.account_id == kept.account_id, target.id == kept.id).scalar_subquery()
+    mine = sa.and_(kept.account_id == account_id, kept.entity == entity.value, there.is_not(None))
+    return connection.execute(sa.select(kept.id).where(mine).limit(1)).first() is not None
+
+
+def _check_account(connection: sa.Connection, account_id: str) -> None:
+    account = sa.select(accounts.c.id).where(accounts.c.id == account_id)
+    if connection.execute(account).first() is None:
+        raise AccountDeleted(f"the account {account_id} was deleted while its run was at work; nothing of it is left")
+
+
+class _Merge:
+    """One batch that does not go straight in."""
+
+    def __init__(
+        self, connection: sa.Connection, writer: Writer, entity: Entity, account_id: str, rows: pa.Table
+    ) -> None:
+        self.connection = connection
+        self.writer = writer
+        self.entity = entity
+        self.target = TARGETS[entity]
+        self.keys = _KEYS[entity]
+        self.account_id = account_id
+        self.rows = rows
+
+    def run(self) -> Written:
+        self.writer.look_up_by_key(self.connection)
+        fill(self.connection, self.writer, self.keys, _keys_of(self.entity, self.rows))
+        absent, newer = self._absent_and_newer()
+        unknown = self._unknown_parents()
+        _check_account(self.connection, self.account_id)
+        kept_out = self._kept_out(unknown.keys())
+        held_back = kept_out.held_back - kept_out.rejected.keys()
+        rejected = {row: unknown[row] for row in unknown.keys() - held_back} | kept_out.rejected
+        winners = _newest(self.rows, (absent | newer) - rejected.keys() - held_back)
+        self._insert(sorted(winners & absent))
+        self._replace(sorted(winners & newer))
+        self._renew_tombstones(kept_out, absent, winners)
+        return Written(len(winners), self.rows.num_rows - len(winners) - len(rejected), rejected)
+
+    # --- questions about the batch's keys; each answer is a set of row indices ---
+
+    def _absent_and_newer(self) -> tuple[set[int], set[int]]:
+        """Rows that the target lacks, and rows newer than the target's: one look at each, answers only for these."""
+        effective = sa.func.coalesce(self.target.c.updated_at, self.target.c.created_at)
+        there = self._lookup(self.target, "id", effective)
+        wanted = sa.func.coalesce(there, _BEFORE_ALL) < self.keys.c.at
+        found = self.connection.execute(sa.select(self.keys.c.ordinal, there.is_(None)).where(wanted)).all()
+        absent = {ordinal for ordinal, is_absent in found if is_absent}
+        return absent, {ordinal for ordinal, is_absent in found if not is_absent}
+
+    def _unknown_parents(self) -> dict[int, tuple[Reason, ...]]:
+        found: dict[int, tuple[Reason, ...]] = {}
+        for column, parent, code in PARENTS[self.entity]:
+            reason = Reason(code, column, f"there is no {_singular(parent.name)} of this id in the account")
+            _add(found, self._ordinals(self._lookup(parent, column).is_(None)), reason)
+        return found
+
+    def _kept_out(self, orphans: Collection[int]) -> KeptOut:
+        kept_out = KeptOut()
+        if has_tombstones(self.connection, self.account_id):
+            for column, parent, _code in PARENTS[self.entity]:
+                for found in self._tombstones(parent.name, column):
+                    if found.ordinal in orphans:  # else somebody brought the parent back
+                        kept_out.add_of_parent(found, column, parent.name)
+            for found in self._tombstones(self.entity.value, "id"):
+                kept_out.add_own(found, self.entity.value)
+        return kept_out
+
+    def _tombstones(self, entity: str, column: str) -> Iterator[Found]:
+        kept = import_tombstones.c
+        deleted_at, from_dump = (
+            self._lookup(import_tombstones, column, result, kept.entity == entity)
+            for result in (kept.deleted_at, kept.from_dump)
+        )
+        query = sa.select(self.keys.c.ordinal, deleted_at, from_dump, deleted_at >= self.keys.c.at)
+        for ordinal, at, is_from_dump, holds in self.connection.execute(query.where(deleted_at.is_not(None))):
+            yield Found(ordinal, Tombstone(at, is_from_dump), bool(holds))
+
+    def _lookup(
+        self,
+        table: sa.Table,
+        column: str,
+        result: sa.ColumnElement[Any] | None = None,
+        *conditions: sa.ColumnElement[bool],
+    ) -> sa.ScalarSelect[Any]:
+        """`result` (its id) of the table's row that the key `column` names, or NULL.
+
+        A scalar subquery is one look into the primary key for each row of the batch on every database. A join would
+        leave the choice to planners that know nothing about a temporary table, or about one that has just grown.
+        """
+        found = sa.select(table.c.id if result is None else result)
+        same = (table.c.account_id == self.account_id, table.c.id == self.keys.c[column])
+        return found.where(*same, *conditions).scalar_subquery()
+
+    def _ordinals(self, condition: sa.ColumnElement[bool]) -> set[int]:
+        return set(self.connection.scalars(sa.select(self.keys.c.ordinal).where(condition)))
+
+    # --- rows on their way in ---
+
+    def _insert(self, ordinals: list[int]) -> None:
+        if ordinals:
+            self.writer.load(self.connection, self.target, self.rows.take(ordinals))
+
+    def _replace(self, ordinals: list[int]) -> None:
+        if not ordinals:
+            return
+        staged = _STAGED[self.entity]
+        fill(self.connection, self.writer, staged, self.rows.take(ordinals))
+        result = self.connection.execute(_replacement(self.target, staged, self.rows.column_names))
+        if result.rowcount != len(ordinals):
+            raise Conflict(f"rows of {self.target.name} changed while they were being replaced")
+
+    def _renew_tombstones(self, kept_out: KeptOut, absent: set[int], winners: set[int]) -> None:
+        """Lift those that a newer row outlived; lay new ones for rows that stay out because of their parent's."""
+        if kept_out.outlived & winners:
+            lift(self.connection, self.account_id, self.entity.value, self._ids(kept_out.outlived & winners))
+        if kept_out.inherited:
+            written = set(self._ids(winners))
+            heirs = sorted(kept_out.inherited.keys() & absent)
+            inherited = {
+                row_id: kept_out.inherited[row]
+                for row, row_id in zip(heirs, self._ids(heirs), strict=True)
+                if row_id not in written
+            }
+            lay(self.connection, self.writer, self.account_id, self.entity.value, inherited)
+
+    def _ids(self, ordinals: Collection[int]) -> list[str]:
+        ids: list[str] = self.rows["id"].take(pa.array(ordinals, pa.int32())).to_pylist()
+        return ids
+
+
+def _replacement(target: sa.Table, staged: sa.Table, columns: Iterable[str]) -> sa.Update:
+    """Never a deletion and an insertion: that would take the row's children along."""
+    older = sa.func.coalesce(target.c.updated_at, target.c.created_at)
+    newer = sa.func.coalesce(staged.c.updated_at, staged.c.created_at)
+    same = sa.and_(target.c.account_id == staged.c.account_id, target.c.id == staged.c.id)
+    changed = {name: staged.c[name] for name in columns if name not in ("account_id", "id")}
+    return sa.update(target).values(changed).where(same, older < newer)
+
+
+def _keys_of(entity: Entity, rows: pa.Table) -> pa.Table:
+    parents = [column for column, _parent, _code in PARENTS[entity]]
+    keys = rows.select(["id", *parents]).append_column("at", _effective(rows))
+    numbered = keys.add_column(0, "ordinal", pa.array(range(rows.num_rows), pa.int32()))
+    return numbered.sort_by("id")  # then each page of the target's key is visited once, not once a row
+
+
+def _effective(rows: pa.Table) -> pa.ChunkedArray:
+    return pc.coalesce(rows["updated_at"], rows["created_at"])
+
+
+def _newest(rows: pa.Table, candidates: set[int]) -> set[int]:
+    """Of the candidates of one id the newest, and of those the first."""
+    ordinals = pa.array(sorted(candidates), pa.int32())
+    some = rows.take(ordinals)
+    table = pa.table({"ordinal": ordinals, "id": some["id"], "at": _effective(some)})
+    ranked = table.sort_by([("at", "descending"), ("ordinal", "ascending")])
+    first = ranked.group_by("id", use_threads=False).aggregate([("ordinal", "first")])
+    return set(first["ordinal_first"].to_pylist())
+
+
+def _add(found: dict[int, tuple[Reason, ...]], ordinals: set[int], reason: Reason) -> None:
+    for ordinal in ordinals:
+        found[ordinal] = (*found.get(ordinal, ()), reason)
+
+
+def _singular(table_name: str) -> str:
+    return table_name.removesuffix("s")

@@ -1,0 +1,84 @@
+"""SQLite: one writer at a time, in WAL mode, through executemany."""
+
+from __future__ import annotations
+
+from contextlib import closing
+from typing import Any
+
+import pyarrow as pa
+import sqlalchemy as sa
+
+from s3import.errors import ConfigurationError
+from s3import.fingerprints import SQLITE_FUNCTION, fingerprint_of_values
+from s3import.writers.translation import translated
+from s3import.writers.writer import READ_ONLY, driver_cursor, timestamps_as_text
+
+DRIVER = "sqlite+pysqlite"
+BUSY_SECONDS = 10
+
+# synchronous FULL: one fsync a batch buys that what was committed survives a power failure.
+# The cache (in KiB, when negative) holds the pages of a batch's random keys; the log is folded in every 8000 pages.
+_PRAGMAS = (
+    "journal_mode = WAL",
+    "synchronous = FULL",
+    "foreign_keys = ON",
+    "temp_store = MEMORY",
+    "cache_size = -32768",
+    "wal_autocheckpoint = 8000",
+)
+
+
+def make_engine(url: sa.URL, _application_name: str, pool_size: int) -> sa.Engine:
+    """An engine whose transactions take the write lock at once, unless marked `READ_ONLY`.
+
+    Raises: ConfigurationError for a database in memory, which would be gone with the process.
+    """
+    if url.database in (None, "", ":memory:"):
+        raise ConfigurationError(
+            "the database URL names no file; write sqlite:///reamaze.db or sqlite:////full/path.db"
+        )
+    engine = sa.create_engine(url, pool_size=pool_size, hide_parameters=True, connect_args={"timeout": BUSY_SECONDS})
+    sa.event.listen(engine, "connect", _configure)
+    sa.event.listen(engine, "begin", _begin)
+    return engine
+
+
+def _configure(connection: Any, _record: Any) -> None:
+    connection.isolation_level = None  # the driver would begin late, and commit before some statements
+    for pragma in _PRAGMAS:
+        connection.execute(f"PRAGMA {pragma}")
+    connection.create_function(SQLITE_FUNCTION, -1, fingerprint_of_values, deterministic=True)
+
+
+def _begin(connection: sa.Connection) -> None:
+    # A transaction that reads first and writes later could not wait for another writer: it would fail at once.
+    mode = "DEFERRED" if connection.get_execution_options().get(READ_ONLY) else "IMMEDIATE"
+    connection.exec_driver_sql(f"BEGIN {mode}")
+
+
+class SqliteWriter:
+    """Loads by executemany of whole columns turned into Python lists."""
+
+    @translated()
+    def load(self, connection: sa.Connection, table: sa.Table, rows: pa.Table) -> None:
+        """As `Writer.load`."""
+        columns = [timestamps_as_text(column).to_pylist() for column in rows.columns]
+        statement = _insert_statement(connection, table, rows)
+        with closing(driver_cursor(connection)) as cursor:
+            cursor.executemany(statement, zip(*columns, strict=True))
+
+    def evict(self, connection: sa.Connection, application_name: str) -> None:
+        """A dead process holds no lock on the file."""
+
+    def look_up_by_key(self, connection: sa.Connection) -> None:
+        """SQLite does so by itself."""
+
+
+def _insert_statement(connection: sa.Connection, table: sa.Table, rows: pa.Table) -> str:
+    quote = connection.dialect.identifier_preparer.quote
+    names = ", ".join(map(quote, rows.column_names))
+    marks = ", ".join("?" * rows.num_columns)
+    return f"INSERT INTO {quote(table.name)} ({names}) VALUES ({marks})"
+
+
+WRITER = SqliteWriter

@@ -1,0 +1,60 @@
+"""What one kind of database has to offer, and how Arrow columns are fitted to a table's."""
+
+from __future__ import annotations
+
+from typing import Any, Protocol
+
+import pyarrow as pa
+import pyarrow.compute as pc
+import sqlalchemy as sa
+
+from s3import.errors import DatabaseRefused
+from s3import.records import TEXT
+
+READ_ONLY = "s3import_read_only"
+"""The execution option of a connection that only reads: it does not wait for those that write."""
+
+
+class Writer(Protocol):
+    """Bulk loading in one kind of database. Instances are shared by threads; connections are not."""
+
+    def load(self, connection: sa.Connection, table: sa.Table, rows: pa.Table) -> None:
+        """Insert all `rows` into `table`, within the connection's transaction.
+
+        The columns of `rows` are some of the table's: text, integers, bool, timestamps in UTC, and JSON as text.
+        Raises: Conflict when a key is broken (some rows may be in: roll back to the savepoint, or all of it),
+        DatabaseRefused for a value or size the database does not take, DatabaseUnavailable.
+        """
+        ...
+
+    def evict(self, connection: sa.Connection, application_name: str) -> None:
+        """End other connections of that name, where the database knows its clients by name."""
+        ...
+
+    def look_up_by_key(self, connection: sa.Connection) -> None:
+        """For the rest of the transaction, find rows one by one through keys, however the planner's statistics look."""
+        ...
+
+
+def driver_cursor(connection: sa.Connection) -> Any:
+    """A cursor of the driver itself, within the connection's transaction."""
+    return connection.connection.cursor()
+
+
+def timestamps_as_text(column: pa.ChunkedArray) -> pa.ChunkedArray:
+    """``2026-11-22 10:00:00.000000``, in UTC, of a timestamp column; any other column as it is."""
+    if not pa.types.is_timestamp(column.type):
+        return column
+    naive = column.cast(pa.timestamp("us", tz="UTC")).cast(pa.timestamp("us"))
+    return naive.cast(TEXT)
+
+
+def fitted(column: pa.ChunkedArray, kind: pa.DataType, place: str) -> pa.ChunkedArray:
+    """The column as Arrow type `kind`, no value changed. Raises: DatabaseRefused naming `place` if it does not fit."""
+    if column.type == kind:
+        return column
+    try:
+        return pc.cast(column, kind)
+    except (pa.ArrowInvalid, pa.ArrowNotImplementedError) as error:
+        message = f"values of type {column.type} do not fit {place} ({kind}); run `s3import db init`"
+        raise DatabaseRefused(message) from error

@@ -1,0 +1,80 @@
+"""What the status document says while an import runs: never less than before, never more than is committed."""
+
+from __future__ import annotations
+
+import threading
+from pathlib import Path
+from typing import Any
+
+import pytest
+import sqlalchemy as sa
+from fastapi.testclient import TestClient
+
+from s3import.api import create_app
+from s3import.records import HALVES, Pass
+from s3import.service import Service
+from s3import.tables import messages
+from s3import.writers import open_database
+from tests.api.conftest import bearer
+from tests.api.services import TOKEN
+from tests.migration.dumps import ACCOUNT, simple_dump, write
+from tests.migration.moving import migrate, settings_for
+
+MESSAGES = 25
+Document = dict[str, Any]
+
+
+@pytest.fixture
+def looks(database_url: str, tmp_path: Path) -> list[tuple[Document, int]]:
+    """What two API servers said in turns while an account was imported, each time with the number of messages that
+    were in the database a moment later."""
+    write(simple_dump(MESSAGES), tmp_path)
+    settings = settings_for(tmp_path, database_url, lease_seconds=15.0)
+    migrate(settings_for(tmp_path, database_url), account="nobody")  # makes the tables
+    importing = threading.Thread(target=migrate, args=(settings,))
+    database = open_database(database_url)
+    apps = [create_app(Service(settings, database), tokens=[TOKEN]) for _ in range(2)]
+    seen: list[tuple[Document, int]] = []
+    with TestClient(apps[0], headers=bearer(TOKEN)) as first, TestClient(apps[1], headers=bearer(TOKEN)) as second:
+        importing.start()
+        last = False
+        while not last:
+            last = not importing.is_alive()
+            seen += [_look(client, database.engine) for client in (first, second)]
+    database.close()
+    return [(document, rows) for document, rows in seen if "passes" in document]
+
+
+def _look(client: TestClient, engine: sa.Engine) -> tuple[Document, int]:
+    document = client.get(f"/check-migration?account_id={ACCOUNT}").json()
+    with engine.connect() as connection:
+        rows = connection.execute(sa.select(sa.func.count()).select_from(messages)).scalar_one()
+    return document, rows
+
+
+def test_progress_is_true_and_never_goes_back(looks: list[tuple[Document, int]]) -> None:
+    """Progress grows, no message is counted before it is there, and success comes last."""
+    assert looks[-1][0]["account_status"] == "active"
+    for pass_ in HALVES:
+        shown = [document["passes"][pass_] for document, _ in looks if document["passes"][pass_]]
+        for what in ("parts_done", "bytes_done", "fraction"):
+            values = [one["progress"][what] for one in shown]
+            assert values == sorted(values), what
+        ended = [one for one in shown if one["state"] == "succeeded"]
+        assert all(one["counts"]["messages"]["written"] == MESSAGES for one in ended)
+        assert all(one["progress"]["fraction"] < 1 for one in shown if one["state"] != "succeeded")
+
+
+def test_nothing_is_counted_before_it_is_committed(looks: list[tuple[Document, int]]) -> None:
+    """Whoever looks into the database after the status finds at least what the status says."""
+    for document, rows in looks:
+        passes = [one for one in document["passes"].values() if one]
+        assert sum(one["counts"]["messages"]["written"] for one in passes) <= rows
+
+
+def test_an_account_is_active_when_its_run_has_succeeded(looks: list[tuple[Document, int]]) -> None:
+    """Status of the account and state of the run change in one moment."""
+    for document, _ in looks:
+        states = {pass_: (document["passes"][pass_] or {}).get("state") for pass_ in HALVES}
+        assert (document["account_status"] in ("active-recent-only", "active")) == (states[Pass.RECENT] == "succeeded")
+        assert (document["account_status"] == "active") == (states[Pass.REMAINING] == "succeeded")

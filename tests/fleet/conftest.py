@@ -1,0 +1,27 @@
+"""What tests of fleets start from."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from s3import import app
+from s3import.settings import Settings
+from tests.fleet.fleets import spread_dump
+from tests.migration.dumps import write
+from tests.migration.moving import settings_for
+
+
+@pytest.fixture
+def settings(tmp_path: Path, sqlite_url: str) -> Settings:
+    """Settings for a dump of many parts in the test's folder and an SQLite database."""
+    return prepared(tmp_path, sqlite_url)
+
+
+def prepared(folder: Path, database_url: str) -> Settings:
+    """A dump in the folder, the tables in the database, and leases that do not end by themselves during a test."""
+    write(spread_dump(), folder)
+    settings = settings_for(folder, database_url, lease_seconds=60.0)
+    app.create_tables(settings)
+    return settings

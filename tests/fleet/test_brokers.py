@@ -1,0 +1,100 @@
+"""Real workers on real brokers: processes that share an account, and what becomes of it when they or the broker go."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import pytest
+
+from s3import.settings import Settings
+from tests.fleet.brokers import Broker
+from tests.fleet.cable import Cable
+from tests.fleet.conftest import prepared
+from tests.fleet.fleets import ask, holders, states
+from tests.fleet.test_workers import undisturbed
+from tests.migration.moving import snapshot
+from tests.migration.strikes import kill_process
+from tests.service.processes import Processes, processes, wait_until
+
+pytestmark = pytest.mark.integration
+BOTH_DONE = ["succeeded", "succeeded"]
+
+
+@pytest.fixture
+def started() -> Iterator[Processes]:
+    """Processes that do not outlive the test."""
+    with processes() as started:
+        yield started
+
+
+def prepare(folder: Path, database_url: str, broker: Broker) -> Settings:
+    """A dump, empty tables and a broker, with leases that end soon."""
+    return replace(
+        prepared(folder, database_url),
+        broker=broker.url,
+        queue=broker.queue,
+        workers=2,
+        lease_seconds=2.0,
+        heartbeat_seconds=0.5,
+    )
+
+
+def done(settings: Settings) -> bool:
+    return states(settings) == BOTH_DONE
+
+
+@pytest.mark.parametrize(
+    ("kind", "database"), [("rabbitmq", "postgres_url"), ("redis", "mariadb_url"), ("sqs", "postgres_url")]
+)
+def test_an_account_is_spread_over_processes(
+    tmp_path: Path, request: pytest.FixtureRequest, started: Processes, kind: str, database: str
+) -> None:
+    """Several import its parts, and the result is that of a single process."""
+    settings = prepare(tmp_path, request.getfixturevalue(database), request.getfixturevalue(kind))
+    workers = [started.work(settings, pace_seconds=0.02) for _ in range(2)]
+    ask(settings)
+    wait_until(lambda: done(settings))
+    for worker in workers:
+        worker.terminate()
+        worker.join(10)
+    assert [worker.exitcode for worker in workers] == [0, 0]
+    assert len(holders(settings)) == 2
+    assert snapshot(settings) == undisturbed(settings, tmp_path)
+
+
+def test_a_killed_worker_costs_its_batch(
+    tmp_path: Path, postgres_url: str, rabbitmq: Broker, started: Processes
+) -> None:
+    """Another one goes on at its checkpoints once its leases have ended."""
+    settings = prepare(tmp_path, postgres_url, rabbitmq)
+    doomed = started.work(settings, k=5, strike=kill_process)
+    ask(settings)
+    doomed.join(20)
+    assert doomed.exitcode == -9
+    started.work(settings)
+    wait_until(lambda: done(settings))
+    assert snapshot(settings) == undisturbed(settings, tmp_path)
+
+
+@pytest.mark.parametrize("kind", ["rabbitmq", "redis"])
+def test_a_broker_may_be_away_for_a_while(
+    tmp_path: Path, postgres_url: str, request: pytest.FixtureRequest, started: Processes, kind: str
+) -> None:
+    """Whether it goes before the first call or in the midst of them, the run ends well once it is back."""
+    broker = request.getfixturevalue(kind)
+    parts = urlsplit(broker.url)
+    with Cable((parts.hostname, parts.port)) as cable:
+        url = broker.url.replace(f":{parts.port}", f":{cable.port}")
+        settings = prepare(tmp_path, postgres_url, Broker(url, broker.queue))
+        started.work(settings, pace_seconds=0.05)
+        ask(settings)
+        wait_until(lambda: "running" in states(settings))
+        cable.cut()
+        time.sleep(0.5)
+        cable.mend()
+        wait_until(lambda: done(settings), 60)
+    assert snapshot(settings) == undisturbed(settings, tmp_path)

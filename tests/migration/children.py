@@ -1,0 +1,45 @@
+"""Migrations in processes of their own, which can be killed and paused.
+
+They are forked from a server that has imported everything, so that one costs no more than what it does.
+"""
+
+from __future__ import annotations
+
+import multiprocessing
+from multiprocessing.process import BaseProcess
+from typing import NoReturn
+
+from s3import.settings import Settings
+from tests.migration.dumps import ACCOUNT
+from tests.migration.strikes import Moment, Strike, Transactions, nothing
+
+_context = multiprocessing.get_context("forkserver")
+_context.set_forkserver_preload(["s3import.cli", "s3import.writers.postgres", "tests.migration.moving"])
+
+
+def start(
+    settings: Settings,
+    account: str = ACCOUNT,
+    *,
+    k: int = 0,
+    moment: Moment = Moment.COMMIT,
+    strike: Strike = nothing,
+) -> BaseProcess:
+    """Migrate in a process that `strike` befalls at its transaction `k`; its exit code is that of the command."""
+    child = _context.Process(target=_migrate, args=(settings, account, k, moment, strike))
+    child.start()
+    return child
+
+
+def exit_code(child: BaseProcess, seconds: float = 60) -> int | None:
+    """Wait for the end of a migration: its exit status, negative where a signal ended it."""
+    child.join(seconds)
+    return child.exitcode
+
+
+def _migrate(settings: Settings, account: str, k: int, moment: Moment, strike: Strike) -> NoReturn:
+    from s3import.cli import exit_status
+    from tests.migration.moving import migrate
+
+    with Transactions(k, moment, strike).watched():
+        raise SystemExit(exit_status(migrate(settings, account)))

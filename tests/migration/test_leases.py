@@ -1,0 +1,154 @@
+"""Never do two processes work on one account: who is alive is left alone, who is dead or paused is taken over."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from multiprocessing.process import BaseProcess
+from pathlib import Path
+from typing import Any
+
+import pytest
+import sqlalchemy as sa
+
+from s3import import tables
+from s3import.events import Event, Waiting
+from s3import.settings import Settings
+from tests.migration.children import exit_code, start
+from tests.migration.dumps import seeded_dump, write
+from tests.migration.moving import code_of, execute, migrate, settings_for, snapshot
+from tests.migration.strikes import Moment, Transactions, end_session, kill_process, linger, pause_process
+
+SOME_REJECTED, ALIVE = 3, 4
+CLAIM = 3  # the number of the transaction that claims the run; the schema and the account's status are read before
+ANY_BATCH = 8
+LEASED: dict[str, Any] = {"lease_seconds": 15.0, "heartbeat_seconds": 0.1}
+
+
+@pytest.fixture
+def prepared(database_url: str, tmp_path: Path) -> Settings:
+    """Settings whose database has its tables already, and the dumps of two accounts alike."""
+    return _prepare(settings_for(tmp_path, database_url), tmp_path)
+
+
+@pytest.fixture
+def on_sqlite(settings: Settings, tmp_path: Path) -> Settings:
+    """As `prepared`, where one kind of database is enough."""
+    return _prepare(settings, tmp_path)
+
+
+def _prepare(settings: Settings, folder: Path) -> Settings:
+    for account in ("undisturbed", "contested--"):
+        write(seeded_dump(5, account), folder, account)
+    assert code_of(migrate(settings, "undisturbed")) is None
+    return settings
+
+
+def test_one_of_several_does_the_work(prepared: Settings) -> None:
+    """Of three that start at once one imports the account, the others leave soon and say that it is at work."""
+    settings = dataclasses.replace(prepared, **LEASED)
+    children = [start(settings, "contested--", k=ANY_BATCH, moment=Moment.ANSWER, strike=linger) for _ in range(3)]
+    assert sorted(exit_code(child) or 0 for child in children) == [SOME_REJECTED, ALIVE, ALIVE]
+    assert _contested(prepared) == snapshot(prepared, "undisturbed")
+
+
+def test_a_dead_holder_is_waited_for_and_taken_over(prepared: Settings) -> None:
+    """Once its lease is over; whoever watches is told about the wait, and how long it will be."""
+    leased = dataclasses.replace(prepared, lease_seconds=1.0)
+    assert exit_code(_struck(leased, ANY_BATCH, kill_process)) == -signal.SIGKILL
+    events: list[Event] = []
+    assert code_of(migrate(leased, "contested--", observe=events.append)) is None
+    assert [0 < event.seconds <= 1 for event in events if isinstance(event, Waiting)] == [True]
+    assert _contested(prepared) == snapshot(prepared, "undisturbed")
+
+
+@pytest.mark.integration
+def test_the_same_command_takes_a_dead_run_over_within_20_seconds(on_sqlite: Settings) -> None:
+    """With the lease as it is by default, and it says what it waits for."""
+    default = dataclasses.replace(on_sqlite, lease_seconds=Settings().lease_seconds)
+    assert exit_code(_struck(default, ANY_BATCH, kill_process)) == -signal.SIGKILL
+    source, database = default.source or "", default.database
+    command = [sys.executable, "-m", "s3import", "migrate", "--account", "contested--", "--source", source]
+    began = time.monotonic()
+    done = subprocess.run([*command, "--database", database], capture_output=True, text=True, check=False)
+    assert (done.returncode, time.monotonic() - began < 20) == (SOME_REJECTED, True), done.stderr
+    assert "wait" in done.stderr
+
+
+@pytest.mark.parametrize("k", [CLAIM, CLAIM + 1, CLAIM + 2, CLAIM + 3, ANY_BATCH])
+def test_a_paused_process_that_comes_back_writes_nothing(prepared: Settings, k: int) -> None:
+    """Paused past its lease, between any two transactions: another one completes, the first sees it and leaves."""
+    paused = _struck(prepared, k, pause_process)
+    with _paused(paused):
+        assert code_of(migrate(prepared, "contested--")) is None
+        completed = _contested(prepared)
+    assert (exit_code(paused), completed) == (ALIVE, snapshot(prepared, "undisturbed"))
+    assert _contested(prepared) == completed
+
+
+@pytest.mark.parametrize("moment", [Moment.WITHIN, Moment.COMMIT])
+def test_a_process_paused_within_a_transaction_stands_in_nobodys_way(
+    postgres_url: str, tmp_path: Path, moment: Moment
+) -> None:
+    """Its locks go with its session, which the one that takes over ends."""
+    settings = _prepare(settings_for(tmp_path, postgres_url), tmp_path)
+    paused = _struck(settings, ANY_BATCH, pause_process, moment)
+    with _paused(paused):
+        began = time.monotonic()
+        assert code_of(migrate(settings, "contested--")) is None
+        assert time.monotonic() - began < 10
+    assert exit_code(paused) == ALIVE
+    assert _contested(settings) == snapshot(settings, "undisturbed")
+
+
+def test_what_somebody_else_finished_meanwhile_is_not_done_again(on_sqlite: Settings) -> None:
+    """Also where both passes were finished between two looks at the run."""
+    leased = dataclasses.replace(on_sqlite, lease_seconds=15.0)
+    assert exit_code(_struck(leased, ANY_BATCH, kill_process)) == -signal.SIGKILL
+
+    def overtake(event: Event) -> None:
+        if isinstance(event, Waiting):
+            execute(leased, sa.update(tables.import_runs).values(lease_until=0.0))
+            assert code_of(migrate(leased, "contested--")) is None
+
+    result = migrate(leased, "contested--", observe=overtake)
+    assert (code_of(result), result.imported, result.document["account_status"]) == (None, (), "active")
+    assert _contested(leased) == snapshot(leased, "undisturbed")
+
+
+def test_a_claim_whose_answer_was_lost_is_not_waited_for(postgres_url: str, tmp_path: Path) -> None:
+    """The process that claimed the run finds its own claim when it tries again."""
+    settings = _prepare(settings_for(tmp_path, postgres_url, **LEASED), tmp_path)
+    events: list[Event] = []
+    with Transactions(CLAIM, Moment.ANSWER, end_session(postgres_url)).watched():
+        assert code_of(migrate(settings, "contested--", observe=events.append)) is None
+    assert not [event for event in events if isinstance(event, Waiting)]
+    assert _contested(settings) == snapshot(settings, "undisturbed")
+
+
+def _struck(settings: Settings, k: int, strike: Any, moment: Moment = Moment.ANSWER) -> BaseProcess:
+    return start(settings, "contested--", k=k, moment=moment, strike=strike)
+
+
+def _contested(settings: Settings) -> dict[str, Any]:
+    return snapshot(settings, "contested--")
+
+
+@contextmanager
+def _paused(child: BaseProcess) -> Iterator[None]:
+    """The block runs while the child stands still; then it goes on."""
+    pid = child.pid or 0
+    deadline = time.monotonic() + 30
+    while Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "T":
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+    try:
+        yield
+    finally:
+        os.kill(pid, signal.SIGCONT)

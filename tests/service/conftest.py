@@ -1,0 +1,36 @@
+"""What tests of the service start from."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from s3import import app
+from s3import.settings import Settings
+from tests.fleet.fleets import spread_dump
+from tests.migration.dumps import write
+from tests.migration.moving import settings_for
+from tests.service.processes import Processes, processes
+
+
+@pytest.fixture
+def started() -> Iterator[Processes]:
+    """Processes that do not outlive the test."""
+    with processes() as started:
+        yield started
+
+
+@pytest.fixture
+def settings(tmp_path: Path, database_url: str) -> Settings:
+    """A dump in the test's folder, each kind of database in turn, and leases that end soon."""
+    return served_settings(tmp_path, database_url)
+
+
+def served_settings(folder: Path, database_url: str) -> Settings:
+    """A dump in the folder, the tables in the database, and leases that end soon."""
+    write(spread_dump(), folder)
+    settings = settings_for(folder, database_url, lease_seconds=1.5, heartbeat_seconds=0.3)
+    app.create_tables(settings)
+    return settings

@@ -1,0 +1,110 @@
+"""`s3import serve` and `s3import worker` in processes of their own, which can be killed and asked to go.
+
+They are forked from a server that has imported everything, so that one costs no more than what it does.
+"""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import signal
+import socket
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from multiprocessing.process import BaseProcess
+from typing import Any
+
+import sqlalchemy as sa
+
+from s3import.settings import Settings
+from tests.migration.strikes import Moment, Strike, Transactions, nothing
+
+_context = multiprocessing.get_context("forkserver")
+_context.set_forkserver_preload(
+    ["s3import.cli", "s3import.serving", "s3import.writers.postgres", "s3import.writers.mysql", "celery.apps.worker"]
+)
+
+
+class Processes:
+    """Starts processes, and ends whatever is left of them."""
+
+    def __init__(self) -> None:
+        self.started: list[BaseProcess] = []
+
+    def serve(self, settings: Settings, port: int, **striking: Any) -> BaseProcess:
+        """`s3import serve` on loopback."""
+        return self._start(_serve, settings, port, **striking)
+
+    def work(self, settings: Settings, **striking: Any) -> BaseProcess:
+        """`s3import worker`."""
+        return self._start(_work, settings, **striking)
+
+    def _start(self, target: Callable[..., None], *arguments: Any, **striking: Any) -> BaseProcess:
+        child = _context.Process(target=_run, args=(target, arguments), kwargs=striking)
+        child.start()
+        self.started.append(child)
+        return child
+
+    def end(self) -> None:
+        for child in self.started:
+            if child.is_alive():
+                kill(child)
+            child.join(10)
+
+
+@contextmanager
+def processes() -> Iterator[Processes]:
+    """None of them outlives the block."""
+    started = Processes()
+    try:
+        yield started
+    finally:
+        started.end()
+
+
+def _run(
+    target: Callable[..., None],
+    arguments: tuple[Any, ...],
+    k: int = 0,
+    moment: Moment = Moment.WITHIN,
+    strike: Strike = nothing,
+    pace_seconds: float = 0.0,
+) -> None:
+    """Let `strike` befall the process at its transaction `k`; each transaction takes `pace_seconds` longer."""
+    if pace_seconds:
+        sa.event.listen(sa.Engine, "commit", lambda connection: time.sleep(pace_seconds))
+    with Transactions(k, moment, strike).watched():
+        target(*arguments)
+
+
+def _serve(settings: Settings, port: int) -> None:
+    from s3import import serving
+
+    serving.serve(settings, "127.0.0.1", port)
+
+
+def _work(settings: Settings) -> None:
+    from s3import import serving, tasks
+
+    tasks.SWEEP_SECONDS = 0.3  # nobody waits longer than needed
+    serving.work(settings)
+
+
+def kill(child: BaseProcess) -> None:
+    """As `kill -9`."""
+    os.kill(child.pid or 0, signal.SIGKILL)
+
+
+def free_port() -> int:
+    """A port of loopback at which nobody listens."""
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        return int(listening.getsockname()[1])
+
+
+def wait_until(holds: Callable[[], bool], seconds: float = 30.0) -> None:
+    """Look again and again, at most so long."""
+    end = time.monotonic() + seconds
+    while not holds():
+        assert time.monotonic() < end, "it did not come to pass in time"
+        time.sleep(0.05)

@@ -1,0 +1,85 @@
+"""From a URI and an account id to a source."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from s3import.errors import ConfigurationError
+from s3import.readers.location import open_source
+from s3import.records import check_account_id
+
+UNFIT = ["", ".", "..", "a/b", "a\\b", "{a", "a}", "a\nb", "a\x7f", "\x85", "x" * 256, "\ud800", "a\0"]
+
+
+@pytest.mark.parametrize("account_id", UNFIT)
+def test_refuses_unfit_account_ids(account_id: str) -> None:
+    """What is no id, or could lead to another folder, is a usage error before anything is touched."""
+    with pytest.raises(ConfigurationError, match="cannot be an account id"):
+        open_source("/tmp/{account}", account_id)
+
+
+@pytest.mark.parametrize("account_id", ["a", "...", "a b ", "100%", "%2e%2e", "ü😀", "x" * 255, "a:b?c#d"])
+def test_takes_any_other_account_id(account_id: str) -> None:
+    """Every other id is one."""
+    check_account_id(account_id)
+
+
+@given(st.text(max_size=300))
+def test_a_fit_account_id_is_one_name_in_a_path(account_id: str) -> None:
+    """No account id that passes leads anywhere but one level below the folder."""
+    try:
+        check_account_id(account_id)
+    except ConfigurationError:
+        return
+    assert Path("/dumps", account_id).parent == Path("/dumps")
+    assert Path("/dumps", account_id).name == account_id
+
+
+@pytest.mark.parametrize("form", ["{}", "file://{}", "file://localhost{}", "FILE:{}"])
+def test_opens_folders(tmp_path: Path, form: str) -> None:
+    """A plain path and a file URI mean the same folder; the account id takes its place in them."""
+    (tmp_path / "acme").mkdir()
+    (tmp_path / "acme/account.json").write_bytes(b"{}")
+    source = open_source(form.format(tmp_path) + "/{account}", "acme")
+    assert source.read("account.json") == b"{}"
+    assert source.uri == form.format(tmp_path) + "/acme"
+
+
+def test_decodes_file_uris_but_not_account_ids(tmp_path: Path) -> None:
+    """Percent signs are an encoding in a file URI, in an account id they are themselves."""
+    (tmp_path / "my dumps/%41").mkdir(parents=True)
+    (tmp_path / "my dumps/%41/account.json").write_bytes(b"{}")
+    source = open_source((tmp_path / "my dumps").as_uri() + "/{account}", "%41")
+    assert source.read("account.json") == b"{}"
+
+
+def test_takes_paths_literally(tmp_path: Path) -> None:
+    """A plain path is not decoded, and a colon in it is no scheme."""
+    (tmp_path / "a%20b:c").mkdir()
+    (tmp_path / "a%20b:c/account.json").write_bytes(b"{}")
+    assert open_source(f"{tmp_path}/a%20b:c", "acme").read("account.json") == b"{}"
+
+
+@pytest.mark.parametrize(
+    "uri", ["gs://bucket/{account}", "http://host/x", "file://host/x", "file:", "s3:bucket", "s3:///x", ""]
+)
+def test_refuses_other_uris(uri: str) -> None:
+    """A URI of another kind, or without a place in it, is a usage error that shows what is meant."""
+    with pytest.raises(ConfigurationError, match=r"\{account\}"):
+        open_source(uri, "acme")
+
+
+def test_a_folder_costs_no_boto3() -> None:
+    """Who reads from a folder does not wait for boto3 to be imported."""
+    code = """
+import sys
+from s3import.readers import dump, location
+location.open_source("/x", "a")
+print("boto3" in sys.modules)"""
+    assert subprocess.check_output([sys.executable, "-c", code], text=True).strip() == "False"

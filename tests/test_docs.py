@@ -1,0 +1,90 @@
+"""The documents say what is true: their commands exist, their links lead somewhere, and they name no place of work."""
+
+from __future__ import annotations
+
+import re
+import shlex
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+import click
+import pytest
+
+from s3import.cli import cli
+
+ROOT = Path(__file__).parent.parent
+README = (ROOT / "README.md").read_text()
+DOCUMENTS = [ROOT / "README.md", ROOT / "CHANGELOG.md", *sorted((ROOT / "docs").rglob("*.md"))]
+DECISIONS = sorted((ROOT / "docs" / "decisions").glob("*.md"))
+OUT_OF_PLACE = re.compile(
+    r"(?<![\w.$}])/(?:home|root|work|Users)/"  # a folder of somebody's machine
+    r"|(?:extra[-_])?index[-_]url\b"
+    r"|://[^\s/]*(?:pypi|pythonhosted|npmjs)\b"  # the host of a package registry
+)
+
+
+def _name(path: Path) -> str:
+    return str(path.relative_to(ROOT))
+
+
+def _code(text: str) -> Iterator[str]:
+    """The lines of indented blocks."""
+    return (line.strip() for line in text.splitlines() if line.startswith("    "))
+
+
+def _commands(program: str) -> list[list[str]]:
+    """Each command of that program in the README's blocks, as words, without its comment."""
+    lines = (re.split(r"\s{2,}", line)[0] for line in _code(README))
+    return [shlex.split(line)[1:] for line in lines if line.startswith(f"{program} ")]
+
+
+def _tracked() -> list[Path]:
+    listed = subprocess.run(["git", "ls-files", "-z"], cwd=ROOT, capture_output=True, check=True).stdout
+    return [ROOT / name for name in listed.decode().split("\0") if name and (ROOT / name).is_file()]
+
+
+@pytest.mark.parametrize("words", _commands("make"), ids=" ".join)
+def test_make_targets_of_the_readme_exist(words: list[str]) -> None:
+    """Whoever types a `make` command of the README finds its target."""
+    makefile = (ROOT / "Makefile").read_text()
+    assert re.search(rf"^{words[0]}:", makefile, re.MULTILINE)
+
+
+@pytest.mark.parametrize("words", _commands("s3import"), ids=" ".join)
+def test_commands_of_the_readme_are_understood(words: list[str]) -> None:
+    """Whoever types an `s3import` command of the README meets no usage error."""
+    command: click.Command | None = cli
+    context = cli.make_context("s3import", list(words))
+    while isinstance(command, click.Group):
+        name, command, words = command.resolve_command(context, words)
+        assert command is not None
+        context = command.make_context(name, list(words), parent=context)
+
+
+def test_the_readme_shows_commands() -> None:
+    """The two tests above have something to look at."""
+    assert len(_commands("make")) >= 2
+    assert len(_commands("s3import")) >= 4
+
+
+@pytest.mark.parametrize("document", DOCUMENTS, ids=_name)
+def test_links_lead_somewhere(document: Path) -> None:
+    """A link to a file of the project names a file that is there."""
+    links = re.findall(r"\]\((?!https?:)([^)#]+)", document.read_text())
+    assert [link for link in links if not (document.parent / link).exists()] == []
+
+
+@pytest.mark.parametrize("decision", DECISIONS, ids=_name)
+def test_decisions_are_numbered_and_dated(decision: Path) -> None:
+    """A decision's title carries its file's number, and its third line the day it was made."""
+    title, _, dated, *_ = decision.read_text().splitlines()
+    assert int(re.findall(r"\d+", title)[0]) == int(decision.name[:4])
+    assert re.match(r"\d{4}-\d{2}-\d{2}\b", dated)
+
+
+def test_no_file_names_a_place_of_work() -> None:
+    """No tracked file names a folder of somebody's machine or the host of a package registry."""
+    texts = (path for path in _tracked() if path.suffix in {".md", ".py", ".toml", ".txt", ".cfg", ".ini", ".yml", ""})
+    found = [_name(path) for path in texts if OUT_OF_PLACE.search(path.read_text(errors="replace"))]
+    assert found == []

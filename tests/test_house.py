@@ -1,0 +1,86 @@
+"""The rules of the house hold: layers, the shape of the code, and the files that are made from others."""
+
+from __future__ import annotations
+
+import ast
+import io
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from fixtures.make import ACCOUNT, DUMP, dump
+
+ROOT = Path(__file__).parent.parent
+MODULES = sorted((ROOT / "s3import").rglob("*.py"))
+LONGEST_MODULE = 400
+LONGEST_FUNCTION = 40
+VAGUE = {"utils", "util", "helpers", "helper", "manager", "common", "misc"}
+
+
+def _functions(path: Path) -> Iterator[ast.FunctionDef | ast.AsyncFunctionDef]:
+    tree = ast.parse(path.read_text())
+    return (node for node in ast.walk(tree) if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef))
+
+
+def _name(path: Path) -> str:
+    return str(path.relative_to(ROOT))
+
+
+def _decoded(key: str, content: bytes) -> object:
+    """What a part says, however this machine's libraries compress it."""
+    if key.endswith(".parquet"):
+        return pq.read_table(io.BytesIO(content)).to_pylist()
+    if key.endswith((".gz", ".zst")):
+        return pa.CompressedInputStream(io.BytesIO(content), "gzip" if key.endswith(".gz") else "zstd").read()
+    return content
+
+
+def test_layers_hold() -> None:
+    """No module imports from a layer above its own, no cycles, one owner for each library."""
+    program = Path(sys.executable).with_name("lint-imports")
+    done = subprocess.run([program, "--no-logo", "--no-cache"], cwd=ROOT, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout
+
+
+def test_only_the_settings_read_the_environment() -> None:
+    """`os.environ` and `os.getenv` stand in the settings and at the edge, nowhere else."""
+    readers = {path.stem for path in MODULES if {"environ", "getenv"} & _attributes(path)}
+    assert readers <= {"settings", "cli"}
+
+
+def _attributes(path: Path) -> set[str]:
+    return {node.attr for node in ast.walk(ast.parse(path.read_text())) if isinstance(node, ast.Attribute)}
+
+
+@pytest.mark.parametrize("path", MODULES, ids=_name)
+def test_modules_stay_small_and_speak_plainly(path: Path) -> None:
+    """A module is one thing that fits in a head, and so is each of its functions."""
+    assert path.stem not in VAGUE
+    assert len(path.read_text().splitlines()) <= LONGEST_MODULE
+    too_long = [f.name for f in _functions(path) if (f.end_lineno or 0) - f.body[0].lineno + 1 > LONGEST_FUNCTION]
+    assert too_long == []
+
+
+def test_the_fixtures_are_what_their_maker_writes() -> None:
+    """The committed dump says what `make fixtures` would write, and nothing else lies beside it."""
+    made = dump()
+    folder = DUMP / ACCOUNT
+    kept = {p.relative_to(folder).as_posix(): p.read_bytes() for p in folder.rglob("*") if p.is_file()}
+    del made["recent/manifest.json"], kept["recent/manifest.json"]  # holds checksums of compressed parts
+    assert {k: _decoded(k, v) for k, v in kept.items()} == {k: _decoded(k, v) for k, v in made.items()}
+
+
+def test_the_manifest_fits_the_fixtures() -> None:
+    """Sizes and checksums in the committed manifest are those of the committed parts."""
+    import hashlib
+    import json
+
+    folder = DUMP / ACCOUNT / "recent"
+    for part in json.loads((folder / "manifest.json").read_text())["parts"]:
+        content = (folder / part["key"]).read_bytes()
+        assert (part["bytes"], part["sha256"]) == (len(content), hashlib.sha256(content).hexdigest())

@@ -1,0 +1,24 @@
+"""Tells the quick tests from those that need a real part: whoever asks for a server's fixture is an integration test.
+
+A test that starts processes itself says so with ``pytestmark = pytest.mark.integration``.
+"""
+
+from __future__ import annotations
+
+import pytest
+
+REAL_PARTS = frozenset({"database_url", "postgres_url", "mariadb_url", "s3", "bucket"})
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark what `make unit` leaves out."""
+    for item in items:
+        if REAL_PARTS & _asked_for(item):
+            item.add_marker(pytest.mark.integration)
+
+
+def _asked_for(item: pytest.Item) -> set[str]:
+    """The names of the test's fixtures, and the parameters by which a fixture chooses another one."""
+    chosen = getattr(item, "callspec", None)
+    parameters = chosen.params.values() if chosen else ()
+    return {*getattr(item, "fixturenames", ()), *(value for value in parameters if isinstance(value, str))}

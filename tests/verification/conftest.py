@@ -1,0 +1,5 @@
+"""What tests of verifications start from."""
+
+from tests.migration.conftest import settings
+
+__all__ = ["settings"]
