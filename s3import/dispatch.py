@@ -22,7 +22,7 @@ from s3import.schema import VERSION_TABLE
 from s3import.status import Claim, Run, State, due, fence, read_run
 from s3import.tables import import_parts, import_runs
 
-OFFER_SECONDS = 60.0
+OFFER_SECONDS = 15.0  # as long as a call may be lost for, when a worker dies with it before it has begun
 LOOK_SHARE = 0.2  # of a lease that may pass before somebody looks after a spread run again
 ON_OFFER = 0  # the token of a part that may be claimed: nobody's, so whoever let its lease end writes nothing any more
 

@@ -28,7 +28,7 @@ T = TypeVar("T")
 Call = tuple[str, int | None]
 """A run's id, and the number of the part to import; None: the run is to be planned."""
 LONG = 1e6  # seconds
-FEW_SECONDS = 15.0  # enough to look after a run again, in tests; offers go on
+FEW_SECONDS = 13.0  # enough to look after a run again, in tests; offers go on
 
 
 class Killed(BaseException):

@@ -102,7 +102,7 @@ def free_port() -> int:
         return int(listening.getsockname()[1])
 
 
-def wait_until(holds: Callable[[], bool], seconds: float = 30.0) -> None:
+def wait_until(holds: Callable[[], bool], seconds: float = 90.0) -> None:
     """Look again and again, at most so long."""
     end = time.monotonic() + seconds
     while not holds():
