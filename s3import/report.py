@@ -6,6 +6,7 @@ import datetime as dt
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import groupby
 from typing import Any
 
 import sqlalchemy as sa
@@ -25,33 +26,39 @@ _BY_PLACE = (import_rejects.c.part_number, import_rejects.c.line)
 def document(connection: Connection, account_id: str) -> dict[str, Any] | None:
     """The status document of the contract's section 7; None when neither account nor run is known.
 
-    It is true even where each statement sees its own moment: the parts are read after the run that they belong to, so
-    that a run which has succeeded never shows a part that has not, and what is asked for later never shows less.
+    It is true to one moment, by one statement: a run that has succeeded never shows a part that has not, and what is
+    asked for later never shows less.
     """
-    rows = connection.execute(_ACCOUNT_AND_RUNS, {"account_id": account_id}).all()
-    runs = [row for row in rows if row.run_id is not None]
-    if rows[0].account_status is None and not runs:
-        return None
-    slices = connection.execute(_SLICES, {"run_ids": [run.run_id for run in runs]}).all() if runs else []
+    rows = connection.execute(_ALL, {"account_id": account_id}).all()
     passes: dict[str, Any] = {pass_.value: None for pass_ in HALVES}
-    for run in runs:
-        passes[run._mapping["pass"]] = _pass_document(run, [one for one in slices if one.run_id == run.run_id])
-    return {"account_id": account_id, "account_status": rows[0].account_status, "passes": passes}
+    for (pass_, run_id), of_run in groupby(rows, key=lambda row: (row._mapping["pass"], row.run_id)):
+        if run_id is not None:
+            run, *_ = slices = list(of_run)
+            passes[pass_] = _pass_document(run, [one for one in slices if one.entity is not None])
+    account_status = rows[0].account_status
+    if account_status is None and not any(passes.values()):
+        return None
+    return {"account_id": account_id, "account_status": account_status, "passes": passes}
 
 
-def _account_and_runs() -> sa.Select[Any]:
-    """The account's status and its runs, a row for each; one row without a run where there is none."""
+def _all() -> sa.Select[Any]:
+    """The account's status, its runs and their slices: a row for each slice of a run, one for a run without any, and
+    one without a run where there is none."""
     wanted = sa.bindparam("account_id", type_=Id)
     account_status = sa.select(accounts.c.status).where(accounts.c.id == wanted).scalar_subquery()
     one_row = sa.select(sa.literal(1).label("one")).subquery()
     lease_left = (import_runs.c.lease_until - clock()).label("lease_left")
+    slices = _slices(wanted).subquery("slices")
     joined = one_row.outerjoin(import_runs, import_runs.c.account_id == wanted)
-    return sa.select(account_status.label("account_status"), import_runs, lease_left).select_from(joined)
+    joined = joined.outerjoin(slices, slices.c.of_run == import_runs.c.run_id)
+    columns = (account_status.label("account_status"), import_runs, lease_left, slices)
+    return sa.select(*columns).select_from(joined).order_by(import_runs.c.run_id)
 
 
-def _slices() -> sa.Select[Any]:
-    """The sums over a run's parts, by entity and by what there is to tell of them: a row for thousands of parts."""
+def _slices(account_id: sa.ColumnElement[str]) -> sa.Select[Any]:
+    """The sums over runs' parts, by entity and by what there is to tell of them: a row for thousands of parts."""
     parts = import_parts.c
+    runs = sa.select(import_runs.c.run_id).where(import_runs.c.account_id == account_id)
     same = (parts.run_id, parts.entity, parts.rejects_by_code, parts.ignored_fields)
     bytes_done = sa.case((parts.done, parts.size_bytes), else_=parts.bytes_done)
     sums = {
@@ -61,12 +68,11 @@ def _slices() -> sa.Select[Any]:
         **{what: parts[f"{what}_count"] for what in COUNTS},
     }
     columns = (sa.cast(sa.func.sum(number), sa.BigInteger).label(name) for name, number in sums.items())
-    mine = parts.run_id.in_(sa.bindparam("run_ids", expanding=True))
-    return sa.select(*same, sa.func.count().label("parts_total"), *columns).where(mine).group_by(*same)
+    shown = (parts.run_id.label("of_run"), *same[1:], sa.func.count().label("parts_total"), *columns)
+    return sa.select(*shown).where(parts.run_id.in_(runs)).group_by(*same)
 
 
-_ACCOUNT_AND_RUNS = _account_and_runs()
-_SLICES = _slices()
+_ALL = _all()
 
 
 def _pass_document(run: Any, slices: Sequence[Any]) -> dict[str, Any]:

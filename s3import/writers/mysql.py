@@ -14,6 +14,7 @@ import pymysql
 import sqlalchemy as sa
 
 from s3import.errors import DatabaseRefused
+from s3import.writers.idle import check_idle_connections
 from s3import.writers.translation import Conflict, judge_mysql_number, translated
 from s3import.writers.writer import driver_cursor, timestamps_as_text
 
@@ -32,10 +33,9 @@ _LARGE_TEXT = pa.large_string()
 
 def make_engine(url: sa.URL, application_name: str, pool_size: int) -> sa.Engine:
     """An engine whose connections are strict, speak utf8mb4 and lose a transaction that hangs."""
-    return sa.create_engine(
+    engine = sa.create_engine(
         url,
         isolation_level="READ COMMITTED",
-        pool_pre_ping=True,
         pool_size=pool_size,
         hide_parameters=True,
         connect_args={
@@ -45,6 +45,8 @@ def make_engine(url: sa.URL, application_name: str, pool_size: int) -> sa.Engine
             "init_command": _SESSION,
         },
     )
+    check_idle_connections(engine)
+    return engine
 
 
 class MysqlWriter:

@@ -14,6 +14,7 @@ from psycopg import sql
 
 from s3import.errors import SchemaMismatch
 from s3import.records import TEXT, TIMESTAMP
+from s3import.writers.idle import check_idle_connections
 from s3import.writers.translation import translated
 from s3import.writers.writer import driver_cursor, fitted
 
@@ -52,12 +53,12 @@ def make_engine(url: sa.URL, application_name: str, pool_size: int) -> sa.Engine
     engine = sa.create_engine(
         url,
         isolation_level="READ COMMITTED",
-        pool_pre_ping=True,
         pool_size=pool_size,
         hide_parameters=True,
         connect_args={"application_name": url.query.get("application_name", application_name)},
     )
     sa.event.listen(engine, "connect", _configure)
+    check_idle_connections(engine)
     return engine
 
 

@@ -12,7 +12,8 @@ import sqlalchemy as sa
 from s3import import tables
 from s3import.errors import ConfigurationError, DatabaseRefused, DatabaseUnavailable, S3ImportError, SchemaMismatch
 from s3import.records import Entity
-from s3import.writers import Conflict, Database, open_database, translate, translated
+from s3import.writers import Conflict, Database, idle, open_database, translate, translated
+from tests.migration.strikes import end_session
 from tests.writers.rows import arrow, create_account, message, put, stored, thread
 
 PASSWORD = "hunter2"
@@ -177,6 +178,22 @@ def test_postgres_refuses_a_column_of_another_type(postgres_url: str) -> None:
         connection.exec_driver_sql("ALTER TABLE threads ALTER subject TYPE bytea USING NULL")
     with pytest.raises(SchemaMismatch, match=r"threads\.subject"):
         put(database, Entity.THREADS, thread("1"))
+    database.close()
+
+
+@pytest.mark.parametrize("server", ["postgres_url", "mariadb_url"])
+def test_a_connection_that_broke_while_it_lay_idle_is_replaced(
+    request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch, server: str
+) -> None:
+    """Whoever takes it from the pool next notices nothing."""
+    monkeypatch.setattr(idle, "IDLE_SECONDS", 0.0)
+    url = request.getfixturevalue(server)
+    database = open_database(url)
+    with database.read() as connection:
+        pooled = connection.connection.dbapi_connection
+    end_session(url)(pooled)
+    with database.read() as connection:
+        assert connection.execute(sa.select(sa.literal(1))).scalar() == 1
     database.close()
 
 
