@@ -46,6 +46,12 @@ def account_status(connection: Connection, account_id: str) -> AccountStatus | N
     return AccountStatus(status) if status is not None else None
 
 
+def set_status(connection: Connection, account_id: str, status: AccountStatus) -> None:
+    """Give the account that status, if it is there."""
+    account = accounts.update().where(accounts.c.id == account_id)
+    connection.execute(account.values(status=status, updated_at=dt.datetime.now(dt.UTC)))
+
+
 def account_exists(account_id: str) -> sa.ColumnElement[bool]:
     return sa.exists().where(accounts.c.id == account_id)
 

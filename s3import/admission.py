@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from sqlalchemy import Connection
 
+from s3import import deltas
 from s3import.accounts import AccountStatus, account_status
 from s3import.errors import AccountNotFound, RecentPassFirst
 from s3import.records import Pass
@@ -59,4 +60,5 @@ def admit(
 def _admit_delta(connection: Connection, account_id: str, status: AccountStatus, source: str) -> Admission:
     if status is AccountStatus.MIGRATING:
         raise RecentPassFirst(f"account {account_id}: the recent pass has to be imported before any delta")
+    deltas.require_remembered(connection, account_id)
     return Admission(*enqueue(connection, account_id, Pass.DELTA, source))

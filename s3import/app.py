@@ -16,9 +16,10 @@ from typing import Any
 import stamina
 from sqlalchemy import Connection
 
+from s3import import purge as purging
 from s3import import report, schema, status
 from s3import.admission import admit
-from s3import.errors import AccountNotFound, Interrupted, S3ImportError
+from s3import.errors import AccountNotFound, ConfigurationError, Interrupted, S3ImportError
 from s3import.events import AccountEnded, Event, Observer
 from s3import.migration import Importer, Outcome, Request, Result, SourceOpener
 from s3import.notify import Notifier, senders
@@ -27,6 +28,7 @@ from s3import.readers.location import open_source
 from s3import.readers.source import Patience
 from s3import.records import HALVES, Pass, check_account_id
 from s3import.rehearsal import Rehearsal
+from s3import.reset import Removed, Reset
 from s3import.settings import Settings
 from s3import.status import Run
 from s3import.transactions import Transactions
@@ -163,10 +165,7 @@ def verify(settings: Settings, account_id: str, *, observe: Observer, stop: thre
     check_account_id(account_id)
     side_by_side = readers(settings)
     with closing(connect(settings)) as database:
-        transactions = Transactions(database, settings.retry_seconds, observe, stop)
-        if not transactions.read(account_id, schema.exists):
-            raise _unknown(account_id)
-        transactions.run(account_id, schema.require)
+        transactions = _on_tables(database, settings, account_id, observe, stop)
         verification = Verification(
             transactions,
             account_id,
@@ -180,6 +179,54 @@ def verify(settings: Settings, account_id: str, *, observe: Observer, stop: thre
             while wait([verifying], SIGNAL_SECONDS).not_done:
                 pass
         return verifying.result()
+
+
+def reset(
+    settings: Settings, account_id: str, *, confirmed: bool, force: bool, observe: Observer, stop: threading.Event
+) -> Removed:
+    """Take back what was imported of an account.
+
+    Raises: ConfigurationError, telling what would go, unless `confirmed`; and as `Reset.run`.
+    """
+    check_account_id(account_id)
+    with closing(connect(settings)) as database:
+        transactions = _on_tables(database, settings, account_id, observe, stop)
+        reset = Reset(
+            transactions, account_id, open_source=source_opener(settings, 1), block_bytes=settings.block_bytes
+        )
+        if not confirmed:
+            rows = ", ".join(f"{count} {entity}" for entity, count in reset.count().items())
+            raise ConfigurationError(f"account {account_id} has {rows}; give --yes to take back what was imported")
+        return reset.run(force=force)
+
+
+def purge(settings: Settings, account_id: str) -> None:
+    """Forget what was kept of an account's migration. Raises: AccountNotFound, RunIsAlive, NotImported."""
+    check_account_id(account_id)
+    with closing(connect(settings)) as database:
+        transactions = _on_tables(database, settings, account_id, lambda _: None, threading.Event())
+        transactions.run(account_id, lambda connection: purging.purge(connection, account_id))
+
+
+def purge_expired(settings: Settings) -> list[str]:
+    """Forget what was kept of accounts for longer than the settings say; their ids. Raises: ConfigurationError."""
+    if settings.retention_days is None:
+        raise ConfigurationError("nothing expires: set S3IMPORT_RETENTION_DAYS to the days that bookkeeping is kept")
+    with closing(connect(settings)) as database:
+        with database.read() as connection:
+            tables_exist = schema.exists(connection)
+        return purging.purge_expired(database, settings.retention_days) if tables_exist else []
+
+
+def _on_tables(
+    database: Database, settings: Settings, account_id: str, observe: Observer, stop: threading.Event
+) -> Transactions:
+    """Transactions on a database that has been migrated into. Raises: AccountNotFound, SchemaMismatch."""
+    transactions = Transactions(database, settings.retry_seconds, observe, stop)
+    if not transactions.read(account_id, schema.exists):
+        raise _unknown(account_id)
+    transactions.run(account_id, schema.require)
+    return transactions
 
 
 def queue(settings: Settings, requests: list[Request], *, observe: Observer, stop: threading.Event) -> list[Result]:

@@ -189,6 +189,45 @@ def cancel(account: str, database: str | None) -> None:
 
 
 @cli.command()
+@options.account
+@options.database
+@options.yes
+@options.force
+def reset(account: str, database: str | None, yes: bool, force: bool) -> None:
+    """Take back what was imported of an account: rows, files and bookkeeping; it is `migrating` again afterwards.
+
+    Until its recent pass is in, all its threads, messages and attachments go. After that its dumps are read again, what
+    they hold goes, and what people made stays, but for what hangs on it.
+    """
+    with signals() as stop:
+        from s3import import app, summary
+
+        settings = settings_from(database=database)
+        removed = app.reset(settings, account, confirmed=yes, force=force, observe=lambda _: None, stop=stop)
+    click.echo(summary.removed_as_text(removed))
+
+
+@cli.command()
+@options.any_account
+@options.expired
+@options.database
+def purge(account: str | None, expired: bool, database: str | None) -> None:
+    """Forget what was kept of a migration that is over: rejects with their text, runs, deletions. Rows stay.
+
+    `serve` and `worker` do it by themselves for accounts that S3IMPORT_RETENTION_DAYS has passed for.
+    """
+    from s3import import app
+
+    if (account is None) is not expired:
+        raise ConfigurationError("give either --account ID or --expired")
+    settings = settings_from(database=database)
+    if account is not None:
+        app.purge(settings, account)
+    for name in app.purge_expired(settings) if account is None else [account]:
+        click.echo(f"account {name}: purged")
+
+
+@cli.command()
 @options.host
 @options.port
 @options.source

@@ -6,9 +6,10 @@ import sqlalchemy as sa
 from sqlalchemy import Connection
 
 from s3import.checkpoints import read_parts
+from s3import.errors import AccountPurged
 from s3import.records import Pass, PlannedPart
 from s3import.status import Run, State, find_run
-from s3import.tables import accounts
+from s3import.tables import FORGOTTEN, accounts, import_tombstones
 
 
 def other_at_work(connection: Connection, account_id: str, pass_: Pass) -> Run | None:
@@ -23,6 +24,17 @@ def other_at_work(connection: Connection, account_id: str, pass_: Pass) -> Run |
     connection.execute(account.with_for_update(key_share=True))
     others = [find_run(connection, account_id, other) for other in Pass if other is not pass_]
     return next((run for run in others if run and run.state is State.RUNNING), None)
+
+
+def require_remembered(connection: Connection, account_id: str) -> None:
+    """Raises: AccountPurged, when it is forgotten what people deleted in the account: a delta could bring it back."""
+    kept = import_tombstones.c
+    forgotten = sa.and_(kept.account_id == account_id, kept.entity == FORGOTTEN)
+    if connection.execute(sa.select(kept.id).where(forgotten)).first() is not None:
+        raise AccountPurged(
+            f"account {account_id}: nothing is kept of its migration any more, nor of what people deleted meanwhile; a "
+            "delta could bring that back and is refused"
+        )
 
 
 def applied_parts(connection: Connection, account_id: str, source: str) -> set[PlannedPart] | None:

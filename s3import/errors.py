@@ -131,6 +131,18 @@ class NotImported(MigrationFailed):
     code = "not_imported"
 
 
+class AccountIsActive(MigrationFailed):
+    """The account is in use: taking its import back has to be forced."""
+
+    code = "account_is_active"
+
+
+class AccountPurged(MigrationFailed):
+    """What a delta needs to know of the account was forgotten."""
+
+    code = "account_purged"
+
+
 class AccountDeleted(MigrationFailed):
     """The account was deleted in Re:amaze while its run was at work."""
 

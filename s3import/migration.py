@@ -253,6 +253,8 @@ class Importer:
                 f"account {account_id}: the {pass_} pass comes after the recent one, which has not been imported; "
                 f"run `s3import migrate --account {account_id} --pass recent` first"
             )
+        if pass_ is Pass.DELTA:
+            deltas.require_remembered(connection, account_id)
         other = deltas.other_at_work(connection, account_id, pass_)
         if other and not self._end_orphan(connection, other):
             return other, None

@@ -23,6 +23,7 @@ def option(name: str, *declarations: str, **attributes: Any) -> Callable[[Comman
     return click.option(name, *declarations, envvar=variable, show_envvar=True, **attributes)
 
 
+any_account = option("--account", type=AccountId(), help="The account's id.")
 account = option("--account", type=AccountId(), required=True, help="The account's id.")
 accounts = option(
     "--account",
@@ -67,6 +68,9 @@ max_rejects = option(
 dry_run = option("--dry-run", is_flag=True, help="Read and check the dump, write nothing; parents are not looked up.")
 watch = option("--watch", is_flag=True, help="Show it again and again until nothing is at work any more.")
 
+yes = option("--yes", is_flag=True, help="Do it; without it, only tell what there is.")
+force = option("--force", is_flag=True, help="Also where the account is active, and people work in it.")
+expired = option("--expired", is_flag=True, help="All accounts that S3IMPORT_RETENTION_DAYS has passed for.")
 detach = option("--detach", is_flag=True, help="Only queue the work, for `s3import serve` or the workers of a broker.")
 host = option("--host", default="127.0.0.1", show_default=True, help="The address to listen on.")
 port = option("--port", type=click.IntRange(0, 65535), default=8080, show_default=True, help="The port.")

@@ -21,6 +21,7 @@ from s3import.fleet import FleetWorker
 from s3import.limits import RejectLimit
 from s3import.metrics import Metrics
 from s3import.migration import Importer, Retries
+from s3import.purge import Retention
 from s3import.settings import Settings
 from s3import.tasks import CeleryQueue, Sweeper, make_celery, serve_queue
 
@@ -108,7 +109,7 @@ def _machinery(settings: Settings) -> Iterator[Machinery]:
     importer.transactions.run("", schema.require)
     _on_signals(stop.set)
     try:
-        with notifier, importer:
+        with notifier, importer, Retention(database, settings.retention_days):
             yield Machinery(settings, importer, metrics, limit, stop)
     finally:
         stop.set()

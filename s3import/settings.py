@@ -28,7 +28,8 @@ class Settings:
     over machines by its `queue`; they then use at most `connections_per_account` connections of the database for one
     account's parts and at most `connections` for all. Requests over HTTP carry one of `api_tokens` (none: no token is
     asked for), and may name a source below `source` or below one of `allowed_sources`. Word of runs goes to a webhook
-    of Slack and to a callback, signed with its secret, each where it is given.
+    of Slack and to a callback, signed with its secret, each where it is given. What is kept of a migration that is over
+    is forgotten after `retention_days` (None: never).
     """
 
     source: str | None = None
@@ -49,12 +50,13 @@ class Settings:
     slack_webhook_url: str | None = field(default=None, repr=False)
     callback_url: str | None = field(default=None, repr=False)
     callback_secret: str | None = field(default=None, repr=False)
+    retention_days: float | None = None
 
     @classmethod
     def from_environment(cls, environment: Mapping[str, str] | None = None) -> Settings:
         """Read the ``S3IMPORT_*`` variables. Raises: ConfigurationError naming the variable that is wrong."""
         env = os.environ if environment is None else environment
-        workers = env.get("S3IMPORT_WORKERS")
+        workers, days = env.get("S3IMPORT_WORKERS"), env.get("S3IMPORT_RETENTION_DAYS")
         return cls(
             source=env.get("S3IMPORT_SOURCE") or None,
             database=env.get("S3IMPORT_DATABASE") or DEFAULT_DATABASE,
@@ -76,6 +78,7 @@ class Settings:
             slack_webhook_url=env.get("S3IMPORT_SLACK_WEBHOOK_URL") or None,
             callback_url=env.get("S3IMPORT_CALLBACK_URL") or None,
             callback_secret=env.get("S3IMPORT_CALLBACK_SECRET") or None,
+            retention_days=_number("S3IMPORT_RETENTION_DAYS", days, float, 0) if days else None,
         )
 
 

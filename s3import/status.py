@@ -38,9 +38,10 @@ from s3import.accounts import (
     account_status,
     account_was_checked,
     is_imported,
+    set_status,
 )
 from s3import.clock import clock
-from s3import.errors import AccountDeleted, Interrupted, LeaseLost, S3ImportError
+from s3import.errors import AccountDeleted, Interrupted, LeaseLost, RunIsAlive, S3ImportError
 from s3import.records import Pass
 from s3import.tables import accounts, import_parts, import_runs
 
@@ -113,6 +114,19 @@ def read_run(connection: Connection, run_id: str) -> Run | None:
     """The run of this id, if there is one."""
     row = connection.execute(_run_query().where(import_runs.c.run_id == run_id)).first()
     return _as_run(row) if row else None
+
+
+def idle_runs(connection: Connection, account_id: str) -> list[Run]:
+    """All runs of the account. Raises: RunIsAlive, when one is queued or at work."""
+    found = connection.execute(_run_query().where(import_runs.c.account_id == account_id)).all()
+    runs = [_as_run(row) for row in found]
+    for run in runs:
+        if run.state is State.QUEUED or (run.state is State.RUNNING and not run.is_orphaned):
+            raise RunIsAlive(
+                f"account {account_id}: the {run.pass_} pass is {run.state}; wait for its end, or stop it by "
+                f"`s3import cancel --account {account_id}`, then run the same command again"
+            )
+    return runs
 
 
 def _run_query() -> sa.Select[Any]:
@@ -293,8 +307,7 @@ def finish(connection: Connection, held: Claim) -> None:
     if not ended and not _was_finished(connection, held):
         raise why_lost(connection, held)
     if ended and held.pass_ in STATUS_AFTER:
-        account = accounts.update().where(accounts.c.id == held.account_id)
-        connection.execute(account.values(status=STATUS_AFTER[held.pass_], updated_at=_now()))
+        set_status(connection, held.account_id, STATUS_AFTER[held.pass_])
 
 
 def _was_finished(connection: Connection, held: Claim) -> bool:

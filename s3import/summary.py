@@ -5,13 +5,15 @@ from __future__ import annotations
 import datetime as dt
 import re
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import orjson
 
 from s3import.errors import Interrupted, S3ImportError, printable
 from s3import.migration import Result
+from s3import.records import Entity
+from s3import.reset import Removed
 from s3import.verification import Finding, Verified
 
 _LINE_ENDS = re.compile(b"\xc2\x85|\xe2\x80[\xa8\xa9]")  # U+0085, U+2028, U+2029
@@ -46,6 +48,18 @@ def errors(results: Sequence[Result]) -> Iterator[S3ImportError]:
     failures = [result.error for result in results if result.error is not None]
     yield from (error for error in failures if not isinstance(error, Interrupted))
     yield from [error for error in failures if isinstance(error, Interrupted)][:1]
+
+
+def removed_as_text(removed: Removed) -> str:
+    """What a reset took away, and what it left."""
+    lines = [f"account {removed.account_id}: taken back {_counted(removed.rows)}"]
+    if any(removed.left.values()):
+        lines.append(f"  left, as people made it or no dump holds it any more: {_counted(removed.left)}")
+    return "\n".join(lines)
+
+
+def _counted(rows: Mapping[Entity, int]) -> str:
+    return ", ".join(f"{count:,} {entity}" for entity, count in rows.items())
 
 
 def document_as_json(document: dict[str, Any]) -> bytes:

@@ -285,6 +285,9 @@ import_tombstones = _table(
 """Rows that are gone, never beside the row itself. What people deleted in Re:amaze (recorded by triggers) never comes
 back; what a dump says is deleted (`from_dump`) comes back only by a record that is newer than `deleted_at`."""
 
+FORGOTTEN = "forgotten"
+"""The entity of a tombstone that stands for all of its account's: they were purged."""
+
 import_notices = _table(
     "import_notices",
     sa.Column("id", WORD, primary_key=True),

@@ -15,6 +15,7 @@ from starlette.responses import Response
 
 from s3import.errors import (
     AccountNotFound,
+    AccountPurged,
     DatabaseRefused,
     InvalidRequest,
     RecentPassFirst,
@@ -36,6 +37,7 @@ _STATUSES: tuple[tuple[type[S3ImportError], int], ...] = (
     (RunNotFound, 404),
     (AccountNotFound, 404),
     (RecentPassFirst, 409),
+    (AccountPurged, 409),
     (InvalidRequest, 422),
     (TemporaryFailure, 503),
     (DatabaseRefused, 503),

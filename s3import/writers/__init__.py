@@ -1,8 +1,19 @@
 """From Arrow rows to tables: one bulk loader per database, and the merge they share."""
 
 from s3import.writers.database import Database, Dialect, open_database
+from s3import.writers.deletions import delete_rows
 from s3import.writers.merge import write
 from s3import.writers.translation import Conflict, translate, translated
 from s3import.writers.writer import Writer
 
-__all__ = ["Conflict", "Database", "Dialect", "Writer", "open_database", "translate", "translated", "write"]
+__all__ = [
+    "Conflict",
+    "Database",
+    "Dialect",
+    "Writer",
+    "delete_rows",
+    "open_database",
+    "translate",
+    "translated",
+    "write",
+]

@@ -67,6 +67,14 @@ def delete(connection: sa.Connection, writer: Writer, account_id: str, deletions
     return Written(written, deletions.num_rows - written)
 
 
+def delete_rows(connection: sa.Connection, entity: Entity, account_id: str, ids: Collection[str]) -> None:
+    """Delete the account's rows of these ids, and whatever hangs on them."""
+    if ids:
+        table, (account, row_id) = TARGETS[entity], _ONE
+        one = sa.delete(table).where(table.c.account_id == account, table.c.id == row_id)
+        connection.execute(one, [{"account_id": account_id, "row_id": each} for each in ids])
+
+
 def _newest(deletions: pa.Table) -> dict[str, dict[str, Tombstone]]:
     """By entity and id, the latest of the batch."""
     newest: dict[str, dict[str, Tombstone]] = {}
@@ -103,7 +111,7 @@ class _Graves:
             lift(self._connection, self._account_id, entity, list(known.keys() & valid.keys()))
         lay(self._connection, self._writer, self._account_id, entity, valid)
         self._take_along(entity, doomed)
-        self._delete(entity, doomed)
+        delete_rows(self._connection, entity, self._account_id, doomed)
         return len(valid)
 
     def _known(self, entity: Entity, wanted: Tombstones) -> dict[str, Tombstone]:
@@ -134,12 +142,6 @@ class _Graves:
                 for child_id in self._connection.scalars(query, {"account_id": self._account_id, "row_id": row_id})
             }
             lay(self._connection, self._writer, self._account_id, child, below)
-
-    def _delete(self, entity: Entity, ids: Collection[str]) -> None:
-        if ids:
-            table, (account_id, row_id) = TARGETS[entity], _ONE
-            one = sa.delete(table).where(table.c.account_id == account_id, table.c.id == row_id)
-            self._connection.execute(one, [{"account_id": self._account_id, "row_id": each} for each in ids])
 
 
 def _outdoes(one: Tombstone, known: Tombstone) -> bool:

@@ -13,7 +13,7 @@ from s3import.cli import cli
 from tests.cli.commands import Dump, environment, s3import
 
 HEAVY = {"sqlalchemy", "pyarrow", "boto3", "tqdm", "alembic", "orjson", "stamina"}
-COMMANDS = [["db", "init"], ["migrate"], ["status"], ["rejects"], ["verify"]]
+COMMANDS = [["db", "init"], ["migrate"], ["status"], ["rejects"], ["verify"], ["reset"], ["purge"]]
 
 
 def _command(words: list[str]) -> click.Command:
@@ -45,6 +45,8 @@ def test_lists_the_options_of_the_contract() -> None:
         "status": {"--account", "--database", "--watch", "--json"},
         "rejects": {"--account", "--database", "--pass", "--json"},
         "verify": {"--account", "--source", "--database", "--json"},
+        "reset": {"--account", "--yes"},
+        "purge": {"--account"},
     }
     assert {name: promised[name] - options[name] for name in promised if promised[name] - options[name]} == {}
 

@@ -1,0 +1,131 @@
+"""Takes back what was imported of an account, so that its migration can begin anew.
+
+As long as the account is `migrating` nobody works in it: all of its threads, messages and attachments go. Afterwards
+what people made stays: the dumps are read again, and what they hold goes, with everything that hangs on it. Children go
+before their parents, a page at a time, the bookkeeping last: whatever interrupts it, the same command goes on.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import islice
+from typing import TypeVar
+
+import sqlalchemy as sa
+from sqlalchemy import Connection
+
+from s3import import status
+from s3import.accounts import AccountStatus, account_status, set_status
+from s3import.errors import AccountIsActive, AccountNotFound, Interrupted
+from s3import.migration import SourceOpener
+from s3import.purge import forget
+from s3import.readers import read_part
+from s3import.readers.dump import plan_pass
+from s3import.records import ROW_ENTITIES, Entity, Position
+from s3import.status import Run
+from s3import.tables import TARGETS
+from s3import.transactions import Transactions
+from s3import.validators import check
+from s3import.writers import delete_rows
+
+T = TypeVar("T")
+
+PAGE_ROWS = 1000
+
+
+@dataclass(frozen=True, slots=True)
+class Removed:
+    """What a reset took away, rows by entity, and what of the account is left because people made it."""
+
+    account_id: str
+    rows: Mapping[Entity, int]
+    left: Mapping[Entity, int]
+
+
+class Reset:
+    """Takes back one account's import; `open_source` finds the dumps of its runs again."""
+
+    def __init__(
+        self, transactions: Transactions, account_id: str, *, open_source: SourceOpener, block_bytes: int
+    ) -> None:
+        self._transactions, self._account_id = transactions, account_id
+        self._open_source = open_source
+        self._block_bytes = block_bytes
+
+    def run(self, *, force: bool = False) -> Removed:
+        """Take everything back.
+
+        Raises: AccountNotFound; RunIsAlive; AccountIsActive unless forced; what reading a dump raises; Interrupted.
+        """
+        runs = self._do(lambda connection: self._begin(connection, force))
+        before = self.count()
+        for entity in reversed(ROW_ENTITIES):
+            for ids in self._pages(entity, runs):
+                self._remove(entity, ids)
+        self._do(self._end)
+        left = self.count()
+        return Removed(self._account_id, {entity: before[entity] - left[entity] for entity in left}, left)
+
+    def count(self) -> dict[Entity, int]:
+        """The account's rows as they are, by entity."""
+
+        def look(connection: Connection) -> dict[Entity, int]:
+            return {
+                entity: connection.execute(
+                    sa.select(sa.func.count()).where(TARGETS[entity].c.account_id == self._account_id)
+                ).scalar_one()
+                for entity in ROW_ENTITIES
+            }
+
+        return self._transactions.read(self._account_id, look)
+
+    def _begin(self, connection: Connection, force: bool) -> Sequence[Run]:
+        """The runs to take back; none of them writes anything from now on. None: all rows of the account go."""
+        now = account_status(connection, self._account_id)
+        runs = status.idle_runs(connection, self._account_id)
+        if now is None and not runs:
+            raise AccountNotFound(f"account {self._account_id} is not in the database, and nothing is known of it")
+        if now is AccountStatus.ACTIVE and not force:
+            raise AccountIsActive(
+                f"account {self._account_id} is active: people have worked in it since, and what they wrote in "
+                "imported threads would go with these; give --force to take it back all the same"
+            )
+        for run in runs:
+            status.cancel(connection, run.run_id)
+        return () if now is AccountStatus.MIGRATING else runs
+
+    def _pages(self, entity: Entity, runs: Sequence[Run]) -> Iterator[list[str]]:
+        if not runs:
+            while page := self._do(lambda connection: _first_ids(connection, entity, self._account_id)):
+                yield page
+        for run in runs:
+            ids = self._ids_in_dump(entity, run)
+            while page := list(islice(ids, PAGE_ROWS)):
+                yield page
+
+    def _ids_in_dump(self, entity: Entity, run: Run) -> Iterator[str]:
+        source = self._open_source(run.source, self._account_id)
+        for planned in plan_pass(source, self._account_id, run.pass_).parts:
+            if planned.entity is entity:
+                for batch in read_part(source, planned, Position(), block_bytes=self._block_bytes):
+                    yield from check(batch, entity, self._account_id).accepted["id"].to_pylist()
+
+    def _remove(self, entity: Entity, ids: list[str]) -> None:
+        if self._transactions.stop.is_set():
+            raise Interrupted(f"account {self._account_id}: interrupted; run the same command again, it goes on")
+        self._do(lambda connection: delete_rows(connection, entity, self._account_id, ids))
+
+    def _end(self, connection: Connection) -> None:
+        """Forget everything; the account is as it was before its first run. Raises: RunIsAlive."""
+        forget(connection, self._account_id, status.idle_runs(connection, self._account_id))
+        set_status(connection, self._account_id, AccountStatus.MIGRATING)
+
+    def _do(self, work: Callable[[Connection], T]) -> T:
+        return self._transactions.run(self._account_id, work)
+
+
+def _first_ids(connection: Connection, entity: Entity, account_id: str) -> list[str]:
+    rows = TARGETS[entity].c
+    query = sa.select(rows.id).where(rows.account_id == account_id).order_by(rows.id).limit(PAGE_ROWS)
+    return list(connection.scalars(query))

@@ -1,0 +1,74 @@
+"""What was kept of a migration is forgotten once it is over, and not before."""
+
+from __future__ import annotations
+
+import datetime as dt
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from s3import import app, tables
+from s3import.errors import AccountPurged, ConfigurationError, NotImported
+from s3import.records import Pass
+from s3import.settings import Settings
+from tests.migration.dumps import ACCOUNT, simple_dump, write
+from tests.migration.moving import code_of, execute, migrate, rows, settings_for
+from tests.migration.test_reset import kept
+
+
+@pytest.fixture
+def moved(tmp_path: Path, database_url: str) -> Settings:
+    """An account that is active."""
+    write(simple_dump(), tmp_path)
+    settings = settings_for(tmp_path, database_url)
+    assert code_of(migrate(settings)) is None
+    return settings
+
+
+def test_bookkeeping_goes_and_rows_stay(moved: Settings) -> None:
+    """The account is still active, and there is nothing left to do."""
+    before = rows(moved)
+    app.purge(moved, ACCOUNT)
+    assert (kept(moved), rows(moved)) == (1, before)  # that it was purged
+    assert app.status_document(moved, ACCOUNT)["account_status"] == "active"
+    assert migrate(moved).imported == ()
+
+
+def test_a_delta_after_a_purge_is_refused(moved: Settings) -> None:
+    """It is forgotten what people deleted, and nothing deleted may come back."""
+    app.purge(moved, ACCOUNT)
+    assert code_of(migrate(moved, passes=[Pass.DELTA])) == AccountPurged.code
+
+
+def test_a_migration_under_way_keeps_its_bookkeeping(tmp_path: Path, sqlite_url: str) -> None:
+    """It is needed until both passes are in."""
+    write(simple_dump(), tmp_path)
+    settings = settings_for(tmp_path, sqlite_url)
+    migrate(settings, passes=[Pass.RECENT])
+    with pytest.raises(NotImported, match="active-recent-only"):
+        app.purge(settings, ACCOUNT)
+    assert kept(settings) > 0
+
+
+def test_only_what_is_old_enough_expires(moved: Settings) -> None:
+    """The last run's end counts."""
+    patient = replace(moved, retention_days=30.0)
+    assert app.purge_expired(patient) == []
+    long_ago = dt.datetime.now(dt.UTC) - dt.timedelta(days=31)
+    execute(moved, tables.import_runs.update().values(finished_at=long_ago))
+    assert app.purge_expired(patient) == [ACCOUNT]
+    assert app.purge_expired(patient) == []
+
+
+def test_what_is_left_of_a_deleted_account_expires_too(moved: Settings) -> None:
+    """Its runs outlive it, but not for ever."""
+    execute(moved, tables.accounts.delete())
+    execute(moved, tables.import_runs.update().values(finished_at=dt.datetime(2020, 1, 1, tzinfo=dt.UTC)))
+    assert app.purge_expired(replace(moved, retention_days=1.0)) == [ACCOUNT]
+
+
+def test_nothing_expires_without_a_setting(moved: Settings) -> None:
+    """The message names it."""
+    with pytest.raises(ConfigurationError, match="S3IMPORT_RETENTION_DAYS"):
+        app.purge_expired(moved)
