@@ -1,20 +1,14 @@
-"""Migrations in processes of their own, which can be killed and paused.
-
-They are forked from a server that has imported everything, so that one costs no more than what it does.
-"""
+"""Migrations in processes of their own, which can be killed and paused."""
 
 from __future__ import annotations
 
-import multiprocessing
 from multiprocessing.process import BaseProcess
 from typing import NoReturn
 
 from s3import.settings import Settings
+from tests import forks
 from tests.migration.dumps import ACCOUNT
 from tests.migration.strikes import Moment, Strike, Transactions, nothing
-
-_context = multiprocessing.get_context("forkserver")
-_context.set_forkserver_preload(["s3import.cli", "s3import.writers.postgres", "tests.migration.moving"])
 
 
 def start(
@@ -26,7 +20,7 @@ def start(
     strike: Strike = nothing,
 ) -> BaseProcess:
     """Migrate in a process that `strike` befalls at its transaction `k`; its exit code is that of the command."""
-    child = _context.Process(target=_migrate, args=(settings, account, k, moment, strike))
+    child = forks.context.Process(target=_migrate, args=(settings, account, k, moment, strike))
     child.start()
     return child
 

@@ -1,11 +1,7 @@
-"""`s3import serve` and `s3import worker` in processes of their own, which can be killed and asked to go.
-
-They are forked from a server that has imported everything, so that one costs no more than what it does.
-"""
+"""`s3import serve` and `s3import worker` in processes of their own, which can be killed and asked to go."""
 
 from __future__ import annotations
 
-import multiprocessing
 import os
 import signal
 import socket
@@ -18,12 +14,8 @@ from typing import Any
 import sqlalchemy as sa
 
 from s3import.settings import Settings
+from tests import forks
 from tests.migration.strikes import Moment, Strike, Transactions, nothing
-
-_context = multiprocessing.get_context("forkserver")
-_context.set_forkserver_preload(
-    ["s3import.cli", "s3import.serving", "s3import.writers.postgres", "s3import.writers.mysql", "celery.apps.worker"]
-)
 
 
 class Processes:
@@ -41,7 +33,7 @@ class Processes:
         return self._start(_work, settings, **striking)
 
     def _start(self, target: Callable[..., None], *arguments: Any, **striking: Any) -> BaseProcess:
-        child = _context.Process(target=_run, args=(target, arguments), kwargs=striking)
+        child = forks.context.Process(target=_run, args=(target, arguments), kwargs=striking)
         child.start()
         self.started.append(child)
         return child
@@ -50,7 +42,7 @@ class Processes:
         for child in self.started:
             if child.is_alive():
                 kill(child)
-            child.join(10)
+            child.join()
 
 
 @contextmanager

@@ -1,0 +1,17 @@
+"""Processes that are forked from a server which has imported everything: one costs no more than what it does."""
+
+from __future__ import annotations
+
+import multiprocessing
+import pkgutil
+
+import s3import
+
+_LIBRARIES = ("alembic.command", "celery.apps.worker", "sqlalchemy.dialects.mysql.pymysql")
+_TESTS = ("tests.cli.commands", "tests.migration.moving", "tests.service.processes")
+_OURS = [module.name for module in pkgutil.walk_packages(s3import.__path__, "s3import.")]
+
+context = multiprocessing.get_context("forkserver")
+context.set_forkserver_preload(
+    [*(name for name in _OURS if not name.endswith(("__main__", "schema.env"))), *_LIBRARIES, *_TESTS]
+)
