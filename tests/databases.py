@@ -1,4 +1,7 @@
-"""Real, empty databases for tests: PostgreSQL, MariaDB and SQLite, as fixtures.
+"""Real databases for tests: PostgreSQL, MariaDB and SQLite, as fixtures.
+
+A test finds all tables there, made once for all tests of a process, and every one of them empty. Whoever changes the
+tables themselves, or needs a database without any, asks for a ``bare`` one.
 
 Servers are found where they usually listen, or where ``S3IMPORT_TEST_POSTGRES`` and ``S3IMPORT_TEST_MARIADB`` say: URLs
 of a user who may create databases. Without a PostgreSQL one is started from a wheel, in a temporary folder.
@@ -11,50 +14,103 @@ import shutil
 import tempfile
 import uuid
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, closing, contextmanager
 from pathlib import Path
 
 import pytest
 import sqlalchemy as sa
 
+from s3import import schema
 from s3import.errors import S3ImportError
-from s3import.writers import open_database
+from s3import.tables import accounts, metadata
+from s3import.writers import Database, open_database
 
 POSTGRES = "postgresql://postgres@127.0.0.1:5432/postgres"
 MARIADB = "mysql://root@127.0.0.1:3306/"
 
 
-@pytest.fixture(params=["postgresql", "mariadb", "sqlite"])
+KINDS = ("postgresql", "mariadb", "sqlite")
+_FIXTURES = {"postgresql": "postgres_url", "mariadb": "mariadb_url", "sqlite": "sqlite_url"}
+
+
+@pytest.fixture(params=KINDS)
 def database_url(request: pytest.FixtureRequest) -> str:
-    """The URL of an empty database, of each kind in turn."""
-    fixture = {"postgresql": "postgres_url", "mariadb": "mariadb_url", "sqlite": "sqlite_url"}[request.param]
-    url: str = request.getfixturevalue(fixture)
+    """The URL of a database with all tables, of each kind in turn."""
+    url: str = request.getfixturevalue(_FIXTURES[request.param])
+    return url
+
+
+@pytest.fixture(params=KINDS)
+def bare_database_url(request: pytest.FixtureRequest) -> str:
+    """The URL of a database without tables, of each kind in turn."""
+    url: str = request.getfixturevalue(f"bare_{_FIXTURES[request.param]}")
     return url
 
 
 @pytest.fixture
-def sqlite_url(tmp_path: Path) -> str:
+def sqlite_url(tmp_path: Path, sqlite_file: Path) -> str:
+    """The URL of an SQLite file with all tables."""
+    return f"sqlite:///{shutil.copy(sqlite_file, tmp_path / 'test.db')}"
+
+
+@pytest.fixture
+def bare_sqlite_url(tmp_path: Path) -> str:
     """The URL of an SQLite file that does not exist yet."""
     return f"sqlite:///{tmp_path}/test.db"
 
 
 @pytest.fixture
-def postgres_url(postgres_database: sa.URL) -> Iterator[str]:
-    """The URL of an empty schema of PostgreSQL, by its search path."""
-    schema = _fresh_name()
-    _execute(postgres_database, f"CREATE SCHEMA {schema}")
-    url = postgres_database.update_query_dict({"options": f"-csearch_path={schema}"})
-    yield url.render_as_string(hide_password=False)
-    _execute(postgres_database, f"DROP SCHEMA {schema} CASCADE")
+def postgres_url(postgres_tables: Database) -> Iterator[str]:
+    """The URL of a schema of PostgreSQL with all tables, by its search path."""
+    yield _url_of(postgres_tables)
+    _empty(postgres_tables)
 
 
 @pytest.fixture
-def mariadb_url(mariadb_server: sa.URL) -> Iterator[str]:
+def mariadb_url(mariadb_tables: Database) -> Iterator[str]:
+    """The URL of a database of MariaDB or MySQL with all tables."""
+    yield _url_of(mariadb_tables)
+    _empty(mariadb_tables)
+
+
+@pytest.fixture
+def bare_postgres_url(postgres_database: sa.URL) -> Iterator[str]:
+    """The URL of an empty schema of PostgreSQL, by its search path."""
+    with _postgres_schema(postgres_database) as url:
+        yield url
+
+
+@pytest.fixture
+def bare_mariadb_url(mariadb_server: sa.URL) -> Iterator[str]:
     """The URL of an empty database of MariaDB or MySQL."""
-    name = _fresh_name()
-    _execute(mariadb_server, f"CREATE DATABASE {name} CHARACTER SET utf8mb4")
-    yield mariadb_server.set(database=name).render_as_string(hide_password=False)
-    _execute(mariadb_server, f"DROP DATABASE {name}")
+    with _mariadb_database(mariadb_server) as url:
+        yield url
+
+
+# --- once for all tests of a process --------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="session")
+def sqlite_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """An SQLite file with all tables, to be copied."""
+    path = tmp_path_factory.mktemp("sqlite") / "tables.db"
+    _with_tables(f"sqlite:///{path}").close()
+    return path
+
+
+@pytest.fixture(scope="session")
+def postgres_tables(postgres_database: sa.URL) -> Iterator[Database]:
+    """A schema of PostgreSQL with all tables."""
+    with _postgres_schema(postgres_database) as url, closing(_with_tables(url)) as database:
+        yield database
+
+
+@pytest.fixture(scope="session")
+def mariadb_tables(mariadb_server: sa.URL) -> Iterator[Database]:
+    """A database of MariaDB or MySQL with all tables; without TLS, which costs the client more than most tests."""
+    plain = mariadb_server.update_query_dict({"ssl_disabled": "true"})
+    with _mariadb_database(plain) as url, closing(_with_tables(url)) as database:
+        yield database
 
 
 @pytest.fixture(scope="session")
@@ -102,6 +158,43 @@ def _postgres_of_the_wheel() -> Iterator[str]:
         server.cleanup()
         if not (folder / "postmaster.pid").exists():
             shutil.rmtree(folder, ignore_errors=True)
+
+
+@contextmanager
+def _postgres_schema(database: sa.URL) -> Iterator[str]:
+    name = _fresh_name()
+    _execute(database, f"CREATE SCHEMA {name}")
+    url = database.update_query_dict({"options": f"-csearch_path={name}"})
+    yield url.render_as_string(hide_password=False)
+    _execute(database, f"DROP SCHEMA {name} CASCADE")
+
+
+@contextmanager
+def _mariadb_database(server: sa.URL) -> Iterator[str]:
+    name = _fresh_name()
+    _execute(server, f"CREATE DATABASE {name} CHARACTER SET utf8mb4")
+    yield server.set(database=name).render_as_string(hide_password=False)
+    _execute(server, f"DROP DATABASE {name}")
+
+
+def _with_tables(url: str) -> Database:
+    database = open_database(url, application_name="s3import-tests", pool_size=1)
+    with database.begin() as connection:
+        schema.upgrade(connection)
+    return database
+
+
+def _empty(database: Database) -> None:
+    with database.begin() as connection:
+        for table in (
+            accounts,
+            *reversed(metadata.sorted_tables),
+        ):  # once its account is gone no row leaves a tombstone
+            connection.execute(sa.delete(table))
+
+
+def _url_of(database: Database) -> str:
+    return database.engine.url.render_as_string(hide_password=False)
 
 
 def _problem(url: sa.URL) -> str | None:

@@ -177,7 +177,7 @@ class Request(BaseHTTPRequestHandler):
         """Keep the tests' output clean."""
 
     def _forward(self) -> Answer:
-        connection = http.client.HTTPConnection(self.server.upstream, timeout=10)
+        connection = http.client.HTTPConnection(self.server.upstream, timeout=120)
         body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
         heard = {name: value for name, value in self.headers.items() if name not in self.server.deaf_to}
         connection.request(self.command, self.path, body, heard)

@@ -98,7 +98,7 @@ def test_threads_do_not_meet(stream: io.StringIO) -> None:
 
     def work(account_id: str) -> None:
         with log_context(account_id=account_id):
-            both.wait(5)
+            both.wait(120)
             log.info(account_id)
 
     with ThreadPoolExecutor(2) as pool:

@@ -9,7 +9,7 @@ import pytest
 import stamina
 from prometheus_client.parser import text_string_to_metric_families
 
-from s3import import status, tables
+from s3import import status
 from s3import.accounts import create_account
 from s3import.events import Advanced, Retrying
 from s3import.metrics import Metrics
@@ -25,15 +25,14 @@ BATCH = Advanced("acme", Pass.RECENT, 10, 1, 500, 1, Entity.THREADS, 7, 2, 0.2)
 def database(database_url: str) -> Iterator[Database]:
     """A database with all tables, of each kind in turn."""
     opened = open_database(database_url)
-    tables.metadata.create_all(opened.engine)
     yield opened
     opened.close()
 
 
 @pytest.fixture
-def empty(sqlite_url: str) -> Iterator[Database]:
+def empty(bare_sqlite_url: str) -> Iterator[Database]:
     """A database without any table."""
-    opened = open_database(sqlite_url)
+    opened = open_database(bare_sqlite_url)
     yield opened
     opened.close()
 

@@ -240,6 +240,6 @@ def test_no_damage_ends_the_process(compression: str) -> None:
     table = pa.table({"id": ["t1", "t2"], "tags": [["a"], []]})
     content = write(table, compression=compression, write_page_checksum=False, store_schema=False)
     done = subprocess.run(
-        [sys.executable, "-c", CRASH_TEST], input=content, capture_output=True, timeout=60, check=False
+        [sys.executable, "-c", CRASH_TEST], input=content, capture_output=True, timeout=120, check=False
     )
     assert (done.returncode, done.stderr) == (0, b"")

@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import pytest
 
-REAL_PARTS = frozenset({"database_url", "postgres_url", "mariadb_url", "s3", "bucket"})
+DATABASES = {"database_url", "postgres_url", "mariadb_url"}
+REAL_PARTS = {*DATABASES, *(f"bare_{name}" for name in DATABASES), "s3", "bucket"}
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

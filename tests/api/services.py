@@ -6,7 +6,7 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from s3import import schema, status
+from s3import import status
 from s3import.accounts import AccountStatus
 from s3import.errors import MigrationFailed
 from s3import.records import Brand, Channel, Pass
@@ -21,13 +21,9 @@ SOURCE = "s3://dumps/conversations/{account}"
 ACCOUNT = "acme"
 
 
-def open_service(url: str, *, create_tables: bool = True, **settings: Any) -> Service:
+def open_service(url: str, **settings: Any) -> Service:
     """A service over the database at `url`."""
-    service = Service(Settings(**{"database": url, "source": SOURCE, **settings}), open_database(url, pool_size=16))
-    if create_tables:
-        with service.database.begin() as connection:
-            schema.upgrade(connection)
-    return service
+    return Service(Settings(**{"database": url, "source": SOURCE, **settings}), open_database(url, pool_size=16))
 
 
 def put_account(service: Service, account_status: str = "migrating", account_id: str = ACCOUNT) -> None:

@@ -23,13 +23,13 @@ def served(service: Service) -> Iterator[int]:
             yield int(listening.getsockname()[1])
         finally:
             server.should_exit = True
-            thread.join(20)
+            thread.join(120)
 
 
 def talk(port: int, *pieces: bytes) -> bytes:
     """Send raw bytes, each piece by itself, and read whatever comes until the server closes or falls silent."""
     answer = b""
-    with socket.create_connection(("127.0.0.1", port), timeout=15) as connection:
+    with socket.create_connection(("127.0.0.1", port), timeout=120) as connection:
         for piece in pieces:
             connection.sendall(piece)
         connection.settimeout(2)

@@ -129,9 +129,9 @@ def test_rejects_of_one_pass(service: Service, client: TestClient) -> None:
     assert page == {"items": [{**expected, "reasons": reasons, "raw": "{}", "raw_truncated": False}], "next": None}
 
 
-def test_the_server_is_live_before_it_is_ready(sqlite_url: str) -> None:
+def test_the_server_is_live_before_it_is_ready(bare_sqlite_url: str) -> None:
     """Without tables the server answers, and says that it cannot work yet."""
-    service = open_service(sqlite_url, create_tables=False)
+    service = open_service(bare_sqlite_url)
     with TestClient(create_app(service, tokens=[TOKEN])) as client:
         live, ready = client.get("/health?live=true"), client.get("/health")
     assert (live.status_code, live.json()) == (200, {"status": "ok"})

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -30,9 +32,9 @@ OPERATIONS = [(method, route.path) for route in ROUTES for method in sorted(rout
 
 
 @pytest.fixture(scope="module")
-def app(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
+def app(tmp_path_factory: pytest.TempPathFactory, sqlite_file: Path) -> Iterator[Any]:
     """The application with some accounts, runs and rejects in it."""
-    service = open_service(f"sqlite:///{tmp_path_factory.mktemp('api')}/test.db")
+    service = open_service(f"sqlite:///{shutil.copy(sqlite_file, tmp_path_factory.mktemp('api'))}")
     fill(service)
     yield create_app(service, tokens=[TOKEN], render_metrics=lambda: b"rows_total 1\n")
     service.database.close()
@@ -97,7 +99,7 @@ def test_nothing_is_found_by_generated_requests(app: Any, method: str, path: str
     operation = schemathesis.openapi.from_asgi("/openapi.json", app)[path][method]
 
     @given(case=operation.as_strategy(generation_mode=mode))
-    @settings(max_examples=25, deadline=None, suppress_health_check=list(HealthCheck))
+    @settings(max_examples=15, deadline=None, suppress_health_check=list(HealthCheck))
     def ask(case: Any) -> None:
         # Excluded: that right requests succeed. Accounts are missing, sources not allowed.
         case.call_and_validate(headers=bearer(TOKEN), excluded_checks=[positive_data_acceptance])

@@ -19,7 +19,7 @@ from tests.api.services import ACCOUNT, TOKEN, open_service, put_account
 
 JSON = {"Content-Type": "application/json"}
 BODIES = st.recursive(
-    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text(max_size=8),
+    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text(max_size=8),
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.sampled_from(["id", "name", "pass", "x"]), inner),
     max_leaves=6,
 )
@@ -212,7 +212,7 @@ def test_a_fault_of_ours_tells_no_text(service: Service, caplog: pytest.LogCaptu
 @pytest.mark.parametrize("path", ["/accounts/acme", "/check-migration?account_id=acme"])
 def test_a_database_that_is_away_is_503(path: str) -> None:
     """While the database cannot be used the answer says so, without telling where it is."""
-    away = open_service("postgresql://somebody:secret@127.0.0.1:1/nowhere", create_tables=False)
+    away = open_service("postgresql://somebody:secret@127.0.0.1:1/nowhere")
     with TestClient(create_app(away, tokens=[TOKEN]), headers=bearer(TOKEN)) as client:
         answer = client.get(path)
     problem_of(answer, 503, "database_unavailable")
@@ -220,9 +220,9 @@ def test_a_database_that_is_away_is_503(path: str) -> None:
     assert "127.0.0.1" not in answer.text
 
 
-def test_tables_that_are_not_there_are_503(sqlite_url: str) -> None:
+def test_tables_that_are_not_there_are_503(bare_sqlite_url: str) -> None:
     """A database without tables is the operator's matter."""
-    service = open_service(sqlite_url, create_tables=False)
+    service = open_service(bare_sqlite_url)
     with TestClient(create_app(service, tokens=[TOKEN]), headers=bearer(TOKEN)) as client:
         problem_of(client.get("/accounts/acme"), 503, "database_refused")
 

@@ -30,7 +30,6 @@ def looks(database_url: str, tmp_path: Path) -> list[tuple[Document, int]]:
     were in the database a moment later."""
     write(simple_dump(MESSAGES), tmp_path)
     settings = settings_for(tmp_path, database_url, lease_seconds=15.0)
-    migrate(settings_for(tmp_path, database_url), account="nobody")  # makes the tables
     importing = threading.Thread(target=migrate, args=(settings,))
     database = open_database(database_url)
     apps = [create_app(Service(settings, database), tokens=[TOKEN]) for _ in range(2)]
@@ -52,8 +51,15 @@ def _look(client: TestClient, engine: sa.Engine) -> tuple[Document, int]:
     return document, rows
 
 
-def test_progress_is_true_and_never_goes_back(looks: list[tuple[Document, int]]) -> None:
-    """Progress grows, no message is counted before it is there, and success comes last."""
+def test_what_is_said_is_true_at_every_moment(looks: list[tuple[Document, int]]) -> None:
+    """Of progress, of counts and of the account's status."""
+    _progress_never_goes_back(looks)
+    _nothing_is_counted_before_it_is_committed(looks)
+    _an_account_is_active_when_its_run_has_succeeded(looks)
+
+
+def _progress_never_goes_back(looks: list[tuple[Document, int]]) -> None:
+    """Progress grows, and success comes last."""
     assert looks[-1][0]["account_status"] == "active"
     for pass_ in HALVES:
         shown = [document["passes"][pass_] for document, _ in looks if document["passes"][pass_]]
@@ -65,14 +71,14 @@ def test_progress_is_true_and_never_goes_back(looks: list[tuple[Document, int]])
         assert all(one["progress"]["fraction"] < 1 for one in shown if one["state"] != "succeeded")
 
 
-def test_nothing_is_counted_before_it_is_committed(looks: list[tuple[Document, int]]) -> None:
+def _nothing_is_counted_before_it_is_committed(looks: list[tuple[Document, int]]) -> None:
     """Whoever looks into the database after the status finds at least what the status says."""
     for document, rows in looks:
         passes = [one for one in document["passes"].values() if one]
         assert sum(one["counts"]["messages"]["written"] for one in passes) <= rows
 
 
-def test_an_account_is_active_when_its_run_has_succeeded(looks: list[tuple[Document, int]]) -> None:
+def _an_account_is_active_when_its_run_has_succeeded(looks: list[tuple[Document, int]]) -> None:
     """Status of the account and state of the run change in one moment."""
     for document, _ in looks:
         states = {pass_: (document["passes"][pass_] or {}).get("state") for pass_ in HALVES}

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import multiprocessing
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -18,6 +17,7 @@ import pytest
 from s3import.records import Pass
 from s3import.service import Service
 from s3import.status import State
+from tests import forks
 from tests.api.services import ACCOUNT, TOKEN, open_service, put_account, put_run
 from tests.api.serving import served
 
@@ -26,13 +26,11 @@ PROCESSES = 2
 AT_ONCE = 24
 ROUNDS = 5
 Answer = tuple[int, dict[str, Any]]
-_context = multiprocessing.get_context("forkserver")
-_context.set_forkserver_preload(["tests.api.serving", "s3import.writers.postgres", "s3import.writers.mysql"])
 
 
 def _serve(url: str, pipe: Connection) -> None:
     """Serve until the pipe says that it is enough."""
-    with served(open_service(url, create_tables=False)) as port:
+    with served(open_service(url)) as port:
         pipe.send(port)
         pipe.recv()
 
@@ -40,16 +38,16 @@ def _serve(url: str, pipe: Connection) -> None:
 @contextmanager
 def _process(url: str) -> Iterator[int]:
     """The port of an API process of its own."""
-    ours, theirs = _context.Pipe()
-    process = _context.Process(target=_serve, args=(url, theirs))
+    ours, theirs = forks.context.Pipe()
+    process = forks.context.Process(target=_serve, args=(url, theirs))
     process.start()
     try:
-        if not ours.poll(60):
+        if not ours.poll(120):
             raise TimeoutError("the API process did not start")
         yield ours.recv()
     finally:
         ours.send("enough")
-        process.join(30)
+        process.join(120)
 
 
 @pytest.fixture(params=["postgres_url", "mariadb_url"])
@@ -67,7 +65,7 @@ def _ask_at_once(ports: Sequence[int], path: str, body: dict[str, Any]) -> list[
     barrier = Barrier(AT_ONCE)
 
     def ask(number: int) -> Answer:
-        connection = HTTPConnection("127.0.0.1", ports[number % len(ports)], timeout=60)
+        connection = HTTPConnection("127.0.0.1", ports[number % len(ports)], timeout=120)
         connection.connect()
         barrier.wait()
         headers = {"Authorization": f"Bearer {TOKEN}", "Content-Type": "application/json"}

@@ -26,9 +26,9 @@ def closed_port() -> Iterator[int]:
         yield taken.getsockname()[1]
 
 
-def test_0_when_everything_was_imported(dump: Dump, database_url: str) -> None:
+def test_0_when_everything_was_imported(dump: Dump, bare_database_url: str) -> None:
     """Done is 0, on an empty database of each kind, and so is doing it again."""
-    assert [migrate(dump, database_url).status for _ in range(2)] == [0, 0]
+    assert [migrate(dump, bare_database_url).status for _ in range(2)] == [0, 0]
 
 
 def test_1_when_there_is_no_dump(dump: Dump, sqlite_url: str) -> None:
@@ -45,18 +45,18 @@ def test_1_when_there_are_too_many_rejects(dump: Dump, sqlite_url: str) -> None:
     assert migrate(dump, sqlite_url, "--max-rejects", "2").status == 3
 
 
-def test_1_when_the_account_is_unknown(sqlite_url: str) -> None:
+def test_1_when_the_account_is_unknown(bare_sqlite_url: str) -> None:
     """`status` and `rejects` of an account that nobody knows are 1, in an empty database too."""
     for name in ("status", "rejects"):
-        ended = s3import(name, "--account", ACCOUNT, "--database", sqlite_url)
+        ended = s3import(name, "--account", ACCOUNT, "--database", bare_sqlite_url)
         assert (ended.status, ended.out) == (1, "")
         assert ended.err.startswith("s3import: account acme is not known here")
 
 
 @pytest.mark.parametrize("account", ["", ".", "..", "a/b", "a\\b", "{account}", "a\tb", "a\x7f", "x" * 256])
-def test_2_for_what_cannot_be_an_account_id(dump: Dump, sqlite_url: str, tmp_path: Path, account: str) -> None:
+def test_2_for_what_cannot_be_an_account_id(dump: Dump, bare_sqlite_url: str, tmp_path: Path, account: str) -> None:
     """An account id that could not stand in a path is refused before anything is touched."""
-    ended = migrate(dump, sqlite_url, "--account", "acme", account=account)
+    ended = migrate(dump, bare_sqlite_url, "--account", "acme", account=account)
     assert (ended.status, ended.out) == (2, "")
     assert "cannot be an account id" in ended.err
     assert [path.name for path in tmp_path.iterdir()] == ["dumps"]
@@ -123,7 +123,7 @@ def test_4_when_another_process_is_at_work(dump: Dump, sqlite_url: str) -> None:
     assert b"somebody holds the recent pass; waiting up to" in waiting.stderr.readline()
     with engine.begin() as connection:
         connection.exec_driver_sql("UPDATE import_runs SET lease_until = lease_until + 1")
-    _, said = waiting.communicate(timeout=30)
+    _, said = waiting.communicate(timeout=120)
     assert waiting.returncode == 4
     assert b"imported by somebody" in said
 
@@ -171,32 +171,32 @@ def test_imports_from_s3(sqlite_url: str, s3: Bucket, dump: Dump) -> None:
 # --- the tables -------------------------------------------------------------------------------------------------------
 
 
-def test_db_init_makes_the_tables(database_url: str) -> None:
+def test_db_init_makes_the_tables(bare_database_url: str) -> None:
     """`db init` makes the tables, and again changes nothing."""
     for _ in range(2):
-        ended = s3import("db", "init", "--database", database_url)
+        ended = s3import("db", "init", "--database", bare_database_url)
         assert (ended.status, ended.out, ended.err) == (0, "the tables are up to date\n", "")
 
 
-def test_migrate_refuses_tables_that_do_not_fit(dump: Dump, database_url: str) -> None:
+def test_migrate_refuses_tables_that_do_not_fit(dump: Dump, bare_database_url: str) -> None:
     """Tables that are not ours are refused before a byte is read; the message names each difference."""
-    s3import("db", "init", "--database", database_url)
+    s3import("db", "init", "--database", bare_database_url)
     _change(
-        database_url,
+        bare_database_url,
         "ALTER TABLE messages RENAME COLUMN body TO content",
         "ALTER TABLE threads ADD COLUMN mood INTEGER",
     )
-    ended = migrate(dump, database_url, account="nobody")
+    ended = migrate(dump, bare_database_url, account="nobody")
     assert (ended.status, ended.out) == (1, "")
     assert "column messages.body is missing" in ended.err
     assert "mood" not in ended.err
     assert ended.err.endswith("[schema_mismatch]\n")
 
 
-def test_refuses_tables_of_somebody_else(dump: Dump, database_url: str) -> None:
+def test_refuses_tables_of_somebody_else(dump: Dump, bare_database_url: str) -> None:
     """What does not fit in a table that somebody else made is named; `db init` does not pass over it either."""
-    _change(database_url, "CREATE TABLE messages (id INTEGER PRIMARY KEY, priority INTEGER NOT NULL)")
-    for ended in (migrate(dump, database_url), s3import("db", "init", "--database", database_url)):
+    _change(bare_database_url, "CREATE TABLE messages (id INTEGER PRIMARY KEY, priority INTEGER NOT NULL)")
+    for ended in (migrate(dump, bare_database_url), s3import("db", "init", "--database", bare_database_url)):
         assert (ended.status, ended.out) == (1, "")
         for difference in (
             "column messages.account_id is missing",

@@ -75,7 +75,9 @@ def test_prints_an_options_help_word_for_word() -> None:
 def test_help_imports_nothing_heavy() -> None:
     """`--help` answers at once: it waits for no database driver, Arrow or boto3."""
     code = "import sys; from s3import.cli import run; run(['migrate', '--help']); print(*sys.modules, file=sys.stderr)"
-    ended = subprocess.run([sys.executable, "-c", code], env=environment(), capture_output=True, check=True, timeout=60)
+    ended = subprocess.run(
+        [sys.executable, "-c", code], env=environment(), capture_output=True, check=True, timeout=120
+    )
     assert not HEAVY & set(ended.stderr.decode().split())
 
 

@@ -82,13 +82,13 @@ def test_says_that_nothing_was_left_to_do(dump: Dump, sqlite_url: str) -> None:
     assert again.out.endswith("  nothing to do: what was asked for had been imported before\n")
 
 
-def test_shows_a_dry_run(odd: Dump, sqlite_url: str) -> None:
+def test_shows_a_dry_run(odd: Dump, bare_sqlite_url: str) -> None:
     """A dry run counts what it can know without a database, creates none, and says what it is."""
-    ended = migrate(odd, sqlite_url, "--dry-run", "--pass", "recent")
+    ended = migrate(odd, bare_sqlite_url, "--dry-run", "--pass", "recent")
     assert ended.status == 3
     assert ended.out.startswith("account acme: dry run, nothing was written\n  recent: checked\n")
     assert "messages              8          3          1\n" in ended.out
-    assert s3import("status", "--account", ACCOUNT, "--database", sqlite_url).status == 1
+    assert s3import("status", "--account", ACCOUNT, "--database", bare_sqlite_url).status == 1
 
 
 def test_shows_how_far_a_dry_run_came(dump: Dump, sqlite_url: str) -> None:

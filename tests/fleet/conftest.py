@@ -6,7 +6,6 @@ from pathlib import Path
 
 import pytest
 
-from s3import import app
 from s3import.settings import Settings
 from tests.fleet.fleets import spread_dump
 from tests.migration.dumps import write
@@ -20,8 +19,6 @@ def settings(tmp_path: Path, sqlite_url: str) -> Settings:
 
 
 def prepared(folder: Path, database_url: str) -> Settings:
-    """A dump in the folder, the tables in the database, and leases that do not end by themselves during a test."""
+    """A dump in the folder, and leases that do not end by themselves during a test."""
     write(spread_dump(), folder)
-    settings = settings_for(folder, database_url, lease_seconds=60.0)
-    app.create_tables(settings)
-    return settings
+    return settings_for(folder, database_url, lease_seconds=60.0)

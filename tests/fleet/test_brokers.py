@@ -55,14 +55,16 @@ def test_an_account_is_spread_over_processes(
 ) -> None:
     """Several import its parts, and the result is that of a single process."""
     settings = prepare(tmp_path, request.getfixturevalue(database), request.getfixturevalue(kind))
-    workers = [started.work(settings, pace_seconds=0.02) for _ in range(2)]
+    (slow := tmp_path / "slow").touch()
+    workers = [started.work(settings, slow=slow) for _ in range(2)]
     ask(settings)
+    wait_until(lambda: len(holders(settings)) == 2)
+    slow.unlink()
     wait_until(lambda: done(settings))
     for worker in workers:
         worker.terminate()
-        worker.join(10)
+        worker.join(120)
     assert [worker.exitcode for worker in workers] == [0, 0]
-    assert len(holders(settings)) == 2
     assert snapshot(settings) == undisturbed(settings, tmp_path)
 
 
@@ -73,7 +75,7 @@ def test_a_killed_worker_costs_its_batch(
     settings = prepare(tmp_path, postgres_url, rabbitmq)
     doomed = started.work(settings, k=5, strike=kill_process)
     ask(settings)
-    doomed.join(20)
+    doomed.join(120)
     assert doomed.exitcode == -9
     started.work(settings)
     wait_until(lambda: done(settings))
@@ -90,11 +92,13 @@ def test_a_broker_may_be_away_for_a_while(
     with Cable((parts.hostname, parts.port)) as cable:
         url = broker.url.replace(f":{parts.port}", f":{cable.port}")
         settings = prepare(tmp_path, postgres_url, Broker(url, broker.queue))
-        started.work(settings, pace_seconds=0.05)
+        (slow := tmp_path / "slow").touch()
+        started.work(settings, slow=slow)
         ask(settings)
         wait_until(lambda: "running" in states(settings))
         cable.cut()
+        slow.unlink()
         time.sleep(0.5)
         cable.mend()
-        wait_until(lambda: done(settings), 60)
+        wait_until(lambda: done(settings))
     assert snapshot(settings) == undisturbed(settings, tmp_path)

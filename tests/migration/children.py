@@ -25,7 +25,7 @@ def start(
     return child
 
 
-def exit_code(child: BaseProcess, seconds: float = 60) -> int | None:
+def exit_code(child: BaseProcess, seconds: float = 120) -> int | None:
     """Wait for the end of a migration: its exit status, negative where a signal ended it."""
     child.join(seconds)
     return child.exitcode

@@ -96,7 +96,7 @@ def write(dump: Mapping[str, bytes], folder: Path, account: str = ACCOUNT) -> Pa
 # --- by seed -------------------------------------------------------------------------------------------------------
 
 
-def seeded_dump(seed: int, account: str = ACCOUNT, threads: int = 8) -> Dump:
+def seeded_dump(seed: int, account: str = ACCOUNT, threads: int = 4) -> Dump:
     """A dump with something of everything: the same seed gives the same dump, whatever the account."""
     draw = random.Random(seed)
     dump = {"account.json": account_document(account), "recent/threads/README.txt": b"no part"}
@@ -136,7 +136,10 @@ class _Pass:
 
     def deletions(self) -> Dump:
         """Of rows of this pass, of the next one and of none; some of them twice, some of rows that are newer."""
-        made = [deletion(entity, f"{entity[0]}{self._draw.randrange(24)}", self._day()) for entity in ROW_ENTITIES * 4]
+        made = [
+            deletion(entity, f"{entity[0]}{self._draw.randrange(3 * len(self._numbers[entity]))}", self._day())
+            for entity in ROW_ENTITIES * 4
+        ]
         return {f"{self._pass}/deletions/part-0.jsonl": self._text(made)}
 
     def _day(self) -> str:

@@ -99,7 +99,7 @@ def pause_process(connection: Any) -> None:
 
 def linger(connection: Any) -> None:
     """This process takes its time."""
-    time.sleep(2)
+    time.sleep(1)
 
 
 def end_session(database_url: str) -> Strike:

@@ -6,13 +6,15 @@ import os
 import signal
 import subprocess
 import sys
-import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 import sqlalchemy as sa
 
 from tests.migration import dumps
+from tests.service.processes import wait_until
 
 pytestmark = pytest.mark.integration
 
@@ -40,37 +42,38 @@ def statuses(url: str) -> dict[str, int]:
         return dict(rows.tuples().all())
 
 
-def test_many_accounts_are_moved_by_several_processes(folder: Path, postgres_url: str) -> None:
-    """Each account is moved once, and the command says so."""
-    done = subprocess.run(command(folder, postgres_url), capture_output=True, text=True, timeout=60, check=False)
-    assert (done.returncode, done.stdout.splitlines()[-1]) == (0, "33 accounts: 33 done")
-    assert statuses(postgres_url) == {"active": 33}
-
-
 def test_an_interrupted_fleet_goes_on_where_it_was(folder: Path, postgres_url: str) -> None:
     """SIGINT to the command alone ends all of its processes; the same command does the rest."""
-    running = subprocess.Popen(command(folder, postgres_url), stdout=subprocess.PIPE, stderr=subprocess.PIPE)
-    time.sleep(1.5)
-    running.send_signal(signal.SIGINT)
-    running.communicate(timeout=10)
-    assert running.returncode in (0, 130)
-    subprocess.run(command(folder, postgres_url), capture_output=True, timeout=60, check=True)
-    assert statuses(postgres_url) == {"active": 33}
+    with _at_work(folder, postgres_url) as running:
+        running.send_signal(signal.SIGINT)
+        running.communicate(timeout=120)
+        assert running.returncode in (0, 130)
+    _does_the_rest(folder, postgres_url)
 
 
 def test_children_do_not_outlive_their_command(folder: Path, postgres_url: str) -> None:
     """After kill -9 of the command nothing of it is left, and the same command takes over."""
-    running = subprocess.Popen(command(folder, postgres_url), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    time.sleep(1.5)
-    children = subprocess.run(["pgrep", "-P", str(running.pid)], capture_output=True, text=True, check=False).stdout
-    running.kill()
-    running.wait()
-    subprocess.run(command(folder, postgres_url), capture_output=True, timeout=60, check=True)
-    assert statuses(postgres_url) == {"active": 33}
-    deadline = time.monotonic() + 10
-    while time.monotonic() < deadline and any(_lives(int(pid)) for pid in children.split()):
-        time.sleep(0.2)
-    assert not any(_lives(int(pid)) for pid in children.split())
+    with _at_work(folder, postgres_url) as running:
+        found = subprocess.run(["pgrep", "-P", str(running.pid)], capture_output=True, text=True, check=False)
+        running.kill()
+    children = [int(pid) for pid in found.stdout.split()]
+    wait_until(lambda: not any(_lives(pid) for pid in children))
+    _does_the_rest(folder, postgres_url)
+
+
+@contextmanager
+def _at_work(folder: Path, url: str) -> Iterator[subprocess.Popen[bytes]]:
+    """The command, some of its accounts being moved already."""
+    with subprocess.Popen(command(folder, url), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as running:
+        wait_until(lambda: bool(statuses(url)) or running.poll() is not None)
+        yield running
+
+
+def _does_the_rest(folder: Path, url: str) -> None:
+    """Each account is moved once, and the command says so."""
+    done = subprocess.run(command(folder, url), capture_output=True, text=True, timeout=120, check=False)
+    assert (done.returncode, done.stdout.splitlines()[-1]) == (0, "33 accounts: 33 done")
+    assert statuses(url) == {"active": 33}
 
 
 def _lives(pid: int) -> bool:

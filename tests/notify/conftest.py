@@ -6,7 +6,6 @@ from collections.abc import Iterator
 
 import pytest
 
-from s3import import tables
 from s3import.writers import Database, open_database
 from tests.notify.receiver import Receiver
 
@@ -35,6 +34,5 @@ def receiver(monkeypatch: pytest.MonkeyPatch) -> Iterator[Receiver]:
 
 def _opened(url: str) -> Iterator[Database]:
     opened = open_database(url)
-    tables.metadata.create_all(opened.engine)
     yield opened
     opened.close()

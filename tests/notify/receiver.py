@@ -70,7 +70,7 @@ class Receiver:
         self._server.server_close()
         self._thread.join()
 
-    def wait(self, seconds: float = 5.0) -> None:
+    def wait(self, seconds: float = 120.0) -> None:
         """Until one more request has arrived."""
         assert self.arrived.acquire(timeout=seconds), "nothing arrived"
 
@@ -93,7 +93,7 @@ class _Handler(BaseHTTPRequestHandler):
         reply = receiver.replies.pop(0) if receiver.replies else OK
         receiver.arrived.release()
         if reply.hangs:
-            receiver.stopped.wait(10)
+            receiver.stopped.wait(120)
         elif reply.drips:
             self._drip(receiver.stopped)
         elif not reply.breaks:

@@ -20,7 +20,7 @@ class Client:
 
     def request(self, method: str, path: str, body: Any = None) -> tuple[int, Any]:
         """The status and the document of the answer. Raises: OSError."""
-        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=10)
+        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=120)
         content = orjson.dumps(body) if body is not None else None
         connection.request(method, path, content, {"Content-Type": "application/json"})
         answer = connection.getresponse()
@@ -56,7 +56,7 @@ class Client:
         """The pass as the status document shows it; empty before it is asked for."""
         return self.status(account)["passes"][pass_] or {}
 
-    def wait_for(self, state: str, pass_: str = "remaining", seconds: float = 30) -> None:
+    def wait_for(self, state: str, pass_: str = "remaining", seconds: float = 120) -> None:
         wait_until(lambda: self.run(pass_).get("state") == state, seconds)
 
     def rows_read(self, pass_: str = "recent") -> int:

@@ -7,7 +7,6 @@ from pathlib import Path
 
 import pytest
 
-from s3import import app
 from s3import.settings import Settings
 from tests.fleet.fleets import spread_dump
 from tests.migration.dumps import write
@@ -29,8 +28,6 @@ def settings(tmp_path: Path, database_url: str) -> Settings:
 
 
 def served_settings(folder: Path, database_url: str) -> Settings:
-    """A dump in the folder, the tables in the database, and leases that end soon."""
+    """A dump in the folder, and leases that end soon."""
     write(spread_dump(), folder)
-    settings = settings_for(folder, database_url, lease_seconds=1.5, heartbeat_seconds=0.3)
-    app.create_tables(settings)
-    return settings
+    return settings_for(folder, database_url, lease_seconds=1.5, heartbeat_seconds=0.3)

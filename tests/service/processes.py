@@ -9,6 +9,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from multiprocessing.process import BaseProcess
+from pathlib import Path
 from typing import Any
 
 import sqlalchemy as sa
@@ -16,6 +17,8 @@ import sqlalchemy as sa
 from s3import.settings import Settings
 from tests import forks
 from tests.migration.strikes import Moment, Strike, Transactions, nothing
+
+SLOW_SECONDS = 0.3  # longer for each transaction
 
 
 class Processes:
@@ -61,11 +64,11 @@ def _run(
     k: int = 0,
     moment: Moment = Moment.WITHIN,
     strike: Strike = nothing,
-    pace_seconds: float = 0.0,
+    slow: Path | None = None,
 ) -> None:
-    """Let `strike` befall the process at its transaction `k`; each transaction takes `pace_seconds` longer."""
-    if pace_seconds:
-        sa.event.listen(sa.Engine, "commit", lambda connection: time.sleep(pace_seconds))
+    """Let `strike` befall the process at its transaction `k`; it takes its time as long as the file `slow` exists."""
+    if slow:
+        sa.event.listen(sa.Engine, "commit", lambda connection: time.sleep(SLOW_SECONDS if slow.exists() else 0))
     with Transactions(k, moment, strike).watched():
         target(*arguments)
 
@@ -94,7 +97,7 @@ def free_port() -> int:
         return int(listening.getsockname()[1])
 
 
-def wait_until(holds: Callable[[], bool], seconds: float = 90.0) -> None:
+def wait_until(holds: Callable[[], bool], seconds: float = 120.0) -> None:
     """Look again and again, at most so long."""
     end = time.monotonic() + seconds
     while not holds():

@@ -12,7 +12,7 @@ from s3import.readers.location import open_source
 from s3import.readers.source import Patience, Source
 from tests.objects import Bucket
 
-QUICK = Patience(retry_seconds=5, connect_seconds=1, stall_seconds=0.3, first_wait_seconds=0.01)
+QUICK = Patience(retry_seconds=60, connect_seconds=10, stall_seconds=2, first_wait_seconds=0.01)
 ACCOUNT = "acme"
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 import time
 from collections.abc import Callable, Iterable
+from dataclasses import replace
 
 import pytest
 
@@ -36,7 +37,8 @@ from tests.objects import Bucket
 from tests.sources.conftest import QUICK
 
 BODY = random.Random(7).randbytes(200_000)
-IMPATIENT = Patience(retry_seconds=0.3, connect_seconds=0.3, stall_seconds=0.2, first_wait_seconds=0.01)
+HASTY = replace(QUICK, stall_seconds=0.3)
+IMPATIENT = Patience(retry_seconds=0.3, connect_seconds=10, stall_seconds=1, first_wait_seconds=0.01)
 
 Opener = Callable[..., tuple[Source, FaultyProxy]]
 
@@ -74,7 +76,7 @@ def read_all(source: Source, stored: StoredObject, offset: int = 0) -> bytes:
 @pytest.mark.parametrize("kind", [Reset, EarlyEnd, lambda after_bytes: Stall(after_bytes, 0.6)])
 def test_goes_on_where_a_body_broke(through: Opener, kind: Callable[[int], Fault], after_bytes: int) -> None:
     """A body that resets, ends early or stalls is read to its end all the same."""
-    source, _ = through([kind(after_bytes)])
+    source, _ = through([kind(after_bytes)], patience=HASTY)
     assert read_all(source, stored_a(source)) == BODY
 
 
@@ -99,7 +101,7 @@ def test_survives_whatever_passes(through: Opener, seed: int) -> None:
 
 def test_makes_progress_in_small_steps(through: Opener) -> None:
     """A line on which no body gets far is borne with for as long as bytes flow, beyond the time for retries."""
-    patience = Patience(retry_seconds=0.2, connect_seconds=1, stall_seconds=1, first_wait_seconds=0.01)
+    patience = Patience(retry_seconds=0.2, connect_seconds=10, stall_seconds=10, first_wait_seconds=0.01)
     source, proxy = through([], patience=patience, afterwards=Reset(15_000))
     assert read_all(source, stored_a(source)) == BODY
     assert len(proxy.requests) > len(BODY) // 15_000
@@ -133,7 +135,7 @@ def test_waits_as_long_as_the_server_asks(through: Opener) -> None:
     assert time.monotonic() - began >= 1
 
 
-@pytest.mark.parametrize("fault", [Refusal(500, "InternalError"), Refusal(503, "SlowDown"), Reset(0), Stall(0, 0.3)])
+@pytest.mark.parametrize("fault", [Refusal(500, "InternalError"), Refusal(503, "SlowDown"), Reset(0), Stall(0, 1.5)])
 def test_gives_up_in_the_end(through: Opener, fault: Fault) -> None:
     """Trouble that outlasts the retries is temporary to the caller, and the message names the object."""
     source, _ = through([], patience=IMPATIENT, afterwards=fault)

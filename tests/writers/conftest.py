@@ -8,7 +8,6 @@ from typing import Any
 
 import pytest
 
-from s3import import tables
 from s3import.writers import Database, Writer, open_database
 from tests.writers.rows import create_account
 
@@ -26,7 +25,6 @@ def database(request: pytest.FixtureRequest) -> Iterator[Database]:
     opened = open_database(request.getfixturevalue(KINDS[request.param]), pool_size=2)
     if request.param == "mariadb-inserts":
         opened = dataclasses.replace(opened, writer=_without_local_files())
-    tables.metadata.create_all(opened.engine)
     create_account(opened)
     yield opened
     opened.close()

@@ -98,9 +98,9 @@ def test_a_file_that_is_no_database_is_refused(tmp_path: Path) -> None:
         use(f"sqlite:///{tmp_path}/notes.txt")
 
 
-def test_a_missing_table_names_the_remedy(database_url: str) -> None:
+def test_a_missing_table_names_the_remedy(bare_database_url: str) -> None:
     """Before `db init` there is nothing to write to."""
-    database = open_database(database_url)
+    database = open_database(bare_database_url)
     with pytest.raises(DatabaseRefused), database.begin() as connection:
         database.writer.load(connection, tables.threads, arrow(Entity.THREADS, [thread("1")]))
     database.close()
@@ -139,7 +139,6 @@ _SQLITE_SETTINGS = ("journal_mode", "synchronous", "foreign_keys")
 def test_sqlite_reads_while_it_writes(sqlite_url: str) -> None:
     """A status is there at once while a batch is being written."""
     database = open_database(sqlite_url)
-    tables.metadata.create_all(database.engine)
     with database.begin() as writing, database.read() as reading:
         writing.execute(sa.delete(tables.threads))
         assert reading.execute(sa.select(tables.threads)).all() == []
@@ -148,8 +147,7 @@ def test_sqlite_reads_while_it_writes(sqlite_url: str) -> None:
 
 def test_mysql_without_local_files_falls_back_to_inserts(mariadb_url: str) -> None:
     """Where LOAD DATA LOCAL is forbidden the rows arrive all the same."""
-    database = open_database(f"{mariadb_url}?local_infile=0")
-    tables.metadata.create_all(database.engine)
+    database = open_database(f"{mariadb_url}&local_infile=0")
     create_account(database)
     assert put(database, Entity.THREADS, thread("1", subject="\\\t")).written == 1
     assert stored(database, Entity.THREADS, "subject") == ["\\\t"]
@@ -159,7 +157,6 @@ def test_mysql_without_local_files_falls_back_to_inserts(mariadb_url: str) -> No
 def test_mysql_names_the_setting_that_is_too_small(mariadb_url: str) -> None:
     """A row that the server could not give back is not sent."""
     database = open_database(mariadb_url)
-    tables.metadata.create_all(database.engine)
     create_account(database)
     put(database, Entity.THREADS, thread("t"))
     with database.read() as connection:
@@ -169,9 +166,9 @@ def test_mysql_names_the_setting_that_is_too_small(mariadb_url: str) -> None:
     database.close()
 
 
-def test_postgres_refuses_a_column_of_another_type(postgres_url: str) -> None:
+def test_postgres_refuses_a_column_of_another_type(bare_postgres_url: str) -> None:
     """Binary COPY would take the bytes as they are; they are never sent."""
-    database = open_database(postgres_url)
+    database = open_database(bare_postgres_url)
     tables.metadata.create_all(database.engine)
     create_account(database)
     with database.begin() as connection:
@@ -263,9 +260,9 @@ def test_other_errors_pass_untouched() -> None:
     assert translate(OSError()) is None
 
 
-def test_a_busy_file_is_temporary(sqlite_url: str) -> None:
+def test_a_busy_file_is_temporary(bare_sqlite_url: str) -> None:
     """A file that another process holds will be free again."""
-    path = sqlite_url.removeprefix("sqlite:///")
+    path = bare_sqlite_url.removeprefix("sqlite:///")
     with sqlite3.connect(path) as holder:
         holder.execute("PRAGMA journal_mode = WAL")
         holder.execute("BEGIN IMMEDIATE")
@@ -274,7 +271,7 @@ def test_a_busy_file_is_temporary(sqlite_url: str) -> None:
     assert isinstance(failure.value, DatabaseUnavailable)
 
 
-def test_a_pool_that_is_empty_is_temporary(sqlite_url: str) -> None:
+def test_a_pool_that_is_empty_is_temporary() -> None:
     """Waiting for a connection has an end."""
     assert isinstance(translate(sa.exc.TimeoutError()), DatabaseUnavailable)
 

@@ -9,7 +9,7 @@ import pyarrow as pa
 import pytest
 import sqlalchemy as sa
 
-from s3import import schema, tables
+from s3import import tables
 from s3import.errors import AccountDeleted
 from s3import.records import ROW_ENTITIES, TEXT, TIMESTAMP, Entity, Written
 from s3import.writers import Database, open_database, write
@@ -23,8 +23,6 @@ Deletion = tuple[Entity, str, dt.datetime]
 def place(database_url: str) -> Iterator[Database]:
     """A database of each kind, with triggers, and a thread of noon with a message and its attachment."""
     database = open_database(database_url, pool_size=2)
-    with database.begin() as connection:
-        schema.upgrade(connection)
     create_account(database)
     put(database, THREADS, thread("t"))
     put(database, MESSAGES, message("m"))

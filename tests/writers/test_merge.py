@@ -131,7 +131,7 @@ def test_a_reject_does_not_shadow_an_older_row(database: Database) -> None:
 def test_a_deleted_row_stays_deleted(database: Database) -> None:
     """A row that a person deleted is rejected, however new it is."""
     put(database, THREADS, thread("1"), thread("2"))
-    execute(database, sa.delete(tables.threads).where(tables.threads.c.id == "1"), tombstone("threads", "1"))
+    execute(database, sa.delete(tables.threads).where(tables.threads.c.id == "1"))
     written = put(database, THREADS, thread("1", updated_at=NOON + HOUR), thread("2"), thread("3"))
     assert (written.written, written.unchanged, codes(written)) == (1, 1, {0: [("deleted_in_target", "id")]})
     assert stored(database, THREADS, "id") == ["2", "3"]

@@ -10,7 +10,7 @@ import sqlalchemy as sa
 from s3import import tables
 from s3import.records import ROW_ENTITIES
 from s3import.writers import Conflict, Database, write
-from tests.writers.rows import ACCOUNT, HOUR, NOON, arrow, execute, message, put, stored, thread, tombstone
+from tests.writers.rows import ACCOUNT, HOUR, NOON, arrow, execute, message, put, stored, thread
 
 THREADS, MESSAGES, _ = ROW_ENTITIES
 
@@ -46,7 +46,7 @@ def shared(database: Database) -> Database:
 
 def _delete_thread(database: Database) -> Callable[[], None]:
     deletion = sa.delete(tables.threads).where(tables.threads.c.id == "t")
-    return lambda: execute(database, deletion, tombstone("threads", "t"))
+    return lambda: execute(database, deletion)
 
 
 def test_a_deletion_before_the_direct_load_holds(shared: Database) -> None:

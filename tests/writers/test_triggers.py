@@ -28,8 +28,6 @@ EVERYTHING = {
 def migrating(database_url: str) -> Iterator[Database]:
     """A database of each kind, with an account that is migrating and a thread with two messages, an attachment each."""
     database = open_database(database_url, pool_size=2)
-    with database.begin() as connection:
-        schema.upgrade(connection)
     create_account(database)
     put(database, THREADS, thread("t"), thread("other"))
     put(database, MESSAGES, message("m1"), message("m2"))
