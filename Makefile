@@ -17,7 +17,7 @@ demo: $(READY) ## import a small dump from a real S3 endpoint into a real Postgr
 test: $(READY) ## every test; ARGS="-k lease" narrows them
 	$(RUN) pytest $(ARGS)
 
-unit: $(READY) ## the tests that need no server, within seconds
+unit: $(READY) ## the tests that need no database, server or process, within seconds
 	$(RUN) pytest -m "not integration" $(ARGS)
 
 lint: $(READY) ## format, style, types and layers, without changing anything

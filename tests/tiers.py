@@ -1,4 +1,5 @@
-"""Tells the quick tests from those that need a real part: whoever asks for a server's fixture is an integration test.
+"""Tells the quick tests from those that need a real part: whoever asks for a database or a server is an integration
+test.
 
 A test that starts processes itself says so with ``pytestmark = pytest.mark.integration``.
 """
@@ -7,8 +8,8 @@ from __future__ import annotations
 
 import pytest
 
-DATABASES = {"database_url", "postgres_url", "mariadb_url"}
-REAL_PARTS = {*DATABASES, *(f"bare_{name}" for name in DATABASES), "s3", "bucket"}
+DATABASES = {"database_url", "postgres_url", "mariadb_url", "sqlite_url"}
+REAL_PARTS = {*DATABASES, *(f"bare_{name}" for name in DATABASES), "sqlite_file", "s3", "bucket"}
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

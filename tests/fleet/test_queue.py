@@ -8,6 +8,7 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -15,7 +16,6 @@ from hypothesis import given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
-from s3import import app
 from s3import.settings import Settings
 from tests.fleet.fleets import FEW_SECONDS, FakeQueue, ask, fleet, holders, let_time_pass, spread_dump, states
 from tests.migration.dumps import write
@@ -23,13 +23,11 @@ from tests.migration.moving import migrate, settings_for, snapshot
 
 
 @pytest.fixture(scope="module")
-def empty(tmp_path_factory: pytest.TempPathFactory) -> Settings:
+def empty(tmp_path_factory: pytest.TempPathFactory, sqlite_file: Path) -> Settings:
     """A small dump and an SQLite file with empty tables, to be copied."""
     folder = tmp_path_factory.mktemp("empty")
     write(spread_dump(parts=2, count=2), folder)
-    settings = settings_for(folder, f"sqlite:///{folder}/empty.db", lease_seconds=60.0, block_bytes=300)
-    app.create_tables(settings)
-    return settings
+    return settings_for(folder, f"sqlite:///{sqlite_file}", lease_seconds=60.0, block_bytes=300)
 
 
 @pytest.fixture(scope="module")

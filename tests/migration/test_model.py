@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import itertools
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -79,10 +80,10 @@ dumps = st.fixed_dictionaries(
 
 
 @pytest.fixture(scope="module")
-def place(tmp_path_factory: pytest.TempPathFactory) -> Settings:
+def place(tmp_path_factory: pytest.TempPathFactory, sqlite_file: Path) -> Settings:
     """One database and one folder for many accounts."""
     folder = tmp_path_factory.mktemp("model")
-    return settings_for(folder, f"sqlite:///{folder}/test.db")
+    return settings_for(folder, f"sqlite:///{shutil.copy(sqlite_file, folder)}")
 
 
 @pytest.mark.parametrize("at_once", [True, False])

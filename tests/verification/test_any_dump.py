@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -23,10 +24,10 @@ ANY = settings(deadline=None, max_examples=6, suppress_health_check=list(HealthC
 
 
 @pytest.fixture(scope="module")
-def place(tmp_path_factory: pytest.TempPathFactory) -> Settings:
+def place(tmp_path_factory: pytest.TempPathFactory, sqlite_file: Path) -> Settings:
     """One database and one folder for many accounts."""
     folder = tmp_path_factory.mktemp("verified")
-    return settings_for(folder, f"sqlite:///{folder}/test.db")
+    return settings_for(folder, f"sqlite:///{shutil.copy(sqlite_file, folder)}")
 
 
 def imported(place: Settings, parts: Parts, at_once: bool) -> tuple[Settings, str]:
