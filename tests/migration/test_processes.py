@@ -39,7 +39,7 @@ def statuses(url: str) -> dict[str, int]:
 
     with open_database(url).read() as connection:
         rows = connection.execute(sa.text("SELECT status, count(*) FROM accounts GROUP BY status"))
-        return {status: count for status, count in rows}
+        return dict(list(rows))
 
 
 def test_an_interrupted_fleet_goes_on_where_it_was(folder: Path, postgres_url: str) -> None:

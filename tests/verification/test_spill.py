@@ -16,7 +16,7 @@ from s3import.verification.spill import Spill, spans
 SCHEMA = pa.schema([("id", pa.string()), ("key_range", pa.int16())])
 
 
-def filled(rows_held: int, count: int = 200) -> Spill:
+def filled(rows_held: int, count: int = 100) -> Spill:
     draw = random.Random(1)
     spill = Spill(SCHEMA, rows_held)
     for start in range(0, count, 10):
@@ -25,13 +25,13 @@ def filled(rows_held: int, count: int = 200) -> Spill:
     return spill
 
 
-@pytest.mark.parametrize("rows_held", [1, 64, 200, 100_000])
+@pytest.mark.parametrize("rows_held", [1, 32, 100, 100_000])
 def test_gives_back_every_row_once(rows_held: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """However many it keeps in memory: the spans together hold each row once, and no file is left behind."""
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
     spill = filled(rows_held)
     found = [row for first, end in spans(spill) for row in spill.rows(first, end)["id"].to_pylist()]
-    assert sorted(found, key=int) == [str(number) for number in range(200)]
+    assert sorted(found, key=int) == [str(number) for number in range(100)]
     assert list(tmp_path.iterdir()) == []
 
 
