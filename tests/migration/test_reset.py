@@ -110,7 +110,6 @@ def test_nothing_goes_without_a_yes(settings: Settings) -> None:
 
 def test_a_run_at_work_is_not_pulled_away(settings: Settings) -> None:
     """Whoever wants a reset cancels it first."""
-    app.create_tables(settings)
     execute(settings, tables.accounts.insert().values(id=ACCOUNT, status="migrating", created_at=NOON, updated_at=NOON))
     assert ask(settings) == [None]
     with pytest.raises(RunIsAlive, match="s3import cancel"):
@@ -142,7 +141,6 @@ def test_what_people_deleted_comes_back_after_a_reset(settings: Settings) -> Non
 
 def test_an_unknown_account_is_named(settings: Settings) -> None:
     """There is nothing to take back."""
-    app.create_tables(settings)
     with pytest.raises(AccountNotFound, match="nobody"):
         reset(settings, "nobody")
 
