@@ -4,6 +4,7 @@ PYTHON ?= $(firstword $(foreach name,python3.11 python3.12 python3.13 python3.14
 VENV := .venv
 READY := $(VENV)/.ready
 RUN := $(VENV)/bin/python -m
+unexport PYTHONDONTWRITEBYTECODE # where it is set, each process that a test starts would compile everything again
 
 .DEFAULT_GOAL := help
 .PHONY: help demo test unit lint check bench format fixtures constraints clean
