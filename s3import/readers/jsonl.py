@@ -52,7 +52,7 @@ def read_jsonl(
         yield Batch(
             records=rows.records,
             lines=rows.lines,
-            raw=_raw_lines(block.text, start.line + 1, rows.lines),
+            raw=raw_lines(block.text, start.line + 1, rows.lines),
             start=start,
             end=end,
             bytes_done=end.offset if compression is None else text.stored_bytes,
@@ -64,7 +64,9 @@ def read_jsonl(
         start = end
 
 
-def _raw_lines(text: bytes, first_line: int, lines: pa.Int64Array) -> Callable[[Sequence[int]], list[bytes]]:
+def raw_lines(text: bytes, first_line: int, lines: pa.Int64Array) -> Callable[[Sequence[int]], list[bytes]]:
+    """What gives the bytes of rows, whose numbers in the part are `lines`; the text starts with line `first_line`."""
+
     def raw(rows: Sequence[int]) -> list[bytes]:
         texts = text.split(b"\n")
         return [texts[lines[row].as_py() - first_line].removesuffix(b"\r") for row in rows]
@@ -177,14 +179,15 @@ def _read_block(block: Block, entity: Entity, first_line: int, careful: bool) ->
 def _read_pieces(text: bytes, entity: Entity, first_line: int) -> Rows:
     pieces: list[Rows] = []
     line, row = first_line, 0
-    for piece_text in _cut_pieces(text):
+    for piece_text in cut_pieces(text):
         piece = read_columns(piece_text, entity, line) or read_lines(piece_text, entity, line, row)
         pieces.append(piece)
         line, row = line + piece.line_count, row + len(piece.lines)
-    return _joined(pieces)
+    return join_rows(pieces)
 
 
-def _cut_pieces(text: bytes) -> Iterator[bytes]:
+def cut_pieces(text: bytes) -> Iterator[bytes]:
+    """Whole lines of about `PIECE_BYTES`."""
     start = 0
     while start < len(text):
         end = text.find(b"\n", start + PIECE_BYTES) + 1 or len(text)
@@ -192,7 +195,8 @@ def _cut_pieces(text: bytes) -> Iterator[bytes]:
         start = end
 
 
-def _joined(pieces: Sequence[Rows]) -> Rows:
+def join_rows(pieces: Sequence[Rows]) -> Rows:
+    """The rows of consecutive pieces as those of one."""
     return Rows(
         line_count=sum(piece.line_count for piece in pieces),
         records=pa.concat_tables(piece.records for piece in pieces).combine_chunks(),
@@ -205,11 +209,11 @@ def _joined(pieces: Sequence[Rows]) -> Rows:
 
 def read_columns(text: bytes, entity: Entity, first_line: int) -> Rows | None:
     """Read whole lines at once, of which the first has number `first_line`; None where anything is in doubt."""
-    lines = _split(text)
+    lines = split_lines(text)
     if lines is None:
         return None
     filled = pc.not_equal(lines, "")
-    if not _hold_an_object_each(lines, filled):
+    if not hold_an_object_each(lines, filled):
         return None
     row_lines = pc.add(pc.indices_nonzero(filled).cast(pa.int64()), first_line)
     records, ignored_fields = _parse(text, entity)
@@ -219,7 +223,7 @@ def read_columns(text: bytes, entity: Entity, first_line: int) -> Rows | None:
     return Rows(len(lines) - text.endswith(b"\n"), records, row_lines, ignored_fields=ignored_fields)
 
 
-def _split(text: bytes) -> pa.StringArray | None:
+def split_lines(text: bytes) -> pa.StringArray | None:
     """The lines without their LF; None where the text is not UTF-8, or holds NUL, which ends a document for Arrow."""
     offsets = struct.pack("=ii", 0, len(text))
     whole = pa.Array.from_buffers(pa.string(), 1, [None, pa.py_buffer(offsets), pa.py_buffer(text)])
@@ -230,7 +234,7 @@ def _split(text: bytes) -> pa.StringArray | None:
     return None if b"\0" in text else pc.split_pattern(whole, "\n").values
 
 
-def _hold_an_object_each(lines: pa.StringArray, filled: pa.BooleanArray) -> bool:
+def hold_an_object_each(lines: pa.StringArray, filled: pa.BooleanArray) -> bool:
     """Whether every filled line starts and ends like an object: one over two lines, or junk around it, would show."""
     ends = pc.or_(pc.ends_with(lines, "}"), pc.ends_with(lines, "}\r"))
     whole = pc.and_(pc.starts_with(lines, "{"), ends)

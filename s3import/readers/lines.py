@@ -122,7 +122,7 @@ def _unknown_names(members: Mapping[str, Any], known: _Known, path: str) -> Iter
 # --- one line to one value ---------------------------------------------------------------------------------------
 
 
-class _Unreadable(Exception):
+class Unreadable(Exception):
     """Nothing of the line can be used."""
 
     def __init__(self, code: str, message: str) -> None:
@@ -130,7 +130,7 @@ class _Unreadable(Exception):
         self.reason = Reason(code, None, message)
 
 
-class _Number(str):
+class Number(str):
     """A number as it is written: it becomes a value only where a field wants one, and then exactly."""
 
     __slots__ = ()
@@ -152,25 +152,26 @@ def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 
 
 def _refuse_constant(name: str) -> None:
-    raise _Unreadable(RejectCode.INVALID_JSON, f"{name} is no JSON value")
+    raise Unreadable(RejectCode.INVALID_JSON, f"{name} is no JSON value")
 
 
 _DECODER = json.JSONDecoder(
-    object_pairs_hook=_object, parse_int=_Number, parse_float=_Number, parse_constant=_refuse_constant
+    object_pairs_hook=_object, parse_int=Number, parse_float=Number, parse_constant=_refuse_constant
 )
 
 
-def _parse(line: bytes) -> dict[str, Any]:
+def parse_line(line: bytes) -> dict[str, Any]:
+    """The object on a line, numbers as `Number`. Raises: Unreadable."""
     try:
         value = _DECODER.decode(line.decode())
     except UnicodeDecodeError as error:
-        raise _Unreadable(RejectCode.INVALID_UTF8, f"no valid UTF-8 at byte {error.start + 1} of the line") from None
+        raise Unreadable(RejectCode.INVALID_UTF8, f"no valid UTF-8 at byte {error.start + 1} of the line") from None
     except json.JSONDecodeError as error:
-        raise _Unreadable(RejectCode.INVALID_JSON, f"{error.msg.rstrip(': ')} at character {error.pos + 1}") from None
+        raise Unreadable(RejectCode.INVALID_JSON, f"{error.msg.rstrip(': ')} at character {error.pos + 1}") from None
     except RecursionError:
-        raise _Unreadable(RejectCode.INVALID_JSON, "nested too deeply to be read") from None
+        raise Unreadable(RejectCode.INVALID_JSON, "nested too deeply to be read") from None
     if not isinstance(value, dict):
-        raise _Unreadable(RejectCode.NOT_AN_OBJECT, "the line is JSON, but no object")
+        raise Unreadable(RejectCode.NOT_AN_OBJECT, "the line is JSON, but no object")
     return value
 
 
@@ -178,7 +179,7 @@ def _parse(line: bytes) -> dict[str, Any]:
 
 
 @dataclass(slots=True)
-class _Findings:
+class Findings:
     """What was found in one record: reasons by field, and whether free text was repaired."""
 
     reasons: dict[str, Reason] = field(default_factory=dict)
@@ -192,13 +193,14 @@ class _Findings:
         self.add(RejectCode.WRONG_TYPE, path, f"must be {wanted}")
 
 
-Cell = Callable[[Any, _Findings], Any]  # takes a value that is not null
+Cell = Callable[[Any, Findings], Any]  # takes a value that is not null
 
 
-def _text_cell(path: str) -> Cell:
+def text_cell(path: str) -> Cell:
+    """What takes a text field's value: a string without a lone surrogate, or with it replaced where that may be."""
     surrogate_code = SURROGATE_CODES.get(path)
 
-    def cell(value: Any, found: _Findings) -> str | None:
+    def cell(value: Any, found: Findings) -> str | None:
         if type(value) is not str:
             found.wrong_type(path, "a string")
             return None
@@ -213,9 +215,11 @@ def _text_cell(path: str) -> Cell:
     return cell
 
 
-def _whole_cell(path: str) -> Cell:
-    def cell(value: Any, found: _Findings) -> int | None:
-        number = _exactly(value) if type(value) is _Number else None
+def whole_cell(path: str) -> Cell:
+    """What takes a whole number of at most 64 bits, given as `Number`."""
+
+    def cell(value: Any, found: Findings) -> int | None:
+        number = _exactly(value) if type(value) is Number else None
         if number is None or number != number.to_integral_value():
             found.wrong_type(path, "a whole number")
             return None
@@ -227,7 +231,7 @@ def _whole_cell(path: str) -> Cell:
     return cell
 
 
-def _exactly(number: _Number) -> Decimal:
+def _exactly(number: Number) -> Decimal:
     try:
         return Decimal(number)
     except InvalidOperation:  # an exponent beyond all bounds
@@ -235,7 +239,7 @@ def _exactly(number: _Number) -> Decimal:
 
 
 def _list_cell(path: str, item_cell: Cell) -> Cell:
-    def cell(value: Any, found: _Findings) -> list[Any] | None:
+    def cell(value: Any, found: Findings) -> list[Any] | None:
         if not isinstance(value, list):
             found.wrong_type(path, "a list")
             return None
@@ -248,7 +252,7 @@ def _list_cell(path: str, item_cell: Cell) -> Cell:
 def _object_cell(path: str, members: Mapping[str, Cell]) -> Cell:
     prefix = f"{path}." if path else ""
 
-    def cell(value: Any, found: _Findings) -> dict[str, Any] | None:
+    def cell(value: Any, found: Findings) -> dict[str, Any] | None:
         if not isinstance(value, dict):
             found.wrong_type(path, "an object")
             return None
@@ -267,7 +271,7 @@ def _cell(kind: pa.DataType, path: str) -> Cell:
     if pa.types.is_struct(kind):
         prefix = f"{path}." if path else ""
         return _object_cell(path, {member.name: _cell(member.type, prefix + member.name) for member in kind})
-    return _whole_cell(path) if pa.types.is_int64(kind) else _text_cell(path)
+    return whole_cell(path) if pa.types.is_int64(kind) else text_cell(path)
 
 
 RECORD_CELLS: dict[Entity, Cell] = {entity: _cell(pa.struct(list(schema)), "") for entity, schema in SCHEMAS.items()}
@@ -288,23 +292,23 @@ class _Reading:
 
     def take(self, line: int, text: bytes) -> None:
         try:
-            record = _parse(text)
-        except _Unreadable as error:
+            record = parse_line(text)
+        except Unreadable as error:
             self.set_aside(line, error.reason)
             return
-        found = _Findings()
+        found = Findings()
         self._ignored.look_at(record)
         self._append(line, self._record_cells(record, found), found)
 
     def set_aside(self, line: int, reason: Reason) -> None:
         self._faults.append(Fault(self._next_row, reason))
-        self._append(line, {}, _Findings())
+        self._append(line, {}, Findings())
 
     @property
     def _next_row(self) -> int:
         return self._first_row + len(self._lines)
 
-    def _append(self, line: int, cells: dict[str, Any], found: _Findings) -> None:
+    def _append(self, line: int, cells: dict[str, Any], found: Findings) -> None:
         self._faults += [Fault(self._next_row, reason) for reason in found.reasons.values()]
         if found.repaired:
             self._sanitised.add(self._next_row)

@@ -1,0 +1,67 @@
+"""A mapping is checked before anything is read: a mistake is named with its line and its key."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from s3import.errors import ConfigurationError
+from s3import.readers.items.mapping import parse_mapping, read_mapping
+from s3import.records import Entity
+from tests.items.items import MAPPING
+
+EXAMPLE = Path(__file__).parents[2] / "fixtures" / "dynamodb-mapping.toml"
+
+
+def test_the_example_is_right() -> None:
+    """The mapping that is shipped as an example maps every entity."""
+    mapping = read_mapping(str(EXAMPLE))
+    assert [one.entity for one in mapping.entities] == [Entity.THREADS, Entity.MESSAGES, Entity.ATTACHMENTS]
+
+
+def test_shards_and_arns() -> None:
+    """A key with shards has a value for each, and a table's ARN gives its name."""
+    text = MAPPING.replace('value = "A#{account}"', 'value = "A#{account}#{shard}", shards = 2').replace(
+        'table = "messages"', 'table = "arn:aws:dynamodb:eu-west-1:111122223333:table/messages"'
+    )
+    messages = parse_mapping(text, "m").of(Entity.MESSAGES)
+    assert messages is not None
+    assert messages.key.values("acme") == ("A#acme#0", "A#acme#1")
+    assert messages.table_name == "messages"
+
+
+@pytest.mark.parametrize(
+    ("right", "wrong", "complaint"),
+    [
+        ("version = 1", "version = 2", "line 2: version must be 1"),
+        ('brand_id = "brand"', 'brandid = "brand"', "line 10: threads.fields.brandid is not known here"),
+        ('brand_id = "brand"\n', "", "line 8: threads.fields does not say where brand_id comes from"),
+        ('brand_id = "brand"', "brand_id = 5", "line 10: threads.fields.brand_id must be a table"),
+        ('words = "status"', 'words = "state"', "line 12: threads.fields.status.words names 'state'"),
+        ('time = "seconds"', 'time = "days"', "line 29: messages.fields.updated_at.time must be one of"),
+        ('value = "{account}"', 'value = "acme"', "line 6: threads.key.value must hold {account}"),
+        ('value = "{account}"', 'value = "{account}", shards = 2', "line 6: threads.key.shards must be"),
+        (
+            'path = "inbound"',
+            'path = "inbound", constant = "x"',
+            "line 27: messages.fields.direction must have exactly",
+        ),
+        ('size_bytes = "size"', 'size_bytes = { constant = "5" }', "attachments.fields.size_bytes must be a path"),
+        ("{call.id}", "{}", "telephony.recording_key.template has braces without a path"),
+        ('OPEN = "open"', "OPEN = 1", "words.status.OPEN must be a text"),
+        ("version = 1", "version =", "is not TOML: Invalid value (at line 2"),
+        ('table = "threads"', 'tabel = "threads"', "line 5: threads.tabel is not known here; there are table, index"),
+    ],
+)
+def test_mistakes(right: str, wrong: str, complaint: str) -> None:
+    """The message names the line and the key, and says what is wrong."""
+    with pytest.raises(ConfigurationError) as raised:
+        parse_mapping(MAPPING.replace(right, wrong, 1), "mapping.toml")
+    assert complaint in raised.value.message
+
+
+def test_a_mapping_that_is_not_there() -> None:
+    """A file that cannot be read is an error of the command."""
+    with pytest.raises(ConfigurationError, match="nowhere"):
+        read_mapping("nowhere/mapping.toml")
