@@ -10,7 +10,7 @@ import sqlalchemy as sa
 from sqlalchemy import Connection
 
 from s3import.errors import PartMissing
-from s3import.records import Entity, Plan, PlannedPart, Position, StoredObject
+from s3import.records import Entity, Plan, PlannedPart, Position, StoredObject, Window
 from s3import.status import Claim, require_held, why_lost
 from s3import.tables import accounts, import_parts, import_rejects, import_runs
 
@@ -129,6 +129,7 @@ def _part_row(held: Claim, number: int, planned: PlannedPart) -> dict[str, Any]:
         "size_bytes": planned.stored.size_bytes,
         "expected_rows": planned.expected_rows,
         "expected_sha256": planned.expected_sha256,
+        "window": planned.window and str(planned.window),
         "token": held.token,
         "done": False,
         **_progress_row(Progress()),
@@ -139,6 +140,7 @@ def _progress_row(progress: Progress) -> dict[str, Any]:
     return {
         "position": progress.position.offset,
         "line": progress.position.line,
+        "cursor": progress.position.cursor,
         "bytes_done": progress.bytes_done,
         **{f"{what}_count": getattr(progress, what) for what in COUNTS},
         "rejects_by_code": dict(progress.rejects_by_code),
@@ -157,14 +159,23 @@ def read_parts(connection: Connection, run_id: str, number: int | None = None) -
 def _as_part(row: Any) -> Part:
     stored = StoredObject(row.object_key, row.size_bytes, row.etag)
     progress = Progress(
-        position=Position(row.position, row.line),
+        position=Position(row.position, row.line, row.cursor),
         bytes_done=row.bytes_done,
         rejects_by_code=row.rejects_by_code,
         ignored_fields=frozenset(row.ignored_fields),
         **{what: getattr(row, f"{what}_count") for what in COUNTS},
     )
-    planned = PlannedPart(Entity(row.entity), row.key, stored, row.expected_rows, row.expected_sha256)
+    window = Window.parse(row.window) if row.window else None
+    planned = PlannedPart(Entity(row.entity), row.key, stored, row.expected_rows, row.expected_sha256, window)
     return Part(row.number, planned, progress, row.done, row.token)
+
+
+def read_window(connection: Connection, account_id: str) -> Window | None:
+    """The window that the account's first run remembered: every later pass divides by the same instants."""
+    remembered = import_parts.c.window
+    query = sa.select(remembered).where(import_parts.c.account_id == account_id, remembered.is_not(None)).limit(1)
+    found = connection.execute(query).scalar()
+    return Window.parse(found) if found else None
 
 
 # Built once: this is written with every batch.

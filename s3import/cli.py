@@ -74,6 +74,8 @@ def db_init(database: str | None) -> None:
 @cli.command()
 @options.accounts
 @options.source
+@options.mapping
+@options.recent_days
 @options.database
 @options.pass_
 @options.workers
@@ -85,14 +87,12 @@ def db_init(database: str | None) -> None:
 def migrate(
     accounts: tuple[str, ...],
     accounts_from: TextIO | None,
-    source: str | None,
-    database: str | None,
     pass_: str,
-    workers: int | None,
     max_rejects: str | None,
     dry_run: bool,
     detach: bool,
     as_json: bool,
+    **given: Any,
 ) -> None:
     """Import accounts: first their recent pass, then the remaining one, whatever of them is left to do.
 
@@ -105,7 +105,7 @@ def migrate(
         from s3import import app, summary
         from s3import.terminal import Terminal
 
-        settings = settings_from(source=source, database=database, workers=workers)
+        settings = settings_from(**given)
         requests = requests_from(settings, (*accounts, *ids_in(accounts_from)), pass_, max_rejects)
         work = app.rehearse if dry_run else app.queue if detach else app.migrate
         with Terminal(accounts=len(requests), line_seconds=settings.progress_seconds) as screen:
@@ -155,6 +155,7 @@ def rejects(account: str, database: str | None, pass_: str, as_json: bool) -> No
 @cli.command()
 @options.account
 @options.source
+@options.mapping
 @options.database
 @options.workers
 @options.json("Print one JSON document: counts by entity, and what differs, by id and field.")
@@ -231,6 +232,7 @@ def purge(account: str | None, expired: bool, database: str | None) -> None:
 @options.host
 @options.port
 @options.source
+@options.mapping
 @options.database
 @options.workers
 @options.max_rejects
@@ -247,6 +249,7 @@ def serve(host: str, port: int, **given: Any) -> None:
 
 @cli.command()
 @options.source
+@options.mapping
 @options.database
 @options.workers
 @options.max_rejects
@@ -295,7 +298,7 @@ def requests_from(settings: Settings, accounts: tuple[str, ...], pass_: str, max
 
     if not settings.source:
         raise ConfigurationError("no source: give --source URI or set S3IMPORT_SOURCE")
-    if len(set(accounts)) > 1 and "{account}" not in settings.source:
+    if len(set(accounts)) > 1 and "{account}" not in settings.source and not settings.mapping:
         raise ConfigurationError("a source for several accounts needs {account} where the account's id belongs")
     if not accounts:
         raise ConfigurationError("no account: give --account ID, --accounts-from FILE, or set S3IMPORT_ACCOUNT")

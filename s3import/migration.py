@@ -35,8 +35,8 @@ from s3import.limits import RejectLimit, Tally
 from s3import.logs import in_context
 from s3import.parts import ActiveRun, PartImporter
 from s3import.readers.dump import plan_pass, read_account_document
-from s3import.readers.source import Source
-from s3import.records import Entity, Pass
+from s3import.readers.source import ItemSource, Source
+from s3import.records import Entity, Pass, Window
 from s3import.settings import Settings
 from s3import.status import Claim, Run, State
 from s3import.transactions import Transactions
@@ -294,7 +294,7 @@ class Importer:
     def plan(self, run: ActiveRun) -> list[Part]:
         """Find out what the pass consists of, make sure that its account exists, and remember the plan."""
         claim = run.claim
-        plan = plan_pass(run.source, claim.account_id, claim.pass_)
+        plan = plan_pass(run.source, claim.account_id, claim.pass_, self._window(run))
         if not claim.account_checked:
             self._check_account(run)
 
@@ -307,6 +307,13 @@ class Importer:
         parts = self.transactions.run(claim.account_id, remember)
         self._announce(run, parts)
         return parts
+
+    def _window(self, run: ActiveRun) -> Window | None:
+        """How a source that is not divided in passes was divided when the account's first run began."""
+        if not isinstance(run.source, ItemSource):
+            return None
+        account_id = run.claim.account_id
+        return self.transactions.run(account_id, lambda connection: checkpoints.read_window(connection, account_id))
 
     def _announce(self, run: ActiveRun, parts: list[Part]) -> None:
         """Begin to count where earlier attempts stopped, and say so."""

@@ -43,6 +43,18 @@ source = option(
     metavar="URI",
     help="Where dumps lie: s3://bucket/prefix/{account}, file:///dir/{account} or a path; {account} stands for the id.",
 )
+mapping = option(
+    "--mapping",
+    type=click.Path(exists=True, dir_okay=False),
+    metavar="FILE",
+    help="How DynamoDB's items become records (TOML): the source is then an export to S3, or `dynamodb:` itself.",
+)
+recent_days = option(
+    "--recent-days",
+    type=click.FloatRange(0, 36500),
+    metavar="DAYS",
+    help="With --mapping: the recent pass holds what was created this long before the first run.  [default: 30]",
+)
 database = option(
     "--database",
     metavar="URL",

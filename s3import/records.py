@@ -187,10 +187,12 @@ class Position:
 
     `offset` counts bytes of decompressed text (JSON Lines) or rows (Parquet) before the place; `line` counts the
     lines (JSON Lines, blank ones included) or rows before it, so that the next record's line is ``line + 1``.
+    `cursor` is a table's own word for the place (DynamoDB's LastEvaluatedKey as JSON), where it has one.
     """
 
     offset: int = 0
     line: int = 0
+    cursor: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -262,11 +264,35 @@ class StoredObject:
 
 
 @dataclass(frozen=True, slots=True)
+class Window:
+    """Which pass a part that is not divided in passes is read for, and the instants that divide it.
+
+    What was created from `since` on is recent, the rest remaining. What was created from `until` on had not been when
+    the account's first run began: a table that is written to while it is read gives nothing of it.
+    """
+
+    pass_: Pass
+    since: dt.datetime
+    until: dt.datetime
+
+    def __str__(self) -> str:
+        return f"{self.pass_} {self.since.isoformat()}/{self.until.isoformat()}"
+
+    @classmethod
+    def parse(cls, text: str) -> Window:
+        """The window that `str` gave."""
+        pass_, _, instants = text.partition(" ")
+        since, until = map(dt.datetime.fromisoformat, instants.split("/"))
+        return cls(Pass(pass_), since, until)
+
+
+@dataclass(frozen=True, slots=True)
 class PlannedPart:
     """A part as the plan remembers it.
 
     `key` is relative to the pass's folder (``threads/part-0.jsonl.gz``); `stored` is the object as it was listed;
-    `expected_rows` and `expected_sha256` (lower-case hex) are the manifest's word, None where it gives none.
+    `expected_rows` and `expected_sha256` (lower-case hex) are the manifest's word, None where it gives none; `window`
+    is None where a part is of one pass as a whole.
     """
 
     entity: Entity
@@ -274,6 +300,7 @@ class PlannedPart:
     stored: StoredObject
     expected_rows: int | None = None
     expected_sha256: str | None = None
+    window: Window | None = None
 
 
 @dataclass(frozen=True, slots=True)

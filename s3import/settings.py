@@ -21,7 +21,8 @@ BLOCK_BYTES = 4 * 1024 * 1024  # of decompressed text in a batch: as fast as 8 M
 class Settings:
     """What a run needs to know besides its account.
 
-    `source` may hold ``{account}``; `workers` None means a number that fits the machine and the database;
+    `source` may hold ``{account}``; with a `mapping` (a file) it holds items of DynamoDB, and `recent_days` divide them
+    into passes; `workers` None means a number that fits the machine and the database;
     a run's lease ends `lease_seconds` after its last heartbeat; temporary failures are tried again for
     `retry_seconds` in all. Where stderr is no terminal, a line every `progress_seconds` tells how far a run is.
     `max_rejects` (``N`` or ``P%``) holds for runs that nobody watches. With a `broker` (a Celery URL) work is spread
@@ -33,6 +34,8 @@ class Settings:
     """
 
     source: str | None = None
+    mapping: str | None = None
+    recent_days: float = 30.0
     database: str = DEFAULT_DATABASE
     workers: int | None = None
     retry_seconds: float = 120.0
@@ -59,6 +62,8 @@ class Settings:
         workers, days = env.get("S3IMPORT_WORKERS"), env.get("S3IMPORT_RETENTION_DAYS")
         return cls(
             source=env.get("S3IMPORT_SOURCE") or None,
+            mapping=env.get("S3IMPORT_MAPPING") or None,
+            recent_days=_number("S3IMPORT_RECENT_DAYS", env.get("S3IMPORT_RECENT_DAYS") or "30", float, 0),
             database=env.get("S3IMPORT_DATABASE") or DEFAULT_DATABASE,
             workers=_number("S3IMPORT_WORKERS", workers, int, 1) if workers else None,
             retry_seconds=_number("S3IMPORT_RETRY_SECONDS", env.get("S3IMPORT_RETRY_SECONDS") or "120", float, 0),

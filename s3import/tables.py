@@ -237,12 +237,14 @@ import_parts = _table(
     sa.Column("size_bytes", BIG, nullable=False),
     sa.Column("expected_rows", BIG),
     sa.Column("expected_sha256", LONG_TEXT),
+    sa.Column("window", LONG_TEXT),  # of a source that is not divided in passes: what of it belongs to this one
     sa.Column("token", BIG, nullable=False, default=0),  # fencing: that of the claim which may write checkpoints
     sa.Column("holder", LONG_TEXT),  # of a spread run: who had the part last
     sa.Column("lease_until", sa.Double),
     sa.Column("tries", sa.Integer, nullable=False, default=0),  # claims since its last checkpoint
     sa.Column("position", BIG, nullable=False, default=0),
     sa.Column("line", BIG, nullable=False, default=0),
+    sa.Column("cursor", LONG_TEXT),  # of a DynamoDB table: the last key that was evaluated
     sa.Column("bytes_done", BIG, nullable=False, default=0),
     sa.Column("done", sa.Boolean, nullable=False, default=False),
     *(

@@ -9,7 +9,7 @@ from s3import.readers.checksum import open_part
 from s3import.readers.compression import Compression
 from s3import.readers.jsonl import read_jsonl
 from s3import.readers.parquet import read_parquet
-from s3import.readers.source import Source
+from s3import.readers.source import ItemSource, Source
 from s3import.records import Batch, PlannedPart, Position
 
 Decoder = Callable[[Source, PlannedPart, Position, int], Iterator[Batch]]
@@ -21,6 +21,9 @@ def read_part(source: Source, part: PlannedPart, start: Position, *, block_bytes
     Raises: PartUnreadable when the part is damaged; PartDiffers when it is not what its manifest says; and what
     `Source.open` raises.
     """
+    if isinstance(source, ItemSource):
+        yield from source.read_part(part, start, block_bytes)
+        return
     yield from _decoder(part.key)(source, part, start, block_bytes)
 
 

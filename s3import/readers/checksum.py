@@ -7,13 +7,22 @@ import hashlib
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import IO, BinaryIO, cast
 
 from s3import.errors import MigrationFailed, PartDiffers
 from s3import.readers.source import Source
-from s3import.records import PlannedPart
+from s3import.records import PlannedPart, StoredObject
 
 CHUNK_BYTES = 1024 * 1024
+
+
+@dataclass(frozen=True, slots=True)
+class Checksum:
+    """What a manifest says of an object: the algorithm's name for hashlib, and the digest in lower-case hex."""
+
+    algorithm: str
+    digest: str
 
 
 def open_part(source: Source, part: PlannedPart, offset: int = 0, *, random: bool = False) -> BinaryIO:
@@ -23,19 +32,27 @@ def open_part(source: Source, part: PlannedPart, offset: int = 0, *, random: boo
     other object is spooled to a temporary file (in TMPDIR) that is gone when it is closed.
     Raises: PartDiffers when the checksum is wrong; what `Source.open` raises; MigrationFailed when TMPDIR is full.
     """
-    if part.expected_sha256 is not None:
+    checksum = Checksum("sha256", part.expected_sha256) if part.expected_sha256 is not None else None
+    return open_checked(source, part.stored, checksum, offset, random=random)
+
+
+def open_checked(
+    source: Source, stored: StoredObject, checksum: Checksum | None, offset: int = 0, *, random: bool = False
+) -> BinaryIO:
+    """As `open_part`, for any object whose checksum may be known."""
+    if checksum is not None:
         if not source.rereads_cheaply:
-            return _spooled(source, part, offset)
-        with source.open(part.stored) as stream:
-            _check(source, part, _digest(stream))
-    return source.open_random(part.stored) if random else source.open(part.stored, offset)
+            return _spooled(source, stored, checksum, offset)
+        with source.open(stored) as stream:
+            _check(source, stored, checksum, _digest(stream, checksum))
+    return source.open_random(stored) if random else source.open(stored, offset)
 
 
-def _spooled(source: Source, part: PlannedPart, offset: int) -> BinaryIO:
+def _spooled(source: Source, stored: StoredObject, checksum: Checksum, offset: int) -> BinaryIO:
     spool = cast("BinaryIO", tempfile.TemporaryFile())  # noqa: SIM115 - the caller closes it
     try:
-        with source.open(part.stored) as stream, _room_for(source, part):
-            _check(source, part, _digest(stream, spool))
+        with source.open(stored) as stream, _room_for(source, stored):
+            _check(source, stored, checksum, _digest(stream, checksum, spool))
             spool.seek(offset)
     except BaseException:
         spool.close()
@@ -43,8 +60,8 @@ def _spooled(source: Source, part: PlannedPart, offset: int) -> BinaryIO:
     return spool
 
 
-def _digest(stream: BinaryIO, copy: IO[bytes] | None = None) -> str:
-    digest = hashlib.sha256()
+def _digest(stream: BinaryIO, checksum: Checksum, copy: IO[bytes] | None = None) -> str:
+    digest = hashlib.new(checksum.algorithm, usedforsecurity=False)
     while chunk := stream.read(CHUNK_BYTES):
         digest.update(chunk)
         if copy is not None:
@@ -52,22 +69,22 @@ def _digest(stream: BinaryIO, copy: IO[bytes] | None = None) -> str:
     return digest.hexdigest()
 
 
-def _check(source: Source, part: PlannedPart, actual: str) -> None:
-    if actual != part.expected_sha256:
+def _check(source: Source, stored: StoredObject, checksum: Checksum, actual: str) -> None:
+    if actual != checksum.digest:
         raise PartDiffers(
-            f"{source.uri}: the sha256 of {part.stored.key} is {actual}, the manifest says {part.expected_sha256}; "
+            f"{source.uri}: the {checksum.algorithm} of {stored.key} is {actual}, the manifest says {checksum.digest}; "
             "write the part or the manifest again, then run the same command"
         )
 
 
 @contextmanager
-def _room_for(source: Source, part: PlannedPart) -> Iterator[None]:
+def _room_for(source: Source, stored: StoredObject) -> Iterator[None]:
     try:
         yield
     except OSError as error:
         if error.errno not in (errno.ENOSPC, errno.EDQUOT):
             raise
         raise MigrationFailed(
-            f"{tempfile.gettempdir()} has no room for {part.stored.key} of {source.uri} ({part.stored.size_bytes} "
-            "bytes), which is copied to check its sha256; set TMPDIR to a folder that has"
+            f"{tempfile.gettempdir()} has no room for {stored.key} of {source.uri} ({stored.size_bytes} bytes), "
+            "which is copied to check its checksum; set TMPDIR to a folder that has"
         ) from error

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import posixpath
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
 
 from s3import.errors import (
     DumpNotFound,
@@ -14,8 +15,18 @@ from s3import.errors import (
     SourceUnavailable,
 )
 from s3import.readers.documents import Node
-from s3import.readers.source import Source
-from s3import.records import AccountDocument, Brand, Channel, Entity, Pass, Plan, PlannedPart, StoredObject
+from s3import.readers.source import ItemSource, Source
+from s3import.records import (
+    AccountDocument,
+    Brand,
+    Channel,
+    Entity,
+    Pass,
+    Plan,
+    PlannedPart,
+    StoredObject,
+    Window,
+)
 
 EXTENSIONS = (".jsonl", ".jsonl.gz", ".jsonl.zst", ".parquet")
 MANIFEST = "manifest.json"
@@ -25,12 +36,15 @@ Listing = Mapping[str, StoredObject]
 """The objects below a pass's folder, by their key relative to it, in the order of keys."""
 
 
-def plan_pass(source: Source, account_id: str, pass_: Pass) -> Plan:
+def plan_pass(source: Source, account_id: str, pass_: Pass, window: Window | None = None) -> Plan:
     """The parts of a pass, entities in the order of `Entity` and keys in order within, and the objects that are none.
 
+    `window`: how a source that is not divided in passes was divided before, if it was.
     Raises: DumpNotFound, InvalidManifest; PartMissing and PartDiffers (in size) against the manifest; what `source`
     raises.
     """
+    if isinstance(source, ItemSource):
+        return source.plan(replace(window or source.window(), pass_=pass_))
     # The manifest is written last. Read before the listing, it never names parts that came after the listing.
     manifest = source.read(f"{pass_}/{MANIFEST}")
     listing = {stored.key.removeprefix(f"{pass_}/"): stored for stored in source.list(f"{pass_}/")}

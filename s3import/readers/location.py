@@ -75,9 +75,14 @@ def _open_s3(location: Location) -> Source:
     return S3Source(client, found[1], found[2] or "", uri=location.uri, patience=location.patience)
 
 
+def _open_tables(location: Location) -> Source:
+    raise ConfigurationError(f"the source {location.uri} needs a mapping that says which tables: give --mapping FILE")
+
+
 SCHEMES: dict[str, Callable[[Location], Source]] = {
     "s3": _open_s3,
     "file": _open_file_uri,
+    "dynamodb": _open_tables,
     "": _open_folder,
 }
-_KINDS = f"s3://bucket/prefix/{ACCOUNT}, file:///dir/{ACCOUNT} or a plain path"
+_KINDS = f"s3://bucket/prefix/{ACCOUNT}, file:///dir/{ACCOUNT}, dynamodb: or a plain path"

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import BinaryIO, Protocol
+from typing import BinaryIO, Protocol, runtime_checkable
 
-from s3import.records import StoredObject
+from s3import.records import Batch, Plan, PlannedPart, Position, StoredObject, Window
 
 MAX_DOCUMENT_BYTES = 64 * 1024 * 1024  # a manifest or account.json as a whole
 
@@ -54,4 +54,24 @@ class Source(Protocol):
 
     def open_random(self, stored: StoredObject) -> BinaryIO:
         """The object as a seekable file for formats with a footer; a read fetches just its range. Raises: as `open`."""
+        ...
+
+
+@runtime_checkable
+class ItemSource(Source, Protocol):
+    """A source whose records are items of DynamoDB, not the parts of a dump: it plans and reads them itself.
+
+    What it has as a `Source` is what lies beside them: account.json and the attachments' files.
+    """
+
+    def window(self) -> Window:
+        """How an account that is imported for the first time is divided into passes."""
+        ...
+
+    def plan(self, window: Window) -> Plan:
+        """The parts of the window's pass. Raises: as `dump.plan_pass`."""
+        ...
+
+    def read_part(self, part: PlannedPart, start: Position, block_bytes: int) -> Iterator[Batch]:
+        """As `readers.read_part`."""
         ...

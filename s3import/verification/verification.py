@@ -98,7 +98,8 @@ class Verification:
 
     def _planned(self, run: Run, known: dict[str, ImportedPart], first: int) -> Iterator[DumpPart]:
         source = self._open_source(self._source or run.source, self._account_id)
-        for number, planned in enumerate(plan_pass(source, self._account_id, run.pass_).parts, first):
+        window = next((was.part.planned.window for was in known.values()), None)
+        for number, planned in enumerate(plan_pass(source, self._account_id, run.pass_, window).parts, first):
             part = DumpPart(number, run.pass_, planned, source, pa.array([], pa.int64()), is_as_imported=False)
             was = known.get(planned.key)
             if was is not None and _is_as_imported(was, part):

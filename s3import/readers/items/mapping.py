@@ -99,11 +99,11 @@ class EntityMapping:
 
 @dataclass(frozen=True, slots=True)
 class ItemMapping:
-    """A whole mapping. `account_documents`: the source (with ``{account}``) whose account.json creates an account."""
+    """A whole mapping. `beside`: the source (with ``{account}``) where account.json and the attachments' files lie."""
 
     name: str
     entities: tuple[EntityMapping, ...]
-    account_documents: str | None = None
+    beside: str | None = None
 
     def of(self, entity: Entity) -> EntityMapping | None:
         """The entity's part of the mapping; None where nothing of it is imported."""
@@ -125,13 +125,13 @@ def parse_mapping(text: str, name: str) -> ItemMapping:
     except tomllib.TOMLDecodeError as error:
         raise ConfigurationError(f"the mapping {name} is not TOML: {error}; correct it") from error
     top = _Table(_Document(name, _lines_of_keys(text)), (), members)
-    top.only("version", "account_documents", "words", "joins", *ROW_ENTITIES)
+    top.only("version", "beside", "words", "joins", *ROW_ENTITIES)
     if top.members.get("version") != 1:
         top.fault("must be 1", "version")
     entities = tuple(_entity(top, entity) for entity in ROW_ENTITIES if entity in top.members)
     if not entities:
         top.fault(f"must map at least one of {', '.join(ROW_ENTITIES)}")
-    return ItemMapping(name, entities, top.text("account_documents"))
+    return ItemMapping(name, entities, top.text("beside"))
 
 
 # --- a document whose mistakes have a place -----------------------------------------------------------------------

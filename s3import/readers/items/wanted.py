@@ -7,7 +7,7 @@ from functools import cached_property
 
 import pyarrow as pa
 
-from s3import.readers.items.mapping import EntityMapping, FieldMapping, Path
+from s3import.readers.items.mapping import EntityMapping, FieldMapping, ItemMapping, Path
 from s3import.records import SCHEMAS, TIMESTAMP, Entity
 
 
@@ -22,6 +22,12 @@ class Wanted:
     mapping: EntityMapping
     account_id: str
     takes_unreadable: bool = True
+
+    @classmethod
+    def of(cls, mapping: EntityMapping, whole: ItemMapping, account_id: str) -> Wanted:
+        """What is wanted for one entity of a mapping: of those in one table the first takes what is unreadable."""
+        sharing = [one.entity for one in whole.entities if one.table_name == mapping.table_name]
+        return cls(mapping, account_id, takes_unreadable=sharing[0] is mapping.entity)
 
     @property
     def entity(self) -> Entity:

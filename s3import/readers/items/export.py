@@ -1,0 +1,146 @@
+"""AWS's *Export to S3* as a source: each file of a full export is a part of every entity that lies in its table."""
+
+from __future__ import annotations
+
+import datetime as dt
+import os
+import threading
+from collections.abc import Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
+from dataclasses import replace
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from s3import.errors import DumpNotFound, InvalidManifest, PartDiffers, PartMissing
+from s3import.readers.checksum import open_checked
+from s3import.readers.compression import Text
+from s3import.readers.items.beside import Beside
+from s3import.readers.items.decode import read_items
+from s3import.readers.items.manifests import SUMMARY, Export, ExportedFile, find_exports
+from s3import.readers.items.mapping import EntityMapping, ItemMapping
+from s3import.readers.items.passes import NO_IDS, Parents, in_pass, parents_of_recent
+from s3import.readers.items.wanted import Wanted
+from s3import.readers.source import Source
+from s3import.records import Batch, Entity, Pass, Plan, PlannedPart, Position, Window
+from s3import.settings import BLOCK_BYTES
+
+
+class ExportSource(Beside):
+    """The `ItemSource` of the exports in `stored`, filtered to one account; see `Beside` for `files`."""
+
+    def __init__(
+        self, stored: Source, mapping: ItemMapping, account_id: str, *, recent_days: float, files: Source | None = None
+    ) -> None:
+        super().__init__(stored.uri, files)
+        self._stored = stored
+        self._mapping = mapping
+        self._wanted = {one.entity: Wanted.of(one, mapping, account_id) for one in mapping.entities}
+        self._recent = dt.timedelta(days=recent_days)
+        self._lock = threading.Lock()
+        self._exports: list[Export] = []
+        self._parents: dict[dt.datetime, Parents] = {}
+
+    def window(self) -> Window:
+        """As `ItemSource.window`."""
+        now = dt.datetime.now(dt.UTC)
+        return Window(Pass.RECENT, now - self._recent, now)
+
+    def plan(self, window: Window) -> Plan:
+        """As `ItemSource.plan`. Raises: DumpNotFound, InvalidManifest, PartMissing, PartDiffers; what S3 raises."""
+        self._exports = find_exports(self._stored)
+        parts = [
+            PlannedPart(mapping.entity, f"{mapping.entity}/{file.stored.key}", file.stored, window=window)
+            for mapping in self._mapping.entities
+            for file in self._files_of(mapping)
+        ]
+        return Plan(tuple(parts), from_manifest=True)
+
+    def read_part(self, part: PlannedPart, start: Position, block_bytes: int) -> Iterator[Batch]:
+        """As `ItemSource.read_part`."""
+        window = part.window or self.window()
+        parents = self._recent_parents(window).of(part.entity)
+        for batch in self._read(part.entity, self._file(part.stored.key), start, block_bytes):
+            yield in_pass(batch, window, parents)
+
+    def _files_of(self, mapping: EntityMapping) -> list[ExportedFile]:
+        """The files of the full export of an entity's table that have items in them."""
+        table = mapping.table_name
+        full = [export for export in self._found() if export.since is None and export.table_name == table]
+        if not full:
+            raise DumpNotFound(
+                f"there is no full export of the table {table} below {self.uri}: no {SUMMARY} of it; check the source, "
+                "or wait until the export is complete"
+            )
+        if len(full) > 1:
+            raise InvalidManifest(
+                f"{self.uri} holds more than one full export of the table {table}: "
+                f"{', '.join(export.key for export in full)}; point --source at one, or move the others away"
+            )
+        return [file for file in full[0].files if file.item_count]
+
+    def _file(self, key: str) -> ExportedFile:
+        for export in self._found():
+            for file in export.files:
+                if file.stored.key == key:
+                    return file
+        raise PartMissing(f"{self.uri}: no export has {key} any more; put it back, then run the same command again")
+
+    def _found(self) -> list[Export]:
+        """The exports as the last plan found them; found now where another process made the plan."""
+        self._exports = self._exports or find_exports(self._stored)
+        return self._exports
+
+    def _read(self, entity: Entity, file: ExportedFile, start: Position, block_bytes: int) -> Iterator[Batch]:
+        """The account's items of one entity in a file, of every pass. Raises: PartDiffers, with too few or too many."""
+        name = f"{self.uri}: {file.stored.key}"
+        lines = start.line
+        with closing(open_checked(self._stored, file.stored, file.checksum)) as stream:
+            text = Text(stream, "gzip", name, start.offset)
+            for batch in read_items(text.read, self._wanted[entity], start, block_bytes=block_bytes):
+                lines = batch.end.line
+                if batch.last:
+                    _require_count(name, file, lines)
+                yield replace(batch, bytes_done=text.stored_bytes)
+        _require_count(name, file, lines)
+
+    # --- what is recent for what is below it -----------------------------------------------------------------------
+
+    def _recent_parents(self, window: Window) -> Parents:
+        """Found once for both passes, by reading what has parents: the files do not change, so neither does this."""
+        with self._lock:
+            if window.since not in self._parents:
+                messages = self._parents_of(Entity.ATTACHMENTS, window, NO_IDS)
+                threads = self._parents_of(Entity.MESSAGES, window, messages)
+                self._parents[window.since] = Parents({Entity.MESSAGES: messages, Entity.THREADS: threads})
+            return self._parents[window.since]
+
+    def _parents_of(self, entity: Entity, window: Window, also_recent: pa.StringArray) -> pa.StringArray:
+        """The ids of the parents of an entity's recent records."""
+        mapping = self._mapping.of(entity)
+        if mapping is None:
+            return NO_IDS
+
+        def of_file(file: ExportedFile) -> pa.StringArray:
+            batches = self._read(entity, file, Position(), BLOCK_BYTES)
+            return _unique(parents_of_recent(batch, entity, window, also_recent) for batch in batches)
+
+        with ThreadPoolExecutor(os.cpu_count(), "recent") as reading:
+            return _unique(reading.map(of_file, self._files_of(mapping)))
+
+
+def _unique(ids: Iterable[pa.StringArray]) -> pa.StringArray:
+    """All the ids, each once, without holding more than a few times as many."""
+    known = NO_IDS
+    for more in ids:
+        known = pc.unique(pa.concat_arrays([known, more]))
+    return known
+
+
+def _require_count(name: str, file: ExportedFile, lines: int) -> None:
+    if lines != file.item_count:
+        raise PartDiffers(
+            f"{name} holds {lines} items, its manifest says {file.item_count}; copy the export again, then run the "
+            "same command"
+        )

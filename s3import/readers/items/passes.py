@@ -1,0 +1,75 @@
+"""Which items belong to a pass.
+
+A record is recent when it was created within the window, or when a record below it is: an attachment takes its message
+along, a message its thread. So no record of the recent pass ever waits for a parent that only the remaining one has.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from s3import.records import TEXT, Batch, Entity, Pass, Window, one_array
+from s3import.validators.timestamps import read_timestamps
+
+PARENT_IDS = {Entity.MESSAGES: "thread_id", Entity.ATTACHMENTS: "message_id"}
+NO_IDS = pa.array([], TEXT)
+
+
+@dataclass(frozen=True, slots=True)
+class Parents:
+    """The ids of those that are recent for what is below them, by entity."""
+
+    ids: dict[Entity, pa.StringArray] = field(default_factory=dict)
+
+    def of(self, entity: Entity) -> pa.StringArray:
+        return self.ids.get(entity, NO_IDS)
+
+
+def is_recent(batch: Batch, window: Window, parents: pa.StringArray) -> pa.BooleanArray:
+    """For each row whether it is recent; one that has no time is not."""
+    instants, _ = read_timestamps("created_at", one_array(batch.records["created_at"]))
+    recent = pc.greater_equal(instants, window.since).fill_null(False)
+    if not len(parents):
+        return recent
+    return pc.or_(recent, pc.is_in(one_array(batch.records["id"]), parents))
+
+
+def parents_of_recent(batch: Batch, entity: Entity, window: Window, also_recent: pa.StringArray) -> pa.StringArray:
+    """The ids of the parents of those rows that are recent."""
+    recent = is_recent(batch, window, also_recent)
+    return pc.unique(one_array(batch.records[PARENT_IDS[entity]]).filter(recent)).drop_null()
+
+
+def in_pass(batch: Batch, window: Window, parents: pa.StringArray) -> Batch:
+    """The rows of a batch that belong to the window's pass, as a batch that ends where it ends."""
+    recent = is_recent(batch, window, parents)
+    return _rows(batch, recent if window.pass_ is Pass.RECENT else pc.invert(recent))
+
+
+def before(batch: Batch, until: pa.TimestampScalar) -> Batch:
+    """The rows that were created before `until`, and those without a time."""
+    instants, _ = read_timestamps("created_at", one_array(batch.records["created_at"]))
+    return _rows(batch, pc.less(instants, until).fill_null(True))
+
+
+def _rows(batch: Batch, wanted: pa.BooleanArray) -> Batch:
+    if wanted.true_count == len(wanted):
+        return batch
+    kept = pc.indices_nonzero(wanted).to_pylist()
+    places = {row: place for place, row in enumerate(kept)}
+
+    def raw(rows: Sequence[int]) -> list[bytes]:
+        return batch.raw([kept[row] for row in rows])
+
+    return replace(
+        batch,
+        records=batch.records.filter(wanted),
+        lines=batch.lines.filter(wanted),
+        raw=raw,
+        faults=tuple(replace(fault, row=places[fault.row]) for fault in batch.faults if fault.row in places),
+        sanitised=frozenset(places[row] for row in batch.sanitised if row in places),
+    )
