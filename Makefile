@@ -3,6 +3,7 @@
 PYTHON ?= $(firstword $(foreach name,python3.11 python3.12 python3.13 python3.14 python3,$(shell command -v $(name))))
 VENV := .venv
 READY := $(VENV)/.ready
+DYNALITE := build/dynalite/.ready
 RUN := $(VENV)/bin/python -m
 unexport PYTHONDONTWRITEBYTECODE # where it is set, each process that a test starts would compile everything again
 
@@ -15,7 +16,7 @@ help: ## show this list
 demo: $(READY) ## import a small dump from a real S3 endpoint into a real PostgreSQL, and show what happened
 	@$(RUN) demo
 
-test: $(READY) ## every test; ARGS="-k lease" narrows them
+test: $(READY) $(DYNALITE) ## every test; ARGS="-k lease" narrows them
 	$(RUN) pytest $(ARGS)
 
 unit: $(READY) ## the tests that need no database, server or process, within seconds
@@ -49,6 +50,11 @@ constraints: ## pin the newest releases that pyproject.toml allows
 clean: ## remove whatever was made here
 	rm -rf $(VENV) build dist *.egg-info .coverage* .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+$(DYNALITE):
+	mkdir -p $(@D)
+	if command -v npm > /dev/null; then npm install --silent --no-audit --no-fund --prefix $(@D) dynalite@4; fi
+	@touch $@
 
 $(READY): pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "s3import needs Python 3.11 or later: make PYTHON=...")'

@@ -24,10 +24,11 @@ from s3import.events import AccountEnded, Event, Observer
 from s3import.migration import Importer, Outcome, Request, Result, SourceOpener
 from s3import.notify import Notifier, senders
 from s3import.processes import in_processes
+from s3import.readers.items.budget import ReadBudget
 from s3import.readers.items.mapping import read_mapping
 from s3import.readers.items.opening import open_items
 from s3import.readers.location import open_source
-from s3import.readers.source import Patience
+from s3import.readers.source import Patience, Role
 from s3import.records import HALVES, Pass, check_account_id
 from s3import.rehearsal import Rehearsal
 from s3import.reset import Removed, Reset
@@ -293,14 +294,18 @@ def rejects(settings: Settings, account_id: str, passes: Sequence[Pass]) -> Iter
 def source_opener(settings: Settings, workers: int) -> SourceOpener:
     """Opens the dumps of accounts as patiently as the settings say, for so many parts at once."""
     patience = Patience(retry_seconds=settings.retry_seconds)
-    opener: SourceOpener = partial(open_source, patience=patience, connections=workers + MAX_ACCOUNTS_AT_ONCE)
+    role = Role(settings.role_arn, settings.external_id) if settings.role_arn else None
+    connections = workers + MAX_ACCOUNTS_AT_ONCE
+    opener: SourceOpener = partial(open_source, patience=patience, connections=connections, role=role)
     if settings.mapping is not None:
         opener = partial(
             open_items,
             mapping=read_mapping(settings.mapping),
             recent_days=settings.recent_days,
+            budget=ReadBudget(settings.max_read_units),
             patience=patience,
-            connections=workers + MAX_ACCOUNTS_AT_ONCE,
+            connections=connections,
+            role=role,
         )
     return lru_cache(MAX_ACCOUNTS_AT_ONCE)(opener)  # the passes of an account share what costs time to set up
 

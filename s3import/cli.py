@@ -75,6 +75,9 @@ def db_init(database: str | None) -> None:
 @options.accounts
 @options.source
 @options.mapping
+@options.role_arn
+@options.external_id
+@options.max_read_units
 @options.recent_days
 @options.database
 @options.pass_
@@ -156,6 +159,9 @@ def rejects(account: str, database: str | None, pass_: str, as_json: bool) -> No
 @options.account
 @options.source
 @options.mapping
+@options.role_arn
+@options.external_id
+@options.max_read_units
 @options.database
 @options.workers
 @options.json("Print one JSON document: counts by entity, and what differs, by id and field.")
@@ -233,6 +239,9 @@ def purge(account: str | None, expired: bool, database: str | None) -> None:
 @options.port
 @options.source
 @options.mapping
+@options.role_arn
+@options.external_id
+@options.max_read_units
 @options.database
 @options.workers
 @options.max_rejects
@@ -250,6 +259,9 @@ def serve(host: str, port: int, **given: Any) -> None:
 @cli.command()
 @options.source
 @options.mapping
+@options.role_arn
+@options.external_id
+@options.max_read_units
 @options.database
 @options.workers
 @options.max_rejects

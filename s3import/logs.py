@@ -52,6 +52,11 @@ def log_context(**fields: Any) -> Iterator[None]:
         _context.reset(token)
 
 
+def current(name: str) -> Any:
+    """A field of the context that is logged; None where it has none."""
+    return _context.get().get(name)
+
+
 def in_context(work: Callable[P, T]) -> Callable[P, T]:
     """The same work, to be run once in another thread, with the context of whoever hands it over."""
     context = contextvars.copy_context()

@@ -32,7 +32,7 @@ from s3import.errors import (
 from s3import.events import Observer, PassEnded, PassStarted, Waiting
 from s3import.leases import Lease, Leases
 from s3import.limits import RejectLimit, Tally
-from s3import.logs import in_context
+from s3import.logs import in_context, log_context
 from s3import.parts import ActiveRun, PartImporter
 from s3import.readers.dump import plan_pass, read_account_document
 from s3import.readers.source import ItemSource, Source
@@ -158,7 +158,7 @@ class Importer:
         """
         claim = run.claim
         try:
-            with self.keep_run(run):
+            with log_context(account_id=claim.account_id, run_id=claim.run_id), self.keep_run(run):
                 parts = self.plan(run)
                 run.tally.require_within_limit(claim.account_id)
                 self.import_parts(run, parts)

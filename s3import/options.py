@@ -49,6 +49,14 @@ mapping = option(
     metavar="FILE",
     help="How DynamoDB's items become records (TOML): the source is then an export to S3, or `dynamodb:` itself.",
 )
+max_read_units = option(
+    "--max-read-units",
+    type=click.FloatRange(1),
+    metavar="N",
+    help="With `dynamodb:`: at most so many read units a second, however many parts are read.  [default: no limit]",
+)
+role_arn = option("--role-arn", metavar="ARN", help="A role of another AWS account in which the source is read.")
+external_id = option("--external-id", metavar="ID", help="What that account's role asks for, if it does.")
 recent_days = option(
     "--recent-days",
     type=click.FloatRange(0, 36500),

@@ -23,6 +23,7 @@ from s3import.checkpoints import Part, Progress
 from s3import.errors import Interrupted, PartDiffers
 from s3import.events import Advanced
 from s3import.limits import Tally
+from s3import.logs import in_context
 from s3import.mapping import to_rows
 from s3import.readers import read_part
 from s3import.readers.source import Source
@@ -75,7 +76,8 @@ class PartImporter:
 
     def takes_long(self, part: Part) -> bool:
         """Whether a part is worth another thread: one that is surely a single batch is not."""
-        return part.planned.stored.size_bytes > self.block_bytes // 8  # text can be packed about that tightly
+        planned = part.planned  # text can be packed about that tightly; how much a table holds nobody knows
+        return planned.stored.size_bytes > self.block_bytes // 8 or planned.window is not None
 
     def require_going(self, run: ActiveRun) -> None:
         """Raises: Interrupted, LeaseLost or AccountDeleted, when the next batch must not begin."""
@@ -155,9 +157,9 @@ def _prepare(run: ActiveRun, part: Part, batch: Batch) -> Prepared:
 def _one_ahead(items: Iterator[Prepared]) -> Iterator[Prepared]:
     """The same items, each made in another thread while the one before it is used."""
     with ThreadPoolExecutor(1, thread_name_prefix="reader") as reader:
-        upcoming: Future[Prepared | None] = reader.submit(next, items, None)
+        upcoming: Future[Prepared | None] = reader.submit(in_context(next), items, None)
         while (item := upcoming.result()) is not None:
-            upcoming = reader.submit(next, items, None)
+            upcoming = reader.submit(in_context(next), items, None)
             yield item
 
 

@@ -22,7 +22,8 @@ class Settings:
     """What a run needs to know besides its account.
 
     `source` may hold ``{account}``; with a `mapping` (a file) it holds items of DynamoDB, and `recent_days` divide them
-    into passes; `workers` None means a number that fits the machine and the database;
+    into passes; of tables at most `max_read_units` a second are read. Whatever is read in AWS is read in the role
+    `role_arn`, if one is given; `workers` None means a number that fits the machine and the database;
     a run's lease ends `lease_seconds` after its last heartbeat; temporary failures are tried again for
     `retry_seconds` in all. Where stderr is no terminal, a line every `progress_seconds` tells how far a run is.
     `max_rejects` (``N`` or ``P%``) holds for runs that nobody watches. With a `broker` (a Celery URL) work is spread
@@ -36,6 +37,9 @@ class Settings:
     source: str | None = None
     mapping: str | None = None
     recent_days: float = 30.0
+    max_read_units: float | None = None
+    role_arn: str | None = None
+    external_id: str | None = field(default=None, repr=False)
     database: str = DEFAULT_DATABASE
     workers: int | None = None
     retry_seconds: float = 120.0
@@ -60,9 +64,13 @@ class Settings:
         """Read the ``S3IMPORT_*`` variables. Raises: ConfigurationError naming the variable that is wrong."""
         env = os.environ if environment is None else environment
         workers, days = env.get("S3IMPORT_WORKERS"), env.get("S3IMPORT_RETENTION_DAYS")
+        units = env.get("S3IMPORT_MAX_READ_UNITS")
         return cls(
             source=env.get("S3IMPORT_SOURCE") or None,
             mapping=env.get("S3IMPORT_MAPPING") or None,
+            max_read_units=_number("S3IMPORT_MAX_READ_UNITS", units, float, 1) if units else None,
+            role_arn=env.get("S3IMPORT_ROLE_ARN") or None,
+            external_id=env.get("S3IMPORT_EXTERNAL_ID") or None,
             recent_days=_number("S3IMPORT_RECENT_DAYS", env.get("S3IMPORT_RECENT_DAYS") or "30", float, 0),
             database=env.get("S3IMPORT_DATABASE") or DEFAULT_DATABASE,
             workers=_number("S3IMPORT_WORKERS", workers, int, 1) if workers else None,

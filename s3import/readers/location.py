@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from urllib.parse import unquote
 
 from s3import.errors import ConfigurationError
-from s3import.readers.source import Patience, Source
+from s3import.readers.source import Patience, Role, Source
 from s3import.records import check_account_id
 
 ACCOUNT = "{account}"
@@ -22,9 +22,17 @@ class Location:
     path: str
     patience: Patience
     connections: int
+    role: Role | None = None
 
 
-def open_source(uri: str, account_id: str, *, patience: Patience | None = None, connections: int = 32) -> Source:
+def open_source(
+    uri: str,
+    account_id: str,
+    *,
+    patience: Patience | None = None,
+    connections: int = 32,
+    role: Role | None = None,
+) -> Source:
     """The dump of `account_id` at `uri`, in which ``{account}`` stands for the account id; nothing is contacted yet.
 
     `connections`: at most so many bodies are read at once without waiting for each other (at least the workers).
@@ -34,7 +42,8 @@ def open_source(uri: str, account_id: str, *, patience: Patience | None = None, 
     scheme, rest = split_scheme(uri)
     # Percent-decoding comes before the account id, which is literal.
     path = (unquote(rest) if scheme == "file" else rest).replace(ACCOUNT, account_id)
-    return SCHEMES[scheme](Location(uri.replace(ACCOUNT, account_id), path, patience or Patience(), connections))
+    where = Location(uri.replace(ACCOUNT, account_id), path, patience or Patience(), connections, role)
+    return SCHEMES[scheme](where)
 
 
 def split_scheme(uri: str) -> tuple[str, str]:
@@ -71,7 +80,7 @@ def _open_s3(location: Location) -> Source:
     found = re.fullmatch(r"//(arn:[^/]+/[^/]+|[^/]+)(?:/(.*))?", location.path, re.DOTALL)
     if not found:
         raise ConfigurationError(f"the source {location.uri} names no bucket; give s3://bucket/prefix/{ACCOUNT}")
-    client = connect(location.patience, location.connections)
+    client = connect(location.patience, location.connections, location.role)
     return S3Source(client, found[1], found[2] or "", uri=location.uri, patience=location.patience)
 
 

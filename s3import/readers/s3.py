@@ -6,15 +6,12 @@ import logging
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import closing
 from dataclasses import dataclass
-from functools import cache, partial
+from functools import partial
 from typing import Any, BinaryIO, TypeVar, cast
 
-import boto3
-import botocore.session
 import stamina
 from botocore import exceptions as boto
 from botocore.config import Config
-from botocore.loaders import Loader
 from botocore.parsers import ResponseParserError
 from urllib3.exceptions import HTTPError
 
@@ -28,8 +25,9 @@ from s3import.errors import (
     SourceMissing,
     SourceUnavailable,
 )
+from s3import.readers.aws import client
 from s3import.readers.bodies import RandomFile, WholeBody
-from s3import.readers.source import MAX_DOCUMENT_BYTES, Patience
+from s3import.readers.source import MAX_DOCUMENT_BYTES, Patience, Role
 from s3import.records import StoredObject
 
 T = TypeVar("T")
@@ -38,7 +36,10 @@ log = logging.getLogger(__name__)
 LONGEST_WAIT_SECONDS = 8.0
 REFUSALS = 3  # tries after which a 403 is believed: new permissions take a moment to spread
 ARCHIVED = "it is archived: restore it"
-THROTTLED = {"RequestTimeout", "SlowDown", "Throttling", "ThrottlingException", "RequestLimitExceeded", "InternalError"}
+THROTTLED = {
+    *("RequestTimeout", "SlowDown", "Throttling", "ThrottlingException", "RequestLimitExceeded", "InternalError"),
+    *("ProvisionedThroughputExceededException", "InternalServerError"),  # DynamoDB's words, with a status of 400
+}
 MISCONFIGURED = (
     boto.NoCredentialsError,
     boto.PartialCredentialsError,
@@ -65,12 +66,9 @@ BROKEN = (
 )
 
 
-def connect(patience: Patience, connections: int) -> Any:
-    """A client of boto3 by its own credential chain and ``AWS_*`` settings; safe to share between threads.
-
-    Retries are left to `S3Source`, which also knows how to go on in the middle of a body.
-    Raises: ConfigurationError when the profile, the endpoint or the region is no such thing.
-    """
+def connect(patience: Patience, connections: int, role: Role | None = None) -> Any:
+    """A client as `aws.client` makes it. Retries are left to `S3Source`, which also knows how to go on in the middle of
+    a body."""
     config = Config(
         connect_timeout=patience.connect_seconds,
         read_timeout=patience.stall_seconds,
@@ -79,18 +77,7 @@ def connect(patience: Patience, connections: int) -> Any:
         response_checksum_validation="when_required",
         tcp_keepalive=True,
     )
-    try:
-        session = botocore.session.Session()
-        session.register_component("data_loader", _descriptions())
-        return boto3.session.Session(botocore_session=session).client("s3", config=config)
-    except (boto.BotoCoreError, ValueError) as error:
-        raise ConfigurationError(f"S3 cannot be reached as configured: {error}; correct the AWS settings") from error
-
-
-@cache
-def _descriptions() -> Loader:
-    """What botocore knows about S3's requests: the same for every client, and nine tenths of the time one takes."""
-    return Loader()
+    return client("s3", config, role)
 
 
 class S3Source:
@@ -145,7 +132,7 @@ class S3Source:
         """
         where = f"s3://{self.bucket}/{self._root}{key}"
         try:
-            for attempt in self._attempts(where):
+            for attempt in attempts(where, self._patience):
                 with attempt:
                     return work()
         except boto.ClientError as error:
@@ -178,19 +165,6 @@ class S3Source:
             if answer["ContentLength"] > MAX_DOCUMENT_BYTES:
                 raise MigrationFailed(f"{self.uri}: {key} is larger than {MAX_DOCUMENT_BYTES} bytes; shorten it")
             return cast("bytes", body.read())
-
-    def _attempts(self, where: str) -> Iterator[stamina.Attempt]:
-        patience = self._patience
-        return iter(
-            stamina.retry_context(
-                _judge(where, patience.retry_seconds),
-                attempts=None if patience.retry_seconds else 1,
-                timeout=patience.retry_seconds or None,
-                wait_initial=patience.first_wait_seconds,
-                wait_max=LONGEST_WAIT_SECONDS,
-                wait_jitter=5 * patience.first_wait_seconds,
-            )
-        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -226,6 +200,20 @@ class _Version:
             raise _changed("s3://{Bucket}/{Key}".format(**self.request))
 
 
+def attempts(where: str, patience: Patience) -> Iterator[stamina.Attempt]:
+    """Tries of a request of boto3, for as long as `patience` lasts; `where` names in the log what is asked for."""
+    return iter(
+        stamina.retry_context(
+            _judge(where, patience.retry_seconds),
+            attempts=None if patience.retry_seconds else 1,
+            timeout=patience.retry_seconds or None,
+            wait_initial=patience.first_wait_seconds,
+            wait_max=LONGEST_WAIT_SECONDS,
+            wait_jitter=5 * patience.first_wait_seconds,
+        )
+    )
+
+
 def _judge(where: str, retry_seconds: float) -> Callable[[Exception], bool | float]:
     """A hook for stamina: whether a failure is worth another try, and after how many seconds where the server says."""
     refusals = 0
@@ -236,7 +224,7 @@ def _judge(where: str, retry_seconds: float) -> Callable[[Exception], bool | flo
             return False
         if isinstance(error, boto.ClientError):
             refusals += _status(error) == 403
-            if not (_is_temporary(error) or 0 < refusals < REFUSALS):
+            if not (is_temporary(error) or 0 < refusals < REFUSALS):
                 return False
         elif not isinstance(error, BROKEN):
             return False
@@ -250,7 +238,7 @@ def _status(error: boto.ClientError) -> int:
     return int(error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0))
 
 
-def _is_temporary(error: boto.ClientError) -> bool:
+def is_temporary(error: boto.ClientError) -> bool:
     return _status(error) >= 500 or _status(error) == 429 or error.response["Error"].get("Code") in THROTTLED
 
 
@@ -280,7 +268,7 @@ def _refusal(error: boto.ClientError, action: str, where: str, bucket: str) -> S
         return PartMissing(f"{where} is not there; put it back, then run the same command again")
     if status in (412, 416):
         return _changed(where)
-    if _is_temporary(error):
+    if is_temporary(error):
         return SourceUnavailable(f"{where} does not answer: {said}; run the same command again")
     remedy = ARCHIVED if code == "InvalidObjectState" else f"use credentials that may, or allow {action} for these"
     return SourceDenied(f"S3 refuses {action} on {where}: {said}; {remedy}, then run the same command again")

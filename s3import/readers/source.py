@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import BinaryIO, Protocol, runtime_checkable
 
 from s3import.records import Batch, Plan, PlannedPart, Position, StoredObject, Window
@@ -24,6 +24,14 @@ class Patience:
     connect_seconds: float = 10.0
     stall_seconds: float = 20.0
     first_wait_seconds: float = 0.2
+
+
+@dataclass(frozen=True, slots=True)
+class Role:
+    """A role of another AWS account in which a source is read; that account may ask for an external id."""
+
+    arn: str
+    external_id: str | None = field(default=None, repr=False)
 
 
 class Source(Protocol):

@@ -26,6 +26,10 @@ class Beside:
         """As `Source.read`."""
         return self._files.read(key) if self._files else None
 
+    def find(self, key: str) -> StoredObject | None:
+        """The object of this key as it is now; None when there is no such object."""
+        return next((stored for stored in self.list(key) if stored.key == key), None)
+
     def open(self, stored: StoredObject, offset: int = 0) -> BinaryIO:
         """As `Source.open`."""
         return self._required(stored).open(stored, offset)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 
 import orjson
 
@@ -26,20 +27,30 @@ def read_items(
     for block in cut_blocks(read, block_bytes, at_start=start.offset == 0):
         rows = _read_block(block, wanted, start.line + 1, careful)
         end = Position(start.offset + block.size_bytes, start.line + rows.line_count)
-        raw = raw_lines(block.text, start.line + 1, rows.lines)
-        yield Batch(
-            records=rows.records,
-            lines=rows.lines,
-            raw=raw,
-            start=start,
-            end=end,
-            bytes_done=end.offset,
-            faults=rows.faults,
-            sanitised=rows.sanitised,
-            ignored_fields=_ignored_attributes(raw(range(min(len(rows.lines), SAMPLED))), wanted),
-            last=block.is_last,
-        )
+        yield _batch(rows, block.text, wanted, start, end, last=block.is_last)
         start = end
+
+
+def items_batch(text: bytes, wanted: Wanted, start: Position, end: Position, *, last: bool) -> Batch:
+    """The wanted items in whole lines, as the batch between two places; nothing of them is stored as bytes."""
+    rows = _read_block(Block(text, len(text)), wanted, start.line + 1, careful=not text)
+    return replace(_batch(rows, text, wanted, start, end, last=last), bytes_done=0)
+
+
+def _batch(rows: Rows, text: bytes, wanted: Wanted, start: Position, end: Position, *, last: bool) -> Batch:
+    raw = raw_lines(text, start.line + 1, rows.lines)
+    return Batch(
+        records=rows.records,
+        lines=rows.lines,
+        raw=raw,
+        start=start,
+        end=end,
+        bytes_done=end.offset,
+        faults=rows.faults,
+        sanitised=rows.sanitised,
+        ignored_fields=_ignored_attributes(raw(range(min(len(rows.lines), SAMPLED))), wanted),
+        last=last,
+    )
 
 
 def _read_block(block: Block, wanted: Wanted, first_line: int, careful: bool) -> Rows:

@@ -5,13 +5,12 @@ from __future__ import annotations
 import datetime as dt
 import os
 import threading
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from dataclasses import replace
 
 import pyarrow as pa
-import pyarrow.compute as pc
 
 from s3import.errors import DumpNotFound, InvalidManifest, PartDiffers, PartMissing
 from s3import.readers.checksum import open_checked
@@ -20,7 +19,7 @@ from s3import.readers.items.beside import Beside
 from s3import.readers.items.decode import read_items
 from s3import.readers.items.manifests import SUMMARY, Export, ExportedFile, find_exports
 from s3import.readers.items.mapping import EntityMapping, ItemMapping
-from s3import.readers.items.passes import NO_IDS, Parents, in_pass, parents_of_recent
+from s3import.readers.items.passes import NO_IDS, Parents, in_pass, parents_of_recent, unique
 from s3import.readers.items.wanted import Wanted
 from s3import.readers.source import Source
 from s3import.records import Batch, Entity, Pass, Plan, PlannedPart, Position, Window
@@ -124,18 +123,10 @@ class ExportSource(Beside):
 
         def of_file(file: ExportedFile) -> pa.StringArray:
             batches = self._read(entity, file, Position(), BLOCK_BYTES)
-            return _unique(parents_of_recent(batch, entity, window, also_recent) for batch in batches)
+            return unique(parents_of_recent(batch, entity, window, also_recent) for batch in batches)
 
         with ThreadPoolExecutor(os.cpu_count(), "recent") as reading:
-            return _unique(reading.map(of_file, self._files_of(mapping)))
-
-
-def _unique(ids: Iterable[pa.StringArray]) -> pa.StringArray:
-    """All the ids, each once, without holding more than a few times as many."""
-    known = NO_IDS
-    for more in ids:
-        known = pc.unique(pa.concat_arrays([known, more]))
-    return known
+            return unique(reading.map(of_file, self._files_of(mapping)))
 
 
 def _require_count(name: str, file: ExportedFile, lines: int) -> None:

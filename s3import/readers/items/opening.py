@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from functools import partial
+
+from s3import.errors import ConfigurationError
+from s3import.readers.items.budget import ReadBudget
 from s3import.readers.items.export import ExportSource
 from s3import.readers.items.mapping import ItemMapping
-from s3import.readers.location import open_source
-from s3import.readers.source import Patience, Source
+from s3import.readers.location import open_source, split_scheme
+from s3import.readers.source import Patience, Role, Source
 
 
 def open_items(
@@ -13,15 +17,25 @@ def open_items(
     account_id: str,
     *,
     mapping: ItemMapping,
-    recent_days: float,
+    recent_days: float = 30.0,
+    budget: ReadBudget | None = None,
     patience: Patience | None = None,
     connections: int = 32,
+    role: Role | None = None,
 ) -> Source:
-    """The items of `account_id` at `uri`, as `location.open_source` opens a dump.
+    """The items of `account_id` at `uri`, as `location.open_source` opens a dump; of tables no more than `budget`.
 
     Raises: ConfigurationError when the URI cannot be one.
     """
-    beside = mapping.beside
-    files = open_source(beside, account_id, patience=patience, connections=connections) if beside else None
-    stored = open_source(uri, account_id, patience=patience, connections=connections)
-    return ExportSource(stored, mapping, account_id, recent_days=recent_days, files=files)
+    open_stored = partial(open_source, patience=patience, connections=connections, role=role)
+    files = open_stored(mapping.beside, account_id) if mapping.beside else None
+    scheme, rest = split_scheme(uri)
+    if scheme != "dynamodb":
+        return ExportSource(open_stored(uri, account_id), mapping, account_id, recent_days=recent_days, files=files)
+    if rest:
+        raise ConfigurationError(f"the source {uri} names what the mapping names: give just dynamodb:")
+    from s3import.readers.items.tables import Tables, TableSource, connect  # boto3 takes its time to import
+
+    patience = patience or Patience()
+    tables = Tables(connect(patience, connections, role), patience, budget or ReadBudget(None))
+    return TableSource(tables, mapping, account_id, recent_days=recent_days, files=files)

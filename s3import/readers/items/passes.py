@@ -6,7 +6,8 @@ along, a message its thread. So no record of the recent pass ever waits for a pa
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import datetime as dt
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
 
 import pyarrow as pa
@@ -50,10 +51,18 @@ def in_pass(batch: Batch, window: Window, parents: pa.StringArray) -> Batch:
     return _rows(batch, recent if window.pass_ is Pass.RECENT else pc.invert(recent))
 
 
-def before(batch: Batch, until: pa.TimestampScalar) -> Batch:
+def before(batch: Batch, until: dt.datetime) -> Batch:
     """The rows that were created before `until`, and those without a time."""
     instants, _ = read_timestamps("created_at", one_array(batch.records["created_at"]))
     return _rows(batch, pc.less(instants, until).fill_null(True))
+
+
+def unique(ids: Iterable[pa.StringArray]) -> pa.StringArray:
+    """All the ids, each once, without holding more than a few times as many."""
+    known = NO_IDS
+    for more in ids:
+        known = pc.unique(pa.concat_arrays([known, more]))
+    return known
 
 
 def _rows(batch: Batch, wanted: pa.BooleanArray) -> Batch:

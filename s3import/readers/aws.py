@@ -1,0 +1,71 @@
+"""Clients of AWS: by boto3's own credential chain, or in a role that another account grants."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cache
+from typing import Any
+
+import boto3
+import botocore.session
+from botocore import exceptions as boto
+from botocore.config import Config
+from botocore.credentials import AssumeRoleCredentialFetcher, CredentialResolver, DeferredRefreshableCredentials
+from botocore.loaders import Loader
+
+from s3import.errors import ConfigurationError
+from s3import.logs import current
+from s3import.readers.source import Role
+
+
+def client(service: str, config: Config, role: Role | None = None) -> Any:
+    """A client of boto3 by its own credential chain and ``AWS_*`` settings; safe to share between threads.
+
+    In a `role` its credentials are renewed for as long as it lives.
+    Raises: ConfigurationError when the profile, the endpoint or the region is no such thing.
+    """
+    try:
+        session = _session()
+        if role is not None:
+            provider = _RoleProvider(session, role)
+            session = _session()
+            session.register_component("credential_provider", CredentialResolver([provider]))
+        return boto3.session.Session(botocore_session=session).client(service, config=config)
+    except (boto.BotoCoreError, ValueError) as error:
+        raise ConfigurationError(f"AWS cannot be reached as configured: {error}; correct the AWS settings") from error
+
+
+def _session() -> botocore.session.Session:
+    session = botocore.session.Session()
+    session.register_component("data_loader", _descriptions())
+    return session
+
+
+@cache
+def _descriptions() -> Loader:
+    """What botocore knows about requests: the same for every client, and nine tenths of the time one takes."""
+    return Loader()
+
+
+@dataclass(frozen=True)
+class _RoleProvider:
+    """Gives botocore the credentials of a role, which it renews before they expire."""
+
+    session: botocore.session.Session
+    role: Role
+
+    METHOD = CANONICAL_NAME = "s3import-role"
+
+    def load(self) -> DeferredRefreshableCredentials:
+        """What botocore calls for credentials: nothing is asked for yet."""
+        return DeferredRefreshableCredentials(self._assume, self.METHOD)
+
+    def _assume(self) -> Any:
+        """Credentials for an hour, by those of the session. Its name tells the role's owner which run it was."""
+        name = f"s3import-{current('run_id') or 'preparing'}"
+        wanted = {"RoleSessionName": name} | ({"ExternalId": self.role.external_id} if self.role.external_id else {})
+        source = self.session.get_credentials()
+        if source is None:
+            raise boto.NoCredentialsError
+        fetcher = AssumeRoleCredentialFetcher(self.session.create_client, source, self.role.arn, extra_args=wanted)
+        return fetcher.fetch_credentials()

@@ -1,0 +1,254 @@
+"""DynamoDB tables as a source: an account's items by its key, page by page, in the order of the sort key."""
+
+from __future__ import annotations
+
+import base64
+import datetime as dt
+import json
+import threading
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from typing import Any
+
+import orjson
+import pyarrow as pa
+import pyarrow.compute as pc
+from botocore import exceptions as boto
+from botocore.config import Config
+
+from s3import.errors import ConfigurationError, S3ImportError, SourceDenied, SourceMissing, SourceUnavailable
+from s3import.readers.aws import client
+from s3import.readers.items.beside import Beside
+from s3import.readers.items.budget import ReadBudget
+from s3import.readers.items.columns import ITEM
+from s3import.readers.items.decode import items_batch
+from s3import.readers.items.mapping import EntityMapping, ItemMapping
+from s3import.readers.items.passes import NO_IDS, Parents, before, in_pass, is_recent, parents_of_recent, unique
+from s3import.readers.items.wanted import Wanted
+from s3import.readers.s3 import BROKEN, MISCONFIGURED, attempts, is_temporary
+from s3import.readers.source import Patience, Role, Source
+from s3import.records import Batch, Entity, Pass, Plan, PlannedPart, Position, StoredObject, Window, one_array
+
+
+def connect(patience: Patience, connections: int, role: Role | None = None) -> Any:
+    """A client as `aws.client` makes it, that slows down by itself when it is throttled."""
+    config = Config(
+        connect_timeout=patience.connect_seconds,
+        read_timeout=patience.stall_seconds,
+        max_pool_connections=connections,
+        retries={"mode": "adaptive", "total_max_attempts": 2},
+        tcp_keepalive=True,
+    )
+    return client("dynamodb", config, role)
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """What one request gave: the items, and the key to go on behind (None: there are no more)."""
+
+    items: list[dict[str, Any]]
+    last_key: dict[str, Any] | None
+
+
+@dataclass(frozen=True, slots=True)
+class Tables:
+    """DynamoDB itself: asked as patiently and as little as agreed."""
+
+    client: Any
+    patience: Patience
+    budget: ReadBudget
+
+    def pages(self, query: dict[str, Any], last_key: dict[str, Any] | None) -> Iterator[Page]:
+        """The pages of a query behind a key; one may be empty.
+
+        Raises: SourceUnavailable, SourceDenied, SourceMissing; ConfigurationError for a query that cannot be one.
+        """
+        while True:
+            start = {"ExclusiveStartKey": last_key} if last_key else {}
+            answer = self._ask({**query, **start})
+            last_key = answer.get("LastEvaluatedKey")
+            yield Page(answer["Items"], last_key)
+            if not last_key:
+                return
+
+    def _ask(self, query: dict[str, Any]) -> dict[str, Any]:
+        where = f"the table {query['TableName']}"
+        try:
+            for attempt in attempts(where, self.patience):
+                with attempt:
+                    self.budget.wait()
+                    answer: dict[str, Any] = self.client.query(**query, ReturnConsumedCapacity="TOTAL")
+                    self.budget.spend(answer.get("ConsumedCapacity", {}).get("CapacityUnits", 0.0))
+                    return answer
+        except boto.ClientError as error:
+            raise _refusal(error, where) from error
+        except MISCONFIGURED as error:
+            raise ConfigurationError(
+                f"{where} cannot be asked: {error}; correct the mapping or the AWS settings"
+            ) from error
+        except (boto.BotoCoreError, *BROKEN) as error:
+            raise SourceUnavailable(f"{where} does not answer: {error}; run the same command again") from error
+        raise AssertionError("an attempt neither returned nor raised")
+
+
+class TableSource(Beside):
+    """The `ItemSource` of an account's items in their tables; see `Beside` for `files`.
+
+    A part is what one value of the account's key finds. Its place is the key that was evaluated last.
+    """
+
+    def __init__(
+        self, tables: Tables, mapping: ItemMapping, account_id: str, *, recent_days: float, files: Source | None = None
+    ) -> None:
+        super().__init__("dynamodb:", files)
+        self._tables = tables
+        self._mapping = mapping
+        self._wanted = {one.entity: Wanted.of(one, mapping, account_id) for one in mapping.entities}
+        self._recent = dt.timedelta(days=recent_days)
+        self._lock = threading.Lock()
+        self._parents: dict[dt.datetime, Parents] = {}
+
+    def window(self) -> Window:
+        """As `ItemSource.window`."""
+        now = dt.datetime.now(dt.UTC)
+        return Window(Pass.RECENT, now - self._recent, now)
+
+    def plan(self, window: Window) -> Plan:
+        """As `ItemSource.plan`."""
+        return Plan(
+            tuple(part for one in self._mapping.entities for part in self._parts(one, window)), from_manifest=True
+        )
+
+    def read_part(self, part: PlannedPart, start: Position, block_bytes: int) -> Iterator[Batch]:
+        """As `ItemSource.read_part`."""
+        window = part.window or self.window()
+        parents = self._recent_parents(window).of(part.entity)
+        stops = window.pass_ is Pass.REMAINING or not len(parents)  # else one of them may lie anywhere
+        for batch in self._read(part.entity, part.stored.etag, window, start, block_bytes, stops=stops):
+            yield before(in_pass(batch, window, parents), window.until)
+
+    def _parts(self, mapping: EntityMapping, window: Window) -> Iterator[PlannedPart]:
+        place = mapping.table_name + (f"/{mapping.index}" if mapping.index else "")
+        for value in mapping.key.values(self._wanted[mapping.entity].account_id):
+            yield PlannedPart(
+                mapping.entity, f"{mapping.entity}/{place}/{value}", StoredObject(place, 0, value), None, None, window
+            )
+
+    def _read(
+        self, entity: Entity, key_value: str, window: Window, start: Position, block_bytes: int, *, stops: bool
+    ) -> Iterator[Batch]:
+        """A query's items in batches of whole pages. Where they are in the order of their creation it begins at the end
+        that the pass is about, and (`stops`) ends as soon as it comes to the other pass's."""
+        mapping, recent = self._wanted[entity].mapping, window.pass_ is Pass.RECENT
+        ordered = mapping.sort is not None and mapping.sort.in_order
+        query = _query(mapping, key_value, backwards=ordered and recent)
+        for batch in self._batches(entity, query, start, block_bytes):
+            newer = is_recent(batch, window, NO_IDS).true_count
+            mine = newer if recent else batch.records.num_rows - newer
+            over = ordered and stops and batch.records.num_rows > 0 and not mine
+            yield replace(batch, last=True) if over else batch
+            if over:
+                return
+
+    def _batches(self, entity: Entity, query: dict[str, Any], start: Position, block_bytes: int) -> Iterator[Batch]:
+        """Whole pages, until there are about `block_bytes` of them."""
+        lines: list[bytes] = []
+        size_bytes = 0
+        for page in self._tables.pages(query, _key(start.cursor)):
+            lines += map(_line, page.items)
+            size_bytes += sum(map(len, lines[len(lines) - len(page.items) :]))
+            if size_bytes >= block_bytes or not page.last_key:
+                count = start.line + len(lines)
+                end = Position(count, count, _cursor(page.last_key) if page.last_key else None)
+                yield items_batch(b"".join(lines), self._wanted[entity], start, end, last=not page.last_key)
+                start, lines, size_bytes = end, [], 0
+
+    # --- what is recent for what is below it -----------------------------------------------------------------------
+
+    def _recent_parents(self, window: Window) -> Parents:
+        """Found once for both passes, by reading what is recent and has parents."""
+        recent = replace(window, pass_=Pass.RECENT)
+        with self._lock:
+            if window.since not in self._parents:
+                messages = self._parents_of(Entity.ATTACHMENTS, recent, NO_IDS)
+                older = self._without_recent(messages, recent)
+                threads = self._parents_of(Entity.MESSAGES, recent, older)
+                self._parents[window.since] = Parents({Entity.MESSAGES: older, Entity.THREADS: threads})
+            return self._parents[window.since]
+
+    def _without_recent(self, messages: pa.StringArray, window: Window) -> pa.StringArray:
+        """Those of the messages that are not recent by themselves: few, or none."""
+        if not len(messages):
+            return messages
+        own = (
+            one_array(b.records["id"]).filter(is_recent(b, window, NO_IDS)) for b in self._scan(Entity.MESSAGES, window)
+        )
+        return messages.filter(pc.invert(pc.is_in(messages, unique(own))))
+
+    def _parents_of(self, entity: Entity, window: Window, also_recent: pa.StringArray) -> pa.StringArray:
+        """The ids of the parents of an entity's recent records."""
+        batches = self._scan(entity, window, stops=not len(also_recent))
+        return unique(parents_of_recent(batch, entity, window, also_recent) for batch in batches)
+
+    def _scan(self, entity: Entity, window: Window, *, stops: bool = True) -> Iterator[Batch]:
+        """An entity's items as far as the window's pass needs them, page by page; nothing where none are mapped."""
+        mapping = self._mapping.of(entity)
+        for part in self._parts(mapping, window) if mapping else ():
+            for batch in self._read(entity, part.stored.etag, window, Position(), 1, stops=stops):
+                yield before(batch, window.until)
+
+
+def _query(mapping: EntityMapping, key_value: str, *, backwards: bool) -> dict[str, Any]:
+    names, values = {"#key": mapping.key.attribute}, {":key": {"N" if mapping.key.is_number else "S": key_value}}
+    condition = "#key = :key"
+    if mapping.sort and mapping.sort.prefix:
+        names["#sort"], values[":prefix"] = mapping.sort.attribute, {"S": mapping.sort.prefix}
+        condition += " AND begins_with(#sort, :prefix)"
+    query = {
+        "TableName": mapping.table,
+        "KeyConditionExpression": condition,
+        "ExpressionAttributeNames": names,
+        "ExpressionAttributeValues": values,
+        "ScanIndexForward": not backwards,
+    }
+    return {**query, "IndexName": mapping.index} if mapping.index else query
+
+
+def _line(item: dict[str, Any]) -> bytes:
+    """An item as a line of an export has it."""
+    try:
+        return orjson.dumps({ITEM: item}, default=_base64) + b"\n"
+    except TypeError:  # half a character, which orjson does not write
+        return json.dumps({ITEM: item}, default=_base64).encode() + b"\n"
+
+
+def _base64(binary: bytes) -> str:
+    return base64.b64encode(binary).decode()
+
+
+def _cursor(key: dict[str, Any]) -> str:
+    return orjson.dumps(key, default=_base64).decode()
+
+
+def _key(cursor: str | None) -> dict[str, Any] | None:
+    """The key that a checkpoint kept."""
+    if cursor is None:
+        return None
+    key: dict[str, Any] = orjson.loads(cursor)
+    return {name: {"B": base64.b64decode(value["B"])} if "B" in value else value for name, value in key.items()}
+
+
+def _refusal(error: boto.ClientError, where: str) -> S3ImportError:
+    """What an error that DynamoDB itself answered means to the caller."""
+    code = error.response["Error"].get("Code", "")
+    said = f"{code} {error.response['Error'].get('Message', '')}".strip()
+    if code == "ResourceNotFoundException":
+        return SourceMissing(f"{where}, or its index, does not exist: {said}; correct the mapping or AWS_REGION")
+    if is_temporary(error):
+        return SourceUnavailable(f"{where} does not answer: {said}; run the same command again")
+    if code == "ValidationException":
+        return ConfigurationError(f"{where} cannot be asked so: {said}; correct the keys in the mapping")
+    return SourceDenied(
+        f"DynamoDB refuses dynamodb:Query on {where}: {said}; use credentials that may, or allow it for these, then "
+        "run the same command again"
+    )

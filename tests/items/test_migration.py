@@ -1,0 +1,126 @@
+"""Items on their way into a database: the same runs, counts, rejects and resumption as a dump's."""
+
+from __future__ import annotations
+
+import threading
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import orjson
+import pytest
+import sqlalchemy as sa
+
+from s3import import app, tables
+from s3import.errors import ConfigurationError
+from s3import.events import Advanced, Event
+from s3import.migration import Request, Result
+from s3import.records import HALVES
+from s3import.settings import Settings
+from tests.items.exports import write_export
+from tests.items.items import MAPPING, attachment, message, thread
+from tests.items.served import Served
+
+OLD_TEXT, OLD_MILLISECONDS = "2020-08-01T00:00:00Z", 1585000000000
+ACCOUNT = {"id": "acme", "name": "Acme", "brands": [{"id": "b1"}], "channels": [{"id": "c1", "brand_id": "b1"}]}
+ITEMS = {
+    "threads": [thread(1, created=OLD_TEXT), thread(2, created=OLD_TEXT), thread(3, status="LOST")],
+    "messages": [message(n, thread=f"t{1 + n % 2}", created=OLD_MILLISECONDS) for n in range(20)],
+    "attachments": [attachment(1, message="m1", created=OLD_TEXT), attachment(2, message="m9", size={"B": "AA=="})],
+}
+
+
+@pytest.fixture
+def settings(tmp_path: Path, sqlite_url: str) -> Settings:
+    """An export of all three tables, and account.json beside it."""
+    (tmp_path / "beside").mkdir()
+    (tmp_path / "beside" / "account.json").write_bytes(orjson.dumps(ACCOUNT))
+    for table, items in ITEMS.items():
+        write_export(tmp_path / "exports", table, [items[::2], items[1::2]])
+    path = tmp_path / "mapping.toml"
+    path.write_text(f'beside = "{tmp_path}/beside"\n{MAPPING}')
+    lease = {"lease_seconds": 0.0, "heartbeat_seconds": 3600.0}
+    return Settings(source=f"{tmp_path}/exports", database=sqlite_url, mapping=str(path), block_bytes=600, **lease)
+
+
+def migrate(settings: Settings, observe: Any = lambda event: None, stop: threading.Event | None = None) -> Result:
+    request = Request("acme", HALVES, settings.source or "")
+    return app.migrate(settings, [request], observe=observe, stop=stop or threading.Event())[0]
+
+
+def counts(result: Result, pass_: str) -> dict[str, tuple[int, int, int]]:
+    found = result.document["passes"][pass_]["counts"]
+    return {name: (found[name]["read"], found[name]["written"], found[name]["rejected"]) for name in ITEMS}
+
+
+def ids(settings: Settings, table: sa.Table) -> list[str]:
+    engine = sa.create_engine(settings.database)
+    with engine.connect() as connection:
+        return sorted(connection.scalars(sa.select(table.c.id)))
+
+
+def test_an_export_arrives(settings: Settings) -> None:
+    """Both passes of an export are imported, each item once, and its rejects are kept with their text."""
+    result = migrate(settings)
+    assert result.error is None
+    assert result.document["account_status"] == "active"
+    total = [sum(counts(result, pass_)[name][0] for pass_ in ("recent", "remaining")) for name in ITEMS]
+    assert total == [3, 20, 2]
+    assert len(ids(settings, tables.messages)) == 20
+    rejects = list(app.rejects(settings, "acme", HALVES))
+    assert {(reject["id"], reject["reasons"][0]["code"]) for reject in rejects} == {
+        ("t3", "invalid_value"),
+        ("a2", "wrong_type"),
+    }
+    assert all('"Item"' in reject["raw"] for reject in rejects)
+
+
+def test_an_export_is_taken_up_again(settings: Settings) -> None:
+    """A run that was interrupted goes on where it was, divided by the same instants: nothing twice, nothing missing."""
+    stop = threading.Event()
+
+    def interrupt(event: Event) -> None:
+        if isinstance(event, Advanced) and event.entity == "messages":
+            stop.set()
+
+    interrupted = migrate(settings, interrupt, stop)
+    assert interrupted.error is not None
+    result = migrate(settings)
+    assert result.error is None
+    whole = [sum(counts(result, pass_)[name][0] for pass_ in ("recent", "remaining")) for name in ITEMS]
+    assert whole == [3, 20, 2]
+    assert len(ids(settings, tables.messages)) == 20
+
+
+def test_an_export_is_verified(settings: Settings) -> None:
+    """`verify` reads the export again, divided as it was imported, and finds no difference."""
+    migrate(settings)
+    verified = app.verify(settings, "acme", observe=lambda event: None, stop=threading.Event())
+    assert verified.findings.difference_count == 0
+
+
+def test_a_dry_run(settings: Settings) -> None:
+    """A dry run checks an export like a dump."""
+    request = Request("acme", HALVES, settings.source or "")
+    [result] = app.rehearse(settings, [request], observe=lambda event: None, stop=threading.Event())
+    assert result.error is None
+    assert result.rejected == 2
+
+
+def test_tables_need_a_mapping(settings: Settings) -> None:
+    """`dynamodb:` without a mapping is an error of the command."""
+    with pytest.raises(ConfigurationError, match="give --mapping"):
+        migrate(replace(settings, source="dynamodb:", mapping=None))
+
+
+def test_tables_arrive(served: Served, settings: Settings, tmp_path: Path) -> None:
+    """Both passes of tables are imported, resumed at the last key that was evaluated."""
+    for table, items in ITEMS.items():
+        served.put(table, *items)
+    path = tmp_path / "tables.toml"
+    path.write_text(f'beside = "{tmp_path}/beside"\n{served.mapping_text(MAPPING)}')
+    result = migrate(replace(settings, source="dynamodb:", mapping=str(path)))
+    assert result.error is None
+    assert result.document["account_status"] == "active"
+    assert len(ids(settings, tables.messages)) == 20
+    assert ids(settings, tables.threads) == ["t1", "t2"]

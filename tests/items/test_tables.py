@@ -1,0 +1,231 @@
+"""DynamoDB tables as a source: an account's items by its key, page by page, on two implementations."""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Iterator
+from dataclasses import replace
+from typing import Any
+
+import pytest
+from botocore.exceptions import ClientError, EndpointConnectionError
+
+from s3import.errors import ConfigurationError, S3ImportError, SourceDenied, SourceMissing, SourceUnavailable
+from s3import.readers import read_part
+from s3import.readers.dump import plan_pass
+from s3import.readers.items.budget import ReadBudget
+from s3import.readers.items.mapping import ItemMapping, parse_mapping
+from s3import.readers.items.opening import open_items
+from s3import.readers.items.passes import Parents
+from s3import.readers.items.tables import Tables, TableSource
+from s3import.readers.source import Patience, Role, Source
+from s3import.records import Batch, Entity, Pass, Position, Window
+from tests.items.items import MAPPING, attachment, mapping, message, thread
+from tests.items.served import Served
+
+QUICK = Patience(retry_seconds=5, connect_seconds=1, stall_seconds=5, first_wait_seconds=0.01)
+SINCE = dt.datetime(2026, 9, 1, tzinfo=dt.UTC)
+WINDOW = Window(Pass.RECENT, SINCE, SINCE + dt.timedelta(days=30))
+OLD_TEXT, OLD_MILLISECONDS = "2026-08-01T00:00:00Z", 1785000000000
+
+
+def opened(known: ItemMapping) -> Source:
+    return open_items("dynamodb:", "acme", mapping=known, patience=QUICK)
+
+
+def batches(source: Source, pass_: Pass, entity: Entity, block_bytes: int = 1 << 20) -> Iterator[Batch]:
+    for part in plan_pass(source, "acme", pass_, WINDOW).parts:
+        if part.entity is entity:
+            yield from read_part(source, part, Position(), block_bytes=block_bytes)
+
+
+def ids(source: Source, pass_: Pass, entity: Entity) -> list[str]:
+    return [id_ for batch in batches(source, pass_, entity) for id_ in batch.records["id"].to_pylist()]
+
+
+def test_an_account_of_several(served: Served, tables_mapping: ItemMapping) -> None:
+    """Only the account's items of the entity are read, each in one pass, a parent with its recent child."""
+    served.put("threads", thread(1, created=OLD_TEXT), thread(2, created=OLD_TEXT), thread(3, account="other"))
+    served.put("messages", message(1), message(2, created=OLD_MILLISECONDS, thread="t2"), message(3, account="other"))
+    served.put("messages", message(4, sort="T#4"))
+    served.put("attachments", attachment(1), attachment(2, created=OLD_TEXT), attachment(3, account="other"))
+    source = opened(tables_mapping)
+    recent = [ids(source, Pass.RECENT, entity) for entity in tuple(Entity)[:3]]
+    remaining = [ids(source, Pass.REMAINING, entity) for entity in tuple(Entity)[:3]]
+    assert (recent, remaining) == ([["t1"], ["m1"], ["a1"]], [["t2"], ["m2"], ["a2"]])
+
+
+def test_many_pages(served: Served, tables_mapping: ItemMapping) -> None:
+    """Reading goes on behind the last key that was evaluated, in another process too."""
+    served.put("messages", *(message(n, body="x" * 300_000) for n in range(8)))
+    source = opened(tables_mapping)
+    whole = list(batches(source, Pass.RECENT, Entity.MESSAGES, block_bytes=1000))
+    assert [batch.records.num_rows for batch in whole[:2]] in ([3, 3], [4, 4])
+    part = next(part for part in plan_pass(source, "acme", Pass.RECENT, WINDOW).parts if part.entity is Entity.MESSAGES)
+    again = list(read_part(opened(tables_mapping), part, whole[0].end, block_bytes=1000))
+    assert [batch.records for batch in again] == [batch.records for batch in whole[1:]]
+    assert [batch.lines for batch in again] == [batch.lines for batch in whole[1:]]
+    assert whole[-1].last
+
+
+def test_a_table_that_is_not_there(aws: str) -> None:
+    """The message names the table, and what to correct."""
+    with pytest.raises(SourceMissing, match="the table attachments, or its index, does not exist"):
+        list(batches(opened(mapping()), Pass.RECENT, Entity.MESSAGES))
+
+
+def test_a_key_that_is_none(moto_tables: Served) -> None:
+    """A key that the table does not have is an error of the mapping."""
+    text = moto_tables.mapping_text(MAPPING).replace(
+        'attribute = "account", value = "A#', 'attribute = "konto", value = "A#'
+    )
+    with pytest.raises(ConfigurationError, match="cannot be asked so"):
+        list(batches(opened(parse_mapping(text, "m")), Pass.RECENT, Entity.MESSAGES))
+
+
+def test_in_a_role(moto_tables: Served, monkeypatch: pytest.MonkeyPatch) -> None:
+    """With a role, requests are made with credentials that STS gave for it."""
+    moto_tables.put("messages", message(1))
+    known = parse_mapping(moto_tables.mapping_text(MAPPING), "m")
+    role = Role("arn:aws:iam::444455556666:role/reader", "secret")
+    source = open_items("dynamodb:", "acme", mapping=known, patience=QUICK, role=role)
+    assert isinstance(source, TableSource)
+    keys: list[str] = []
+
+    def note(request_signer: Any, **_: Any) -> None:
+        keys.append(request_signer._credentials.access_key)
+
+    source._tables.client.meta.events.register("before-sign.dynamodb", note)
+    with pytest.raises(SourceMissing):  # another account has other tables
+        list(batches(source, Pass.RECENT, Entity.MESSAGES))
+    assert keys[0].startswith("ASIA")
+
+
+# --- what a real endpoint does not do on demand --------------------------------------------------------------------
+
+
+class Scripted:
+    """A client whose answers are given: pages, or errors to raise."""
+
+    def __init__(self, *answers: Any) -> None:
+        self.answers = list(answers)
+        self.queries: list[dict[str, Any]] = []
+
+    def query(self, **query: Any) -> dict[str, Any]:
+        self.queries.append(query)
+        answer = self.answers.pop(0)
+        if isinstance(answer, Exception):
+            raise answer
+        return {"ConsumedCapacity": {"CapacityUnits": 1.0}, **answer}
+
+
+def refusal(code: str, status: int = 400) -> ClientError:
+    return ClientError({"Error": {"Code": code}, "ResponseMetadata": {"HTTPStatusCode": status}}, "Query")  # type: ignore[typeddict-item]
+
+
+def page(*items: dict[str, Any], last: int | None = None) -> dict[str, Any]:
+    return {"Items": [*items], **({"LastEvaluatedKey": {"sort": {"S": f"M#m{last}"}}} if last is not None else {})}
+
+
+def scripted(
+    *answers: Any, patience: Patience = QUICK, known: ItemMapping | None = None
+) -> tuple[TableSource, Scripted]:
+    """A source of messages only, so that no question is asked but for those."""
+    client = Scripted(*answers)
+    only = known or replace(mapping(), entities=mapping().entities[1:2])
+    tables = Tables(client, patience, ReadBudget(None))
+    return TableSource(tables, only, "acme", recent_days=30), client
+
+
+def remaining(source: TableSource) -> list[str]:
+    """The ids of the remaining pass; what is recent was found before."""
+    source._parents[WINDOW.since] = Parents()
+    return ids(source, Pass.REMAINING, Entity.MESSAGES)
+
+
+OLD = {"created": OLD_MILLISECONDS}
+
+
+def test_empty_pages() -> None:
+    """A page without items is not the end: only a missing last key is."""
+    source, client = scripted(page(last=1), page(last=2), page(message(3, **OLD), last=3), page())
+    assert remaining(source) == ["m3"]
+    assert [query.get("ExclusiveStartKey", {}).get("sort", {}).get("S") for query in client.queries] == [
+        None,
+        "M#m1",
+        "M#m2",
+        "M#m3",
+    ]
+
+
+def test_throttling_passes() -> None:
+    """A throttled request is made again."""
+    busy = refusal("ProvisionedThroughputExceededException")
+    source, _ = scripted(
+        busy, refusal("ThrottlingException"), EndpointConnectionError(endpoint_url="x"), page(message(1, **OLD))
+    )
+    assert remaining(source) == ["m1"]
+
+
+@pytest.mark.parametrize(
+    ("error", "kind"),
+    [
+        (refusal("ProvisionedThroughputExceededException"), SourceUnavailable),
+        (refusal("ExpiredTokenException", 400), SourceDenied),
+        (refusal("AccessDeniedException"), SourceDenied),
+        (EndpointConnectionError(endpoint_url="x"), SourceUnavailable),
+    ],
+)
+def test_what_stays(error: Exception, kind: type[S3ImportError]) -> None:
+    """What does not pass ends the run with an error of its kind that names the table."""
+    source, _ = scripted(*[error] * 5, patience=replace(QUICK, retry_seconds=0))
+    with pytest.raises(kind, match="the table messages"):
+        remaining(source)
+
+
+def test_binary_values_are_rejects() -> None:
+    """Binary in a text field is named as in an export."""
+    source, _ = scripted(page(message(1, body={"B": b"\0\1"}, **OLD)))
+    source._parents[WINDOW.since] = Parents()
+    [batch] = batches(source, Pass.REMAINING, Entity.MESSAGES)
+    assert [fault.reason.code for fault in batch.faults] == ["wrong_type"]
+    assert b'"B":"AAE="' in batch.raw([0])[0]
+
+
+def test_what_comes_later_is_left() -> None:
+    """What was created after the first run began is in neither pass."""
+    later = {"created": 1795000000000}
+    source, _ = scripted(*[page(message(1), message(2, **later), message(3, **OLD))] * 3)
+    assert ids(source, Pass.RECENT, Entity.MESSAGES) == ["m1"]
+    assert ids(source, Pass.REMAINING, Entity.MESSAGES) == ["m3"]
+
+
+def test_the_order_of_creation_saves_reading() -> None:
+    """Where items are in order, the recent pass reads from the newest, and neither pass reads on in the other's."""
+    text = MAPPING.replace('prefix = "M#" }', 'prefix = "M#", in_order = true }')
+    known = parse_mapping(text, "m")
+    only = replace(known, entities=known.entities[1:2])
+    old, new = page(message(1, **OLD), last=1), page(message(2), last=2)
+    source, client = scripted(new, old, new, old, old, new, known=only)
+    first = list(batches(source, Pass.RECENT, Entity.MESSAGES, block_bytes=1))
+    assert [batch.records["id"].to_pylist() for batch in first] == [["m2"], []]
+    assert all(not query["ScanIndexForward"] for query in client.queries)
+    del client.queries[:]
+    second = list(batches(source, Pass.REMAINING, Entity.MESSAGES, block_bytes=1))
+    assert [batch.records["id"].to_pylist() for batch in second] == [["m1"], []]
+    assert all(query["ScanIndexForward"] for query in client.queries)
+
+
+def test_a_budget_is_kept(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A request waits until what the earlier ones used is paid off, whoever made them."""
+    now = [100.0]
+    slept: list[float] = []
+    monkeypatch.setattr("s3import.readers.items.budget.time.monotonic", lambda: now[0])
+    monkeypatch.setattr("s3import.readers.items.budget.time.sleep", slept.append)
+    budget = ReadBudget(10)
+    budget.wait()
+    budget.spend(5)
+    budget.spend(10)
+    now[0] += 0.5
+    budget.wait()
+    assert slept == [pytest.approx(1.0)]
