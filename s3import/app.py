@@ -35,6 +35,7 @@ from s3import.reset import Removed, Reset
 from s3import.settings import Settings
 from s3import.status import Run
 from s3import.transactions import Transactions
+from s3import.trial import Tried, try_items
 from s3import.verification import Verification, Verified
 from s3import.writers import Database, open_database
 
@@ -230,6 +231,11 @@ def _on_tables(
         raise _unknown(account_id)
     transactions.run(account_id, schema.require)
     return transactions
+def try_mapping(settings: Settings, account_id: str, limit: int) -> Iterator[Tried]:
+    """What the settings' mapping makes of an account's first items. Raises: as `trial.try_items`."""
+    if not settings.source:
+        raise ConfigurationError("no source: give --source URI or set S3IMPORT_SOURCE")
+    yield from try_items(source_opener(settings, workers=1)(settings.source, account_id), account_id, limit)
 
 
 def queue(settings: Settings, requests: list[Request], *, observe: Observer, stop: threading.Event) -> list[Result]:

@@ -10,7 +10,7 @@ import sqlalchemy as sa
 from sqlalchemy import Connection
 
 from s3import.errors import PartMissing
-from s3import.records import Entity, Plan, PlannedPart, Position, StoredObject, Window
+from s3import.records import Entity, Pass, Plan, PlannedPart, Position, StoredObject, Window
 from s3import.status import Claim, require_held, why_lost
 from s3import.tables import accounts, import_parts, import_rejects, import_runs
 
@@ -173,7 +173,8 @@ def _as_part(row: Any) -> Part:
 def read_window(connection: Connection, account_id: str) -> Window | None:
     """The window that the account's first run remembered: every later pass divides by the same instants."""
     remembered = import_parts.c.window
-    query = sa.select(remembered).where(import_parts.c.account_id == account_id, remembered.is_not(None)).limit(1)
+    divided = remembered.not_like(f"{Pass.DELTA} %")  # so NULL is left out too
+    query = sa.select(remembered).where(import_parts.c.account_id == account_id, divided).limit(1)
     found = connection.execute(query).scalar()
     return Window.parse(found) if found else None
 

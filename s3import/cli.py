@@ -11,7 +11,7 @@ import time
 import traceback
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
-from typing import TYPE_CHECKING, Any, NoReturn, TextIO
+from typing import Any, NoReturn, TextIO
 
 import click
 
@@ -24,11 +24,6 @@ from s3import.errors import (
     as_failure,
     printable,
 )
-
-if TYPE_CHECKING:
-    from s3import.migration import Request
-    from s3import.records import Pass
-    from s3import.settings import Settings
 
 DONE, FAILED, USAGE, SOME_REJECTED, ALIVE, TEMPORARY = 0, 1, 2, 3, 4, 75
 GRACE_SECONDS = 4.0  # how long the batch at hand may take to finish once a signal came
@@ -67,8 +62,31 @@ def db_init(database: str | None) -> None:
     """Create the tables, or upgrade them to this version."""
     from s3import import app
 
-    app.create_tables(settings_from(database=database))
+    app.create_tables(options.settings_from(database=database))
     click.echo("the tables are up to date")
+
+
+@cli.group()
+def mapping() -> None:
+    """How DynamoDB's items become records."""
+
+
+@mapping.command("try")
+@options.account
+@options.source
+@options.mapping
+@options.role_arn
+@options.external_id
+@options.max_read_units
+@options.limit
+@options.json("Print one JSON object a line.")
+def mapping_try(account: str, limit: int, as_json: bool, **given: Any) -> None:
+    """Show an account's first items beside the records that the mapping makes of them. Nothing is written."""
+    from s3import import app, summary
+
+    show = summary.tried_as_json if as_json else summary.tried_as_text
+    for tried in app.try_mapping(options.settings_from(**given), account, limit):
+        click.echo(show(tried))
 
 
 @cli.command()
@@ -108,8 +126,8 @@ def migrate(
         from s3import import app, summary
         from s3import.terminal import Terminal
 
-        settings = settings_from(**given)
-        requests = requests_from(settings, (*accounts, *ids_in(accounts_from)), pass_, max_rejects)
+        settings = options.settings_from(**given)
+        requests = options.requests_from(settings, (*accounts, *options.ids_in(accounts_from)), pass_, max_rejects)
         work = app.rehearse if dry_run else app.queue if detach else app.migrate
         with Terminal(accounts=len(requests), line_seconds=settings.progress_seconds) as screen:
             results = work(settings, requests, observe=screen, stop=stop)
@@ -129,7 +147,7 @@ def status(account: str, database: str | None, watch: bool, as_json: bool) -> No
     """Show how far an account is: one look, or --watch."""
     from s3import import app, summary
 
-    settings = settings_from(database=database)
+    settings = options.settings_from(database=database)
     show = summary.document_as_json if as_json else summary.document_as_text
     document = app.status_document(settings, account)
     while watch and summary.at_work(document):
@@ -150,8 +168,8 @@ def rejects(account: str, database: str | None, pass_: str, as_json: bool) -> No
     from s3import.records import Pass
 
     show = summary.reject_as_json if as_json else summary.reject_as_text
-    passes = tuple(Pass) if pass_ == "all" else passes_from(pass_)
-    for reject in app.rejects(settings_from(database=database), account, passes):
+    passes = tuple(Pass) if pass_ == "all" else options.passes_from(pass_)
+    for reject in app.rejects(options.settings_from(database=database), account, passes):
         click.echo(show(reject))
 
 
@@ -175,7 +193,7 @@ def verify(account: str, as_json: bool, **given: Any) -> None:
         from s3import import app, summary
         from s3import.terminal import Terminal
 
-        settings = settings_from(**given)
+        settings = options.settings_from(**given)
         with Terminal(accounts=1, line_seconds=settings.progress_seconds) as screen:
             verified = app.verify(settings, account, observe=screen, stop=stop)
     with suppress(BrokenPipeError):  # nobody reads it: the exit status still tells
@@ -191,7 +209,7 @@ def cancel(account: str, database: str | None) -> None:
     """Stop what is queued or running of an account, at its next batch; the checkpoint is kept."""
     from s3import import app
 
-    for run in app.cancel(settings_from(database=database), account):
+    for run in app.cancel(options.settings_from(database=database), account):
         click.echo(f"account {account}: the {run.pass_} pass is {run.state}")
 
 
@@ -253,7 +271,7 @@ def serve(host: str, port: int, **given: Any) -> None:
     """
     with service_extra():
         from s3import import serving
-    serving.serve(settings_from(**given), host, port)
+    serving.serve(options.settings_from(**given), host, port)
 
 
 @cli.command()
@@ -269,7 +287,7 @@ def worker(**given: Any) -> None:
     """Import parts that the broker of S3IMPORT_BROKER brings, beside any number of other workers."""
     with service_extra():
         from s3import import serving
-    serving.work(settings_from(**given))
+    serving.work(options.settings_from(**given))
 
 
 @contextmanager
@@ -288,52 +306,6 @@ def redraw(text: str | bytes) -> None:
     if sys.stdout.isatty():
         click.clear()
     click.echo(text)
-
-
-# --- from options to settings and requests --------------------------------------------------------------------------
-
-
-def settings_from(**options: Any) -> Settings:
-    """The process's settings: the environment's, and what was given on the command line above it."""
-    from dataclasses import replace
-
-    from s3import.settings import Settings
-
-    return replace(Settings.from_environment(), **{name: value for name, value in options.items() if value is not None})
-
-
-def requests_from(settings: Settings, accounts: tuple[str, ...], pass_: str, max_rejects: str | None) -> list[Request]:
-    """What was asked for, an account each, repetitions left out. Raises: ConfigurationError."""
-    from s3import.limits import RejectLimit
-    from s3import.migration import Request
-    from s3import.records import check_account_id
-
-    if not settings.source:
-        raise ConfigurationError("no source: give --source URI or set S3IMPORT_SOURCE")
-    if len(set(accounts)) > 1 and "{account}" not in settings.source and not settings.mapping:
-        raise ConfigurationError("a source for several accounts needs {account} where the account's id belongs")
-    if not accounts:
-        raise ConfigurationError("no account: give --account ID, --accounts-from FILE, or set S3IMPORT_ACCOUNT")
-    for account in accounts:
-        check_account_id(account)
-    limit = RejectLimit.parse(max_rejects) if max_rejects is not None else RejectLimit()
-    return [Request(account, passes_from(pass_), settings.source, limit) for account in dict.fromkeys(accounts)]
-
-
-def ids_in(file: TextIO | None) -> tuple[str, ...]:
-    """The account ids in a file, one a line. Raises: ConfigurationError."""
-    try:
-        lines = file.read().split("\n") if file else []
-    except UnicodeDecodeError as error:
-        raise ConfigurationError("--accounts-from: the file is not UTF-8 text") from error
-    return tuple(line.removesuffix("\r") for line in lines if line.strip())
-
-
-def passes_from(word: str) -> tuple[Pass, ...]:
-    """The passes that `--pass` names, in the order in which they are imported; a delta only by its name."""
-    from s3import.records import HALVES, Pass
-
-    return HALVES if word == "all" else (Pass(word),)
 
 
 # --- signals, events, exit statuses -----------------------------------------------------------------------------------

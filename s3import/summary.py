@@ -14,6 +14,7 @@ from s3import.errors import Interrupted, S3ImportError, printable
 from s3import.migration import Result
 from s3import.records import Entity
 from s3import.reset import Removed
+from s3import.trial import Tried
 from s3import.verification import Finding, Verified
 
 _LINE_ENDS = re.compile(b"\xc2\x85|\xe2\x80[\xa8\xa9]")  # U+0085, U+2028, U+2029
@@ -41,6 +42,30 @@ def as_text(results: Sequence[Result]) -> str:
     if result.error is None and not result.imported:
         text += f"\n  {QUEUED}" if at_work(result.document) else f"\n  {NOTHING_TO_DO}"
     return text
+
+
+def tried_as_json(tried: Tried) -> bytes:
+    """What became of one item, as one line."""
+    reasons = [{"code": reason.code, "field": reason.field, "message": reason.message} for reason in tried.reasons]
+    item = tried.item.decode("utf-8", "replace")
+    return _json({"entity": tried.entity.value, "item": item, "record": tried.record, "reasons": reasons})
+
+
+def tried_as_text(tried: Tried) -> str:
+    """An item and below it the record it makes, for a person to compare."""
+    if tried.record is not None:
+        became = f"record  {_json(_filled(tried.record)).decode()}"
+    else:
+        became = "reject  " + "; ".join(f"{reason.field or 'item'}: {reason.message}" for reason in tried.reasons)
+    item = tried.item.decode("utf-8", "replace")
+    return f"{tried.entity}\n  item    {printable(item)}\n  {printable(became)}"
+
+
+def _filled(record: Any) -> Any:
+    """The members that are not null."""
+    if isinstance(record, dict):
+        return {name: _filled(member) for name, member in record.items() if member is not None}
+    return record
 
 
 def errors(results: Sequence[Result]) -> Iterator[S3ImportError]:

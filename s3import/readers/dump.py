@@ -17,6 +17,7 @@ from s3import.errors import (
 from s3import.readers.documents import Node
 from s3import.readers.source import ItemSource, Source
 from s3import.records import (
+    EARLIEST,
     AccountDocument,
     Brand,
     Channel,
@@ -32,6 +33,9 @@ EXTENSIONS = (".jsonl", ".jsonl.gz", ".jsonl.zst", ".parquet")
 MANIFEST = "manifest.json"
 ACCOUNT_DOCUMENT = "account.json"
 
+EVERYTHING = Window(Pass.DELTA, EARLIEST, EARLIEST)
+"""A delta is not divided by time."""
+
 Listing = Mapping[str, StoredObject]
 """The objects below a pass's folder, by their key relative to it, in the order of keys."""
 
@@ -44,7 +48,7 @@ def plan_pass(source: Source, account_id: str, pass_: Pass, window: Window | Non
     raises.
     """
     if isinstance(source, ItemSource):
-        return source.plan(replace(window or source.window(), pass_=pass_))
+        return source.plan(EVERYTHING if pass_ is Pass.DELTA else replace(window or source.window(), pass_=pass_))
     # The manifest is written last. Read before the listing, it never names parts that came after the listing.
     manifest = source.read(f"{pass_}/{MANIFEST}")
     listing = {stored.key.removeprefix(f"{pass_}/"): stored for stored in source.list(f"{pass_}/")}

@@ -81,5 +81,5 @@ class ItemSource(Source, Protocol):
         ...
 
     def read_part(self, part: PlannedPart, start: Position, block_bytes: int) -> Iterator[Batch]:
-        """As `readers.read_part`."""
+        """As `readers.read_part`; without a window what is there of every pass."""
         ...

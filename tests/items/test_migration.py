@@ -10,13 +10,16 @@ from typing import Any
 import orjson
 import pytest
 import sqlalchemy as sa
+from click.testing import CliRunner
 
 from s3import import app, tables
+from s3import.cli import cli
 from s3import.errors import ConfigurationError
 from s3import.events import Advanced, Event
 from s3import.migration import Request, Result
 from s3import.records import HALVES
 from s3import.settings import Settings
+from tests.cli.commands import environment
 from tests.items.exports import write_export
 from tests.items.items import MAPPING, attachment, message, thread
 from tests.items.served import Served
@@ -39,7 +42,7 @@ def settings(tmp_path: Path, sqlite_url: str) -> Settings:
         write_export(tmp_path / "exports", table, [items[::2], items[1::2]])
     path = tmp_path / "mapping.toml"
     path.write_text(f'beside = "{tmp_path}/beside"\n{MAPPING}')
-    lease = {"lease_seconds": 0.0, "heartbeat_seconds": 3600.0}
+    lease: dict[str, Any] = {"lease_seconds": 0.0, "heartbeat_seconds": 3600.0}
     return Settings(source=f"{tmp_path}/exports", database=sqlite_url, mapping=str(path), block_bytes=600, **lease)
 
 
@@ -124,3 +127,16 @@ def test_tables_arrive(served: Served, settings: Settings, tmp_path: Path) -> No
     assert result.document["account_status"] == "active"
     assert len(ids(settings, tables.messages)) == 20
     assert ids(settings, tables.threads) == ["t1", "t2"]
+
+
+def test_a_mapping_is_tried(settings: Settings) -> None:
+    """`mapping try` shows items beside what becomes of them, so many of each entity, of whatever pass."""
+    variables = environment(S3IMPORT_SOURCE=settings.source or "", S3IMPORT_MAPPING=settings.mapping or "")
+    words = ["mapping", "try", "--account", "acme", "--limit", "3"]
+    shown = CliRunner().invoke(cli, words, env=variables)
+    assert shown.output.count("  item    {") == 8
+    assert "reject  status: must be one of" in shown.output
+    assert "messages\n  item    {" in shown.output
+    lines = CliRunner().invoke(cli, [*words, "--json"], env=variables).output.splitlines()
+    first = orjson.loads(lines[0])
+    assert orjson.loads(first["item"])["Item"]["id"] == {"S": first["record"]["id"]}

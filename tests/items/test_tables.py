@@ -120,7 +120,7 @@ class Scripted:
 
 
 def refusal(code: str, status: int = 400) -> ClientError:
-    return ClientError({"Error": {"Code": code}, "ResponseMetadata": {"HTTPStatusCode": status}}, "Query")  # type: ignore[typeddict-item]
+    return ClientError({"Error": {"Code": code}, "ResponseMetadata": {"HTTPStatusCode": status}}, "Query")
 
 
 def page(*items: dict[str, Any], last: int | None = None) -> dict[str, Any]:
@@ -143,7 +143,7 @@ def remaining(source: TableSource) -> list[str]:
     return ids(source, Pass.REMAINING, Entity.MESSAGES)
 
 
-OLD = {"created": OLD_MILLISECONDS}
+OLD: dict[str, Any] = {"created": OLD_MILLISECONDS}
 
 
 def test_empty_pages() -> None:
@@ -194,7 +194,7 @@ def test_binary_values_are_rejects() -> None:
 
 def test_what_comes_later_is_left() -> None:
     """What was created after the first run began is in neither pass."""
-    later = {"created": 1795000000000}
+    later: dict[str, Any] = {"created": 1795000000000}
     source, _ = scripted(*[page(message(1), message(2, **later), message(3, **OLD))] * 3)
     assert ids(source, Pass.RECENT, Entity.MESSAGES) == ["m1"]
     assert ids(source, Pass.REMAINING, Entity.MESSAGES) == ["m3"]

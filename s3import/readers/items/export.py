@@ -16,11 +16,13 @@ from s3import.errors import DumpNotFound, InvalidManifest, PartDiffers, PartMiss
 from s3import.readers.checksum import open_checked
 from s3import.readers.compression import Text
 from s3import.readers.items.beside import Beside
+from s3import.readers.items.changes import Latest, changed_records, deletions, note_latest
 from s3import.readers.items.decode import read_items
-from s3import.readers.items.manifests import SUMMARY, Export, ExportedFile, find_exports
+from s3import.readers.items.manifests import SUMMARY, Export, ExportedFile, find_exports, gaps_between, windows_of
 from s3import.readers.items.mapping import EntityMapping, ItemMapping
 from s3import.readers.items.passes import NO_IDS, Parents, in_pass, parents_of_recent, unique
 from s3import.readers.items.wanted import Wanted
+from s3import.readers.jsonl import Block, cut_blocks
 from s3import.readers.source import Source
 from s3import.records import Batch, Entity, Pass, Plan, PlannedPart, Position, Window
 from s3import.settings import BLOCK_BYTES
@@ -40,6 +42,7 @@ class ExportSource(Beside):
         self._lock = threading.Lock()
         self._exports: list[Export] = []
         self._parents: dict[dt.datetime, Parents] = {}
+        self._latest: dict[tuple[ExportedFile, ...], Latest] = {}
 
     def window(self) -> Window:
         """As `ItemSource.window`."""
@@ -49,6 +52,8 @@ class ExportSource(Beside):
     def plan(self, window: Window) -> Plan:
         """As `ItemSource.plan`. Raises: DumpNotFound, InvalidManifest, PartMissing, PartDiffers; what S3 raises."""
         self._exports = find_exports(self._stored)
+        if window.pass_ is Pass.DELTA:
+            return self._plan_changes(window)
         parts = [
             PlannedPart(mapping.entity, f"{mapping.entity}/{file.stored.key}", file.stored, window=window)
             for mapping in self._mapping.entities
@@ -58,10 +63,15 @@ class ExportSource(Beside):
 
     def read_part(self, part: PlannedPart, start: Position, block_bytes: int) -> Iterator[Batch]:
         """As `ItemSource.read_part`."""
-        window = part.window or self.window()
-        parents = self._recent_parents(window).of(part.entity)
-        for batch in self._read(part.entity, self._file(part.stored.key), start, block_bytes):
-            yield in_pass(batch, window, parents)
+        if part.window is not None and part.window.pass_ is Pass.DELTA:
+            yield from self._read_changes(part, start, block_bytes)
+            return
+        batches = self._read(part.entity, self._file(part.stored.key), start, block_bytes)
+        if part.window is None:
+            yield from batches
+            return
+        parents = self._recent_parents(part.window).of(part.entity)
+        yield from (in_pass(batch, part.window, parents) for batch in batches)
 
     def _files_of(self, mapping: EntityMapping) -> list[ExportedFile]:
         """The files of the full export of an entity's table that have items in them."""
@@ -103,6 +113,64 @@ class ExportSource(Beside):
                     _require_count(name, file, lines)
                 yield replace(batch, bytes_done=text.stored_bytes)
         _require_count(name, file, lines)
+
+    # --- what changed since ------------------------------------------------------------------------------------------
+
+    def _plan_changes(self, window: Window) -> Plan:
+        """Every file of the windows after the full export, for each entity of its table and for its deletions."""
+        parts: list[PlannedPart] = []
+        gaps: list[str] = []
+        for table in dict.fromkeys(one.table_name for one in self._mapping.entities):
+            windows = windows_of(self._exports, table)
+            gaps += (f"{table}: no export of {since} to {until}" for since, until in gaps_between(windows))
+            entities = [one.entity for one in self._mapping.entities if one.table_name == table] + [Entity.DELETIONS]
+            files = [file for export in windows if export.since is not None for file in export.files if file.item_count]
+            parts += (
+                PlannedPart(entity, f"{entity}/{file.stored.key}", file.stored, window=window)
+                for entity in entities
+                for file in files
+            )
+        if not parts and not any(export.since is not None for export in self._exports):
+            raise DumpNotFound(f"there is no incremental export below {self.uri}; check the source, or wait for one")
+        order = list(Entity)
+        return Plan(tuple(sorted(parts, key=lambda part: order.index(part.entity))), tuple(gaps), from_manifest=True)
+
+    def _read_changes(self, part: PlannedPart, start: Position, block_bytes: int) -> Iterator[Batch]:
+        file = self._file(part.stored.key)
+        table = next(export.table_name for export in self._exports if file in export.files)
+        sharing = tuple(wanted for wanted in self._wanted.values() if wanted.mapping.table_name == table)
+        latest = self._latest_writes(table, sharing)
+        for block, end, stored_bytes in self._blocks(file, start, block_bytes):
+            if part.entity is Entity.DELETIONS:
+                batch = deletions(block, sharing, latest, start, end)
+            else:
+                batch = changed_records(block, self._wanted[part.entity], latest, start, end)
+            yield replace(batch, bytes_done=stored_bytes)
+            start = end
+
+    def _latest_writes(self, table: str, wanted: tuple[Wanted, ...]) -> Latest:
+        """When each of the account's items that changed was written last, in whatever window."""
+        files = tuple(file for export in windows_of(self._exports, table) if export.since for file in export.files)
+        with self._lock:
+            if files not in self._latest:
+                latest: Latest = {}
+                for file in files:
+                    for block, _, _ in self._blocks(file, Position(), BLOCK_BYTES):
+                        note_latest(block.text.split(b"\n"), wanted, latest)
+                self._latest = {files: latest}
+            return self._latest[files]
+
+    def _blocks(self, file: ExportedFile, start: Position, block_bytes: int) -> Iterator[tuple[Block, Position, int]]:
+        """A file's text in whole lines, each with the place behind it and the stored bytes read so far."""
+        name = f"{self.uri}: {file.stored.key}"
+        with closing(open_checked(self._stored, file.stored, file.checksum)) as stream:
+            text = Text(stream, "gzip", name, start.offset)
+            for block in cut_blocks(text.read, block_bytes, at_start=start.offset == 0):
+                lines = block.text.count(b"\n") + (not block.text.endswith(b"\n"))
+                start = Position(start.offset + block.size_bytes, start.line + lines)
+                if block.is_last:
+                    _require_count(name, file, start.line)
+                yield block, start, text.stored_bytes
 
     # --- what is recent for what is below it -----------------------------------------------------------------------
 

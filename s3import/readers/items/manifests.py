@@ -52,6 +52,25 @@ def find_exports(source: Source) -> list[Export]:
     return sorted((_export(source, listing, key) for key in summaries), key=lambda export: (export.until, export.key))
 
 
+def windows_of(exports: Iterable[Export], table_name: str) -> list[Export]:
+    """A table's incremental exports that begin where its newest full one ends or later reach, in the order of time,
+    behind that full one where there is any: what was written before it is in it."""
+    mine = [export for export in exports if export.table_name == table_name]
+    full = [export for export in mine if export.since is None][-1:]
+    since = full[0].until if full else None
+    windows = [export for export in mine if export.since is not None and (since is None or export.until > since)]
+    return [*full, *sorted(windows, key=lambda export: export.until)]
+
+
+def gaps_between(windows: Iterable[Export]) -> Iterator[tuple[dt.datetime, dt.datetime]]:
+    """The times that no window covers, from the first one's end on."""
+    covered: dt.datetime | None = None
+    for export in windows:
+        if covered is not None and export.since is not None and export.since > covered:
+            yield covered, export.since
+        covered = max(export.until, covered) if covered is not None else export.until
+
+
 def _export(source: Source, listing: Mapping[str, StoredObject], key: str) -> Export:
     summary = Node.parse(_checked_document(source, listing, key), f"{source.uri}: {key}", InvalidManifest)
     if summary.text("outputFormat") not in (JSON_FORMAT, None):

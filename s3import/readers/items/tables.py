@@ -121,7 +121,10 @@ class TableSource(Beside):
 
     def read_part(self, part: PlannedPart, start: Position, block_bytes: int) -> Iterator[Batch]:
         """As `ItemSource.read_part`."""
-        window = part.window or self.window()
+        window = part.window
+        if window is None:
+            yield from self._read(part.entity, part.stored.etag, self.window(), start, block_bytes, stops=False)
+            return
         parents = self._recent_parents(window).of(part.entity)
         stops = window.pass_ is Pass.REMAINING or not len(parents)  # else one of them may lie anywhere
         for batch in self._read(part.entity, part.stored.etag, window, start, block_bytes, stops=stops):

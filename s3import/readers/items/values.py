@@ -6,7 +6,7 @@ It is the judge: where `columns` has any doubt, this decides. Both give the same
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from decimal import Context, Decimal
 from functools import lru_cache
 from typing import Any
@@ -70,7 +70,7 @@ class _Reading:
         except Unreadable as error:
             self.set_aside(line, error.reason)
             return
-        if _is_wanted(item, self._wanted):
+        if is_wanted_item(item, self._wanted):
             found = Findings()
             self._append(line, _record(item, self._wanted, found), found)
 
@@ -107,13 +107,25 @@ def _item(members: Mapping[str, Any]) -> dict[str, Any]:
     return item
 
 
-def _is_wanted(item: Mapping[str, Any], wanted: Wanted) -> bool:
-    key = item.get(wanted.key_path[0])
-    if not isinstance(key, dict) or _scalar(key) not in wanted.key_values:
-        return False
-    sort = item.get(wanted.sort_path[0]) if wanted.prefix else None
+def is_wanted_item(item: Mapping[str, Any], wanted: Wanted, attributes: Collection[str] | None = None) -> bool:
+    """Whether an item is of the account and entity, judged by its key and sort key, or by those of `attributes`."""
+    key_name, sort_name = wanted.key_path[0], wanted.sort_path[0] if wanted.prefix else None
+    if attributes is None or key_name in attributes:
+        key = item.get(key_name)
+        if not isinstance(key, dict) or _scalar(key) not in wanted.key_values:
+            return False
+    if sort_name is None or (attributes is not None and sort_name not in attributes):
+        return True
+    sort = item.get(sort_name)
     begins = sort.get("S") if isinstance(sort, dict) else None
-    return not wanted.prefix or (isinstance(begins, str) and begins.startswith(wanted.prefix))
+    return isinstance(begins, str) and begins.startswith(wanted.prefix)
+
+
+def text_of_field(item: Mapping[str, Any], wanted: Wanted, field: str) -> str | None:
+    """What a text field of an item is; None where it has none that is right."""
+    found = Findings()
+    text: str | None = _cell(wanted.fields[field], wanted.account_id)(item, found)
+    return None if found.reasons else text
 
 
 def _record(item: dict[str, Any], wanted: Wanted, found: Findings) -> dict[str, Any]:
