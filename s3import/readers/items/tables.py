@@ -246,7 +246,9 @@ def _refusal(error: boto.ClientError, where: str) -> S3ImportError:
     code = error.response["Error"].get("Code", "")
     said = f"{code} {error.response['Error'].get('Message', '')}".strip()
     if code == "ResourceNotFoundException":
-        return SourceMissing(f"{where}, or its index, does not exist: {said}; correct the mapping or AWS_REGION")
+        return SourceMissing(
+            f"{where}, or its index, does not exist: {said}; correct the mapping or AWS_DEFAULT_REGION"
+        )
     if is_temporary(error):
         return SourceUnavailable(f"{where} does not answer: {said}; run the same command again")
     if code == "ValidationException":
