@@ -18,13 +18,22 @@ SAMPLED = 20  # records of a block whose attributes are looked at for names that
 
 
 def read_items(
-    read: Callable[[int], bytes], wanted: Wanted, start: Position, *, block_bytes: int, careful: bool = False
+    read: Callable[[int], bytes],
+    wanted: Wanted,
+    start: Position,
+    *,
+    block_bytes: int,
+    careful: bool = False,
+    complete: Callable[[bytes], bytes] | None = None,
 ) -> Iterator[Batch]:
     """The wanted items in the text that `read` gives from `start` on, a batch for about `block_bytes` of it.
 
-    As `jsonl.read_jsonl`; ``bytes_done`` counts text.
+    As `jsonl.read_jsonl`; ``bytes_done`` counts text. `complete` may add to the items in whole lines before they are
+    read, without adding lines.
     """
     for block in cut_blocks(read, block_bytes, at_start=start.offset == 0):
+        if complete is not None and not block.is_too_long:
+            block = replace(block, text=complete(block.text))
         rows = _read_block(block, wanted, start.line + 1, careful)
         end = Position(start.offset + block.size_bytes, start.line + rows.line_count)
         yield _batch(rows, block.text, wanted, start, end, last=block.is_last)

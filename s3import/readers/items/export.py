@@ -5,10 +5,11 @@ from __future__ import annotations
 import datetime as dt
 import os
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from dataclasses import replace
+from functools import partial
 
 import pyarrow as pa
 
@@ -18,6 +19,7 @@ from s3import.readers.compression import Text
 from s3import.readers.items.beside import Beside
 from s3import.readers.items.changes import Latest, changed_records, deletions, note_latest
 from s3import.readers.items.decode import read_items
+from s3import.readers.items.joins import Fetch, Item, joined_text
 from s3import.readers.items.manifests import SUMMARY, Export, ExportedFile, find_exports, gaps_between, windows_of
 from s3import.readers.items.mapping import EntityMapping, ItemMapping
 from s3import.readers.items.passes import NO_IDS, Parents, in_pass, parents_of_recent, unique
@@ -29,13 +31,24 @@ from s3import.settings import BLOCK_BYTES
 
 
 class ExportSource(Beside):
-    """The `ItemSource` of the exports in `stored`, filtered to one account; see `Beside` for `files`."""
+    """The `ItemSource` of the exports in `stored`, filtered to one account; see `Beside` for `files`.
+
+    What items refer to in other tables `fetch` asks those tables for.
+    """
 
     def __init__(
-        self, stored: Source, mapping: ItemMapping, account_id: str, *, recent_days: float, files: Source | None = None
+        self,
+        stored: Source,
+        mapping: ItemMapping,
+        account_id: str,
+        *,
+        recent_days: float,
+        files: Source | None = None,
+        fetch: Fetch | None = None,
     ) -> None:
         super().__init__(stored.uri, files)
         self._stored = stored
+        self._fetch = fetch or _fetch_nothing
         self._mapping = mapping
         self._wanted = {one.entity: Wanted.of(one, mapping, account_id) for one in mapping.entities}
         self._recent = dt.timedelta(days=recent_days)
@@ -107,7 +120,9 @@ class ExportSource(Beside):
         lines = start.line
         with closing(open_checked(self._stored, file.stored, file.checksum)) as stream:
             text = Text(stream, "gzip", name, start.offset)
-            for batch in read_items(text.read, self._wanted[entity], start, block_bytes=block_bytes):
+            wanted = self._wanted[entity]
+            complete = partial(joined_text, wanted=wanted, fetch=self._fetch) if wanted.mapping.joins else None
+            for batch in read_items(text.read, wanted, start, block_bytes=block_bytes, complete=complete):
                 lines = batch.end.line
                 if batch.last:
                     _require_count(name, file, lines)
@@ -195,6 +210,11 @@ class ExportSource(Beside):
 
         with ThreadPoolExecutor(os.cpu_count(), "recent") as reading:
             return unique(reading.map(of_file, self._files_of(mapping)))
+
+
+def _fetch_nothing(table: str, keys: Sequence[Item]) -> Iterable[Item]:
+    """Without a way to ask tables, joins find nothing."""
+    return ()
 
 
 def _require_count(name: str, file: ExportedFile, lines: int) -> None:

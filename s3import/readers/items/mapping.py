@@ -58,11 +58,17 @@ class Join:
     attribute: str
     by: Path
 
+    @property
+    def attribute_name(self) -> str:
+        """The attribute under which the joined item is put into the one that refers to it."""
+        return f"join:{self.name}"
+
 
 @dataclass(frozen=True, slots=True)
 class FieldMapping:
-    """Where one field (dotted path) comes from: `pieces` of constant text and of values found in the item (or in the
-    item that is joined to it). A single path keeps the kind of its value, everything else makes text.
+    """Where one field (dotted path) comes from: `pieces` of constant text and of values found in the item, or in the
+    one that is joined to it, which is then put into it. A single path keeps the kind of its value, everything else
+    makes text.
 
     `after`: what the value starts with and loses; `words`: other words for some; `time`: how a timestamp is written.
     """
@@ -90,6 +96,11 @@ class EntityMapping:
     key: AccountKey
     sort: SortKey | None
     fields: tuple[FieldMapping, ...]
+
+    @property
+    def joins(self) -> tuple[Join, ...]:
+        """What its fields take from other tables, each once."""
+        return tuple(dict.fromkeys(field.join for field in self.fields if field.join))
 
     @property
     def table_name(self) -> str:
@@ -285,9 +296,10 @@ def _field(top: _Table, table: _Table, name: str, field: str, kind: pa.DataType)
     pieces = _pieces(given)
     if not pa.types.is_string(kind) and (len(pieces) > 1 or isinstance(pieces[0], str)):
         given.fault("must be a path: the field is no text")
-    return FieldMapping(
-        field, kind, pieces, given.text("after") or "", _words(top, given), _time(given, field), _join(top, given)
-    )
+    join = _join(top, given)
+    if join is not None:
+        pieces = tuple(piece if isinstance(piece, str) else (join.attribute_name, *piece) for piece in pieces)
+    return FieldMapping(field, kind, pieces, given.text("after") or "", _words(top, given), _time(given, field), join)
 
 
 def _pieces(given: _Table) -> tuple[str | Path, ...]:

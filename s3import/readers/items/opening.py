@@ -30,12 +30,15 @@ def open_items(
     open_stored = partial(open_source, patience=patience, connections=connections, role=role)
     files = open_stored(mapping.beside, account_id) if mapping.beside else None
     scheme, rest = split_scheme(uri)
-    if scheme != "dynamodb":
-        return ExportSource(open_stored(uri, account_id), mapping, account_id, recent_days=recent_days, files=files)
-    if rest:
+    if scheme == "dynamodb" and rest:
         raise ConfigurationError(f"the source {uri} names what the mapping names: give just dynamodb:")
+    if scheme != "dynamodb" and not any(one.joins for one in mapping.entities):
+        return ExportSource(open_stored(uri, account_id), mapping, account_id, recent_days=recent_days, files=files)
     from s3import.readers.items.tables import Tables, TableSource, connect  # boto3 takes its time to import
 
     patience = patience or Patience()
     tables = Tables(connect(patience, connections, role), patience, budget or ReadBudget(None))
-    return TableSource(tables, mapping, account_id, recent_days=recent_days, files=files)
+    if scheme == "dynamodb":
+        return TableSource(tables, mapping, account_id, recent_days=recent_days, files=files)
+    stored = open_stored(uri, account_id)
+    return ExportSource(stored, mapping, account_id, recent_days=recent_days, files=files, fetch=tables.fetch)

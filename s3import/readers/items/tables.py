@@ -6,7 +6,7 @@ import base64
 import datetime as dt
 import json
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -22,12 +22,15 @@ from s3import.readers.items.beside import Beside
 from s3import.readers.items.budget import ReadBudget
 from s3import.readers.items.columns import ITEM
 from s3import.readers.items.decode import items_batch
+from s3import.readers.items.joins import add_joined
 from s3import.readers.items.mapping import EntityMapping, ItemMapping
 from s3import.readers.items.passes import NO_IDS, Parents, before, in_pass, is_recent, parents_of_recent, unique
 from s3import.readers.items.wanted import Wanted
 from s3import.readers.s3 import BROKEN, MISCONFIGURED, attempts, is_temporary
 from s3import.readers.source import Patience, Role, Source
 from s3import.records import Batch, Entity, Pass, Plan, PlannedPart, Position, StoredObject, Window, one_array
+
+MAX_KEYS = 100  # in one BatchGetItem
 
 
 def connect(patience: Patience, connections: int, role: Role | None = None) -> Any:
@@ -65,23 +68,36 @@ class Tables:
         """
         while True:
             start = {"ExclusiveStartKey": last_key} if last_key else {}
-            answer = self._ask({**query, **start})
+            answer = self._ask(self.client.query, "Query", query["TableName"], {**query, **start})
             last_key = answer.get("LastEvaluatedKey")
             yield Page(answer["Items"], last_key)
             if not last_key:
                 return
 
-    def _ask(self, query: dict[str, Any]) -> dict[str, Any]:
-        where = f"the table {query['TableName']}"
+    def fetch(self, table: str, keys: Sequence[dict[str, Any]]) -> Iterator[dict[str, Any]]:
+        """Those items of a table that have one of the keys (each given once). Raises: as `pages`."""
+        left = list(keys)
+        while left:
+            asked, left = left[:MAX_KEYS], left[MAX_KEYS:]
+            answer = self._ask(
+                self.client.batch_get_item, "BatchGetItem", table, {"RequestItems": {table: {"Keys": asked}}}
+            )
+            yield from answer["Responses"].get(table, ())
+            left += answer.get("UnprocessedKeys", {}).get(table, {}).get("Keys", [])
+
+    def _ask(
+        self, ask: Callable[..., dict[str, Any]], action: str, table: str, request: dict[str, Any]
+    ) -> dict[str, Any]:
+        where = f"the table {table}"
         try:
             for attempt in attempts(where, self.patience):
                 with attempt:
                     self.budget.wait()
-                    answer: dict[str, Any] = self.client.query(**query, ReturnConsumedCapacity="TOTAL")
-                    self.budget.spend(answer.get("ConsumedCapacity", {}).get("CapacityUnits", 0.0))
+                    answer = ask(**request, ReturnConsumedCapacity="TOTAL")
+                    self.budget.spend(_units(answer.get("ConsumedCapacity")))
                     return answer
         except boto.ClientError as error:
-            raise _refusal(error, where) from error
+            raise _refusal(error, action, where) from error
         except MISCONFIGURED as error:
             raise ConfigurationError(
                 f"{where} cannot be asked: {error}; correct the mapping or the AWS settings"
@@ -89,6 +105,12 @@ class Tables:
         except (boto.BotoCoreError, *BROKEN) as error:
             raise SourceUnavailable(f"{where} does not answer: {error}; run the same command again") from error
         raise AssertionError("an attempt neither returned nor raised")
+
+
+def _units(consumed: Any) -> float:
+    """The read units that an answer tells of: of one table, or of each of several."""
+    tables = consumed if isinstance(consumed, list) else [consumed or {}]
+    return float(sum(table.get("CapacityUnits", 0.0) for table in tables))
 
 
 class TableSource(Beside):
@@ -158,6 +180,7 @@ class TableSource(Beside):
         lines: list[bytes] = []
         size_bytes = 0
         for page in self._tables.pages(query, _key(start.cursor)):
+            add_joined(page.items, self._wanted[entity].mapping, self._tables.fetch)
             lines += map(_line, page.items)
             size_bytes += sum(map(len, lines[len(lines) - len(page.items) :]))
             if size_bytes >= block_bytes or not page.last_key:
@@ -241,7 +264,7 @@ def _key(cursor: str | None) -> dict[str, Any] | None:
     return {name: {"B": base64.b64decode(value["B"])} if "B" in value else value for name, value in key.items()}
 
 
-def _refusal(error: boto.ClientError, where: str) -> S3ImportError:
+def _refusal(error: boto.ClientError, action: str, where: str) -> S3ImportError:
     """What an error that DynamoDB itself answered means to the caller."""
     code = error.response["Error"].get("Code", "")
     said = f"{code} {error.response['Error'].get('Message', '')}".strip()
@@ -254,6 +277,6 @@ def _refusal(error: boto.ClientError, where: str) -> S3ImportError:
     if code == "ValidationException":
         return ConfigurationError(f"{where} cannot be asked so: {said}; correct the keys in the mapping")
     return SourceDenied(
-        f"DynamoDB refuses dynamodb:Query on {where}: {said}; use credentials that may, or allow it for these, then "
+        f"DynamoDB refuses dynamodb:{action} on {where}: {said}; use credentials that may, or allow it for these, then "
         "run the same command again"
     )
