@@ -90,6 +90,24 @@ def mapping_try(account: str, limit: int, as_json: bool, **given: Any) -> None:
 
 
 @cli.command()
+@options.account
+@options.source
+@options.mapping
+@options.role_arn
+@options.external_id
+def export(account: str, **given: Any) -> None:
+    """Export the tables of a mapping to S3, as they are now, and wait until that is done.
+
+    AWS exports whole tables: what is of other accounts is left out when the export is imported.
+    """
+    with signals() as stop:
+        from s3import import app
+
+        for exported in app.export(options.settings_from(**given), account, stop=stop):
+            click.echo(f"{exported.table_name}: {exported.item_count} items, {exported.arn}")
+
+
+@cli.command()
 @options.accounts
 @options.source
 @options.mapping

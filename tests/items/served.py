@@ -29,6 +29,8 @@ class Served:
             BillingMode="PAY_PER_REQUEST",
             **given,
         )
+        ready = {"Delay": 0.01, "MaxAttempts": 1000}
+        self.client.get_waiter("table_exists").wait(TableName=f"{table}-{self.suffix}", WaiterConfig=ready)
 
     def put(self, table: str, *items: dict[str, Any]) -> None:
         """Store items."""

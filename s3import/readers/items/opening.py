@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from functools import partial
+from typing import TYPE_CHECKING
 
 from s3import.errors import ConfigurationError
 from s3import.readers.items.budget import ReadBudget
@@ -10,6 +11,9 @@ from s3import.readers.items.export import ExportSource
 from s3import.readers.items.mapping import ItemMapping
 from s3import.readers.location import open_source, split_scheme
 from s3import.readers.source import Patience, Role, Source
+
+if TYPE_CHECKING:
+    from s3import.readers.items.tables import Tables
 
 
 def open_items(
@@ -34,11 +38,24 @@ def open_items(
         raise ConfigurationError(f"the source {uri} names what the mapping names: give just dynamodb:")
     if scheme != "dynamodb" and not any(one.joins for one in mapping.entities):
         return ExportSource(open_stored(uri, account_id), mapping, account_id, recent_days=recent_days, files=files)
-    from s3import.readers.items.tables import Tables, TableSource, connect  # boto3 takes its time to import
+    from s3import.readers.items.tables import TableSource  # boto3 takes its time to import
 
-    patience = patience or Patience()
-    tables = Tables(connect(patience, connections, role), patience, budget or ReadBudget(None))
+    tables = open_tables(patience=patience, connections=connections, role=role, budget=budget)
     if scheme == "dynamodb":
         return TableSource(tables, mapping, account_id, recent_days=recent_days, files=files)
     stored = open_stored(uri, account_id)
     return ExportSource(stored, mapping, account_id, recent_days=recent_days, files=files, fetch=tables.fetch)
+
+
+def open_tables(
+    *,
+    patience: Patience | None = None,
+    connections: int = 32,
+    role: Role | None = None,
+    budget: ReadBudget | None = None,
+) -> Tables:
+    """DynamoDB itself, as the settings of AWS say. Raises: ConfigurationError where they cannot be right."""
+    from s3import.readers.items.tables import Tables, connect
+
+    patience = patience or Patience()
+    return Tables(connect(patience, connections, role), patience, budget or ReadBudget(None))

@@ -31,6 +31,7 @@ from s3import.readers.source import Patience, Role, Source
 from s3import.records import Batch, Entity, Pass, Plan, PlannedPart, Position, StoredObject, Window, one_array
 
 MAX_KEYS = 100  # in one BatchGetItem
+TELLING = {"ReturnConsumedCapacity": "TOTAL"}
 
 
 def connect(patience: Patience, connections: int, role: Role | None = None) -> Any:
@@ -68,7 +69,7 @@ class Tables:
         """
         while True:
             start = {"ExclusiveStartKey": last_key} if last_key else {}
-            answer = self._ask(self.client.query, "Query", query["TableName"], {**query, **start})
+            answer = self.ask(self.client.query, "Query", query["TableName"], {**query, **start, **TELLING})
             last_key = answer.get("LastEvaluatedKey")
             yield Page(answer["Items"], last_key)
             if not last_key:
@@ -79,21 +80,22 @@ class Tables:
         left = list(keys)
         while left:
             asked, left = left[:MAX_KEYS], left[MAX_KEYS:]
-            answer = self._ask(
-                self.client.batch_get_item, "BatchGetItem", table, {"RequestItems": {table: {"Keys": asked}}}
+            answer = self.ask(
+                self.client.batch_get_item, "BatchGetItem", table, {"RequestItems": {table: {"Keys": asked}}, **TELLING}
             )
             yield from answer["Responses"].get(table, ())
             left += answer.get("UnprocessedKeys", {}).get(table, {}).get("Keys", [])
 
-    def _ask(
+    def ask(
         self, ask: Callable[..., dict[str, Any]], action: str, table: str, request: dict[str, Any]
     ) -> dict[str, Any]:
+        """What DynamoDB answers to a request about a table. Raises: as `pages`; `action` names it in errors."""
         where = f"the table {table}"
         try:
             for attempt in attempts(where, self.patience):
                 with attempt:
                     self.budget.wait()
-                    answer = ask(**request, ReturnConsumedCapacity="TOTAL")
+                    answer = ask(**request)
                     self.budget.spend(_units(answer.get("ConsumedCapacity")))
                     return answer
         except boto.ClientError as error:
