@@ -234,6 +234,8 @@ def _on_tables(
         raise _unknown(account_id)
     transactions.run(account_id, schema.require)
     return transactions
+
+
 def try_mapping(settings: Settings, account_id: str, limit: int) -> Iterator[Tried]:
     """What the settings' mapping makes of an account's first items. Raises: as `trial.try_items`."""
     if not settings.source:

@@ -6,7 +6,6 @@ import logging
 import os
 import signal
 import sys
-import threading
 import time
 import traceback
 from collections.abc import Iterable, Iterator
@@ -24,11 +23,10 @@ from s3import.errors import (
     as_failure,
     printable,
 )
+from s3import.signals import signals
 
 DONE, FAILED, USAGE, SOME_REJECTED, ALIVE, TEMPORARY = 0, 1, 2, 3, 4, 75
-GRACE_SECONDS = 4.0  # how long the batch at hand may take to finish once a signal came
 WATCH_SECONDS = 1.0
-STOPPING = b"stopping: the batch at hand is being finished, the checkpoint is kept\n"
 
 
 class Commands(click.Group):
@@ -245,7 +243,7 @@ def reset(account: str, database: str | None, yes: bool, force: bool) -> None:
     with signals() as stop:
         from s3import import app, summary
 
-        settings = settings_from(database=database)
+        settings = options.settings_from(database=database)
         removed = app.reset(settings, account, confirmed=yes, force=force, observe=lambda _: None, stop=stop)
     click.echo(summary.removed_as_text(removed))
 
@@ -263,7 +261,7 @@ def purge(account: str | None, expired: bool, database: str | None) -> None:
 
     if (account is None) is not expired:
         raise ConfigurationError("give either --account ID or --expired")
-    settings = settings_from(database=database)
+    settings = options.settings_from(database=database)
     if account is not None:
         app.purge(settings, account)
     for name in app.purge_expired(settings) if account is None else [account]:
@@ -326,40 +324,7 @@ def redraw(text: str | bytes) -> None:
     click.echo(text)
 
 
-# --- signals, events, exit statuses -----------------------------------------------------------------------------------
-
-
-class Stop(threading.Event):
-    """Set by SIGINT or SIGTERM; `exit_status` is then 128 plus the signal's number, and 0 otherwise."""
-
-    exit_status = 0
-
-
-@contextmanager
-def signals() -> Iterator[Stop]:
-    """Let SIGINT and SIGTERM stop the work between two batches, and end the process if that takes too long."""
-    stop = Stop()
-
-    def handle(number: int, _: object) -> None:
-        if not stop.is_set():
-            stop.exit_status = 128 + number
-            stop.set()
-            with suppress(OSError):  # straight to the file: a print may be under way in this very thread
-                os.write(sys.stderr.fileno(), STOPPING)
-            watchdog = threading.Timer(GRACE_SECONDS, os._exit, [stop.exit_status])
-            watchdog.daemon = True
-            watchdog.start()
-
-    before = {number: signal.signal(number, handle) for number in (signal.SIGINT, signal.SIGTERM)}
-    try:
-        yield stop
-    except S3ImportError as error:
-        if stop.is_set():
-            raise click.exceptions.Exit(stop.exit_status) from error
-        raise
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
+# --- exit statuses --------------------------------------------------------------------------------------------------
 
 
 def exit_status(result: Any) -> int:

@@ -17,6 +17,7 @@ from sqlalchemy import Connection
 
 from s3import import status
 from s3import.accounts import AccountStatus, account_status, set_status
+from s3import.checkpoints import read_window
 from s3import.errors import AccountIsActive, AccountNotFound, Interrupted
 from s3import.migration import SourceOpener
 from s3import.purge import forget
@@ -106,7 +107,8 @@ class Reset:
 
     def _ids_in_dump(self, entity: Entity, run: Run) -> Iterator[str]:
         source = self._open_source(run.source, self._account_id)
-        for planned in plan_pass(source, self._account_id, run.pass_).parts:
+        window = self._do(lambda connection: read_window(connection, self._account_id))
+        for planned in plan_pass(source, self._account_id, run.pass_, window).parts:
             if planned.entity is entity:
                 for batch in read_part(source, planned, Position(), block_bytes=self._block_bytes):
                     yield from check(batch, entity, self._account_id).accepted["id"].to_pylist()

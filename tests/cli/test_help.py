@@ -13,7 +13,10 @@ from s3import.cli import cli
 from tests.cli.commands import Dump, environment, s3import
 
 HEAVY = {"sqlalchemy", "pyarrow", "boto3", "tqdm", "alembic", "orjson", "stamina"}
-COMMANDS = [["db", "init"], *([name] for name in ("migrate", "status", "rejects", "verify", "reset", "purge", "export"))]
+COMMANDS = [
+    ["db", "init"],
+    *([name] for name in ("migrate", "status", "rejects", "verify", "reset", "purge", "export")),
+]
 COMMANDS.append(["mapping", "try"])
 
 
