@@ -131,9 +131,11 @@ def move(importer: Importer, request: Request) -> Outcome:
 def _each_in_processes(
     settings: Settings, requests: list[Request], observe: Observer, stop: threading.Event
 ) -> Iterator[Outcome]:
-    """Move many accounts with a share of the workers in each of several processes; outcomes as `_each`."""
+    """Move many accounts with a share of the workers, and of what may be read of tables, in each of several processes;
+    outcomes as `_each`."""
     processes = min(2 * (os.cpu_count() or 1), MAX_WORKERS_BY_DEFAULT)
-    share = replace(settings, workers=max(1, (settings.workers or processes) // processes))
+    units = settings.max_read_units and settings.max_read_units / processes
+    share = replace(settings, workers=max(1, (settings.workers or processes) // processes), max_read_units=units)
     yield from in_processes(partial(_mover, share), requests, processes=processes, observe=observe, stop=stop)
 
 

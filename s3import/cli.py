@@ -231,10 +231,14 @@ def cancel(account: str, database: str | None) -> None:
 
 @cli.command()
 @options.account
+@options.mapping
+@options.role_arn
+@options.external_id
+@options.max_read_units
 @options.database
 @options.yes
 @options.force
-def reset(account: str, database: str | None, yes: bool, force: bool) -> None:
+def reset(account: str, yes: bool, force: bool, **given: Any) -> None:
     """Take back what was imported of an account: rows, files and bookkeeping; it is `migrating` again afterwards.
 
     Until its recent pass is in, all its threads, messages and attachments go. After that its dumps are read again, what
@@ -243,7 +247,7 @@ def reset(account: str, database: str | None, yes: bool, force: bool) -> None:
     with signals() as stop:
         from s3import import app, summary
 
-        settings = options.settings_from(database=database)
+        settings = options.settings_from(**given)
         removed = app.reset(settings, account, confirmed=yes, force=force, observe=lambda _: None, stop=stop)
     click.echo(summary.removed_as_text(removed))
 

@@ -34,7 +34,7 @@ def open_items(
     open_stored = partial(open_source, patience=patience, connections=connections, role=role)
     files = open_stored(mapping.beside, account_id) if mapping.beside else None
     scheme, rest = split_scheme(uri)
-    if scheme == "dynamodb" and rest:
+    if scheme == "dynamodb" and rest.strip("/"):
         raise ConfigurationError(f"the source {uri} names what the mapping names: give just dynamodb:")
     if scheme != "dynamodb" and not any(one.joins for one in mapping.entities):
         return ExportSource(open_stored(uri, account_id), mapping, account_id, recent_days=recent_days, files=files)
