@@ -11,6 +11,7 @@ from concurrent.futures import ThreadPoolExecutor, wait
 from contextlib import closing, contextmanager, suppress
 from dataclasses import replace
 from functools import lru_cache, partial
+from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
 import stamina
@@ -27,6 +28,7 @@ from s3import.processes import in_processes
 from s3import.readers.items.budget import ReadBudget
 from s3import.readers.items.mapping import read_mapping
 from s3import.readers.items.opening import open_items, open_tables
+from s3import.readers.items.shared import Sharing
 from s3import.readers.location import ACCOUNT, open_source
 from s3import.readers.source import Patience, Role
 from s3import.records import HALVES, Pass, check_account_id
@@ -68,14 +70,29 @@ def migrate(settings: Settings, requests: list[Request], *, observe: Observer, s
 
     Raises: ConfigurationError, SchemaMismatch or DatabaseUnavailable before anything was read.
     """
-    with closing(connect(settings)) as database:
-        return _migrate(settings, database, requests, observe, stop)
+    with closing(connect(settings)) as database, _sharing(settings, requests) as sharing:
+        return _migrate(settings, database, requests, sharing, observe, stop)
+
+
+@contextmanager
+def _sharing(settings: Settings, requests: list[Request]) -> Iterator[Sharing | None]:
+    """A folder for sorting an export's items by account, where several accounts are read from one export."""
+    if settings.mapping is None or len(requests) < 2 or ACCOUNT in requests[0].source:
+        yield None
+        return
+    with TemporaryDirectory(prefix="s3import-") as folder:
+        yield Sharing(folder, tuple(request.account_id for request in requests))
 
 
 def _migrate(
-    settings: Settings, database: Database, requests: list[Request], observe: Observer, stop: threading.Event
+    settings: Settings,
+    database: Database,
+    requests: list[Request],
+    sharing: Sharing | None,
+    observe: Observer,
+    stop: threading.Event,
 ) -> list[Result]:
-    open_dump = source_opener(settings, workers(settings, database))
+    open_dump = source_opener(settings, workers(settings, database), sharing)
     open_dump(requests[0].source, requests[0].account_id)  # what is wrong with it shows before anything is done
     notifier = Notifier(database, senders(settings))
 
@@ -88,7 +105,7 @@ def _migrate(
         if len(requests) < MANY_ACCOUNTS or not database.dialect.concurrent_writers:
             outcomes = list(_each(importer, requests))
         else:
-            outcomes = list(_each_in_processes(settings, requests, tell, stop))
+            outcomes = list(_each_in_processes(settings, requests, sharing, tell, stop))
     return [_result(database, outcome) for outcome in outcomes]
 
 
@@ -129,20 +146,22 @@ def move(importer: Importer, request: Request) -> Outcome:
 
 
 def _each_in_processes(
-    settings: Settings, requests: list[Request], observe: Observer, stop: threading.Event
+    settings: Settings, requests: list[Request], sharing: Sharing | None, observe: Observer, stop: threading.Event
 ) -> Iterator[Outcome]:
     """Move many accounts with a share of the workers, and of what may be read of tables, in each of several processes;
     outcomes as `_each`."""
     processes = min(2 * (os.cpu_count() or 1), MAX_WORKERS_BY_DEFAULT)
     units = settings.max_read_units and settings.max_read_units / processes
     share = replace(settings, workers=max(1, (settings.workers or processes) // processes), max_read_units=units)
-    yield from in_processes(partial(_mover, share), requests, processes=processes, observe=observe, stop=stop)
+    yield from in_processes(partial(_mover, share, sharing), requests, processes=processes, observe=observe, stop=stop)
 
 
-def _mover(settings: Settings, observe: Observer, stop: threading.Event) -> Callable[[Request], Outcome]:
+def _mover(
+    settings: Settings, sharing: Sharing | None, observe: Observer, stop: threading.Event
+) -> Callable[[Request], Outcome]:
     """What moves accounts in a process of its own."""
     database = connect(settings)
-    open_dump = source_opener(settings, workers(settings, database))
+    open_dump = source_opener(settings, workers(settings, database), sharing)
     notifier = Notifier(database, senders(settings))  # it records; the parent's sends
     return partial(move, make_importer(settings, database, open_dump, observe, stop, notifier))
 
@@ -316,7 +335,7 @@ def rejects(settings: Settings, account_id: str, passes: Sequence[Pass]) -> Iter
         yield from report.rejects(connection, account_id, passes)
 
 
-def source_opener(settings: Settings, workers: int) -> SourceOpener:
+def source_opener(settings: Settings, workers: int, sharing: Sharing | None = None) -> SourceOpener:
     """Opens the dumps of accounts as patiently as the settings say, for so many parts at once."""
     patience = Patience(retry_seconds=settings.retry_seconds)
     role = _role(settings)
@@ -331,6 +350,7 @@ def source_opener(settings: Settings, workers: int) -> SourceOpener:
             patience=patience,
             connections=connections,
             role=role,
+            sharing=sharing,
         )
     return lru_cache(MAX_ACCOUNTS_AT_ONCE)(opener)  # the passes of an account share what costs time to set up
 

@@ -140,3 +140,23 @@ def test_a_mapping_is_tried(settings: Settings) -> None:
     lines = CliRunner().invoke(cli, [*words, "--json"], env=variables).output.splitlines()
     first = orjson.loads(lines[0])
     assert orjson.loads(first["item"])["Item"]["id"] == {"S": first["record"]["id"]}
+
+
+def test_several_accounts_arrive(settings: Settings, tmp_path: Path) -> None:
+    """Accounts that are asked for together read an export together, each its own items."""
+    accounts = ("acme", "other")
+    for account in accounts:
+        (tmp_path / account).mkdir()
+        (tmp_path / account / "account.json").write_bytes(orjson.dumps({**ACCOUNT, "id": account}))
+    tables_of = {"threads": [thread(1, account=name) for name in accounts], "attachments": []}
+    tables_of["messages"] = [message(n, account=accounts[n % 2]) for n in range(9)]
+    for table, items in tables_of.items():
+        write_export(tmp_path / "several", table, [items])
+    path = tmp_path / "several.toml"
+    path.write_text(f'beside = "{tmp_path}/{{account}}"\n{MAPPING}')
+    together = replace(settings, source=f"{tmp_path}/several", mapping=str(path))
+    requests = [Request(account, HALVES, together.source or "") for account in accounts]
+    results = app.migrate(together, requests, observe=lambda event: None, stop=threading.Event())
+    read = [[sum(counts(result, pass_)["messages"][:2]) for pass_ in ("recent", "remaining")] for result in results]
+    assert [result.error for result in results] == [None, None]
+    assert [sum(both) for both in read] == [10, 8]

@@ -17,7 +17,7 @@ ROLE = Role("arn:aws:iam::444455556666:role/reader", "chosen")
 
 
 def test_credentials_are_renewed(aws: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Credentials that are about to expire are replaced before the next request; none are asked for before the first."""
+    """Credentials that are about to expire are replaced before the next request; none are asked for too early."""
     asked: list[dict[str, Any]] = []
 
     def fetch(fetcher: Any) -> dict[str, str]:

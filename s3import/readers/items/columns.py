@@ -65,6 +65,13 @@ class ItemColumns:
         return rows
 
 
+def key_values_of(text: bytes, wanted: Wanted) -> pa.StringArray | None:
+    """The value of the account's key in each of the items; None where Arrow refuses a line."""
+    key = pa.struct([("S", TEXT), ("N", TEXT)])
+    items = _parse(text, pa.struct([(wanted.key_path[0], key)]))
+    return None if items is None or items.null_count else _text(pc.struct_field(items, wanted.key_path))
+
+
 def _read(
     text: bytes, type_: pa.StructType, wanted: Wanted, numbers: pa.Int64Array, line_count: int
 ) -> tuple[Rows | None, pa.StructArray]:

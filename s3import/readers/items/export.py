@@ -23,6 +23,7 @@ from s3import.readers.items.joins import Fetch, Item, joined_text
 from s3import.readers.items.manifests import SUMMARY, Export, ExportedFile, find_exports, gaps_between, windows_of
 from s3import.readers.items.mapping import EntityMapping, ItemMapping
 from s3import.readers.items.passes import NO_IDS, Parents, in_pass, parents_of_recent, unique
+from s3import.readers.items.shared import Sharing, read_shared
 from s3import.readers.items.wanted import Wanted
 from s3import.readers.jsonl import Block, cut_blocks
 from s3import.readers.source import Source
@@ -33,7 +34,8 @@ from s3import.settings import BLOCK_BYTES
 class ExportSource(Beside):
     """The `ItemSource` of the exports in `stored`, filtered to one account; see `Beside` for `files`.
 
-    What items refer to in other tables `fetch` asks those tables for.
+    What items refer to in other tables `fetch` asks those tables for. With `sharing` files are read once for several
+    accounts.
     """
 
     def __init__(
@@ -45,10 +47,12 @@ class ExportSource(Beside):
         recent_days: float,
         files: Source | None = None,
         fetch: Fetch | None = None,
+        sharing: Sharing | None = None,
     ) -> None:
         super().__init__(stored.uri, files)
         self._stored = stored
         self._fetch = fetch or _fetch_nothing
+        self._sharing = sharing
         self._mapping = mapping
         self._wanted = {one.entity: Wanted.of(one, mapping, account_id) for one in mapping.entities}
         self._recent = dt.timedelta(days=recent_days)
@@ -115,6 +119,15 @@ class ExportSource(Beside):
         return self._exports
 
     def _read(self, entity: Entity, file: ExportedFile, start: Position, block_bytes: int) -> Iterator[Batch]:
+        """The account's items of one entity in a file, of every pass, which other accounts may be read with."""
+        wanted = self._wanted[entity]
+        if self._sharing is None or wanted.mapping.joins:
+            return self._read_alone(entity, file, start, block_bytes)
+        blocks = partial(self._blocks, file, Position(), BLOCK_BYTES)
+        name = f"{self.uri} {file.stored.key} {file.stored.etag}"
+        return read_shared(self._sharing, name, blocks, wanted, start, block_bytes)
+
+    def _read_alone(self, entity: Entity, file: ExportedFile, start: Position, block_bytes: int) -> Iterator[Batch]:
         """The account's items of one entity in a file, of every pass. Raises: PartDiffers, with too few or too many."""
         name = f"{self.uri}: {file.stored.key}"
         lines = start.line
@@ -186,6 +199,7 @@ class ExportSource(Beside):
                 if block.is_last:
                     _require_count(name, file, start.line)
                 yield block, start, text.stored_bytes
+        _require_count(name, file, start.line)
 
     # --- what is recent for what is below it -----------------------------------------------------------------------
 

@@ -9,6 +9,7 @@ from s3import.errors import ConfigurationError
 from s3import.readers.items.budget import ReadBudget
 from s3import.readers.items.export import ExportSource
 from s3import.readers.items.mapping import ItemMapping
+from s3import.readers.items.shared import Sharing
 from s3import.readers.location import open_source, split_scheme
 from s3import.readers.source import Patience, Role, Source
 
@@ -26,8 +27,10 @@ def open_items(
     patience: Patience | None = None,
     connections: int = 32,
     role: Role | None = None,
+    sharing: Sharing | None = None,
 ) -> Source:
-    """The items of `account_id` at `uri`, as `location.open_source` opens a dump; of tables no more than `budget`.
+    """The items of `account_id` at `uri`, as `location.open_source` opens a dump; of tables no more than `budget`, of
+    an export's files each once for all accounts of `sharing`.
 
     Raises: ConfigurationError when the URI cannot be one.
     """
@@ -37,7 +40,8 @@ def open_items(
     if scheme == "dynamodb" and rest.strip("/"):
         raise ConfigurationError(f"the source {uri} names what the mapping names: give just dynamodb:")
     if scheme != "dynamodb" and not any(one.joins for one in mapping.entities):
-        return ExportSource(open_stored(uri, account_id), mapping, account_id, recent_days=recent_days, files=files)
+        stored = open_stored(uri, account_id)
+        return ExportSource(stored, mapping, account_id, recent_days=recent_days, files=files, sharing=sharing)
     from s3import.readers.items.tables import TableSource  # boto3 takes its time to import
 
     tables = open_tables(patience=patience, connections=connections, role=role, budget=budget)
