@@ -12,7 +12,7 @@ from contextlib import closing, contextmanager, suppress
 from dataclasses import replace
 from functools import lru_cache, partial
 from tempfile import TemporaryDirectory
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import stamina
 from sqlalchemy import Connection
@@ -27,7 +27,7 @@ from s3import.notify import Notifier, senders
 from s3import.processes import in_processes
 from s3import.readers.items.budget import ReadBudget
 from s3import.readers.items.mapping import read_mapping
-from s3import.readers.items.opening import open_items, open_tables
+from s3import.readers.items.opening import open_items
 from s3import.readers.items.shared import Sharing
 from s3import.readers.location import ACCOUNT, open_source
 from s3import.readers.source import Patience, Role
@@ -37,12 +37,8 @@ from s3import.reset import Removed, Reset
 from s3import.settings import Settings
 from s3import.status import Run
 from s3import.transactions import Transactions
-from s3import.trial import Tried, try_items
 from s3import.verification import Verification, Verified
 from s3import.writers import Database, open_database
-
-if TYPE_CHECKING:
-    from s3import.readers.items.exporting import Exported
 
 MAX_ACCOUNTS_AT_ONCE = 8
 MAX_WORKERS_BY_DEFAULT = 8
@@ -257,25 +253,6 @@ def _on_tables(
     return transactions
 
 
-def try_mapping(settings: Settings, account_id: str, limit: int) -> Iterator[Tried]:
-    """What the settings' mapping makes of an account's first items. Raises: as `trial.try_items`."""
-    if not settings.source:
-        raise ConfigurationError("no source: give --source URI or set S3IMPORT_SOURCE")
-    yield from try_items(source_opener(settings, workers=1)(settings.source, account_id), account_id, limit)
-
-
-def export(settings: Settings, account_id: str, *, stop: threading.Event) -> Iterator[Exported]:
-    """Export the mapped tables to the settings' source, as it is for an account. Raises: as `export_tables`."""
-    from s3import.readers.items.exporting import export_tables
-
-    check_account_id(account_id)
-    if not settings.source or not settings.mapping:
-        raise ConfigurationError("an export takes --source s3://bucket/prefix and --mapping FILE; give both")
-    tables = open_tables(patience=Patience(retry_seconds=settings.retry_seconds), role=_role(settings))
-    uri = settings.source.replace(ACCOUNT, account_id)
-    yield from export_tables(tables, read_mapping(settings.mapping), uri, stop=stop)
-
-
 def queue(settings: Settings, requests: list[Request], *, observe: Observer, stop: threading.Event) -> list[Result]:
     """Queue the accounts' passes for whoever works through queued runs; a result for each.
 
@@ -338,7 +315,7 @@ def rejects(settings: Settings, account_id: str, passes: Sequence[Pass]) -> Iter
 def source_opener(settings: Settings, workers: int, sharing: Sharing | None = None) -> SourceOpener:
     """Opens the dumps of accounts as patiently as the settings say, for so many parts at once."""
     patience = Patience(retry_seconds=settings.retry_seconds)
-    role = _role(settings)
+    role = role_of(settings)
     connections = workers + MAX_ACCOUNTS_AT_ONCE
     opener: SourceOpener = partial(open_source, patience=patience, connections=connections, role=role)
     if settings.mapping is not None:
@@ -355,7 +332,8 @@ def source_opener(settings: Settings, workers: int, sharing: Sharing | None = No
     return lru_cache(MAX_ACCOUNTS_AT_ONCE)(opener)  # the passes of an account share what costs time to set up
 
 
-def _role(settings: Settings) -> Role | None:
+def role_of(settings: Settings) -> Role | None:
+    """The role in which whatever lies in AWS is read; None: as whoever runs this."""
     return Role(settings.role_arn, settings.external_id) if settings.role_arn else None
 
 

@@ -80,10 +80,10 @@ def mapping() -> None:
 @options.json("Print one JSON object a line.")
 def mapping_try(account: str, limit: int, as_json: bool, **given: Any) -> None:
     """Show an account's first items beside the records that the mapping makes of them. Nothing is written."""
-    from s3import import app, summary
+    from s3import import preparations, summary
 
     show = summary.tried_as_json if as_json else summary.tried_as_text
-    for tried in app.try_mapping(options.settings_from(**given), account, limit):
+    for tried in preparations.try_mapping(options.settings_from(**given), account, limit):
         click.echo(show(tried))
 
 
@@ -99,9 +99,9 @@ def export(account: str, **given: Any) -> None:
     AWS exports whole tables: what is of other accounts is left out when the export is imported.
     """
     with signals() as stop:
-        from s3import import app
+        from s3import import preparations
 
-        for exported in app.export(options.settings_from(**given), account, stop=stop):
+        for exported in preparations.export(options.settings_from(**given), account, stop=stop):
             click.echo(f"{exported.table_name}: {exported.item_count} items, {exported.arn}")
 
 

@@ -145,7 +145,8 @@ def _owner(line: bytes, owners: dict[str, int], wanted: Wanted) -> int:
         return NOBODY
     try:
         key = orjson.loads(line)[ITEM].get(wanted.key_path[0]) or {}
-        return owners.get(key.get("S", key.get("N")), NOBODY)
+        value = key.get("S", key.get("N"))
+        return owners.get(value, NOBODY) if isinstance(value, str) else NOBODY
     except (orjson.JSONDecodeError, LookupError, AttributeError, TypeError):
         return EVERYBODY
 
