@@ -10,7 +10,14 @@ from typing import Any
 import pytest
 from botocore.exceptions import ClientError, EndpointConnectionError
 
-from s3import.errors import ConfigurationError, S3ImportError, SourceDenied, SourceMissing, SourceUnavailable
+from s3import.errors import (
+    ConfigurationError,
+    DumpNotFound,
+    S3ImportError,
+    SourceDenied,
+    SourceMissing,
+    SourceUnavailable,
+)
 from s3import.readers import read_part
 from s3import.readers.dump import plan_pass
 from s3import.readers.items.budget import ReadBudget
@@ -156,6 +163,13 @@ def test_empty_pages() -> None:
         "M#m2",
         "M#m3",
     ]
+
+
+def test_tables_have_no_delta() -> None:
+    """A delta comes from incremental exports, which the message says."""
+    source, _ = scripted()
+    with pytest.raises(DumpNotFound, match="export them incrementally"):
+        plan_pass(source, "acme", Pass.DELTA)
 
 
 def test_throttling_passes() -> None:

@@ -16,7 +16,14 @@ import pyarrow.compute as pc
 from botocore import exceptions as boto
 from botocore.config import Config
 
-from s3import.errors import ConfigurationError, S3ImportError, SourceDenied, SourceMissing, SourceUnavailable
+from s3import.errors import (
+    ConfigurationError,
+    DumpNotFound,
+    S3ImportError,
+    SourceDenied,
+    SourceMissing,
+    SourceUnavailable,
+)
 from s3import.readers.aws import client
 from s3import.readers.items.beside import Beside
 from s3import.readers.items.budget import ReadBudget
@@ -138,10 +145,13 @@ class TableSource(Beside):
         return Window(Pass.RECENT, now - self._recent, now)
 
     def plan(self, window: Window) -> Plan:
-        """As `ItemSource.plan`."""
-        return Plan(
-            tuple(part for one in self._mapping.entities for part in self._parts(one, window)), from_manifest=True
-        )
+        """As `ItemSource.plan`. Raises: DumpNotFound for a delta, which tables do not tell."""
+        if window.pass_ is Pass.DELTA:
+            raise DumpNotFound(
+                "tables do not tell what changed in them; export them incrementally, and give that export as --source"
+            )
+        parts = (part for one in self._mapping.entities for part in self._parts(one, window))
+        return Plan(tuple(parts), from_manifest=True)
 
     def read_part(self, part: PlannedPart, start: Position, block_bytes: int) -> Iterator[Batch]:
         """As `ItemSource.read_part`."""
