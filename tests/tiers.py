@@ -9,7 +9,7 @@ from __future__ import annotations
 import pytest
 
 DATABASES = {"database_url", "postgres_url", "mariadb_url", "sqlite_url"}
-REAL_PARTS = {*DATABASES, *(f"bare_{name}" for name in DATABASES), "sqlite_file", "s3", "bucket"}
+REAL_PARTS = {*DATABASES, *(f"bare_{name}" for name in DATABASES), "sqlite_file", "s3", "bucket", "aws"}
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
