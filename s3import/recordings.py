@@ -38,4 +38,4 @@ def _note(connection: Connection, account_id: str, ids: list[str]) -> None:
 
 
 def _pairs(connection: Connection, query: sa.Select[str, str]) -> dict[str, str]:
-    return dict(connection.execute(query))
+    return dict(connection.execute(query).all())
