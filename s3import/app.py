@@ -194,7 +194,11 @@ def reset(
     with closing(connect(settings)) as database:
         transactions = _on_tables(database, settings, account_id, observe, stop)
         reset = Reset(
-            transactions, account_id, open_source=source_opener(settings, 1), block_bytes=settings.block_bytes
+            transactions,
+            account_id,
+            open_source=source_opener(settings, 1),
+            open_target=target_opener(settings),
+            block_bytes=settings.block_bytes,
         )
         if not confirmed:
             rows = ", ".join(f"{count} {entity}" for entity, count in reset.count().items())

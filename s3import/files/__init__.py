@@ -2,8 +2,18 @@
 
 from __future__ import annotations
 
+from s3import.files.ledger import LEDGERS, storage_keys
 from s3import.files.location import check_target, open_target
 from s3import.files.migrated import FileCopier, TargetOpener
 from s3import.files.retried import Retried, last_copied
 
-__all__ = ["FileCopier", "Retried", "TargetOpener", "check_target", "last_copied", "open_target"]
+__all__ = [
+    "LEDGERS",
+    "FileCopier",
+    "Retried",
+    "TargetOpener",
+    "check_target",
+    "last_copied",
+    "open_target",
+    "storage_keys",
+]

@@ -21,7 +21,7 @@ from s3import.files.file import Content, Copied, Failed, File, Stored
 from s3import.files.keys import storage_key
 from s3import.files.target import Copies, Place
 from s3import.readers.source import Source
-from s3import.records import StoredObject
+from s3import.records import Entity, StoredObject
 from s3import.validators import leaves_source
 
 PIECE_BYTES = 1024 * 1024
@@ -100,7 +100,7 @@ class Copier:
     def _copy(self, file: File, key: str) -> Stored:
         if file.url is not None:
             return self.downloads.fetch(file.url, lambda pieces: self._put(file, key, pieces, None))
-        if file.key is None or leaves_source(file.key):
+        if file.key is None or (file.entity is Entity.MESSAGES and leaves_source(file.key)):  # others were checked
             raise FileMissing("it does not name a file within the source")
         copies = self.place.target.copies_from(self.source)
         return self._have_copied(file, file.key, key, copies) if copies else self._stream(file, file.key, key)

@@ -80,6 +80,13 @@ def _as_file(entity: Entity, row: Any) -> File:
     )
 
 
+def storage_keys(connection: Connection, account_id: str, entity: Entity, ids: Sequence[str]) -> Sequence[str]:
+    """Where the files of these records were copied to."""
+    table, row_id = LEDGERS[entity]
+    mine = sa.and_(table.c.account_id == account_id, row_id.in_(ids), table.c.state == COPIED)
+    return connection.scalars(sa.select(table.c.storage_key).where(mine)).all()
+
+
 # --- what became of it -----------------------------------------------------------------------------------------------
 
 

@@ -12,12 +12,12 @@ from sqlalchemy import Connection
 
 from s3import import status
 from s3import.accounts import account_status
-from s3import.errors import AccountNotFound, NotImported, RejectCode, RunIsAlive
+from s3import.errors import AccountNotFound, NotImported, RejectCode
 from s3import.files import ledger
 from s3import.files.file import Copied, Failed, File
 from s3import.files.ledger import FAILED, Counts, Name
 from s3import.records import Entity, Pass
-from s3import.status import Run, State
+from s3import.status import Run
 from s3import.tables import import_parts, import_rejects
 from s3import.transactions import Transactions
 
@@ -124,17 +124,12 @@ def _renew(connection: Connection, reject: _Kept, failed: Failed) -> None:
 def last_copied(connection: Connection, account_id: str, files_to: str | None) -> Run:
     """The account's last run whose files were to be copied, to `files_to` where that is given.
 
-    Raises: AccountNotFound; RunIsAlive while a pass is being imported; NotImported where no files were to be copied.
+    Raises: AccountNotFound; RunIsAlive while a pass is queued or being imported; NotImported where no files were to be
+    copied.
     """
     if account_status(connection, account_id) is None:
         raise AccountNotFound(f"account {account_id} is not in the database; check --account and --database")
-    found = (status.find_run(connection, account_id, pass_) for pass_ in Pass)
-    runs = [run for run in found if run is not None and run.attempts]
-    for run in runs:
-        if run.state is State.RUNNING and not run.is_orphaned:
-            raise RunIsAlive(
-                f"account {account_id}: the {run.pass_} pass is being imported by {run.holder}; wait for it"
-            )
+    runs = sorted(status.idle_runs(connection, account_id), key=lambda run: list(Pass).index(run.pass_))
     copied = [run for run in runs if run.choices.files_to or files_to]
     if not copied:
         raise NotImported(f"account {account_id}: no pass was imported with --files-to; there is no file to try again")
