@@ -32,8 +32,9 @@ from tests.files.dumps import (
 )
 from tests.migration import children
 from tests.migration.moving import code_of, execute, migrate, snapshot
-from tests.migration.strikes import Moment, kill_process
+from tests.migration.strikes import Moment, Transactions, end_session, kill_process
 
+COPIED_AT, FAILED_AT = 12, 13  # the transactions that write down what was copied, and what failed
 BODIES = {f"files/{number}": b"%d" % number for number in range(6)}
 
 
@@ -61,16 +62,26 @@ def test_the_ledger_is_the_same_on_every_database(settings: Settings, target_fol
 
 
 @pytest.mark.integration
-@pytest.mark.parametrize("moment", list(Moment)[1:])
+@pytest.mark.parametrize(("moment", "k"), [(Moment.COMMIT, COPIED_AT), (Moment.ANSWER, FAILED_AT)])
 def test_a_kill_while_files_are_copied_costs_nothing(
-    settings: Settings, target_folder: FolderPlace, moment: Moment
+    settings: Settings, target_folder: FolderPlace, moment: Moment, k: int
 ) -> None:
     """Killed at the transaction that settles files: the same command ends as one that nobody disturbed."""
-    child = children.start(settings, k=9, moment=moment, strike=kill_process)
+    child = children.start(settings, k=k, moment=moment, strike=kill_process)
     assert children.exit_code(child) == -signal.SIGKILL
     result = migrate(settings, passes=RECENT)
     assert files_of(result) == {"total": 8, "copied": 7, "failed": 1, "bytes": 10}
     assert (len(copied(settings)), len(target_folder.keys())) == (6, 7)
+
+
+@pytest.mark.parametrize("k", [COPIED_AT, FAILED_AT])
+@pytest.mark.parametrize("database_url", ["postgresql", "mariadb"], indirect=True)
+def test_files_are_counted_once_though_the_answer_gets_lost(settings: Settings, k: int) -> None:
+    """The commit went through, the connection broke: trying again changes nothing."""
+    with Transactions(k, Moment.ANSWER, end_session(settings.database)).watched() as watched:
+        result = migrate(settings, passes=RECENT)
+    assert files_of(result) == {"total": 8, "copied": 7, "failed": 1, "bytes": 10}
+    assert watched.count == FAILED_AT + 1 + 1  # the one that was struck came again; the last one finishes
 
 
 def test_an_interrupted_copy_goes_on_where_it_was(settings: Settings, target_folder: FolderPlace) -> None:
