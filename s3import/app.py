@@ -21,12 +21,13 @@ from s3import import report, schema, status
 from s3import.admission import admit
 from s3import.errors import AccountNotFound, ConfigurationError, Interrupted, S3ImportError
 from s3import.events import AccountEnded, Event, Observer
+from s3import.files import FileCopier, Retried, TargetOpener, check_target, last_copied, open_target
 from s3import.migration import Importer, Outcome, Request, Result, SourceOpener
 from s3import.notify import Notifier, senders
 from s3import.processes import in_processes
 from s3import.readers.location import open_source
 from s3import.readers.source import Patience
-from s3import.records import HALVES, Pass, check_account_id
+from s3import.records import HALVES, Choices, Pass, check_account_id
 from s3import.rehearsal import Rehearsal
 from s3import.reset import Removed, Reset
 from s3import.settings import Settings
@@ -98,6 +99,7 @@ def make_importer(
         database,
         settings,
         open_source=open_dump,
+        open_target=target_opener(settings),
         workers=workers(settings, database),
         observe=observe,
         stop=stop,
@@ -192,7 +194,11 @@ def reset(
     with closing(connect(settings)) as database:
         transactions = _on_tables(database, settings, account_id, observe, stop)
         reset = Reset(
-            transactions, account_id, open_source=source_opener(settings, 1), block_bytes=settings.block_bytes
+            transactions,
+            account_id,
+            open_source=source_opener(settings, 1),
+            open_target=target_opener(settings),
+            block_bytes=settings.block_bytes,
         )
         if not confirmed:
             rows = ", ".join(f"{count} {entity}" for entity, count in reset.count().items())
@@ -235,27 +241,59 @@ def queue(settings: Settings, requests: list[Request], *, observe: Observer, sto
     Raises: as `migrate`.
     """
     results = []
+    target_opener(settings)
     with closing(connect(settings)) as database:
         transactions = Transactions(database, settings.retry_seconds, observe, stop)
         transactions.run("", schema.require)
         for request in requests:
-            outcome = _queued(transactions, request)
+            outcome = _queued(transactions, request, settings.choices)
             observe(AccountEnded(request.account_id, outcome.error.code if outcome.error else None))
             results.append(_result(database, outcome))
     return results
 
 
-def _queued(transactions: Transactions, request: Request) -> Outcome:
+def _queued(transactions: Transactions, request: Request, choices: Choices) -> Outcome:
     wanted = request.passes[0] if len(request.passes) == 1 else None
     source = request.source.replace("{account}", request.account_id)
     try:
         transactions.run(
             request.account_id,
-            lambda connection: admit(connection, request.account_id, wanted, source, may_be_new=True),
+            lambda connection: admit(connection, request.account_id, wanted, source, choices=choices, may_be_new=True),
         )
     except S3ImportError as error:
         return Outcome(request.account_id, error=error)
     return Outcome(request.account_id)
+
+
+def retry_files(settings: Settings, account_id: str, *, stop: threading.Event) -> Retried:
+    """Copy an account's failed files, from the settings' source and to their `files_to` or where those of its last run
+    lay and went.
+
+    Raises: AccountNotFound, NotImported, RunIsAlive, FilesRefused, and whatever reading the source may raise.
+    """
+    check_account_id(account_id)
+    with closing(connect(settings)) as database:
+        transactions = Transactions(database, settings.retry_seconds, lambda _: None, stop)
+        if not transactions.read(account_id, schema.exists):
+            raise _unknown(account_id)
+        run = transactions.read(account_id, partial(last_copied, account_id=account_id, files_to=settings.files_to))
+        source = source_opener(settings, workers=1)(settings.source or run.source, account_id)
+        copier = FileCopier(
+            transactions,
+            target_opener(settings),
+            in_flight=settings.files_in_flight,
+            block_bytes=settings.block_bytes,
+        )
+        with ThreadPoolExecutor(1, "account") as coordinator, closing(copier):
+            retrying = coordinator.submit(copier.retry, account_id, run, source, partial(_require_going, stop))
+            while wait([retrying], SIGNAL_SECONDS).not_done:
+                pass
+        return retrying.result()
+
+
+def _require_going(stop: threading.Event) -> None:
+    if stop.is_set():
+        raise Interrupted("interrupted; the same command goes on where it was")
 
 
 def cancel(settings: Settings, account_id: str) -> list[Run]:
@@ -291,8 +329,18 @@ def rejects(settings: Settings, account_id: str, passes: Sequence[Pass]) -> Iter
 def source_opener(settings: Settings, workers: int) -> SourceOpener:
     """Opens the dumps of accounts as patiently as the settings say, for so many parts at once."""
     patience = Patience(retry_seconds=settings.retry_seconds)
-    opener = partial(open_source, patience=patience, connections=workers + MAX_ACCOUNTS_AT_ONCE)
+    connections = workers + MAX_ACCOUNTS_AT_ONCE + (settings.files_in_flight if settings.files_to else 0)
+    opener = partial(open_source, patience=patience, connections=connections)
     return lru_cache(MAX_ACCOUNTS_AT_ONCE)(opener)  # the passes of an account share what costs time to set up
+
+
+def target_opener(settings: Settings) -> TargetOpener:
+    """Opens the places that files go to, as patiently as the settings say. Raises: ConfigurationError."""
+    if settings.files_to:
+        check_target(settings.files_to)
+    patience = Patience(retry_seconds=settings.retry_seconds)
+    opener = partial(open_target, patience=patience, connections=settings.files_in_flight)
+    return lru_cache(MAX_ACCOUNTS_AT_ONCE)(opener)
 
 
 @contextmanager

@@ -9,28 +9,21 @@ import sys
 import threading
 import time
 import traceback
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from typing import TYPE_CHECKING, Any, NoReturn, TextIO
+from typing import Any, NoReturn, TextIO
 
 import click
 
 from s3import import __version__, options
 from s3import.errors import (
     ConfigurationError,
-    RunIsAlive,
     S3ImportError,
-    TemporaryFailure,
     as_failure,
     printable,
 )
+from s3import.exits import DONE, FAILED, SOME_REJECTED, exit_status, status_of, worst
 
-if TYPE_CHECKING:
-    from s3import.migration import Request
-    from s3import.records import Pass
-    from s3import.settings import Settings
-
-DONE, FAILED, USAGE, SOME_REJECTED, ALIVE, TEMPORARY = 0, 1, 2, 3, 4, 75
 GRACE_SECONDS = 4.0  # how long the batch at hand may take to finish once a signal came
 WATCH_SECONDS = 1.0
 STOPPING = b"stopping: the batch at hand is being finished, the checkpoint is kept\n"
@@ -67,7 +60,7 @@ def db_init(database: str | None) -> None:
     """Create the tables, or upgrade them to this version."""
     from s3import import app
 
-    app.create_tables(settings_from(database=database))
+    app.create_tables(options.settings_from(database=database))
     click.echo("the tables are up to date")
 
 
@@ -78,6 +71,9 @@ def db_init(database: str | None) -> None:
 @options.pass_
 @options.workers
 @options.max_rejects
+@options.files_to
+@options.files_in_flight
+@options.describe_calls
 @options.accounts_from
 @options.dry_run
 @options.detach
@@ -85,14 +81,12 @@ def db_init(database: str | None) -> None:
 def migrate(
     accounts: tuple[str, ...],
     accounts_from: TextIO | None,
-    source: str | None,
-    database: str | None,
     pass_: str,
-    workers: int | None,
     max_rejects: str | None,
     dry_run: bool,
     detach: bool,
     as_json: bool,
+    **given: Any,
 ) -> None:
     """Import accounts: first their recent pass, then the remaining one, whatever of them is left to do.
 
@@ -105,8 +99,8 @@ def migrate(
         from s3import import app, summary
         from s3import.terminal import Terminal
 
-        settings = settings_from(source=source, database=database, workers=workers)
-        requests = requests_from(settings, (*accounts, *ids_in(accounts_from)), pass_, max_rejects)
+        settings = options.settings_from(**given)
+        requests = options.requests_from(settings, (*accounts, *options.ids_in(accounts_from)), pass_, max_rejects)
         work = app.rehearse if dry_run else app.queue if detach else app.migrate
         with Terminal(accounts=len(requests), line_seconds=settings.progress_seconds) as screen:
             results = work(settings, requests, observe=screen, stop=stop)
@@ -126,7 +120,7 @@ def status(account: str, database: str | None, watch: bool, as_json: bool) -> No
     """Show how far an account is: one look, or --watch."""
     from s3import import app, summary
 
-    settings = settings_from(database=database)
+    settings = options.settings_from(database=database)
     show = summary.document_as_json if as_json else summary.document_as_text
     document = app.status_document(settings, account)
     while watch and summary.at_work(document):
@@ -147,8 +141,8 @@ def rejects(account: str, database: str | None, pass_: str, as_json: bool) -> No
     from s3import.records import Pass
 
     show = summary.reject_as_json if as_json else summary.reject_as_text
-    passes = tuple(Pass) if pass_ == "all" else passes_from(pass_)
-    for reject in app.rejects(settings_from(database=database), account, passes):
+    passes = tuple(Pass) if pass_ == "all" else options.passes_from(pass_)
+    for reject in app.rejects(options.settings_from(database=database), account, passes):
         click.echo(show(reject))
 
 
@@ -168,13 +162,39 @@ def verify(account: str, as_json: bool, **given: Any) -> None:
         from s3import import app, summary
         from s3import.terminal import Terminal
 
-        settings = settings_from(**given)
+        settings = options.settings_from(**given)
         with Terminal(accounts=1, line_seconds=settings.progress_seconds) as screen:
             verified = app.verify(settings, account, observe=screen, stop=stop)
     with suppress(BrokenPipeError):  # nobody reads it: the exit status still tells
         click.echo(summary.verified_as_json(verified) if as_json else summary.verified_as_text(verified))
     if verified.findings.difference_count:
         raise click.exceptions.Exit(FAILED)
+
+
+@cli.group()
+def files() -> None:
+    """The bytes behind attachments and recordings."""
+
+
+@files.command("retry")
+@options.account
+@options.source
+@options.database
+@options.files_to
+@options.files_in_flight
+@options.json("Print one JSON document: how many were copied and how many failed again.")
+def files_retry(account: str, as_json: bool, **given: Any) -> None:
+    """Try again to copy the files of an account that failed; those that succeed are no rejects any more.
+
+    Without --source and --files-to they are looked for where they were, and go where they were to go. Exit status 3
+    when some failed again.
+    """
+    with signals() as stop:
+        from s3import import app, summary
+
+        retried = app.retry_files(options.settings_from(**given), account, stop=stop)
+    click.echo(summary.document_as_json(retried.document()) if as_json else summary.retried_as_text(retried))
+    raise click.exceptions.Exit(SOME_REJECTED if retried.failed else DONE)
 
 
 @cli.command()
@@ -184,7 +204,7 @@ def cancel(account: str, database: str | None) -> None:
     """Stop what is queued or running of an account, at its next batch; the checkpoint is kept."""
     from s3import import app
 
-    for run in app.cancel(settings_from(database=database), account):
+    for run in app.cancel(options.settings_from(database=database), account):
         click.echo(f"account {account}: the {run.pass_} pass is {run.state}")
 
 
@@ -202,7 +222,7 @@ def reset(account: str, database: str | None, yes: bool, force: bool) -> None:
     with signals() as stop:
         from s3import import app, summary
 
-        settings = settings_from(database=database)
+        settings = options.settings_from(database=database)
         removed = app.reset(settings, account, confirmed=yes, force=force, observe=lambda _: None, stop=stop)
     click.echo(summary.removed_as_text(removed))
 
@@ -220,7 +240,7 @@ def purge(account: str | None, expired: bool, database: str | None) -> None:
 
     if (account is None) is not expired:
         raise ConfigurationError("give either --account ID or --expired")
-    settings = settings_from(database=database)
+    settings = options.settings_from(database=database)
     if account is not None:
         app.purge(settings, account)
     for name in app.purge_expired(settings) if account is None else [account]:
@@ -234,6 +254,9 @@ def purge(account: str | None, expired: bool, database: str | None) -> None:
 @options.database
 @options.workers
 @options.max_rejects
+@options.files_to
+@options.files_in_flight
+@options.describe_calls
 def serve(host: str, port: int, **given: Any) -> None:
     """Serve the HTTP API, and work through what it queues.
 
@@ -242,7 +265,7 @@ def serve(host: str, port: int, **given: Any) -> None:
     """
     with service_extra():
         from s3import import serving
-    serving.serve(settings_from(**given), host, port)
+    serving.serve(options.settings_from(**given), host, port)
 
 
 @cli.command()
@@ -250,11 +273,14 @@ def serve(host: str, port: int, **given: Any) -> None:
 @options.database
 @options.workers
 @options.max_rejects
+@options.files_to
+@options.files_in_flight
+@options.describe_calls
 def worker(**given: Any) -> None:
     """Import parts that the broker of S3IMPORT_BROKER brings, beside any number of other workers."""
     with service_extra():
         from s3import import serving
-    serving.work(settings_from(**given))
+    serving.work(options.settings_from(**given))
 
 
 @contextmanager
@@ -273,52 +299,6 @@ def redraw(text: str | bytes) -> None:
     if sys.stdout.isatty():
         click.clear()
     click.echo(text)
-
-
-# --- from options to settings and requests --------------------------------------------------------------------------
-
-
-def settings_from(**options: Any) -> Settings:
-    """The process's settings: the environment's, and what was given on the command line above it."""
-    from dataclasses import replace
-
-    from s3import.settings import Settings
-
-    return replace(Settings.from_environment(), **{name: value for name, value in options.items() if value is not None})
-
-
-def requests_from(settings: Settings, accounts: tuple[str, ...], pass_: str, max_rejects: str | None) -> list[Request]:
-    """What was asked for, an account each, repetitions left out. Raises: ConfigurationError."""
-    from s3import.limits import RejectLimit
-    from s3import.migration import Request
-    from s3import.records import check_account_id
-
-    if not settings.source:
-        raise ConfigurationError("no source: give --source URI or set S3IMPORT_SOURCE")
-    if len(set(accounts)) > 1 and "{account}" not in settings.source:
-        raise ConfigurationError("a source for several accounts needs {account} where the account's id belongs")
-    if not accounts:
-        raise ConfigurationError("no account: give --account ID, --accounts-from FILE, or set S3IMPORT_ACCOUNT")
-    for account in accounts:
-        check_account_id(account)
-    limit = RejectLimit.parse(max_rejects) if max_rejects is not None else RejectLimit()
-    return [Request(account, passes_from(pass_), settings.source, limit) for account in dict.fromkeys(accounts)]
-
-
-def ids_in(file: TextIO | None) -> tuple[str, ...]:
-    """The account ids in a file, one a line. Raises: ConfigurationError."""
-    try:
-        lines = file.read().split("\n") if file else []
-    except UnicodeDecodeError as error:
-        raise ConfigurationError("--accounts-from: the file is not UTF-8 text") from error
-    return tuple(line.removesuffix("\r") for line in lines if line.strip())
-
-
-def passes_from(word: str) -> tuple[Pass, ...]:
-    """The passes that `--pass` names, in the order in which they are imported; a delta only by its name."""
-    from s3import.records import HALVES, Pass
-
-    return HALVES if word == "all" else (Pass(word),)
 
 
 # --- signals, events, exit statuses -----------------------------------------------------------------------------------
@@ -355,24 +335,6 @@ def signals() -> Iterator[Stop]:
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
-
-
-def exit_status(result: Any) -> int:
-    """The exit status that tells what became of one account."""
-    if result.error is not None:
-        return status_of(result.error)
-    return SOME_REJECTED if result.rejected else DONE
-
-
-def status_of(error: S3ImportError) -> int:
-    """The exit status of an error: the group it belongs to."""
-    groups = ((ConfigurationError, USAGE), (RunIsAlive, ALIVE), (TemporaryFailure, TEMPORARY))
-    return next((status for kind, status in groups if isinstance(error, kind)), FAILED)
-
-
-def worst(statuses: Iterable[int]) -> int:
-    """One exit status for several accounts: the one that most needs somebody to act."""
-    return min(statuses, key=(FAILED, USAGE, TEMPORARY, ALIVE, SOME_REJECTED, DONE).index)
 
 
 def complain(error: S3ImportError) -> None:

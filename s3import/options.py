@@ -1,11 +1,18 @@
-"""The options of the command line. Each can come from the environment too."""
+"""The options of the command line, and what they ask for. Each can come from the environment too."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any, TextIO
 
 import click
+
+from s3import.errors import ConfigurationError
+
+if TYPE_CHECKING:
+    from s3import.migration import Request
+    from s3import.records import Pass
+    from s3import.settings import Settings
 
 Command = Callable[..., Any]
 
@@ -65,6 +72,18 @@ workers = option(
 max_rejects = option(
     "--max-rejects", metavar="N|P%", help="Fail a pass that has more rejects than this.  [default: any number]"
 )
+files_to = option(
+    "--files-to",
+    metavar="URI",
+    help="Copy the files behind attachments and recordings there: s3://bucket/prefix/{account} or a folder.  "
+    "[default: they are only referenced]",
+)
+files_in_flight = option(
+    "--files-in-flight", type=click.IntRange(1, 512), help="Files copied side by side.  [default: 32]"
+)
+describe_calls = option(
+    "--describe-calls", is_flag=True, default=None, help="Give calls without a body one made from their telephony."
+)
 dry_run = option("--dry-run", is_flag=True, help="Read and check the dump, write nothing; parents are not looked up.")
 watch = option("--watch", is_flag=True, help="Show it again and again until nothing is at work any more.")
 
@@ -79,3 +98,50 @@ port = option("--port", type=click.IntRange(0, 65535), default=8080, show_defaul
 def json(text: str) -> Callable[[Command], Command]:
     """`--json`, with what it prints."""
     return option("--json", "as_json", is_flag=True, help=text)
+
+
+# --- from options to settings and requests --------------------------------------------------------------------------
+
+
+def settings_from(**options: Any) -> Settings:
+    """The process's settings: the environment's, and what was given on the command line above it."""
+    from dataclasses import replace
+
+    from s3import.settings import Settings
+
+    given = {name: value for name, value in options.items() if value is not None}
+    return replace(Settings.from_environment(), **given)
+
+
+def requests_from(settings: Settings, accounts: tuple[str, ...], pass_: str, max_rejects: str | None) -> list[Request]:
+    """What was asked for, an account each, repetitions left out. Raises: ConfigurationError."""
+    from s3import.limits import RejectLimit
+    from s3import.migration import Request
+    from s3import.records import check_account_id
+
+    if not settings.source:
+        raise ConfigurationError("no source: give --source URI or set S3IMPORT_SOURCE")
+    if len(set(accounts)) > 1 and "{account}" not in settings.source:
+        raise ConfigurationError("a source for several accounts needs {account} where the account's id belongs")
+    if not accounts:
+        raise ConfigurationError("no account: give --account ID, --accounts-from FILE, or set S3IMPORT_ACCOUNT")
+    for account in accounts:
+        check_account_id(account)
+    limit = RejectLimit.parse(max_rejects) if max_rejects is not None else RejectLimit()
+    return [Request(account, passes_from(pass_), settings.source, limit) for account in dict.fromkeys(accounts)]
+
+
+def ids_in(file: TextIO | None) -> tuple[str, ...]:
+    """The account ids in a file, one a line. Raises: ConfigurationError."""
+    try:
+        lines = file.read().split("\n") if file else []
+    except UnicodeDecodeError as error:
+        raise ConfigurationError("--accounts-from: the file is not UTF-8 text") from error
+    return tuple(line.removesuffix("\r") for line in lines if line.strip())
+
+
+def passes_from(word: str) -> tuple[Pass, ...]:
+    """The passes that `--pass` names, in the order in which they are imported; a delta only by its name."""
+    from s3import.records import HALVES, Pass
+
+    return HALVES if word == "all" else (Pass(word),)

@@ -13,7 +13,7 @@ from s3import.cli import cli
 from tests.cli.commands import Dump, environment, s3import
 
 HEAVY = {"sqlalchemy", "pyarrow", "boto3", "tqdm", "alembic", "orjson", "stamina"}
-COMMANDS = [["db", "init"], ["migrate"], ["status"], ["rejects"], ["verify"], ["reset"], ["purge"]]
+COMMANDS = [["db", "init"], ["migrate"], ["status"], ["rejects"], ["verify"], ["files", "retry"], ["reset"], ["purge"]]
 
 
 def _command(words: list[str]) -> click.Command:

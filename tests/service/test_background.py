@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from sqlalchemy import Connection
 
-from s3import import app, status
+from s3import import app, backlog, status
 from s3import.background import BackgroundWorker
 from s3import.errors import SourceUnavailable
 from s3import.limits import RejectLimit
@@ -93,7 +93,7 @@ def test_a_run_that_costs_worker_after_worker_is_given_up(waiting: Settings) -> 
 def _take_and_die(settings: Settings) -> None:
     database = app.connect(settings)
     with database.begin() as connection:
-        [run] = status.due(connection, 1)
+        [run] = backlog.due(connection, 1)
         assert status.claim(connection, run, source=run.source, holder="a worker", lease_seconds=60)
     database.close()
     let_time_pass(settings)
@@ -102,13 +102,13 @@ def _take_and_die(settings: Settings) -> None:
 def test_nothing_unexpected_ends_the_worker(waiting: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
     """Whatever goes wrong while it looks for runs, it looks again."""
     failures = iter([True, True])
-    due = status.due
+    due = backlog.due
 
     def sometimes_due(connection: Connection, limit: int) -> list[Run]:
         if next(failures, False):
             raise MemoryError
         return due(connection, limit)
 
-    monkeypatch.setattr(status, "due", sometimes_due)
+    monkeypatch.setattr(backlog, "due", sometimes_due)
     with background_worker(waiting):
         wait_until(lambda: states(waiting) == ["succeeded"])
