@@ -9,7 +9,7 @@ from sqlalchemy import Connection
 from s3import import deltas
 from s3import.accounts import AccountStatus, account_status
 from s3import.errors import AccountNotFound, RecentPassFirst
-from s3import.records import Pass
+from s3import.records import Choices, Pass
 from s3import.status import Run, enqueue
 
 PASSES_LEFT: dict[AccountStatus, tuple[Pass, ...]] = {
@@ -31,11 +31,18 @@ class Admission:
 
 
 def admit(
-    connection: Connection, account_id: str, wanted: Pass | None, source: str, *, may_be_new: bool = False
+    connection: Connection,
+    account_id: str,
+    wanted: Pass | None,
+    source: str,
+    *,
+    choices: Choices = Choices(),
+    may_be_new: bool = False,
 ) -> Admission:
     """Queue the passes asked for (`wanted` None: whatever is left), each at most once, however often it is asked.
 
-    `source` is the account's own, ``{account}`` filled in; with `may_be_new` its account.json may create the account.
+    `source` is the account's own, ``{account}`` filled in; `choices` go with new runs; with `may_be_new` its
+    account.json may create the account.
     Raises: AccountNotFound; RecentPassFirst; Conflict when others ask in the same moment (ask again: they were first).
     """
     status = account_status(connection, account_id)
@@ -45,20 +52,22 @@ def admit(
         raise AccountNotFound(f"there is no account {account_id}; create it first (POST /accounts)")
     left = PASSES_LEFT[status]
     if wanted is Pass.DELTA:
-        return _admit_delta(connection, account_id, status, source)
+        return _admit_delta(connection, account_id, status, source, choices)
     if not left:
         return Admission(ignored="already-active")
     if wanted is not None and wanted not in left:
         return Admission(ignored="already-imported")
     if wanted is Pass.REMAINING and wanted is not left[0]:
         raise RecentPassFirst(f"account {account_id}: the recent pass has to be imported before the remaining one")
-    queued = [enqueue(connection, account_id, pass_, source) for pass_ in left if wanted in (None, pass_)]
+    queued = [enqueue(connection, account_id, pass_, source, choices) for pass_ in left if wanted in (None, pass_)]
     run, started = queued[0]
     return Admission(run, started)
 
 
-def _admit_delta(connection: Connection, account_id: str, status: AccountStatus, source: str) -> Admission:
+def _admit_delta(
+    connection: Connection, account_id: str, status: AccountStatus, source: str, choices: Choices
+) -> Admission:
     if status is AccountStatus.MIGRATING:
         raise RecentPassFirst(f"account {account_id}: the recent pass has to be imported before any delta")
     deltas.require_remembered(connection, account_id)
-    return Admission(*enqueue(connection, account_id, Pass.DELTA, source))
+    return Admission(*enqueue(connection, account_id, Pass.DELTA, source, choices))

@@ -11,7 +11,6 @@ from concurrent.futures import ThreadPoolExecutor, wait
 from contextlib import closing, contextmanager, suppress
 from dataclasses import replace
 from functools import lru_cache, partial
-from tempfile import TemporaryDirectory
 from typing import Any
 
 import stamina
@@ -22,25 +21,22 @@ from s3import import report, schema, status
 from s3import.admission import admit
 from s3import.errors import AccountNotFound, ConfigurationError, Interrupted, S3ImportError
 from s3import.events import AccountEnded, Event, Observer
+from s3import.files import FileCopier, Retried, TargetOpener, check_target, last_copied, open_target
 from s3import.migration import Importer, Outcome, Request, Result, SourceOpener
 from s3import.notify import Notifier, senders
 from s3import.processes import in_processes
-from s3import.readers.items.budget import ReadBudget
-from s3import.readers.items.mapping import read_mapping
-from s3import.readers.items.opening import open_items
 from s3import.readers.items.shared import Sharing
-from s3import.readers.location import ACCOUNT, open_source
-from s3import.readers.source import Patience, Role
-from s3import.records import HALVES, Pass, check_account_id
+from s3import.readers.source import Patience
+from s3import.records import HALVES, Choices, Pass, check_account_id
 from s3import.rehearsal import Rehearsal
 from s3import.reset import Removed, Reset
 from s3import.settings import Settings
+from s3import.sources import MAX_ACCOUNTS_AT_ONCE, shared, source_opener
 from s3import.status import Run
 from s3import.transactions import Transactions
 from s3import.verification import Verification, Verified
 from s3import.writers import Database, open_database
 
-MAX_ACCOUNTS_AT_ONCE = 8
 MAX_WORKERS_BY_DEFAULT = 8
 MANY_ACCOUNTS = 32  # so many are worth processes of their own
 SIGNAL_SECONDS = 0.2  # a signal may reach any thread, but only the main one handles it: it must not sleep for long
@@ -66,18 +62,8 @@ def migrate(settings: Settings, requests: list[Request], *, observe: Observer, s
 
     Raises: ConfigurationError, SchemaMismatch or DatabaseUnavailable before anything was read.
     """
-    with closing(connect(settings)) as database, _sharing(settings, requests) as sharing:
+    with closing(connect(settings)) as database, shared(settings, requests) as sharing:
         return _migrate(settings, database, requests, sharing, observe, stop)
-
-
-@contextmanager
-def _sharing(settings: Settings, requests: list[Request]) -> Iterator[Sharing | None]:
-    """A folder for sorting an export's items by account, where several accounts are read from one export."""
-    if settings.mapping is None or len(requests) < 2 or ACCOUNT in requests[0].source:
-        yield None
-        return
-    with TemporaryDirectory(prefix="s3import-") as folder:
-        yield Sharing(folder, tuple(request.account_id for request in requests))
 
 
 def _migrate(
@@ -118,6 +104,7 @@ def make_importer(
         database,
         settings,
         open_source=open_dump,
+        open_target=target_opener(settings),
         workers=workers(settings, database),
         observe=observe,
         stop=stop,
@@ -216,7 +203,11 @@ def reset(
     with closing(connect(settings)) as database:
         transactions = _on_tables(database, settings, account_id, observe, stop)
         reset = Reset(
-            transactions, account_id, open_source=source_opener(settings, 1), block_bytes=settings.block_bytes
+            transactions,
+            account_id,
+            open_source=source_opener(settings, 1),
+            open_target=target_opener(settings),
+            block_bytes=settings.block_bytes,
         )
         if not confirmed:
             rows = ", ".join(f"{count} {entity}" for entity, count in reset.count().items())
@@ -259,27 +250,59 @@ def queue(settings: Settings, requests: list[Request], *, observe: Observer, sto
     Raises: as `migrate`.
     """
     results = []
+    target_opener(settings)
     with closing(connect(settings)) as database:
         transactions = Transactions(database, settings.retry_seconds, observe, stop)
         transactions.run("", schema.require)
         for request in requests:
-            outcome = _queued(transactions, request)
+            outcome = _queued(transactions, request, settings.choices)
             observe(AccountEnded(request.account_id, outcome.error.code if outcome.error else None))
             results.append(_result(database, outcome))
     return results
 
 
-def _queued(transactions: Transactions, request: Request) -> Outcome:
+def _queued(transactions: Transactions, request: Request, choices: Choices) -> Outcome:
     wanted = request.passes[0] if len(request.passes) == 1 else None
     source = request.source.replace("{account}", request.account_id)
     try:
         transactions.run(
             request.account_id,
-            lambda connection: admit(connection, request.account_id, wanted, source, may_be_new=True),
+            lambda connection: admit(connection, request.account_id, wanted, source, choices=choices, may_be_new=True),
         )
     except S3ImportError as error:
         return Outcome(request.account_id, error=error)
     return Outcome(request.account_id)
+
+
+def retry_files(settings: Settings, account_id: str, *, stop: threading.Event) -> Retried:
+    """Copy an account's failed files, from the settings' source and to their `files_to` or where those of its last run
+    lay and went.
+
+    Raises: AccountNotFound, NotImported, RunIsAlive, FilesRefused, and whatever reading the source may raise.
+    """
+    check_account_id(account_id)
+    with closing(connect(settings)) as database:
+        transactions = Transactions(database, settings.retry_seconds, lambda _: None, stop)
+        if not transactions.read(account_id, schema.exists):
+            raise _unknown(account_id)
+        run = transactions.read(account_id, partial(last_copied, account_id=account_id, files_to=settings.files_to))
+        source = source_opener(settings, workers=1)(settings.source or run.source, account_id)
+        copier = FileCopier(
+            transactions,
+            target_opener(settings),
+            in_flight=settings.files_in_flight,
+            block_bytes=settings.block_bytes,
+        )
+        with ThreadPoolExecutor(1, "account") as coordinator, closing(copier):
+            retrying = coordinator.submit(copier.retry, account_id, run, source, partial(_require_going, stop))
+            while wait([retrying], SIGNAL_SECONDS).not_done:
+                pass
+        return retrying.result()
+
+
+def _require_going(stop: threading.Event) -> None:
+    if stop.is_set():
+        raise Interrupted("interrupted; the same command goes on where it was")
 
 
 def cancel(settings: Settings, account_id: str) -> list[Run]:
@@ -312,29 +335,13 @@ def rejects(settings: Settings, account_id: str, passes: Sequence[Pass]) -> Iter
         yield from report.rejects(connection, account_id, passes)
 
 
-def source_opener(settings: Settings, workers: int, sharing: Sharing | None = None) -> SourceOpener:
-    """Opens the dumps of accounts as patiently as the settings say, for so many parts at once."""
+def target_opener(settings: Settings) -> TargetOpener:
+    """Opens the places that files go to, as patiently as the settings say. Raises: ConfigurationError."""
+    if settings.files_to:
+        check_target(settings.files_to)
     patience = Patience(retry_seconds=settings.retry_seconds)
-    role = role_of(settings)
-    connections = workers + MAX_ACCOUNTS_AT_ONCE
-    opener: SourceOpener = partial(open_source, patience=patience, connections=connections, role=role)
-    if settings.mapping is not None:
-        opener = partial(
-            open_items,
-            mapping=read_mapping(settings.mapping),
-            recent_days=settings.recent_days,
-            budget=ReadBudget(settings.max_read_units),
-            patience=patience,
-            connections=connections,
-            role=role,
-            sharing=sharing,
-        )
-    return lru_cache(MAX_ACCOUNTS_AT_ONCE)(opener)  # the passes of an account share what costs time to set up
-
-
-def role_of(settings: Settings) -> Role | None:
-    """The role in which whatever lies in AWS is read; None: as whoever runs this."""
-    return Role(settings.role_arn, settings.external_id) if settings.role_arn else None
+    opener = partial(open_target, patience=patience, connections=settings.files_in_flight)
+    return lru_cache(MAX_ACCOUNTS_AT_ONCE)(opener)
 
 
 @contextmanager

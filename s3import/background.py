@@ -11,7 +11,7 @@ import threading
 from concurrent.futures import ThreadPoolExecutor
 from types import TracebackType
 
-from s3import import status
+from s3import import backlog
 from s3import.errors import S3ImportError, WorkerLost, as_failure
 from s3import.limits import RejectLimit, Tally
 from s3import.migration import Importer, Retries
@@ -79,7 +79,7 @@ class BackgroundWorker:
         if room <= 0:
             return []
         with self._importer.database.read() as connection:
-            due = status.due(connection, self._at_once + room)
+            due = backlog.due(connection, self._at_once + room)
         return [run for run in due if run.run_id not in self._under_way][:room]
 
     def _import(self, run: Run) -> None:

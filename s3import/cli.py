@@ -8,7 +8,7 @@ import signal
 import sys
 import time
 import traceback
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from typing import Any, NoReturn, TextIO
 
@@ -17,15 +17,13 @@ import click
 from s3import import __version__, options
 from s3import.errors import (
     ConfigurationError,
-    RunIsAlive,
     S3ImportError,
-    TemporaryFailure,
     as_failure,
     printable,
 )
+from s3import.exits import DONE, FAILED, SOME_REJECTED, exit_status, status_of, worst
 from s3import.signals import signals
 
-DONE, FAILED, USAGE, SOME_REJECTED, ALIVE, TEMPORARY = 0, 1, 2, 3, 4, 75
 WATCH_SECONDS = 1.0
 
 
@@ -72,10 +70,7 @@ def mapping() -> None:
 @mapping.command("try")
 @options.account
 @options.source
-@options.mapping
-@options.role_arn
-@options.external_id
-@options.max_read_units
+@options.items
 @options.limit
 @options.json("Print one JSON object a line.")
 def mapping_try(account: str, limit: int, as_json: bool, **given: Any) -> None:
@@ -90,9 +85,7 @@ def mapping_try(account: str, limit: int, as_json: bool, **given: Any) -> None:
 @cli.command()
 @options.account
 @options.source
-@options.mapping
-@options.role_arn
-@options.external_id
+@options.items
 def export(account: str, **given: Any) -> None:
     """Export the tables of a mapping to S3, as they are now, and wait until that is done.
 
@@ -108,15 +101,15 @@ def export(account: str, **given: Any) -> None:
 @cli.command()
 @options.accounts
 @options.source
-@options.mapping
-@options.role_arn
-@options.external_id
-@options.max_read_units
+@options.items
 @options.recent_days
 @options.database
 @options.pass_
 @options.workers
 @options.max_rejects
+@options.files_to
+@options.files_in_flight
+@options.describe_calls
 @options.accounts_from
 @options.dry_run
 @options.detach
@@ -192,10 +185,7 @@ def rejects(account: str, database: str | None, pass_: str, as_json: bool) -> No
 @cli.command()
 @options.account
 @options.source
-@options.mapping
-@options.role_arn
-@options.external_id
-@options.max_read_units
+@options.items
 @options.database
 @options.workers
 @options.json("Print one JSON document: counts by entity, and what differs, by id and field.")
@@ -218,6 +208,32 @@ def verify(account: str, as_json: bool, **given: Any) -> None:
         raise click.exceptions.Exit(FAILED)
 
 
+@cli.group()
+def files() -> None:
+    """The bytes behind attachments and recordings."""
+
+
+@files.command("retry")
+@options.account
+@options.source
+@options.database
+@options.files_to
+@options.files_in_flight
+@options.json("Print one JSON document: how many were copied and how many failed again.")
+def files_retry(account: str, as_json: bool, **given: Any) -> None:
+    """Try again to copy the files of an account that failed; those that succeed are no rejects any more.
+
+    Without --source and --files-to they are looked for where they were, and go where they were to go. Exit status 3
+    when some failed again.
+    """
+    with signals() as stop:
+        from s3import import app, summary
+
+        retried = app.retry_files(options.settings_from(**given), account, stop=stop)
+    click.echo(summary.document_as_json(retried.document()) if as_json else summary.retried_as_text(retried))
+    raise click.exceptions.Exit(SOME_REJECTED if retried.failed else DONE)
+
+
 @cli.command()
 @options.account
 @options.database
@@ -231,10 +247,7 @@ def cancel(account: str, database: str | None) -> None:
 
 @cli.command()
 @options.account
-@options.mapping
-@options.role_arn
-@options.external_id
-@options.max_read_units
+@options.items
 @options.database
 @options.yes
 @options.force
@@ -276,13 +289,13 @@ def purge(account: str | None, expired: bool, database: str | None) -> None:
 @options.host
 @options.port
 @options.source
-@options.mapping
-@options.role_arn
-@options.external_id
-@options.max_read_units
+@options.items
 @options.database
 @options.workers
 @options.max_rejects
+@options.files_to
+@options.files_in_flight
+@options.describe_calls
 def serve(host: str, port: int, **given: Any) -> None:
     """Serve the HTTP API, and work through what it queues.
 
@@ -296,13 +309,13 @@ def serve(host: str, port: int, **given: Any) -> None:
 
 @cli.command()
 @options.source
-@options.mapping
-@options.role_arn
-@options.external_id
-@options.max_read_units
+@options.items
 @options.database
 @options.workers
 @options.max_rejects
+@options.files_to
+@options.files_in_flight
+@options.describe_calls
 def worker(**given: Any) -> None:
     """Import parts that the broker of S3IMPORT_BROKER brings, beside any number of other workers."""
     with service_extra():
@@ -326,27 +339,6 @@ def redraw(text: str | bytes) -> None:
     if sys.stdout.isatty():
         click.clear()
     click.echo(text)
-
-
-# --- exit statuses --------------------------------------------------------------------------------------------------
-
-
-def exit_status(result: Any) -> int:
-    """The exit status that tells what became of one account."""
-    if result.error is not None:
-        return status_of(result.error)
-    return SOME_REJECTED if result.rejected else DONE
-
-
-def status_of(error: S3ImportError) -> int:
-    """The exit status of an error: the group it belongs to."""
-    groups = ((ConfigurationError, USAGE), (RunIsAlive, ALIVE), (TemporaryFailure, TEMPORARY))
-    return next((status for kind, status in groups if isinstance(error, kind)), FAILED)
-
-
-def worst(statuses: Iterable[int]) -> int:
-    """One exit status for several accounts: the one that most needs somebody to act."""
-    return min(statuses, key=(FAILED, USAGE, TEMPORARY, ALIVE, SOME_REJECTED, DONE).index)
 
 
 def complain(error: S3ImportError) -> None:

@@ -15,11 +15,12 @@ from dataclasses import dataclass
 import sqlalchemy as sa
 from sqlalchemy import Connection
 
+from s3import.backlog import due
 from s3import.checkpoints import Part, read_parts
 from s3import.clock import clock
 from s3import.records import Entity
 from s3import.schema import VERSION_TABLE
-from s3import.status import Claim, Run, State, due, fence, read_run
+from s3import.status import Claim, Run, State, fence, read_run
 from s3import.tables import import_parts, import_runs
 
 OFFER_SECONDS = 15.0  # as long as a call may be lost for, when a worker dies with it before it has begun

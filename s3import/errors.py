@@ -111,6 +111,12 @@ class SourceMissing(MigrationFailed):
     code = "source_missing"
 
 
+class FilesRefused(MigrationFailed):
+    """The place that files are copied to is not there or refuses them."""
+
+    code = "files_refused"
+
+
 class SchemaMismatch(MigrationFailed):
     """The database's tables are not the ones this version writes; the message names what differs."""
 
@@ -209,6 +215,25 @@ class Interrupted(S3ImportError):
     """A signal or a cancellation stopped the run between two batches; the checkpoint is kept."""
 
     code = "interrupted"
+
+
+# --- set the file aside ---------------------------------------------------------------------------------------------
+
+
+class FileRejected(S3ImportError):
+    """A file that is not copied; its row is imported all the same. The code is a reject's, the message its reason."""
+
+
+class FileMissing(FileRejected):
+    """The bytes cannot be had: they are not there, may not be fetched, or do not come."""
+
+    code = "file_missing"
+
+
+class FileDiffers(FileRejected):
+    """The bytes are not those that the record tells of."""
+
+    code = "file_differs"
 
 
 # --- set the record aside ------------------------------------------------------------------------------------------

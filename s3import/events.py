@@ -54,6 +54,19 @@ class Advanced:
 
 
 @dataclass(frozen=True, slots=True)
+class FilesAdvanced:
+    """Files were dealt with: of the run's `total` so many are `copied` by now and so many `failed`; `bytes` came along
+    since the last word."""
+
+    account_id: str
+    pass_: Pass
+    total: int
+    copied: int
+    failed: int
+    bytes: int
+
+
+@dataclass(frozen=True, slots=True)
 class Retrying:
     """The database failed in passing; the same work is tried again. No `account_id`: all accounts wait for it."""
 
@@ -78,5 +91,5 @@ class AccountEnded:
     error: str | None
 
 
-Event = Waiting | PassStarted | Advanced | Retrying | PassEnded | AccountEnded
+Event = Waiting | PassStarted | Advanced | FilesAdvanced | Retrying | PassEnded | AccountEnded
 Observer = Callable[[Event], None]

@@ -113,6 +113,7 @@ class FleetWorker:
             active.tally.require_within_limit(run.account_id)
             if self._is_small(parts):
                 importer.import_parts(active, parts)
+                importer.copy_files(active)
                 importer.finish(active)
                 return False
             importer.transactions.run(run.account_id, lambda connection: dispatch.spread(connection, claim))
@@ -166,7 +167,14 @@ class FleetWorker:
             lambda connection, unsent: dispatch.withdraw_parts(connection, run_id, unsent),
         )
         if run is not None and finished and run.state is State.RUNNING:
-            self._finish(run)
+            self._offer_files(run) if run.choices.files_to else self._finish(run)
+
+    def _offer_files(self, run: Run) -> None:
+        """Have one worker hold the run again, who finds nothing left of it but its files to copy."""
+        with suppress(S3ImportError, Conflict):
+            with self._importer.database.begin() as connection:
+                offered = dispatch.offer_run(connection, run)
+            self._send(self._queue.send_plan, [run.run_id] if offered else [], dispatch.withdraw_runs)
 
     def _finish(self, run: Run) -> None:
         claim = _claim_of(run)
@@ -229,7 +237,9 @@ class FleetWorker:
 
 def _claim_of(run: Run) -> Claim:
     """The right to end a spread run, which all of its workers share."""
-    return Claim(run.run_id, run.account_id, run.pass_, run.token, run.attempts, run.tries, run.account_checked)
+    return Claim(
+        run.run_id, run.account_id, run.pass_, run.token, run.attempts, run.tries, run.account_checked, run.choices
+    )
 
 
 def _lost(run: Run, doing: str) -> WorkerLost:

@@ -1,7 +1,6 @@
 """The story of a run: claim it, plan it, import its parts, finish it.
 
-migrate ─► import_pass ─► claim ─► plan ─► import_part (side by side, entity by entity) ─► finish
-                                               │
+migrate ─► import_pass ─► claim ─► plan ─► import_part (side by side, entity by entity) ─► copy_files ─► finish
 """
 
 from __future__ import annotations
@@ -11,6 +10,7 @@ from collections.abc import Callable
 from concurrent.futures import FIRST_EXCEPTION, Future, ThreadPoolExecutor, wait
 from contextlib import AbstractContextManager, suppress
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from sqlalchemy import Connection
@@ -30,13 +30,14 @@ from s3import.errors import (
     as_failure,
 )
 from s3import.events import Observer, PassEnded, PassStarted, Waiting
+from s3import.files import FileCopier, TargetOpener, open_target
 from s3import.leases import Lease, Leases
 from s3import.limits import RejectLimit, Tally
 from s3import.logs import in_context, log_context
 from s3import.parts import ActiveRun, PartImporter
 from s3import.readers.dump import plan_pass, read_account_document
-from s3import.readers.source import ItemSource, Source
-from s3import.records import Entity, Pass, Window
+from s3import.readers.source import Source
+from s3import.records import Entity, Pass
 from s3import.settings import Settings
 from s3import.status import Claim, Run, State
 from s3import.transactions import Transactions
@@ -108,6 +109,7 @@ class Importer:
         settings: Settings,
         *,
         open_source: SourceOpener,
+        open_target: TargetOpener = open_target,
         workers: int,
         observe: Observer,
         stop: threading.Event,
@@ -123,6 +125,9 @@ class Importer:
         self.parts = PartImporter(self.transactions, settings.block_bytes)
         self.leases = Leases(database, settings)
         self.workers = ThreadPoolExecutor(workers, thread_name_prefix="part")
+        self.files = FileCopier(
+            self.transactions, open_target, in_flight=settings.files_in_flight, block_bytes=settings.block_bytes
+        )
         self._slots = threading.BoundedSemaphore(workers)
 
     def __enter__(self) -> Importer:
@@ -130,6 +135,7 @@ class Importer:
 
     def __exit__(self, *_: object) -> None:
         self.workers.shutdown(wait=True, cancel_futures=True)
+        self.files.close()
         self.leases.close()
 
     # --- the story -------------------------------------------------------------------------------------------------
@@ -162,12 +168,17 @@ class Importer:
                 parts = self.plan(run)
                 run.tally.require_within_limit(claim.account_id)
                 self.import_parts(run, parts)
+                failed_files = self.copy_files(run)
                 self.finish(run)
         except Exception as error:  # noqa: BLE001 - whatever it is, the run must not stay behind as running
             failure = as_failure(error)
             self.record_failure(claim, failure, retries)
             raise failure from (None if failure is error else error)
-        return run.tally.rejected
+        return run.tally.rejected + failed_files
+
+    def copy_files(self, run: ActiveRun) -> int:
+        """Copy the files of what is in, where that was chosen; how many have failed. Raises: as `FileCopier.copy`."""
+        return self.files.copy(run, partial(self.parts.require_going, run))
 
     def keep_run(self, run: ActiveRun) -> AbstractContextManager[None]:
         """Hold the run's lease, and tell how fast it goes, for as long as the block runs."""
@@ -289,12 +300,14 @@ class Importer:
             source=source,
             holder=self.database.application_name,
             lease_seconds=self.settings.lease_seconds,
+            choices=self.settings.choices,
         )
 
     def plan(self, run: ActiveRun) -> list[Part]:
         """Find out what the pass consists of, make sure that its account exists, and remember the plan."""
-        claim = run.claim
-        plan = plan_pass(run.source, claim.account_id, claim.pass_, self._window(run))
+        claim, account_id = run.claim, run.claim.account_id
+        divided = partial(checkpoints.read_window, account_id=account_id)
+        plan = plan_pass(run.source, claim.account_id, claim.pass_, lambda: self.transactions.run(account_id, divided))
         if not claim.account_checked:
             self._check_account(run)
 
@@ -307,13 +320,6 @@ class Importer:
         parts = self.transactions.run(claim.account_id, remember)
         self._announce(run, parts)
         return parts
-
-    def _window(self, run: ActiveRun) -> Window | None:
-        """How a source that is not divided in passes was divided when the account's first run began."""
-        if not isinstance(run.source, ItemSource):
-            return None
-        account_id = run.claim.account_id
-        return self.transactions.run(account_id, lambda connection: checkpoints.read_window(connection, account_id))
 
     def _announce(self, run: ActiveRun, parts: list[Part]) -> None:
         """Begin to count where earlier attempts stopped, and say so."""

@@ -1,4 +1,4 @@
-"""The options of the command line, each of which can come from the environment too, and what becomes of them."""
+"""The options of the command line, and what they ask for. Each can come from the environment too."""
 
 from __future__ import annotations
 
@@ -64,6 +64,15 @@ max_read_units = option(
 )
 role_arn = option("--role-arn", metavar="ARN", help="A role of another AWS account in which the source is read.")
 external_id = option("--external-id", metavar="ID", help="What that account's role asks for, if it does.")
+
+
+def items(command: Command) -> Command:
+    """What a source in AWS takes, and one that holds items of DynamoDB."""
+    for add in (max_read_units, external_id, role_arn, mapping):
+        command = add(command)
+    return command
+
+
 recent_days = option(
     "--recent-days",
     type=click.FloatRange(0, 36500),
@@ -92,6 +101,18 @@ workers = option(
 max_rejects = option(
     "--max-rejects", metavar="N|P%", help="Fail a pass that has more rejects than this.  [default: any number]"
 )
+files_to = option(
+    "--files-to",
+    metavar="URI",
+    help="Copy the files behind attachments and recordings there: s3://bucket/prefix/{account} or a folder.  "
+    "[default: they are only referenced]",
+)
+files_in_flight = option(
+    "--files-in-flight", type=click.IntRange(1, 512), help="Files copied side by side.  [default: 32]"
+)
+describe_calls = option(
+    "--describe-calls", is_flag=True, default=None, help="Give calls without a body one made from their telephony."
+)
 dry_run = option("--dry-run", is_flag=True, help="Read and check the dump, write nothing; parents are not looked up.")
 limit = option(
     "--limit", type=click.IntRange(1), default=20, show_default=True, help="How many items of each entity to show."
@@ -114,13 +135,14 @@ def json(text: str) -> Callable[[Command], Command]:
 # --- from options to settings and requests --------------------------------------------------------------------------
 
 
-def settings_from(**given: Any) -> Settings:
+def settings_from(**options: Any) -> Settings:
     """The process's settings: the environment's, and what was given on the command line above it."""
     from dataclasses import replace
 
     from s3import.settings import Settings
 
-    return replace(Settings.from_environment(), **{name: value for name, value in given.items() if value is not None})
+    given = {name: value for name, value in options.items() if value is not None}
+    return replace(Settings.from_environment(), **given)
 
 
 def requests_from(settings: Settings, accounts: tuple[str, ...], pass_: str, max_rejects: str | None) -> list[Request]:

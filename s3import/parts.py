@@ -18,7 +18,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from sqlalchemy import Connection
 
-from s3import import checkpoints, status
+from s3import import checkpoints, recordings, status
 from s3import.checkpoints import Part, Progress
 from s3import.errors import Interrupted, PartDiffers
 from s3import.events import Advanced
@@ -27,7 +27,7 @@ from s3import.logs import in_context
 from s3import.mapping import to_rows
 from s3import.readers import read_part
 from s3import.readers.source import Source
-from s3import.records import Batch, Checked, Pass, PlannedPart, Reject, Written
+from s3import.records import Batch, Checked, Entity, Pass, PlannedPart, Reject, Written
 from s3import.rejects import as_rows
 from s3import.status import Claim
 from s3import.tables import import_rejects
@@ -113,6 +113,8 @@ class PartImporter:
             connection, writer, part.planned.entity, claim.account_id, prepared.rows, expect_existing=existing
         )
         rejects = [*prepared.checked.rejects, *_rejected_by_the_database(prepared, written)]
+        if claim.choices.files_to and part.planned.entity is Entity.MESSAGES:
+            recordings.note(connection, claim.account_id, prepared.rows)
         after = _after(claim, part, prepared, written, rejects)
         checkpoints.checkpoint(connection, claim, after)
         if rejects:
@@ -151,7 +153,7 @@ class PartImporter:
 
 def _prepare(run: ActiveRun, part: Part, batch: Batch) -> Prepared:
     checked = check(batch, part.planned.entity, run.claim.account_id)
-    return Prepared(batch, checked, to_rows(part.planned.entity, checked.accepted))
+    return Prepared(batch, checked, to_rows(part.planned.entity, checked.accepted, run.claim.choices))
 
 
 def _one_ahead(items: Iterator[Prepared]) -> Iterator[Prepared]:

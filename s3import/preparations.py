@@ -6,7 +6,6 @@ import threading
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
-from s3import import app
 from s3import.errors import ConfigurationError
 from s3import.readers.items.mapping import read_mapping
 from s3import.readers.items.opening import open_tables
@@ -14,6 +13,7 @@ from s3import.readers.location import ACCOUNT
 from s3import.readers.source import Patience
 from s3import.records import check_account_id
 from s3import.settings import Settings
+from s3import.sources import role_of, source_opener
 from s3import.trial import Tried, try_items
 
 if TYPE_CHECKING:
@@ -24,7 +24,7 @@ def try_mapping(settings: Settings, account_id: str, limit: int) -> Iterator[Tri
     """What the settings' mapping makes of an account's first items. Raises: as `trial.try_items`."""
     if not settings.source:
         raise ConfigurationError("no source: give --source URI or set S3IMPORT_SOURCE")
-    yield from try_items(app.source_opener(settings, workers=1)(settings.source, account_id), account_id, limit)
+    yield from try_items(source_opener(settings, workers=1)(settings.source, account_id), account_id, limit)
 
 
 def export(settings: Settings, account_id: str, *, stop: threading.Event) -> Iterator[Exported]:
@@ -34,6 +34,6 @@ def export(settings: Settings, account_id: str, *, stop: threading.Event) -> Ite
     check_account_id(account_id)
     if not settings.source or not settings.mapping:
         raise ConfigurationError("an export takes --source s3://bucket/prefix and --mapping FILE; give both")
-    tables = open_tables(patience=Patience(retry_seconds=settings.retry_seconds), role=app.role_of(settings))
+    tables = open_tables(patience=Patience(retry_seconds=settings.retry_seconds), role=role_of(settings))
     uri = settings.source.replace(ACCOUNT, account_id)
     yield from export_tables(tables, read_mapping(settings.mapping), uri, stop=stop)

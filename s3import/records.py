@@ -314,6 +314,18 @@ class Plan:
 
 
 @dataclass(frozen=True, slots=True)
+class Choices:
+    """What a run does beside importing records; kept with it, so that whoever resumes or verifies it does the same.
+
+    `files_to`: where the files' bytes go, ``{account}`` in it, None: nowhere; `describe_calls`: calls without a body
+    get one made from their telephony.
+    """
+
+    files_to: str | None = None
+    describe_calls: bool = False
+
+
+@dataclass(frozen=True, slots=True)
 class Brand:
     id: str
     name: str | None

@@ -15,6 +15,7 @@ from sqlalchemy import Connection
 from s3import.accounts import account_status
 from s3import.checkpoints import COUNTS
 from s3import.clock import clock
+from s3import.errors import RejectCode
 from s3import.records import HALVES, ROW_ENTITIES, Entity, Pass
 from s3import.status import State
 from s3import.tables import Id, accounts, import_parts, import_rejects, import_runs
@@ -80,6 +81,7 @@ def _pass_document(run: Any, slices: Sequence[Any]) -> dict[str, Any]:
     for one in slices:
         for code, rejected in one.rejects_by_code.items():
             by_code[code] += one.parts_total * rejected
+    files_by_code = Counter({RejectCode.FILE_MISSING: run.files_missing, RejectCode.FILE_DIFFERS: run.files_differ})
     shown = [entity for entity in Entity if entity in ROW_ENTITIES or any(one.entity == entity for one in slices)]
     counts = {entity.value: _sums(COUNTS, [one for one in slices if one.entity == entity]) for entity in shown}
     return {
@@ -92,10 +94,15 @@ def _pass_document(run: Any, slices: Sequence[Any]) -> dict[str, Any]:
         "attempts": run.attempts,
         "progress": _progress_document(run, slices),
         "counts": counts,
-        "files": {"total": 0, "copied": 0, "failed": 0, "bytes": 0},
+        "files": {
+            "total": run.files_total,
+            "copied": run.files_copied,
+            "failed": sum(files_by_code.values()),
+            "bytes": run.files_bytes,
+        },
         "rejects": {
-            "total": sum(count["rejected"] for count in counts.values()),
-            "by_code": dict(sorted(by_code.items())),
+            "total": sum(count["rejected"] for count in counts.values()) + sum(files_by_code.values()),
+            "by_code": dict(sorted((by_code | +files_by_code).items())),
         },
         "ignored_fields": sorted({name for one in slices for name in one.ignored_fields}),
         "skipped_objects": run.skipped_objects,

@@ -8,7 +8,9 @@ before their parents, a page at a time, the bookkeeping last: whatever interrupt
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 from itertools import islice
 from typing import TypeVar
 
@@ -19,6 +21,7 @@ from s3import import status
 from s3import.accounts import AccountStatus, account_status, set_status
 from s3import.checkpoints import read_window
 from s3import.errors import AccountIsActive, AccountNotFound, Interrupted
+from s3import.files import LEDGERS, TargetOpener, storage_keys
 from s3import.migration import SourceOpener
 from s3import.purge import forget
 from s3import.readers import read_part
@@ -33,6 +36,7 @@ from s3import.writers import delete_rows
 T = TypeVar("T")
 
 PAGE_ROWS = 1000
+FILES_AT_ONCE = 16
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,10 +52,17 @@ class Reset:
     """Takes back one account's import; `open_source` finds the dumps of its runs again."""
 
     def __init__(
-        self, transactions: Transactions, account_id: str, *, open_source: SourceOpener, block_bytes: int
+        self,
+        transactions: Transactions,
+        account_id: str,
+        *,
+        open_source: SourceOpener,
+        open_target: TargetOpener,
+        block_bytes: int,
     ) -> None:
         self._transactions, self._account_id = transactions, account_id
-        self._open_source = open_source
+        self._open_source, self._open_target = open_source, open_target
+        self._files_to: set[str] = set()
         self._block_bytes = block_bytes
 
     def run(self, *, force: bool = False) -> Removed:
@@ -92,6 +103,7 @@ class Reset:
                 f"account {self._account_id} is active: people have worked in it since, and what they wrote in "
                 "imported threads would go with these; give --force to take it back all the same"
             )
+        self._files_to = {run.choices.files_to for run in runs if run.choices.files_to}
         for run in runs:
             status.cancel(connection, run.run_id)
         return () if now is AccountStatus.MIGRATING else runs
@@ -107,8 +119,8 @@ class Reset:
 
     def _ids_in_dump(self, entity: Entity, run: Run) -> Iterator[str]:
         source = self._open_source(run.source, self._account_id)
-        window = self._do(lambda connection: read_window(connection, self._account_id))
-        for planned in plan_pass(source, self._account_id, run.pass_, window).parts:
+        divided = partial(read_window, account_id=self._account_id)
+        for planned in plan_pass(source, self._account_id, run.pass_, lambda: self._do(divided)).parts:
             if planned.entity is entity:
                 for batch in read_part(source, planned, Position(), block_bytes=self._block_bytes):
                     yield from check(batch, entity, self._account_id).accepted["id"].to_pylist()
@@ -116,7 +128,19 @@ class Reset:
     def _remove(self, entity: Entity, ids: list[str]) -> None:
         if self._transactions.stop.is_set():
             raise Interrupted(f"account {self._account_id}: interrupted; run the same command again, it goes on")
+        self._remove_files(entity, ids)
         self._do(lambda connection: delete_rows(connection, entity, self._account_id, ids))
+
+    def _remove_files(self, entity: Entity, ids: Sequence[str]) -> None:
+        """Take copies away while the rows still say where they are; what may not be deleted stays."""
+        if self._files_to and entity in LEDGERS:
+            keys = self._transactions.read(
+                self._account_id, partial(storage_keys, account_id=self._account_id, entity=entity, ids=ids)
+            )
+            for uri in self._files_to:
+                target = self._open_target(uri, self._account_id).target
+                with ThreadPoolExecutor(FILES_AT_ONCE) as pool:
+                    list(pool.map(target.remove, keys))
 
     def _end(self, connection: Connection) -> None:
         """Forget everything; the account is as it was before its first run. Raises: RunIsAlive."""

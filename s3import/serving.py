@@ -23,6 +23,7 @@ from s3import.metrics import Metrics
 from s3import.migration import Importer, Retries
 from s3import.purge import Retention
 from s3import.settings import Settings
+from s3import.sources import source_opener
 from s3import.tasks import CeleryQueue, Sweeper, make_celery, serve_queue
 
 log = logging.getLogger(__name__)
@@ -104,7 +105,7 @@ def _machinery(settings: Settings) -> Iterator[Machinery]:
         _tell(event)
         notifier.observe(event)
 
-    open_dump = app.source_opener(settings, app.workers(settings, database))
+    open_dump = source_opener(settings, app.workers(settings, database))
     importer = app.make_importer(settings, database, open_dump, observe, stop, notifier)
     importer.transactions.run("", schema.require)
     _on_signals(stop.set)

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from typing import TypeVar
 
 from s3import.errors import ConfigurationError
+from s3import.records import Choices
 
 T = TypeVar("T", int, float)
 
@@ -26,6 +27,7 @@ class Settings:
     `role_arn`, if one is given; `workers` None means a number that fits the machine and the database;
     a run's lease ends `lease_seconds` after its last heartbeat; temporary failures are tried again for
     `retry_seconds` in all. Where stderr is no terminal, a line every `progress_seconds` tells how far a run is.
+    The bytes of files go to `files_to`, which may hold ``{account}`` (None: nowhere), `files_in_flight` at a time.
     `max_rejects` (``N`` or ``P%``) holds for runs that nobody watches. With a `broker` (a Celery URL) work is spread
     over machines by its `queue`; they then use at most `connections_per_account` connections of the database for one
     account's parts and at most `connections` for all. Requests over HTTP carry one of `api_tokens` (none: no token is
@@ -48,6 +50,9 @@ class Settings:
     heartbeat_seconds: float = 2.0
     block_bytes: int = BLOCK_BYTES
     max_rejects: str | None = None
+    files_to: str | None = None
+    files_in_flight: int = 32
+    describe_calls: bool = False
     broker: str | None = field(default=None, repr=False)
     queue: str = "s3import"
     connections: int = 64
@@ -58,6 +63,11 @@ class Settings:
     callback_url: str | None = field(default=None, repr=False)
     callback_secret: str | None = field(default=None, repr=False)
     retention_days: float | None = None
+
+    @property
+    def choices(self) -> Choices:
+        """What a run that begins now is to do beside importing records."""
+        return Choices(self.files_to, self.describe_calls)
 
     @classmethod
     def from_environment(cls, environment: Mapping[str, str] | None = None) -> Settings:
@@ -80,6 +90,9 @@ class Settings:
             ),
             block_bytes=_number("S3IMPORT_BLOCK_BYTES", env.get("S3IMPORT_BLOCK_BYTES") or str(BLOCK_BYTES), int, 1),
             max_rejects=env.get("S3IMPORT_MAX_REJECTS") or None,
+            files_to=env.get("S3IMPORT_FILES_TO") or None,
+            files_in_flight=_number("S3IMPORT_FILES_IN_FLIGHT", env.get("S3IMPORT_FILES_IN_FLIGHT") or "32", int, 1),
+            describe_calls=_truth("S3IMPORT_DESCRIBE_CALLS", env.get("S3IMPORT_DESCRIBE_CALLS") or "0"),
             broker=env.get("S3IMPORT_BROKER") or None,
             queue=env.get("S3IMPORT_QUEUE") or "s3import",
             connections=_number("S3IMPORT_CONNECTIONS", env.get("S3IMPORT_CONNECTIONS") or "64", int, 1),
@@ -103,6 +116,16 @@ def _number(name: str, text: str, kind: type[T], least: int) -> T:
     if not least <= value < math.inf:
         raise ConfigurationError(f"{name} must be a finite number of at least {least}, not {text}")
     return value
+
+
+def _truth(name: str, text: str) -> bool:
+    """What a flag says, in the words that the command line takes."""
+    if text.lower() not in (*_YES, *_NO):
+        raise ConfigurationError(f"{name} must be 1 or 0, not {text!r}")
+    return text.lower() in _YES
+
+
+_YES, _NO = ("1", "true", "t", "yes", "y", "on"), ("0", "false", "f", "no", "n", "off")
 
 
 def _listed(text: str) -> tuple[str, ...]:

@@ -24,7 +24,7 @@ from __future__ import annotations
 
 import datetime as dt
 import uuid
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from enum import StrEnum
 from typing import Any
 
@@ -33,7 +33,6 @@ from sqlalchemy import Connection
 
 from s3import.accounts import (
     STATUS_AFTER,
-    AccountStatus,
     account_exists,
     account_status,
     account_was_checked,
@@ -42,8 +41,8 @@ from s3import.accounts import (
 )
 from s3import.clock import clock
 from s3import.errors import AccountDeleted, Interrupted, LeaseLost, RunIsAlive, S3ImportError
-from s3import.records import Pass
-from s3import.tables import accounts, import_parts, import_runs
+from s3import.records import Choices, Pass
+from s3import.tables import import_parts, import_runs
 
 
 class State(StrEnum):
@@ -73,6 +72,7 @@ class Run:
     lease_left: float = 0.0
     account_checked: bool = False
     error_code: str | None = None
+    choices: Choices = Choices()
 
     @property
     def is_orphaned(self) -> bool:
@@ -98,6 +98,7 @@ class Claim:
     attempts: int
     tries: int
     account_checked: bool
+    choices: Choices = Choices()
 
 
 # --- runs ----------------------------------------------------------------------------------------------------------
@@ -106,20 +107,20 @@ class Claim:
 def find_run(connection: Connection, account_id: str, pass_: Pass) -> Run | None:
     """The run of this pass of this account, if there is one."""
     runs = import_runs.c
-    row = connection.execute(_run_query().where(runs.account_id == account_id, runs["pass"] == pass_.value)).first()
-    return _as_run(row) if row else None
+    row = connection.execute(run_query().where(runs.account_id == account_id, runs["pass"] == pass_.value)).first()
+    return as_run(row) if row else None
 
 
 def read_run(connection: Connection, run_id: str) -> Run | None:
     """The run of this id, if there is one."""
-    row = connection.execute(_run_query().where(import_runs.c.run_id == run_id)).first()
-    return _as_run(row) if row else None
+    row = connection.execute(run_query().where(import_runs.c.run_id == run_id)).first()
+    return as_run(row) if row else None
 
 
 def idle_runs(connection: Connection, account_id: str) -> list[Run]:
     """All runs of the account. Raises: RunIsAlive, when one is queued or at work."""
-    found = connection.execute(_run_query().where(import_runs.c.account_id == account_id)).all()
-    runs = [_as_run(row) for row in found]
+    found = connection.execute(run_query().where(import_runs.c.account_id == account_id)).all()
+    runs = [as_run(row) for row in found]
     for run in runs:
         if run.state is State.QUEUED or (run.state is State.RUNNING and not run.is_orphaned):
             raise RunIsAlive(
@@ -129,7 +130,8 @@ def idle_runs(connection: Connection, account_id: str) -> list[Run]:
     return runs
 
 
-def _run_query() -> sa.Select[Any]:
+def run_query() -> sa.Select[Any]:
+    """Runs as `as_run` takes them."""
     others = import_runs.alias()
     one = sa.select(others.c.run_id).where(others.c.account_id == import_runs.c.account_id, others.c.account_checked)
     checked = one.limit(1).scalar_subquery().is_not(None)  # EXISTS would have PostgreSQL read the whole table
@@ -137,26 +139,23 @@ def _run_query() -> sa.Select[Any]:
     return sa.select(import_runs, lease_left.label("lease_left"), checked.label("checked"))
 
 
-def _as_run(row: Any) -> Run:
+def as_run(row: Any) -> Run:
+    """A row of `run_query`."""
+    as_they_are = ("run_id", "account_id", "source", "token", "attempts", "tries", "holder", "spread", "error_code")
     return Run(
-        run_id=row.run_id,
-        account_id=row.account_id,
+        **{name: getattr(row, name) for name in as_they_are},
         pass_=Pass(row._mapping["pass"]),
-        source=row.source,
         state=State(row.state),
-        token=row.token,
-        attempts=row.attempts,
-        tries=row.tries,
-        holder=row.holder,
-        spread=row.spread,
         lease_until=row.lease_until or 0.0,
         lease_left=row.lease_left or 0.0,
         account_checked=bool(row.checked),
-        error_code=row.error_code,
+        choices=Choices(row.files_to, row.describe_calls),
     )
 
 
-def enqueue(connection: Connection, account_id: str, pass_: Pass, source: str) -> tuple[Run, bool]:
+def enqueue(
+    connection: Connection, account_id: str, pass_: Pass, source: str, choices: Choices = Choices()
+) -> tuple[Run, bool]:
     """Ask for a pass: its run, and whether this call made it wait for a worker (False: it did, or ran, already).
 
     A failed or cancelled run goes on as the same run. One that succeeded (and is no delta), or whose account was
@@ -171,13 +170,15 @@ def enqueue(connection: Connection, account_id: str, pass_: Pass, source: str) -
     if run is None or run.is_history:
         # account.json brings nothing back, whatever became of the run that applied it
         checked = account_was_checked(connection, account_id) or bool(run and run.account_checked)
-        return _insert_run(connection, account_id, pass_, source, checked), True
+        return _insert_run(connection, account_id, pass_, source, checked, choices), True
     if run.state not in (State.FAILED, State.CANCELLED) or not _queue_again(connection, run, source):
         return run, False
     return replace(run, state=State.QUEUED, source=source, tries=0), True
 
 
-def _insert_run(connection: Connection, account_id: str, pass_: Pass, source: str, account_checked: bool) -> Run:
+def _insert_run(
+    connection: Connection, account_id: str, pass_: Pass, source: str, account_checked: bool, choices: Choices
+) -> Run:
     run_id = uuid.uuid4().hex
     row: dict[str, Any] = {
         "run_id": run_id,
@@ -188,9 +189,10 @@ def _insert_run(connection: Connection, account_id: str, pass_: Pass, source: st
         "requested_at": _now(),
         "account_checked": account_checked,
         "skipped_objects": [],
+        **asdict(choices),
     }
     connection.execute(import_runs.insert().values(row))
-    return Run(run_id, account_id, pass_, source, State.QUEUED, account_checked=account_checked)
+    return Run(run_id, account_id, pass_, source, State.QUEUED, account_checked=account_checked, choices=choices)
 
 
 def _queue_again(connection: Connection, run: Run, source: str) -> bool:
@@ -203,40 +205,23 @@ def _queue_again(connection: Connection, run: Run, source: str) -> bool:
     return bool(connection.execute(again).rowcount)
 
 
-def due(connection: Connection, limit: int) -> list[Run]:
-    """At most `limit` runs that a worker should take now, the longest waiting first: running ones whose process died,
-    then queued ones whose time has come and whose account is ready for their pass."""
-    runs, others = import_runs.c, import_runs.alias().c
-    busy = sa.exists().where(others.account_id == runs.account_id, others.state == State.RUNNING)
-    comes_next = sa.exists().where(
-        accounts.c.id == runs.account_id, accounts.c.status == AccountStatus.ACTIVE_RECENT_ONLY
-    )
-    after_recent = sa.and_(~busy, sa.or_(runs["pass"] == Pass.DELTA.value, comes_next))
-    ready = sa.or_(runs["pass"] == Pass.RECENT.value, after_recent)
-    come = sa.or_(runs.not_before.is_(None), runs.not_before <= clock())
-    orphaned = sa.and_(runs.state == State.RUNNING, runs.lease_until <= clock())
-    found: list[Run] = []
-    for wanted in (orphaned, sa.and_(runs.state == State.QUEUED, come, ready)):  # apart: each walks along an index
-        query = _run_query().where(wanted).order_by(runs.requested_at).limit(limit - len(found))
-        found += [_as_run(row) for row in connection.execute(query)]
-    return found
-
-
-def claim(connection: Connection, run: Run, *, source: str, holder: str, lease_seconds: float) -> Claim | None:
+def claim(
+    connection: Connection, run: Run, *, source: str, holder: str, lease_seconds: float, choices: Choices = Choices()
+) -> Claim | None:
     """Take the run, if nobody else holds it; None when somebody does.
 
-    `run` is what was seen a moment ago: its token guards against somebody else's claim in between.
+    `run` is what was seen a moment ago: its token guards against somebody else's claim in between. `choices`: the
+    claimant's; where they say nothing the run's stay. Calls that an earlier attempt wrote decide for all of them.
     """
     runs = import_runs.c
+    describe_calls = run.choices.describe_calls or (choices.describe_calls and not run.attempts)
+    chosen = Choices(choices.files_to or run.choices.files_to, describe_calls)
     taken = connection.execute(
         import_runs.update()
         .where(
             runs.run_id == run.run_id,
             runs.token == run.token,
-            sa.or_(
-                runs.state == State.QUEUED,
-                sa.and_(runs.state == State.RUNNING, runs.lease_until <= clock()),
-            ),
+            sa.or_(runs.state == State.QUEUED, sa.and_(runs.state == State.RUNNING, runs.lease_until <= clock())),
         )
         .values(
             state=State.RUNNING,
@@ -251,15 +236,15 @@ def claim(connection: Connection, run: Run, *, source: str, holder: str, lease_s
             finished_at=None,
             error_code=None,
             error_message=None,
+            **asdict(chosen),
         )
     ).rowcount
     if not taken:
         return None
     if run.attempts:  # else it has no parts yet
         fence(connection, run.run_id, run.token + 1)
-    return Claim(
-        run.run_id, run.account_id, run.pass_, run.token + 1, run.attempts + 1, run.tries + 1, run.account_checked
-    )
+    token, attempts, tries = run.token + 1, run.attempts + 1, run.tries + 1
+    return Claim(run.run_id, run.account_id, run.pass_, token, attempts, tries, run.account_checked, chosen)
 
 
 def fence(connection: Connection, run_id: str, token: int) -> None:
@@ -286,9 +271,7 @@ def heartbeat(
             import_runs.update()
             .where(_held(held))
             .values(
-                lease_until=clock() + lease_seconds,
-                rows_per_second=rows_per_second,
-                bytes_per_second=bytes_per_second,
+                lease_until=clock() + lease_seconds, rows_per_second=rows_per_second, bytes_per_second=bytes_per_second
             )
         ).rowcount
     )

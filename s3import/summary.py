@@ -11,6 +11,7 @@ from typing import Any
 import orjson
 
 from s3import.errors import Interrupted, S3ImportError, printable
+from s3import.files import Retried
 from s3import.migration import Result
 from s3import.records import Entity
 from s3import.reset import Removed
@@ -138,6 +139,11 @@ def verified_as_text(verified: Verified) -> str:
     return "\n".join([*lines, f"  and {unlisted:,} more"] if unlisted else lines)
 
 
+def retried_as_text(retried: Retried) -> str:
+    """What became of files that were tried again."""
+    return f"account {retried.account_id}: {retried.copied:,} files copied, {retried.failed:,} failed again"
+
+
 def _verdict(differences: int) -> str:
     return f"{differences:,} differences" if differences else "the database holds what the dump says"
 
@@ -206,6 +212,8 @@ def _ending(result: Result) -> str:
 
 def _pass_lines(name: str, shown: dict[str, Any]) -> list[str]:
     lines = [f"  {name}: {_state(shown)}", *_table(shown["counts"])]
+    if shown.get("files", {}).get("total"):
+        lines.append(f"    files: {_files(shown['files'])}")
     if shown["rejects"]["total"]:
         codes = ", ".join(f"{code} {count:,}" for code, count in sorted(shown["rejects"]["by_code"].items()))
         lines.append(f"    rejects: {codes}")
@@ -218,6 +226,11 @@ def _pass_lines(name: str, shown: dict[str, Any]) -> list[str]:
     if shown.get("verified"):
         lines.append(f"    verified {shown['verified']['verified_at']}: {_verdict(shown['verified']['differences'])}")
     return lines
+
+
+def _files(files: dict[str, int]) -> str:
+    failed = f", {files['failed']:,} failed" if files["failed"] else ""
+    return f"{files['copied']:,} of {files['total']:,} copied ({files['bytes'] / 1e6:,.1f} MB){failed}"
 
 
 def _state(shown: dict[str, Any]) -> str:

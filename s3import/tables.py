@@ -218,6 +218,12 @@ import_runs = _table(
     sa.Column("bytes_per_second", sa.Double),
     sa.Column("error_code", WORD),
     sa.Column("error_message", LONG_TEXT),
+    sa.Column("files_to", LONG_TEXT),  # where the bytes of its files go; NULL: nowhere
+    sa.Column("describe_calls", sa.Boolean, nullable=False, default=False),
+    *(
+        sa.Column(f"files_{what}", BIG, nullable=False, default=0)
+        for what in ("total", "copied", "missing", "differ", "bytes")
+    ),
     sa.Column("verified", JSON_TEXT),  # what came of comparing its dump with the database
     sa.UniqueConstraint("account_id", "pass", name="import_runs_by_account"),
     sa.Index("import_runs_by_state", "state", "requested_at"),
@@ -289,6 +295,18 @@ back; what a dump says is deleted (`from_dump`) comes back only by a record that
 
 FORGOTTEN = "forgotten"
 """The entity of a tombstone that stands for all of its account's: they were purged."""
+
+import_recordings = _table(
+    "import_recordings",
+    sa.Column("account_id", Id, nullable=False),
+    sa.Column("message_id", Id, nullable=False),
+    sa.Column("source_key", LONG_TEXT, nullable=False),
+    sa.Column("storage_key", LONG_TEXT),
+    sa.Column("state", WORD, nullable=False),
+    _key("account_id", "message_id"),
+    sa.ForeignKeyConstraint(["account_id", "message_id"], ["messages.account_id", "messages.id"], ondelete="CASCADE"),
+)
+"""The recordings of calls on their way, as attachments are: state pending, copied or failed."""
 
 import_notices = _table(
     "import_notices",

@@ -12,7 +12,7 @@ from typing import Any
 
 from tqdm import tqdm
 
-from s3import.events import AccountEnded, Advanced, Event, PassEnded, PassStarted, Retrying, Waiting
+from s3import.events import AccountEnded, Advanced, Event, FilesAdvanced, PassEnded, PassStarted, Retrying, Waiting
 
 BAR = "{desc} {percentage:3.0f}%|{bar:12}| {n_fmt}/{total_fmt} {rate_fmt}, {remaining} left{postfix}"
 ACCOUNTS_BAR = "accounts {n_fmt}/{total_fmt} |{bar:24}| {rate_fmt}, {remaining} left{postfix}"
@@ -35,6 +35,7 @@ class Terminal:
         self._accounts: _AccountsShown | None = None
         if self._several:
             self._accounts = _AccountsBar(accounts) if self._bars else _AccountLines(accounts, line_seconds)
+        self._files_pace = _Pace(line_seconds)
         self._said: dict[str, float] = {}
         self._warnings = _Warnings(self._say)
 
@@ -60,6 +61,8 @@ class Terminal:
                     self._start(event)
                 case Advanced():
                     self._advance(event)
+                case FilesAdvanced() if not self._several:
+                    self._tell_files(event)
                 case PassEnded():
                     self._end(event)
                 case AccountEnded() if self._accounts is not None:
@@ -87,6 +90,12 @@ class Terminal:
         shown = self._accounts or self._passes.get((event.account_id, event.pass_))
         if shown is not None:
             shown.advance(event)
+
+    def _tell_files(self, event: FilesAdvanced) -> None:
+        done = event.copied + event.failed
+        if self._files_pace.is_due() or done == event.total:
+            failed = f", {event.failed:,} failed" if event.failed else ""
+            self._say(f"{event.account_id} {event.pass_}: {event.copied:,} of {event.total:,} files copied{failed}")
 
     def _end(self, event: PassEnded) -> None:
         shown = self._passes.pop((event.account_id, event.pass_), None)

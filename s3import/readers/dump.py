@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import posixpath
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 
 from s3import.errors import (
@@ -40,15 +40,19 @@ Listing = Mapping[str, StoredObject]
 """The objects below a pass's folder, by their key relative to it, in the order of keys."""
 
 
-def plan_pass(source: Source, account_id: str, pass_: Pass, window: Window | None = None) -> Plan:
+def plan_pass(
+    source: Source, account_id: str, pass_: Pass, remembered: Callable[[], Window | None] = lambda: None
+) -> Plan:
     """The parts of a pass, entities in the order of `Entity` and keys in order within, and the objects that are none.
 
-    `window`: how a source that is not divided in passes was divided before, if it was.
+    `remembered`: gives how a source that is not divided in passes was divided before, if it was.
     Raises: DumpNotFound, InvalidManifest; PartMissing and PartDiffers (in size) against the manifest; what `source`
     raises.
     """
     if isinstance(source, ItemSource):
-        return source.plan(EVERYTHING if pass_ is Pass.DELTA else replace(window or source.window(), pass_=pass_))
+        if pass_ is Pass.DELTA:
+            return source.plan(EVERYTHING)
+        return source.plan(replace(remembered() or source.window(), pass_=pass_))
     # The manifest is written last. Read before the listing, it never names parts that came after the listing.
     manifest = source.read(f"{pass_}/{MANIFEST}")
     listing = {stored.key.removeprefix(f"{pass_}/"): stored for stored in source.list(f"{pass_}/")}

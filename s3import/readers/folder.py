@@ -35,7 +35,7 @@ class FolderSource:
 
     def __init__(self, root: str, uri: str | None = None) -> None:
         self.uri = uri or root
-        self._root = Path(os.path.realpath(root))
+        self._root = self.path = Path(os.path.realpath(root))
 
     def list(self, prefix: str) -> Iterator[StoredObject]:
         """As `Source.list`; a folder that is not there holds nothing."""
@@ -54,6 +54,13 @@ class FolderSource:
         if len(document) > MAX_DOCUMENT_BYTES:
             raise MigrationFailed(f"{self._path(key)} is larger than {MAX_DOCUMENT_BYTES} bytes; shorten it")
         return document
+
+    def find(self, key: str) -> StoredObject | None:
+        """As `Source.find`."""
+        try:
+            return self._stored(key)
+        except PartMissing:
+            return None
 
     def open(self, stored: StoredObject, offset: int = 0) -> BinaryIO:
         """As `Source.open`."""

@@ -52,6 +52,10 @@ class Source(Protocol):
         """A small document (at most 64 MiB) as a whole; None when there is no such object."""
         ...
 
+    def find(self, key: str) -> StoredObject | None:
+        """The object of this key as it is now; None when there is no such object."""
+        ...
+
     def open(self, stored: StoredObject, offset: int = 0) -> BinaryIO:
         """The object's bytes from `offset` on, forward only; read(n) may return less than n, b"" means the end.
 

@@ -4,5 +4,6 @@ from __future__ import annotations
 
 from s3import.validators.checking import check
 from s3import.validators.rejects import make_rejects
+from s3import.validators.rules import leaves_source
 
-__all__ = ["check", "make_rejects"]
+__all__ = ["check", "leaves_source", "make_rejects"]

@@ -149,3 +149,8 @@ def _leaves_source(keys: pa.StringArray) -> pa.BooleanArray:
         for key, up in zip(keys.to_pylist(), steps_up.to_pylist(), strict=True)
     )
     return pc.or_(leaves, pa.array([path == "." or path.split("/")[0] == ".." for path in inner]))
+
+
+def leaves_source(key: str) -> bool:
+    """Whether a key names no file within the source."""
+    return bool(_leaves_source(pa.array([key]))[0].as_py())

@@ -14,7 +14,7 @@ from s3import.mapping import to_rows
 from s3import.parts import require_expected_rows
 from s3import.readers import read_part
 from s3import.readers.source import Source
-from s3import.records import TIMESTAMP, Batch, Pass, PlannedPart, Position, one_array
+from s3import.records import TIMESTAMP, Batch, Choices, Pass, PlannedPart, Position, one_array
 from s3import.validators import check
 from s3import.verification.spill import Spill
 
@@ -36,7 +36,7 @@ SCHEMA = pa.schema(
 
 @dataclass(frozen=True, slots=True)
 class DumpPart:
-    """A part of the dump as it is now.
+    """A part of the dump as it is now. `choices`: those of the run that imported it.
 
     `rejected_lines`: those whose records the database rejected; `is_as_imported`: that list is known to hold for it.
     """
@@ -44,6 +44,7 @@ class DumpPart:
     number: int
     pass_: Pass
     planned: PlannedPart
+    choices: Choices
     source: Source
     rejected_lines: pa.Int64Array
     is_as_imported: bool
@@ -78,7 +79,8 @@ class DumpReader:
 
     def _rows(self, part: DumpPart, batch: Batch) -> tuple[pa.Table, pa.Int64Array]:
         checked = check(batch, part.planned.entity, self.account_id)
-        rows, lines = to_rows(part.planned.entity, checked.accepted), batch.lines.take(checked.rows)
+        rows = to_rows(part.planned.entity, checked.accepted, part.choices)
+        lines = batch.lines.take(checked.rows)
         if not len(part.rejected_lines):
             return rows, lines
         kept = pc.invert(pc.is_in(lines, part.rejected_lines))

@@ -99,8 +99,9 @@ class Verification:
     def _planned(self, run: Run, known: dict[str, ImportedPart], first: int) -> Iterator[DumpPart]:
         source = self._open_source(self._source or run.source, self._account_id)
         window = next((was.part.planned.window for was in known.values()), None)
-        for number, planned in enumerate(plan_pass(source, self._account_id, run.pass_, window).parts, first):
-            part = DumpPart(number, run.pass_, planned, source, pa.array([], pa.int64()), is_as_imported=False)
+        for number, planned in enumerate(plan_pass(source, self._account_id, run.pass_, lambda: window).parts, first):
+            nothing = pa.array([], pa.int64())
+            part = DumpPart(number, run.pass_, planned, run.choices, source, nothing, is_as_imported=False)
             was = known.get(planned.key)
             if was is not None and _is_as_imported(was, part):
                 part = replace(part, rejected_lines=was.rejected_lines, is_as_imported=was.is_complete)

@@ -14,10 +14,9 @@ from tests.cli.commands import Dump, environment, s3import
 
 HEAVY = {"sqlalchemy", "pyarrow", "boto3", "tqdm", "alembic", "orjson", "stamina"}
 COMMANDS = [
-    ["db", "init"],
     *([name] for name in ("migrate", "status", "rejects", "verify", "reset", "purge", "export")),
+    *(["db", "init"], ["files", "retry"], ["mapping", "try"]),
 ]
-COMMANDS.append(["mapping", "try"])
 
 
 def _command(words: list[str]) -> click.Command:

@@ -19,6 +19,7 @@ from s3import.limits import RejectLimit
 from s3import.migration import Importer, Request, Retries
 from s3import.records import HALVES, ROW_ENTITIES, Pass
 from s3import.settings import Settings
+from s3import.sources import source_opener
 from s3import.status import State
 from s3import.tables import import_parts, import_runs
 from tests.migration.dumps import ACCOUNT, Dump, Record, account_document, lines, records
@@ -119,7 +120,7 @@ def fleet(
         for _ in range(count):
             stop, database = threading.Event(), app.connect(settings)
             stack.callback(database.close)
-            opener = app.source_opener(settings, 1)
+            opener = source_opener(settings, 1)
             importer = Importer(database, settings, open_source=opener, workers=1, observe=ignore, stop=stop)
             stack.enter_context(importer)
             workers.append(FleetWorker(importer, queue, limit=limit, retries=retries, capacity=capacity))

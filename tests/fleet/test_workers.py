@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 import sqlalchemy as sa
 
-from s3import import app, status
+from s3import import app, backlog
 from s3import.clock import clock
 from s3import.dispatch import Capacity, look_after
 from s3import.errors import SourceUnavailable
@@ -132,7 +132,7 @@ def test_a_failure_that_may_pass_is_tried_again_later(settings: Settings, monkey
     def gone(uri: str, account_id: str) -> Source:
         raise SourceUnavailable("the source is away")
 
-    monkeypatch.setattr(app, "source_opener", lambda settings, workers: gone)
+    monkeypatch.setattr("tests.fleet.fleets.source_opener", lambda settings, workers: gone)
     execute(
         settings, accounts.insert().values(id=ACCOUNT, name="Acme", status="migrating", created_at=NOW, updated_at=NOW)
     )
@@ -271,5 +271,5 @@ def test_the_longest_waiting_are_due_first(settings: Settings) -> None:
     execute(settings, import_runs.update().where(import_runs.c.account_id == "mike").values(not_before=clock() + 60))
     database = app.connect(settings)
     with database.read() as connection:
-        assert [run.account_id for run in status.due(connection, 10)] == ["zulu", "acme"]
+        assert [run.account_id for run in backlog.due(connection, 10)] == ["zulu", "acme"]
     database.close()

@@ -37,7 +37,7 @@ def write(root: Path, threads: Any = (), messages: Any = (), attachments: Any = 
 
 
 def batches(export: ExportSource, pass_: Pass, entity: Entity, block_bytes: int = 1 << 20) -> Iterable[Batch]:
-    for part in plan_pass(export, "acme", pass_, WINDOW).parts:
+    for part in plan_pass(export, "acme", pass_, lambda: WINDOW).parts:
         if part.entity is entity:
             yield from read_part(export, part, Position(), block_bytes=block_bytes)
 
@@ -74,7 +74,7 @@ def test_each_item_is_in_one_pass(tmp_path: Path) -> None:
 def test_the_window_is_remembered(tmp_path: Path) -> None:
     """A part carries its window, as text too."""
     write(tmp_path, messages=[message()])
-    [part] = plan_pass(source(tmp_path), "acme", Pass.REMAINING, WINDOW).parts
+    [part] = plan_pass(source(tmp_path), "acme", Pass.REMAINING, lambda: WINDOW).parts
     assert part.window == Window(Pass.REMAINING, WINDOW.since, WINDOW.until)
     assert Window.parse(str(part.window)) == part.window
 
@@ -82,7 +82,7 @@ def test_the_window_is_remembered(tmp_path: Path) -> None:
 def test_reading_goes_on_where_it_was(tmp_path: Path) -> None:
     """From the end of any batch the same batches follow, in any process."""
     write(tmp_path, messages=[message(n, body="x" * 100) for n in range(60)])
-    [part, _] = plan_pass(source(tmp_path), "acme", Pass.RECENT, WINDOW).parts
+    [part, _] = plan_pass(source(tmp_path), "acme", Pass.RECENT, lambda: WINDOW).parts
     whole = list(read_part(source(tmp_path), part, Position(), block_bytes=1000))
     again = list(read_part(source(tmp_path), part, whole[2].end, block_bytes=1000))
     assert [batch.records for batch in again] == [batch.records for batch in whole[3:]]

@@ -41,7 +41,7 @@ def opened(known: ItemMapping) -> Source:
 
 
 def batches(source: Source, pass_: Pass, entity: Entity, block_bytes: int = 1 << 20) -> Iterator[Batch]:
-    for part in plan_pass(source, "acme", pass_, WINDOW).parts:
+    for part in plan_pass(source, "acme", pass_, lambda: WINDOW).parts:
         if part.entity is entity:
             yield from read_part(source, part, Position(), block_bytes=block_bytes)
 
@@ -68,7 +68,9 @@ def test_many_pages(served: Served, tables_mapping: ItemMapping) -> None:
     source = opened(tables_mapping)
     whole = list(batches(source, Pass.RECENT, Entity.MESSAGES, block_bytes=1000))
     assert [batch.records.num_rows for batch in whole[:2]] in ([3, 3], [4, 4])
-    part = next(part for part in plan_pass(source, "acme", Pass.RECENT, WINDOW).parts if part.entity is Entity.MESSAGES)
+    part = next(
+        part for part in plan_pass(source, "acme", Pass.RECENT, lambda: WINDOW).parts if part.entity is Entity.MESSAGES
+    )
     again = list(read_part(opened(tables_mapping), part, whole[0].end, block_bytes=1000))
     assert [batch.records for batch in again] == [batch.records for batch in whole[1:]]
     assert [batch.lines for batch in again] == [batch.lines for batch in whole[1:]]

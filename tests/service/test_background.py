@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from sqlalchemy import Connection
 
-from s3import import app, status
+from s3import import app, backlog, status
 from s3import.background import BackgroundWorker
 from s3import.errors import SourceUnavailable
 from s3import.limits import RejectLimit
@@ -19,6 +19,7 @@ from s3import.migration import Importer, Retries, SourceOpener
 from s3import.readers.source import Source
 from s3import.records import Pass
 from s3import.settings import Settings
+from s3import.sources import source_opener
 from s3import.status import Run
 from s3import.tables import accounts
 from tests.fleet.fleets import ask, error_codes, let_time_pass, states
@@ -44,7 +45,7 @@ def waiting(tmp_path: Path, sqlite_url: str) -> Settings:
 def background_worker(settings: Settings, open_source: SourceOpener | None = None) -> Iterator[None]:
     """A worker at work for as long as the block runs."""
     database = app.connect(settings)
-    opener = open_source or app.source_opener(settings, 1)
+    opener = open_source or source_opener(settings, 1)
     importer = Importer(database, settings, open_source=opener, workers=1, observe=ignore, stop=threading.Event())
     with importer, BackgroundWorker(importer, limit=RejectLimit(), retries=SOON, poll_seconds=0.05):
         yield
@@ -68,7 +69,7 @@ def test_a_failure_that_stays_is_reported_in_the_end(waiting: Settings) -> None:
 def test_a_failure_that_passes_is_forgotten(waiting: Settings) -> None:
     """Once the source is back the run succeeds."""
     failures = iter([True])
-    open_dump = app.source_opener(waiting, 1)
+    open_dump = source_opener(waiting, 1)
 
     def back_at_once(uri: str, account_id: str) -> Source:
         if next(failures, False):
@@ -93,7 +94,7 @@ def test_a_run_that_costs_worker_after_worker_is_given_up(waiting: Settings) -> 
 def _take_and_die(settings: Settings) -> None:
     database = app.connect(settings)
     with database.begin() as connection:
-        [run] = status.due(connection, 1)
+        [run] = backlog.due(connection, 1)
         assert status.claim(connection, run, source=run.source, holder="a worker", lease_seconds=60)
     database.close()
     let_time_pass(settings)
@@ -102,13 +103,13 @@ def _take_and_die(settings: Settings) -> None:
 def test_nothing_unexpected_ends_the_worker(waiting: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
     """Whatever goes wrong while it looks for runs, it looks again."""
     failures = iter([True, True])
-    due = status.due
+    due = backlog.due
 
     def sometimes_due(connection: Connection, limit: int) -> list[Run]:
         if next(failures, False):
             raise MemoryError
         return due(connection, limit)
 
-    monkeypatch.setattr(status, "due", sometimes_due)
+    monkeypatch.setattr(backlog, "due", sometimes_due)
     with background_worker(waiting):
         wait_until(lambda: states(waiting) == ["succeeded"])

@@ -27,8 +27,8 @@ class Beside:
         return self._files.read(key) if self._files else None
 
     def find(self, key: str) -> StoredObject | None:
-        """The object of this key as it is now; None when there is no such object."""
-        return next((stored for stored in self.list(key) if stored.key == key), None)
+        """As `Source.find`."""
+        return self._files.find(key) if self._files else None
 
     def open(self, stored: StoredObject, offset: int = 0) -> BinaryIO:
         """As `Source.open`."""

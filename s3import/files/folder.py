@@ -1,0 +1,94 @@
+"""Files copied into a folder of this machine."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import secrets
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+from s3import.errors import FilesRefused
+from s3import.files.file import Content, Stored
+from s3import.readers.source import Source
+
+PIECE_BYTES = 1024 * 1024
+
+
+class FolderTarget:
+    """The `Target` below the folder `root`, which is made where it is missing. Labels are kept nowhere."""
+
+    def __init__(self, root: Path) -> None:
+        self.uri = str(root)
+        self._root = root
+
+    def find(self, key: str) -> Stored | None:
+        """As `Target.find`; the file is read."""
+        path = self._root / key
+        with _translated(path), suppress(FileNotFoundError), path.open("rb") as file:
+            digest = hashlib.file_digest(file, "sha256").hexdigest()
+            return _stored(os.fstat(file.fileno()), digest)
+        return None
+
+    def look_up(self, keys: Sequence[str]) -> dict[str, Stored]:
+        """As `Target.look_up`."""
+        found = {}
+        for key in keys:
+            path = self._root / key
+            with _translated(path), suppress(FileNotFoundError):
+                found[key] = _stored(path.stat())
+        return found
+
+    def put(self, key: str, content: Content) -> Stored:
+        """As `Target.put`: a file is there as a whole, and on the disk, or not at all."""
+        path = self._root / key
+        unfinished = path.with_name(f".{secrets.token_hex(8)}.unfinished")
+        with _translated(path):
+            path.parent.mkdir(parents=True, exist_ok=True)
+            try:
+                _write(unfinished, content.pieces)
+                unfinished.replace(path)
+            finally:
+                unfinished.unlink(missing_ok=True)
+            _sync(path.parent)
+            return _stored(path.stat())
+
+    def copies_from(self, source: Source) -> None:
+        """As `Target.copies_from`: all bytes come by here."""
+
+    def remove(self, key: str) -> None:
+        """As `Target.remove`."""
+        with suppress(OSError):
+            (self._root / key).unlink()
+
+
+def _write(path: Path, pieces: Iterator[bytes]) -> None:
+    with path.open("xb") as file:
+        for piece in pieces:
+            file.write(piece)
+        file.flush()
+        os.fsync(file.fileno())
+
+
+def _sync(folder: Path) -> None:
+    """Have the folder's names on the disk, too."""
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _stored(status: os.stat_result, sha256: str | None = None) -> Stored:
+    return Stored(status.st_size, f"{status.st_size}-{status.st_mtime_ns}", sha256)
+
+
+@contextmanager
+def _translated(path: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise FilesRefused(
+            f"{path} cannot be written or read: {error.strerror}; make room or allow it, then run the same command"
+        ) from error

@@ -1,0 +1,37 @@
+"""From the URI an operator writes to the place of one account's files."""
+
+from __future__ import annotations
+
+from s3import.errors import ConfigurationError
+from s3import.files.folder import FolderTarget
+from s3import.files.keys import escaped
+from s3import.files.target import Place
+from s3import.readers.folder import FolderSource
+from s3import.readers.location import ACCOUNT, open_source
+from s3import.readers.source import Patience
+
+
+def check_target(uri: str) -> None:
+    """Raise ConfigurationError unless files can be copied to `uri`; nothing is contacted."""
+    open_target(uri, "account")
+
+
+def open_target(uri: str, account_id: str, *, patience: Patience | None = None, connections: int = 32) -> Place:
+    """The place at `uri` for the account's files, in which ``{account}`` stands for its id; without that the account
+    gets a folder of its own.
+
+    Raises: ConfigurationError.
+    """
+    try:
+        root = open_source(uri, account_id, patience=patience, connections=connections)
+    except ConfigurationError as error:
+        raise ConfigurationError(f"--files-to: {error.message}") from error
+    folder = "" if ACCOUNT in uri else f"{escaped(account_id)}/"
+    if isinstance(root, FolderSource):
+        return Place(FolderTarget(root.path), folder)
+    from s3import.files.bucket import BucketTarget
+    from s3import.readers.s3 import S3Source
+
+    if not isinstance(root, S3Source):
+        raise ConfigurationError(f"files cannot be copied to {uri}; give s3://bucket/prefix/{ACCOUNT} or a folder")
+    return Place(BucketTarget(root), folder)
