@@ -240,7 +240,7 @@ def _on_tables(
 ) -> Transactions:
     """Transactions on a database that has been migrated into. Raises: AccountNotFound, SchemaMismatch."""
     transactions = Transactions(database, settings.retry_seconds, observe, stop)
-    if not transactions.read(account_id, schema.exists):
+    if not (database.is_there and transactions.read(account_id, schema.exists)):
         raise _unknown(account_id)
     transactions.run(account_id, schema.require)
     return transactions
@@ -350,10 +350,13 @@ def target_opener(settings: Settings) -> TargetOpener:
 def _bookkeeping(settings: Settings, account_id: str) -> Iterator[Connection]:
     """A connection for looking things up, in a database that has been migrated into. Raises: AccountNotFound."""
     check_account_id(account_id)
-    with closing(connect(settings)) as database, database.read() as connection:
-        if not schema.exists(connection):
+    with closing(connect(settings)) as database:
+        if not database.is_there:
             raise _unknown(account_id)
-        yield connection
+        with database.read() as connection:
+            if not schema.exists(connection):
+                raise _unknown(account_id)
+            yield connection
 
 
 def _result(database: Database, outcome: Outcome) -> Result:
@@ -386,8 +389,8 @@ def readers(settings: Settings) -> int:
 
 def _unknown(account_id: str) -> AccountNotFound:
     return AccountNotFound(
-        f"account {account_id} is not known here: it is neither in the database nor was it ever migrated; check "
-        "--account and --database"
+        f"account {account_id} is not known here: it is not in the database, and no migration of it is "
+        "recorded there; check --account and --database"
     )
 
 

@@ -201,7 +201,7 @@ class PassStatus(BaseModel):
     ignored_fields: list[str]
     skipped_objects: list[str]
     error: RunError | None
-    verified: PassVerified | None
+    verified: PassVerified | None = None
 
 
 class Passes(BaseModel):

@@ -61,8 +61,8 @@ def _open(file: BinaryIO, entity: Entity) -> _Part:
         coerce_int96_timestamp_unit="us",  # nanoseconds would wrap around in the year 2262
     )
     names = parquet.schema_arrow.names
-    if len(names) != len(set(names)):
-        raise ValueError("a column is there twice")
+    if twice := [name for name in SCHEMAS[entity].names if names.count(name) > 1]:
+        raise ValueError(f"the column {twice[0]} is there twice")
     actual, expected = pa.struct(list(parquet.schema_arrow)), pa.struct(list(SCHEMAS[entity]))
     unknown = list(_unknown(actual, expected, entity.value))
     paths = tuple(parquet.schema.column(leaf).path for leaf, name in enumerate(unknown) if name is None)
@@ -161,5 +161,6 @@ def _naming(object_name: str) -> Iterator[None]:
     try:
         yield
     except (pa.ArrowException, OSError, ValueError, OverflowError) as error:
-        message = f"{object_name} cannot be read as Parquet: {error}. Upload it again, then run the same command."
+        fault = str(error).rstrip(".")
+        message = f"{object_name} cannot be read as Parquet: {fault}. Upload it again, then run the same command."
         raise PartUnreadable(message) from error

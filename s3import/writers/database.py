@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib import import_module
+from pathlib import Path
 from typing import Any
 
 import sqlalchemy as sa
@@ -62,6 +63,11 @@ class Database:
         Where the database does not know its clients by name it ends their transactions by itself, after seconds.
         """
         self.writer.evict(connection, application_name)
+
+    @property
+    def is_there(self) -> bool:
+        """False for a file that does not exist yet: the first connection would make it."""
+        return not self.dialect.in_process or Path(self.engine.url.database or "").exists()
 
     @contextmanager
     def begin(self) -> Iterator[sa.Connection]:

@@ -59,11 +59,12 @@ def test_one_of_several_does_the_work(prepared: Settings) -> None:
 
 def test_a_dead_holder_is_waited_for_and_taken_over(prepared: Settings) -> None:
     """Once its lease is over; whoever watches is told about the wait, and how long it will be."""
-    leased = dataclasses.replace(prepared, lease_seconds=1.0)
+    leased = dataclasses.replace(prepared, lease_seconds=60.0)
     assert exit_code(_struck(leased, ANY_BATCH, kill_process)) == -signal.SIGKILL
+    _let_the_lease_end_in(3.0, leased)
     events: list[Event] = []
     assert code_of(migrate(leased, "contested--", observe=events.append)) is None
-    assert [0 < event.seconds <= 1 for event in events if isinstance(event, Waiting)] == [True]
+    assert [0 < event.seconds <= 3 for event in events if isinstance(event, Waiting)] == [True]
     assert _contested(prepared) == snapshot(prepared, "undisturbed")
 
 
@@ -73,8 +74,7 @@ def test_the_same_command_takes_a_dead_run_over_within_20_seconds(on_sqlite: Set
     default = dataclasses.replace(on_sqlite, lease_seconds=Settings().lease_seconds)
     assert exit_code(_struck(default, ANY_BATCH, kill_process)) == -signal.SIGKILL
     assert default.lease_seconds < 20
-    passed = tables.import_runs.c.lease_until - (default.lease_seconds - 1)
-    execute(default, sa.update(tables.import_runs).values(lease_until=passed))
+    _let_the_lease_end_in(1.0, default)
     done = s3import(
         "migrate", "--account", "contested--", S3IMPORT_SOURCE=str(default.source), S3IMPORT_DATABASE=default.database
     )
@@ -132,6 +132,11 @@ def test_a_claim_whose_answer_was_lost_is_not_waited_for(postgres_url: str, tmp_
 
 def _struck(settings: Settings, k: int, strike: Any, moment: Moment = Moment.ANSWER) -> BaseProcess:
     return start(settings, "contested--", k=k, moment=moment, strike=strike)
+
+
+def _let_the_lease_end_in(seconds: float, settings: Settings) -> None:
+    passed = tables.import_runs.c.lease_until - (settings.lease_seconds - seconds)
+    execute(settings, sa.update(tables.import_runs).values(lease_until=passed))
 
 
 def _contested(settings: Settings) -> dict[str, Any]:
