@@ -230,7 +230,6 @@ def test_status_has_the_shape_of_the_contract(odd: Dump, database_url: str) -> N
         "ignored_fields": ["messages.mood"],
         "skipped_objects": ["notes.txt"],
         "error": None,
-        "verified": None,
     }
 
 
