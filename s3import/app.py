@@ -284,9 +284,7 @@ def retry_files(settings: Settings, account_id: str, *, stop: threading.Event) -
     """
     check_account_id(account_id)
     with closing(connect(settings)) as database:
-        transactions = Transactions(database, settings.retry_seconds, lambda _: None, stop)
-        if not transactions.read(account_id, schema.exists):
-            raise _unknown(account_id)
+        transactions = _on_tables(database, settings, account_id, lambda _: None, stop)
         run = transactions.read(account_id, partial(last_copied, account_id=account_id, files_to=settings.files_to))
         source = source_opener(settings, workers=1)(settings.source or run.source, account_id)
         copier = FileCopier(

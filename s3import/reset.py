@@ -19,14 +19,15 @@ from sqlalchemy import Connection
 
 from s3import import status
 from s3import.accounts import AccountStatus, account_status, set_status
-from s3import.checkpoints import read_window
-from s3import.errors import AccountIsActive, AccountNotFound, Interrupted
+from s3import.checkpoints import read_parts, read_window
+from s3import.errors import AccountIsActive, AccountNotFound, Interrupted, NotImported
 from s3import.files import LEDGERS, TargetOpener, storage_keys
 from s3import.migration import SourceOpener
 from s3import.purge import forget
 from s3import.readers import read_part
 from s3import.readers.dump import plan_pass
-from s3import.records import ROW_ENTITIES, Entity, Position
+from s3import.readers.source import Source
+from s3import.records import ROW_ENTITIES, Entity, PlannedPart, Position
 from s3import.status import Run
 from s3import.tables import TARGETS
 from s3import.transactions import Transactions
@@ -71,6 +72,8 @@ class Reset:
         Raises: AccountNotFound; RunIsAlive; AccountIsActive unless forced; what reading a dump raises; Interrupted.
         """
         runs = self._do(lambda connection: self._begin(connection, force))
+        for run in runs or ():
+            self._plan(run)  # a dump that is not there shows before anything goes
         before = self.count()
         for entity in reversed(ROW_ENTITIES):
             for ids in self._pages(entity, runs):
@@ -92,8 +95,9 @@ class Reset:
 
         return self._transactions.read(self._account_id, look)
 
-    def _begin(self, connection: Connection, force: bool) -> Sequence[Run]:
-        """The runs to take back; none of them writes anything from now on. None: all rows of the account go."""
+    def _begin(self, connection: Connection, force: bool) -> Sequence[Run] | None:
+        """The runs that imported something; none of them writes anything from now on. None: all rows of the account go,
+        as nobody has worked in it."""
         now = account_status(connection, self._account_id)
         runs = status.idle_runs(connection, self._account_id)
         if now is None and not runs:
@@ -103,27 +107,38 @@ class Reset:
                 f"account {self._account_id} is active: people have worked in it since, and what they wrote in "
                 "imported threads would go with these; give --force to take it back all the same"
             )
+        if now is not AccountStatus.MIGRATING and not runs:
+            raise NotImported(
+                f"account {self._account_id}: nothing is kept of its migration, so that nobody can tell what was "
+                "imported from what people made; nothing was taken back"
+            )
         self._files_to = {run.choices.files_to for run in runs if run.choices.files_to}
         for run in runs:
             status.cancel(connection, run.run_id)
-        return () if now is AccountStatus.MIGRATING else runs
+        if now is AccountStatus.MIGRATING:
+            return None
+        return [run for run in runs if read_parts(connection, run.run_id)]
 
-    def _pages(self, entity: Entity, runs: Sequence[Run]) -> Iterator[list[str]]:
-        if not runs:
+    def _pages(self, entity: Entity, runs: Sequence[Run] | None) -> Iterator[list[str]]:
+        if runs is None:
             while page := self._do(lambda connection: _first_ids(connection, entity, self._account_id)):
                 yield page
-        for run in runs:
+        for run in runs or ():
             ids = self._ids_in_dump(entity, run)
             while page := list(islice(ids, PAGE_ROWS)):
                 yield page
 
     def _ids_in_dump(self, entity: Entity, run: Run) -> Iterator[str]:
-        source = self._open_source(run.source, self._account_id)
-        divided = partial(read_window, account_id=self._account_id)
-        for planned in plan_pass(source, self._account_id, run.pass_, lambda: self._do(divided)).parts:
+        source, parts = self._plan(run)
+        for planned in parts:
             if planned.entity is entity:
                 for batch in read_part(source, planned, Position(), block_bytes=self._block_bytes):
                     yield from check(batch, entity, self._account_id).accepted["id"].to_pylist()
+
+    def _plan(self, run: Run) -> tuple[Source, Sequence[PlannedPart]]:
+        source = self._open_source(run.source, self._account_id)
+        divided = partial(read_window, account_id=self._account_id)
+        return source, plan_pass(source, self._account_id, run.pass_, lambda: self._do(divided)).parts
 
     def _remove(self, entity: Entity, ids: list[str]) -> None:
         if self._transactions.stop.is_set():

@@ -11,7 +11,7 @@ import pytest
 import sqlalchemy as sa
 
 from s3import import app, tables
-from s3import.errors import AccountIsActive, AccountNotFound, ConfigurationError, DumpNotFound, RunIsAlive
+from s3import.errors import AccountIsActive, AccountNotFound, ConfigurationError, DumpNotFound, NotImported, RunIsAlive
 from s3import.records import ROW_ENTITIES, Pass
 from s3import.reset import Removed
 from s3import.settings import Settings
@@ -127,6 +127,24 @@ def test_a_dump_that_is_gone_ends_it_before_anything_else_goes(settings: Setting
     (tmp_path / "elsewhere").rename(tmp_path / ACCOUNT / "recent")
     reset(settings)
     assert ids(settings, tables.threads) == []
+
+
+def test_a_pass_that_never_came_is_in_nobodys_way(settings: Settings, tmp_path: Path) -> None:
+    """A run that failed before it imported anything has nothing to take back, and needs no dump."""
+    (tmp_path / ACCOUNT / "remaining").rename(tmp_path / "elsewhere")
+    assert code_of(migrate(settings)) == DumpNotFound.code
+    reset(settings)
+    assert ids(settings, tables.threads) == []
+
+
+def test_a_purged_account_is_left_alone(settings: Settings) -> None:
+    """Nobody can tell any more what people made, so that nothing goes, not even by force."""
+    migrate(settings)
+    app.purge(settings, ACCOUNT)
+    before = rows(settings)
+    with pytest.raises(NotImported):
+        reset(settings, force=True)
+    assert rows(settings) == before
 
 
 def test_what_people_deleted_comes_back_after_a_reset(settings: Settings) -> None:
