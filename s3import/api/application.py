@@ -16,6 +16,7 @@ from s3import import __version__
 from s3import.api.describe import describe
 from s3import.api.gate import Gate
 from s3import.api.looks import Looks
+from s3import.api.polls import Polls
 from s3import.api.problems import on_error, on_http_exception, on_invalid_request
 from s3import.api.routes import router
 from s3import.errors import S3ImportError
@@ -66,6 +67,7 @@ def create_app(
     app.state.looks = Looks(lambda account_id: orjson.dumps(service.status_document(account_id)))
     app.state.render_metrics = render_metrics
     app.include_router(router)
+    app.add_middleware(Polls, looks=app.state.looks)
     app.add_middleware(Gate, tokens=tokens)
     app.openapi = partial(describe, app)  # type: ignore[method-assign]
     return app

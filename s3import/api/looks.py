@@ -5,8 +5,6 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 
-from starlette.concurrency import run_in_threadpool
-
 SPACING_SECONDS = 0.02
 
 
@@ -40,7 +38,7 @@ class Looks:
         loop = asyncio.get_running_loop()
         next_at = loop.time() + self._spacing_seconds
         try:
-            return await run_in_threadpool(self._read, key)
+            return await loop.run_in_executor(None, self._read, key)
         finally:
             loop.call_at(next_at, self._free, key)
 

@@ -61,6 +61,16 @@ def test_unknown_accounts_are_not_found(client: TestClient, method: str, path: s
     assert (answer.status_code, answer.json()["code"]) == (404, "account_not_found")
 
 
+@pytest.mark.parametrize("query", ["account_id=%61cme", "account_id=acme&", "x=1&account_id=acme"])
+def test_an_unusual_poll_is_answered_like_a_plain_one(client: TestClient, query: str) -> None:
+    """However the query is written, it gets the same document under the same headers."""
+    client.post("/accounts", json={"id": "acme"})
+    plain, unusual = (client.get(f"/check-migration?{one}") for one in ("account_id=acme", query))
+    assert (plain.status_code, plain.content) == (unusual.status_code, unusual.content)
+    assert set(plain.headers) == set(unusual.headers)
+    assert plain.headers["content-type"] == unusual.headers["content-type"]
+
+
 def test_text_that_databases_cannot_hold_is_repaired(each_client: TestClient) -> None:
     """A NUL or a lone surrogate in free text becomes U+FFFD."""
     answer = each_client.post(
