@@ -230,6 +230,8 @@ def purge_expired(settings: Settings) -> list[str]:
     if settings.retention_days is None:
         raise ConfigurationError("nothing expires: set S3IMPORT_RETENTION_DAYS to the days that bookkeeping is kept")
     with closing(connect(settings)) as database:
+        if not database.is_there:
+            return []
         with database.read() as connection:
             tables_exist = schema.exists(connection)
         return purging.purge_expired(database, settings.retention_days) if tables_exist else []

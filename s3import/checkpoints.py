@@ -150,10 +150,13 @@ def _progress_row(progress: Progress) -> dict[str, Any]:
 
 def read_parts(connection: Connection, run_id: str, number: int | None = None) -> list[Part]:
     """The run's parts (or the one of that number) in the order of their numbers."""
-    query = sa.select(import_parts).where(import_parts.c.run_id == run_id).order_by(import_parts.c.number)
-    if number is not None:
-        query = query.where(import_parts.c.number == number)
-    return [_as_part(row) for row in connection.execute(query)]
+    query = _PARTS if number is None else _PARTS.where(import_parts.c.number == number)
+    return [_as_part(row) for row in connection.execute(query, {"this_run": run_id})]
+
+
+_PARTS = (
+    sa.select(import_parts).where(import_parts.c.run_id == sa.bindparam("this_run")).order_by(import_parts.c.number)
+)
 
 
 def _as_part(row: Any) -> Part:

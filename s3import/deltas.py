@@ -9,7 +9,14 @@ from s3import.checkpoints import read_parts
 from s3import.errors import AccountPurged
 from s3import.records import Pass, PlannedPart
 from s3import.status import Run, State, find_run
-from s3import.tables import FORGOTTEN, accounts, import_tombstones
+from s3import.tables import FORGOTTEN, accounts, import_runs, import_tombstones
+
+# Built once: small accounts would notice.
+_RUNNING: sa.Select[str] = sa.select(import_runs.c["pass"]).where(
+    import_runs.c.account_id == sa.bindparam("account_id"),
+    import_runs.c["pass"] != sa.bindparam("pass"),
+    import_runs.c.state == State.RUNNING,
+)
 
 
 def other_at_work(connection: Connection, account_id: str, pass_: Pass) -> Run | None:
@@ -22,8 +29,8 @@ def other_at_work(connection: Connection, account_id: str, pass_: Pass) -> Run |
         return None
     account = sa.select(accounts.c.id).where(accounts.c.id == account_id)
     connection.execute(account.with_for_update(key_share=True))
-    others = [find_run(connection, account_id, other) for other in Pass if other is not pass_]
-    return next((run for run in others if run and run.state is State.RUNNING), None)
+    other = connection.execute(_RUNNING, {"account_id": account_id, "pass": pass_.value}).scalar()
+    return find_run(connection, account_id, Pass(other)) if other else None
 
 
 def require_remembered(connection: Connection, account_id: str) -> None:

@@ -52,8 +52,8 @@ class RejectLimit:
 class Tally:
     """What a run has read and rejected so far, over all its parts and attempts. Safe to use from several threads."""
 
-    def __init__(self, limit: RejectLimit) -> None:
-        self._limit = limit
+    def __init__(self, limit: RejectLimit, *, dry_run: bool = False) -> None:
+        self._limit, self._dry_run = limit, dry_run
         self._lock = threading.Lock()
         self._samples: deque[tuple[float, int, int]] = deque()
         self.read = 0
@@ -75,12 +75,18 @@ class Tally:
         """Raises: TooManyRejects."""
         with self._lock:
             read, rejected = self.read, self.rejected
-        if not self._limit.allows(rejected, read, final=final):
-            raise TooManyRejects(
-                f"account {account_id}: {rejected} of {read} records were rejected, more than --max-rejects "
-                f"{self._limit} allows; `s3import rejects --account {account_id}` shows why. Repair the dump or allow "
-                "more, then run the same command again: what was imported stays"
-            )
+        if self._limit.allows(rejected, read, final=final):
+            return
+        why = (
+            "--json lists the first of them"
+            if self._dry_run
+            else f"`s3import rejects --account {account_id}` shows why"
+        )
+        kept = "" if self._dry_run else ": what was imported stays"
+        raise TooManyRejects(
+            f"account {account_id}: {rejected} of {read} records were rejected, more than --max-rejects {self._limit} "
+            f"allows; {why}. Repair the dump or allow more, then run the same command again{kept}"
+        )
 
     def rates(self) -> tuple[float | None, float | None]:
         """Records and bytes a second over the last seconds; None until two samples were taken."""

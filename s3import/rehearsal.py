@@ -80,7 +80,7 @@ class _PassCheck:
         self._shown: list[dict[str, Any]] = []
         self._ignored: frozenset[str] = frozenset()
         self._skipped: tuple[str, ...] = ()
-        self.tally = Tally(request.limit)
+        self.tally = Tally(request.limit, dry_run=True)
         self.done = False
 
     def run(self, source: Source, block_bytes: int) -> None:

@@ -106,8 +106,7 @@ class Claim:
 
 def find_run(connection: Connection, account_id: str, pass_: Pass) -> Run | None:
     """The run of this pass of this account, if there is one."""
-    runs = import_runs.c
-    row = connection.execute(run_query().where(runs.account_id == account_id, runs["pass"] == pass_.value)).first()
+    row = connection.execute(_RUN_OF_PASS, {"account_id": account_id, "pass": pass_.value}).first()
     return as_run(row) if row else None
 
 
@@ -137,6 +136,12 @@ def run_query() -> sa.Select[Any]:
     checked = one.limit(1).scalar_subquery().is_not(None)  # EXISTS would have PostgreSQL read the whole table
     lease_left = import_runs.c.lease_until - clock()
     return sa.select(import_runs, lease_left.label("lease_left"), checked.label("checked"))
+
+
+# Built once: small accounts would notice.
+_RUN_OF_PASS = run_query().where(
+    import_runs.c.account_id == sa.bindparam("account_id"), import_runs.c["pass"] == sa.bindparam("pass")
+)
 
 
 def as_run(row: Any) -> Run:
@@ -191,7 +196,7 @@ def _insert_run(
         "skipped_objects": [],
         **asdict(choices),
     }
-    connection.execute(import_runs.insert().values(row))
+    connection.execute(import_runs.insert(), row)
     return Run(run_id, account_id, pass_, source, State.QUEUED, account_checked=account_checked, choices=choices)
 
 

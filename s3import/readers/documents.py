@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -13,6 +14,7 @@ from s3import.errors import MigrationFailed
 from s3import.records import is_id
 
 BYTE_ORDER_MARK = b"\xef\xbb\xbf"
+LONE_SURROGATE = re.compile("[\ud800-\udfff]")
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,10 +29,13 @@ class Node:
     @classmethod
     def parse(cls, raw: bytes, document: str, error: type[MigrationFailed]) -> Node:
         """The top of `document` (its name in messages). Raises: `error` when `raw` is not one JSON object."""
+        raw = raw.removeprefix(BYTE_ORDER_MARK)
         try:
-            members = orjson.loads(raw.removeprefix(BYTE_ORDER_MARK))
+            members = orjson.loads(raw)
         except orjson.JSONDecodeError as fault:
-            raise error(f"{document} is not JSON: {fault}; write it again") from fault
+            members = _with_lone_surrogates(raw)
+            if members is None:
+                raise error(f"{document} is not JSON: {fault}; write it again") from fault
         if not isinstance(members, dict):
             raise error(f"{document} is not a JSON object; write it again")
         return cls(document, "", members, error)
@@ -58,7 +63,18 @@ class Node:
         return value
 
     def text(self, name: str) -> str | None:
-        """The member `name`, a string or nothing."""
+        """The member `name`, a string that UTF-8 can hold, or nothing."""
+        value = self._string(name)
+        if value is not None and LONE_SURROGATE.search(value):
+            raise self.fault(name, "holds a lone surrogate, which is no character")
+        return value
+
+    def free_text(self, name: str) -> str | None:
+        """The member `name`, a string or nothing; NUL and lone surrogates in it are replaced by U+FFFD."""
+        value = self._string(name)
+        return value and LONE_SURROGATE.sub("\ufffd", value.replace("\0", "\ufffd"))
+
+    def _string(self, name: str) -> str | None:
         value = self.members.get(name)
         if value is not None and not isinstance(value, str):
             raise self.fault(name, "must be a string")
@@ -96,3 +112,12 @@ class Node:
             if not isinstance(value, dict):
                 raise self.fault(place, "must be an object")
             yield Node(self.document, self.path(place), value, self.error)
+
+
+def _with_lone_surrogates(raw: bytes) -> Any:
+    """The document, if lone surrogates are all that is wrong with it: orjson refuses them. None for any other."""
+    try:
+        orjson.loads(re.sub(rb"\\u[dD][89a-fA-F][0-9a-fA-F]{2}", rb"\\ufffd", raw))
+        return json.loads(raw.decode())
+    except ValueError:
+        return None

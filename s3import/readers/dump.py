@@ -64,9 +64,10 @@ def plan_pass(
 
 
 def read_account_document(source: Source, account_id: str) -> AccountDocument | None:
-    """The dump's ``account.json``; None where there is none. NUL in its names is replaced by U+FFFD.
+    """The dump's ``account.json``; None where there is none.
 
-    Whether a channel's brand exists is left to the caller, whose database may hold it already.
+    NUL and lone surrogates in its names are replaced by U+FFFD. Whether a channel's brand exists is
+    left to the caller, whose database may hold it already.
     Raises: InvalidAccountDocument naming the place of the fault; what `source` raises.
     """
     raw = source.read(ACCOUNT_DOCUMENT)
@@ -74,12 +75,12 @@ def read_account_document(source: Source, account_id: str) -> AccountDocument | 
         return None
     top = Node.parse(raw, f"{source.uri}: {ACCOUNT_DOCUMENT}", InvalidAccountDocument)
     top.exactly("id", account_id)
-    brands = [Brand(node.id("id"), _name(node)) for node in _unique(top.nodes("brands"))]
+    brands = [Brand(node.id("id"), node.free_text("name")) for node in _unique(top.nodes("brands"))]
     channels = [
-        Channel(node.id("id"), node.id("brand_id"), _name(node, "kind"), _name(node))
+        Channel(node.id("id"), node.id("brand_id"), node.free_text("kind"), node.free_text("name"))
         for node in _unique(top.nodes("channels"))
     ]
-    return AccountDocument(account_id, _name(top), tuple(brands), tuple(channels))
+    return AccountDocument(account_id, top.free_text("name"), tuple(brands), tuple(channels))
 
 
 def _by_listing(source: Source, pass_: Pass, listing: Listing) -> Plan:
@@ -159,11 +160,6 @@ def _unique(nodes: Iterable[Node]) -> Iterable[Node]:
             raise node.fault("id", f"{node.id('id')!r} is there a second time")
         seen.add(node.id("id"))
         yield node
-
-
-def _name(node: Node, member: str = "name") -> str | None:
-    text = node.text(member)
-    return text and text.replace("\0", "\ufffd")
 
 
 def _folder(source: Source, pass_: Pass) -> str:

@@ -45,6 +45,13 @@ def test_1_when_there_are_too_many_rejects(dump: Dump, sqlite_url: str) -> None:
     assert migrate(dump, sqlite_url, "--max-rejects", "2").status == 3
 
 
+def test_a_dry_run_says_where_its_own_rejects_are(dump: Dump, sqlite_url: str) -> None:
+    """It keeps none for `s3import rejects` to show."""
+    dump.fill(bad=2)
+    ended = migrate(dump, sqlite_url, "--dry-run", "--max-rejects", "1")
+    assert (ended.status, "s3import rejects" in ended.err, "--json lists the first" in ended.err) == (1, False, True)
+
+
 def test_1_when_the_account_is_unknown(bare_sqlite_url: str) -> None:
     """`status` and `rejects` of an account that nobody knows are 1, in an empty database too."""
     for name in ("status", "rejects"):

@@ -68,6 +68,13 @@ def test_what_is_left_of_a_deleted_account_expires_too(moved: Settings) -> None:
     assert app.purge_expired(replace(moved, retention_days=1.0)) == [ACCOUNT]
 
 
+def test_nothing_expires_where_nothing_was_migrated(tmp_path: Path) -> None:
+    """A database that is not there is not made by asking."""
+    file = tmp_path / "none.db"
+    settings = settings_for(tmp_path, f"sqlite:///{file}")
+    assert (app.purge_expired(replace(settings, retention_days=1.0)), file.exists()) == ([], False)
+
+
 def test_nothing_expires_without_a_setting(moved: Settings) -> None:
     """The message names it."""
     with pytest.raises(ConfigurationError, match="S3IMPORT_RETENTION_DAYS"):

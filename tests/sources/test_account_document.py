@@ -46,10 +46,19 @@ def test_repairs_nul(folder: FolderPlace) -> None:
     assert found == AccountDocument(ACCOUNT, "A\ufffdB")
 
 
+def test_repairs_lone_surrogates(folder: FolderPlace) -> None:
+    """Half a surrogate pair, which UTF-8 cannot hold, is replaced in free text; a whole one is a character."""
+    raw = rb'{"id": "acme", "name": "\ud83d\ude00 \udE00", "brands": [{"id": "b1", "name": "\uD83d!"}]}'
+    assert read(folder, raw) == AccountDocument(ACCOUNT, "\N{GRINNING FACE} \ufffd", (Brand("b1", "\ufffd!"),))
+
+
 @pytest.mark.parametrize(
     ("document", "complaint"),
     [
         (b"", "is not JSON"),
+        (b'{"id": "acme", "name": "\\ud800", "more": NaN}', "is not JSON"),
+        (b'{"id": "acme\\ud800"}', "id must be 'acme'"),
+        (b'{"id": "acme", "brands": [{"id": "\\ud800"}]}', r"brands\[0\]\.id holds a lone surrogate"),
         (b"null", "is not a JSON object"),
         ({}, "id must be 'acme'"),
         ({"id": "Acme"}, "id must be 'acme'"),
