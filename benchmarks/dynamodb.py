@@ -26,7 +26,7 @@ import orjson
 from s3import.readers import read_part
 from s3import.readers.dump import plan_pass
 from s3import.readers.items.mapping import ItemMapping, parse_mapping
-from s3import.readers.items.opening import open_items
+from s3import.readers.items.opening import Items, open_items
 from s3import.readers.source import Source
 from s3import.records import Entity, Pass, PlannedPart, Position
 from s3import.settings import BLOCK_BYTES
@@ -118,7 +118,7 @@ def measure_export(mapping: ItemMapping, items: int, workers: int, rounds: int) 
     with tempfile.TemporaryDirectory() as folder:
         write_export(Path(folder), items, 2 * workers)
         for _ in range(rounds):
-            count, seconds, used = timed(lambda: read_all(open_items(folder, ACCOUNT, mapping=mapping), workers))
+            count, seconds, used = timed(lambda: read_all(open_items(folder, ACCOUNT, items=Items(mapping)), workers))
             print(
                 f"export: {count} items, {workers} workers: {seconds:.2f} s, {count / seconds:,.0f} items a second; "
                 f"{count / used:,.0f} in a second of one processor"
@@ -158,7 +158,7 @@ def measure_table(mapping: ItemMapping, items: int, rounds: int) -> None:
             client.batch_write_item(RequestItems={"messages": batch})
         for _ in range(rounds):
             _, bare, _ = timed(lambda: _page_through(client))
-            count, ours, _ = timed(lambda: read_all(open_items("dynamodb:", ACCOUNT, mapping=mapping), 1))
+            count, ours, _ = timed(lambda: read_all(open_items("dynamodb:", ACCOUNT, items=Items(mapping)), 1))
             print(f"table: {count} items: {ours:.2f} s, a bare pager {bare:.2f} s, ratio {ours / bare:.2f}")
 
 

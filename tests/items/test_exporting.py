@@ -17,7 +17,7 @@ from s3import.readers.dump import plan_pass
 from s3import.readers.items.budget import ReadBudget
 from s3import.readers.items.exporting import export_tables
 from s3import.readers.items.mapping import parse_mapping
-from s3import.readers.items.opening import open_items
+from s3import.readers.items.opening import Items, open_items
 from s3import.readers.items.tables import Tables
 from s3import.readers.source import Patience, Role
 from s3import.records import Entity, Pass, PlannedPart, Position
@@ -73,7 +73,7 @@ def test_an_export_by_moto_is_read(moto_tables: Served, s3: Bucket, tmp_path: Pa
     shown = CliRunner().invoke(cli, words, env=environment())
     assert shown.output.count(": 1 items, arn:aws:dynamodb:") == 3
     with_manifests(s3, "exports/acme")
-    items = open_items(source, "acme", mapping=parse_mapping(path.read_text(), "m"), patience=QUICK)
+    items = open_items(source, "acme", items=Items(parse_mapping(path.read_text(), "m")), patience=QUICK)
     [part] = (part for part in plan_pass(items, "acme", Pass.RECENT).parts if part.entity is Entity.MESSAGES)
     whole = PlannedPart(part.entity, part.key, part.stored)
     [batch] = read_part(items, whole, Position(), block_bytes=1 << 20)
@@ -88,7 +88,7 @@ def _sort(sort: dict[str, str]) -> dict[str, Any]:
 def test_an_export_in_a_role(s3: Bucket) -> None:
     """An export in S3 is read in a role too: in moto its account has no such bucket."""
     role = Role("arn:aws:iam::555566667777:role/reader")
-    source = open_items(f"s3://{s3.bucket}/x", "acme", mapping=mapping(), patience=QUICK, role=role)
+    source = open_items(f"s3://{s3.bucket}/x", "acme", items=Items(mapping()), patience=QUICK, role=role)
     assert source.read("account.json") is None
     with pytest.raises((SourceMissing, MigrationFailed)):
         plan_pass(source, "acme", Pass.RECENT)

@@ -11,7 +11,7 @@ from s3import.readers import read_part
 from s3import.readers.dump import plan_pass
 from s3import.readers.items.budget import ReadBudget
 from s3import.readers.items.mapping import parse_mapping
-from s3import.readers.items.opening import open_items
+from s3import.readers.items.opening import Items, open_items
 from s3import.readers.items.tables import Tables
 from s3import.readers.source import Patience
 from s3import.records import Entity, Pass, PlannedPart, Position
@@ -42,7 +42,7 @@ def test_calls_are_joined(served: Served, tmp_path: Path, kind: str) -> None:
     for table in ("threads", "messages", "attachments"):
         write_export(tmp_path, f"{table}-{served.suffix}", [items] if table == "messages" else [])
     uri = "dynamodb:" if kind == "tables" else str(tmp_path)
-    source = open_items(uri, "acme", mapping=parse_mapping(joined_mapping(served), "m"), patience=QUICK)
+    source = open_items(uri, "acme", items=Items(parse_mapping(joined_mapping(served), "m")), patience=QUICK)
     [part] = (part for part in plan_pass(source, "acme", Pass.RECENT).parts if part.entity is Entity.MESSAGES)
     whole = PlannedPart(part.entity, part.key, part.stored)
     [batch] = read_part(source, whole, Position(), block_bytes=1 << 20)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime as dt
 from collections.abc import Iterator
 from dataclasses import replace
+from multiprocessing import get_context
 from typing import Any
 
 import pytest
@@ -22,7 +23,7 @@ from s3import.readers import read_part
 from s3import.readers.dump import plan_pass
 from s3import.readers.items.budget import ReadBudget
 from s3import.readers.items.mapping import ItemMapping, parse_mapping
-from s3import.readers.items.opening import open_items
+from s3import.readers.items.opening import Items, open_items
 from s3import.readers.items.passes import Parents
 from s3import.readers.items.tables import Tables, TableSource
 from s3import.readers.source import Patience, Role, Source
@@ -37,7 +38,7 @@ OLD_TEXT, OLD_MILLISECONDS = "2026-08-01T00:00:00Z", 1785000000000
 
 
 def opened(known: ItemMapping) -> Source:
-    return open_items("dynamodb:", "acme", mapping=known, patience=QUICK)
+    return open_items("dynamodb:", "acme", items=Items(known), patience=QUICK)
 
 
 def batches(source: Source, pass_: Pass, entity: Entity, block_bytes: int = 1 << 20) -> Iterator[Batch]:
@@ -51,7 +52,7 @@ def ids(source: Source, pass_: Pass, entity: Entity) -> list[str]:
 
 
 def test_an_account_of_several(served: Served, tables_mapping: ItemMapping) -> None:
-    """Only the account's items of the entity are read, each in one pass, a parent with its recent child."""
+    """Only the account's items of the entity are read, a parent with its recent child, and by its own time again."""
     served.put("threads", thread(1, created=OLD_TEXT), thread(2, created=OLD_TEXT), thread(3, account="other"))
     served.put("messages", message(1), message(2, created=OLD_MILLISECONDS, thread="t2"), message(3, account="other"))
     served.put("messages", message(4, sort="T#4"))
@@ -59,7 +60,7 @@ def test_an_account_of_several(served: Served, tables_mapping: ItemMapping) -> N
     source = opened(tables_mapping)
     recent = [ids(source, Pass.RECENT, entity) for entity in tuple(Entity)[:3]]
     remaining = [ids(source, Pass.REMAINING, entity) for entity in tuple(Entity)[:3]]
-    assert (recent, remaining) == ([["t1"], ["m1"], ["a1"]], [["t2"], ["m2"], ["a2"]])
+    assert (recent, remaining) == ([["t1"], ["m1"], ["a1"]], [["t1", "t2"], ["m2"], ["a2"]])
 
 
 def test_many_pages(served: Served, tables_mapping: ItemMapping) -> None:
@@ -97,7 +98,7 @@ def test_in_a_role(moto_tables: Served, monkeypatch: pytest.MonkeyPatch) -> None
     moto_tables.put("messages", message(1))
     known = parse_mapping(moto_tables.mapping_text(MAPPING), "m")
     role = Role("arn:aws:iam::444455556666:role/reader", "secret")
-    source = open_items("dynamodb:", "acme", mapping=known, patience=QUICK, role=role)
+    source = open_items("dynamodb:", "acme", items=Items(known), patience=QUICK, role=role)
     assert isinstance(source, TableSource)
     keys: list[str] = []
 
@@ -216,6 +217,16 @@ def test_what_comes_later_is_left() -> None:
     assert ids(source, Pass.REMAINING, Entity.MESSAGES) == ["m3"]
 
 
+def test_no_thread_is_missed_while_a_table_changes() -> None:
+    """A message that shows up between the passes, of an earlier time, takes no old thread out of the remaining pass."""
+    old, late = thread(1, created=OLD_TEXT), message(1)
+    source, _ = scripted(page(), page(old), known=mapping())
+    source._parents[WINDOW.since] = Parents()
+    assert ids(source, Pass.RECENT, Entity.THREADS) == []
+    source, _ = scripted(page(old), page(late), page(late), known=mapping())
+    assert ids(source, Pass.REMAINING, Entity.THREADS) == ["t1"]
+
+
 def test_the_order_of_creation_saves_reading() -> None:
     """Where items are in order, the recent pass reads from the newest, and neither pass reads on in the other's."""
     text = MAPPING.replace('prefix = "M#" }', 'prefix = "M#", in_order = true }')
@@ -230,6 +241,18 @@ def test_the_order_of_creation_saves_reading() -> None:
     second = list(batches(source, Pass.REMAINING, Entity.MESSAGES, block_bytes=1))
     assert [batch.records["id"].to_pylist() for batch in second] == [["m1"], []]
     assert all(query["ScanIndexForward"] for query in client.queries)
+
+
+def test_a_budget_holds_for_other_processes(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What a process of the same command used is waited for in this one."""
+    budget = ReadBudget(10)
+    child = get_context("spawn").Process(target=budget.spend, args=(600,))
+    child.start()
+    child.join()
+    slept: list[float] = []
+    monkeypatch.setattr("s3import.readers.items.budget.time.sleep", slept.append)
+    budget.wait()
+    assert 0 < slept[0] <= 60
 
 
 def test_a_budget_is_kept(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import datetime as dt
 import os
 import threading
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from dataclasses import replace
@@ -23,7 +23,7 @@ from s3import.readers.items.joins import Fetch, Item, joined_text
 from s3import.readers.items.manifests import SUMMARY, Export, ExportedFile, find_exports, gaps_between, windows_of
 from s3import.readers.items.mapping import EntityMapping, ItemMapping
 from s3import.readers.items.passes import NO_IDS, Parents, in_pass, parents_of_recent, unique
-from s3import.readers.items.shared import Sharing, read_shared
+from s3import.readers.items.shared import SharedFile, Sharing
 from s3import.readers.items.wanted import Wanted
 from s3import.readers.jsonl import Block, cut_blocks
 from s3import.readers.source import Source
@@ -90,6 +90,16 @@ class ExportSource(Beside):
         parents = self._recent_parents(part.window).of(part.entity)
         yield from (in_pass(batch, part.window, parents) for batch in batches)
 
+    def accounts(self, sharing: Sharing) -> set[str]:
+        """The ids of all accounts that have items in the exported tables; each file is read once for all of `sharing`.
+
+        Raises: as `plan` and `read_part`.
+        """
+        wanted = [(self._wanted[one.entity], file) for one in self._mapping.entities for file in self._files_of(one)]
+        with ThreadPoolExecutor(os.cpu_count(), "accounts") as reading:
+            found = reading.map(lambda each: self._shared(each[1], sharing).accounts(each[0]), wanted)
+            return set().union(*found)
+
     def _files_of(self, mapping: EntityMapping) -> list[ExportedFile]:
         """The files of the full export of an entity's table that have items in them."""
         table = mapping.table_name
@@ -121,11 +131,16 @@ class ExportSource(Beside):
     def _read(self, entity: Entity, file: ExportedFile, start: Position, block_bytes: int) -> Iterator[Batch]:
         """The account's items of one entity in a file, of every pass, which other accounts may be read with."""
         wanted = self._wanted[entity]
-        if self._sharing is None or wanted.mapping.joins:
+        if self._sharing is None:
             return self._read_alone(entity, file, start, block_bytes)
+        return self._shared(file, self._sharing).read(wanted, start, block_bytes, self._complete(wanted))
+
+    def _shared(self, file: ExportedFile, sharing: Sharing) -> SharedFile:
         blocks = partial(self._blocks, file, Position(), BLOCK_BYTES)
-        name = f"{self.uri} {file.stored.key} {file.stored.etag}"
-        return read_shared(self._sharing, name, blocks, wanted, start, block_bytes)
+        return SharedFile(sharing, f"{self.uri} {file.stored.key} {file.stored.etag}", blocks)
+
+    def _complete(self, wanted: Wanted) -> Callable[[bytes], bytes] | None:
+        return partial(joined_text, wanted=wanted, fetch=self._fetch) if wanted.mapping.joins else None
 
     def _read_alone(self, entity: Entity, file: ExportedFile, start: Position, block_bytes: int) -> Iterator[Batch]:
         """The account's items of one entity in a file, of every pass. Raises: PartDiffers, with too few or too many."""
@@ -134,8 +149,8 @@ class ExportSource(Beside):
         with closing(open_checked(self._stored, file.stored, file.checksum)) as stream:
             text = Text(stream, "gzip", name, start.offset)
             wanted = self._wanted[entity]
-            complete = partial(joined_text, wanted=wanted, fetch=self._fetch) if wanted.mapping.joins else None
-            for batch in read_items(text.read, wanted, start, block_bytes=block_bytes, complete=complete):
+            batches = read_items(text.read, wanted, start, block_bytes=block_bytes, complete=self._complete(wanted))
+            for batch in batches:
                 lines = batch.end.line
                 if batch.last:
                     _require_count(name, file, lines)

@@ -159,8 +159,10 @@ class TableSource(Beside):
         if window is None:
             yield from self._read(part.entity, part.stored.etag, self.window(), start, block_bytes, stops=False)
             return
-        parents = self._recent_parents(window).of(part.entity)
-        stops = window.pass_ is Pass.REMAINING or not len(parents)  # else one of them may lie anywhere
+        # The remaining pass takes the recent ones' older parents once more: a table changes, and what became such a
+        # parent only now was not in the recent pass.
+        parents = self._recent_parents(window).of(part.entity) if window.pass_ is Pass.RECENT else NO_IDS
+        stops = not len(parents)  # else one of them may lie anywhere
         for batch in self._read(part.entity, part.stored.etag, window, start, block_bytes, stops=stops):
             yield before(in_pass(batch, window, parents), window.until)
 
@@ -177,7 +179,7 @@ class TableSource(Beside):
         """A query's items in batches of whole pages. Where they are in the order of their creation it begins at the end
         that the pass is about, and (`stops`) ends as soon as it comes to the other pass's."""
         mapping, recent = self._wanted[entity].mapping, window.pass_ is Pass.RECENT
-        ordered = mapping.sort is not None and mapping.sort.in_order
+        ordered = _is_ordered(mapping)
         query = _query(mapping, key_value, backwards=ordered and recent)
         for batch in self._batches(entity, query, start, block_bytes):
             newer = is_recent(batch, window, NO_IDS).true_count
@@ -204,19 +206,20 @@ class TableSource(Beside):
     # --- what is recent for what is below it -----------------------------------------------------------------------
 
     def _recent_parents(self, window: Window) -> Parents:
-        """Found once for both passes, by reading what is recent and has parents."""
-        recent = replace(window, pass_=Pass.RECENT)
+        """Found once, by reading what is recent and has parents."""
         with self._lock:
             if window.since not in self._parents:
-                messages = self._parents_of(Entity.ATTACHMENTS, recent, NO_IDS)
-                older = self._without_recent(messages, recent)
-                threads = self._parents_of(Entity.MESSAGES, recent, older)
+                messages = self._parents_of(Entity.ATTACHMENTS, window, NO_IDS)
+                older = self._without_recent(messages, window)
+                threads = self._parents_of(Entity.MESSAGES, window, older)
                 self._parents[window.since] = Parents({Entity.MESSAGES: older, Entity.THREADS: threads})
             return self._parents[window.since]
 
     def _without_recent(self, messages: pa.StringArray, window: Window) -> pa.StringArray:
-        """Those of the messages that are not recent by themselves: few, or none."""
-        if not len(messages):
+        """Those of the messages that are not recent by themselves: few, or none, so that a reading in order may stop
+        early; where it is not in order, all of them."""
+        mapping = self._mapping.of(Entity.MESSAGES)
+        if not len(messages) or mapping is None or not _is_ordered(mapping):
             return messages
         own = (
             one_array(b.records["id"]).filter(is_recent(b, window, NO_IDS)) for b in self._scan(Entity.MESSAGES, window)
@@ -234,6 +237,11 @@ class TableSource(Beside):
         for part in self._parts(mapping, window) if mapping else ():
             for batch in self._read(entity, part.stored.etag, window, Position(), 1, stops=stops):
                 yield before(batch, window.until)
+
+
+def _is_ordered(mapping: EntityMapping) -> bool:
+    """Whether its items come in the order of their creation."""
+    return mapping.sort is not None and mapping.sort.in_order
 
 
 def _query(mapping: EntityMapping, key_value: str, *, backwards: bool) -> dict[str, Any]:
