@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import lru_cache, partial
+from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
@@ -35,13 +36,13 @@ class Shared:
 @contextmanager
 def shared_by(settings: Settings, accounts: Sequence[str] | None) -> Iterator[Shared]:
     """What these accounts (None: all there are) share, for as long as the block runs."""
-    budget = ReadBudget(settings.max_read_units)
-    is_one = accounts is not None and len(set(accounts)) < 2
-    if settings.mapping is None or is_one or ACCOUNT in (settings.source or ACCOUNT):
-        yield Shared(budget)
+    if settings.mapping is None or (accounts is not None and len(set(accounts)) < 2):
+        yield Shared(ReadBudget(settings.max_read_units))
         return
     with TemporaryDirectory(prefix="s3import-") as folder:
-        yield Shared(budget, Sharing(folder, None if accounts is None else frozenset(accounts)))
+        budget = ReadBudget(settings.max_read_units, Path(folder, "used"))
+        sharing = Sharing(folder, None if accounts is None else frozenset(accounts))
+        yield Shared(budget, None if ACCOUNT in (settings.source or "") else sharing)
 
 
 def source_opener(settings: Settings, workers: int, shared: Shared | None = None) -> SourceOpener:

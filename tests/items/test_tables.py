@@ -6,6 +6,7 @@ import datetime as dt
 from collections.abc import Iterator
 from dataclasses import replace
 from multiprocessing import get_context
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -243,9 +244,9 @@ def test_the_order_of_creation_saves_reading() -> None:
     assert all(query["ScanIndexForward"] for query in client.queries)
 
 
-def test_a_budget_holds_for_other_processes(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_budget_holds_for_other_processes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """What a process of the same command used is waited for in this one."""
-    budget = ReadBudget(10)
+    budget = ReadBudget(10, tmp_path / "used")
     child = get_context("spawn").Process(target=budget.spend, args=(600,))
     child.start()
     child.join()
