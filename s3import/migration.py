@@ -35,7 +35,7 @@ from s3import.leases import Lease, Leases
 from s3import.limits import RejectLimit, Tally
 from s3import.logs import in_context, log_context
 from s3import.parts import ActiveRun, PartImporter
-from s3import.readers.dump import plan_pass, read_account_document
+from s3import.readers.dump import documents_at, plan_pass, read_account_document
 from s3import.readers.source import Source
 from s3import.records import Entity, Pass
 from s3import.settings import Settings
@@ -385,10 +385,10 @@ class Importer:
 
 def _require_account(connection: Connection, run: ActiveRun) -> None:
     """Raises: AccountNotFound."""
-    account_id = run.claim.account_id
+    account_id, where = run.claim.account_id, documents_at(run.source)
     if account_status(connection, account_id) is None:
         raise AccountNotFound(
-            f"account {account_id} is not in the database and {run.source.uri} has no account.json that would create "
+            f"account {account_id} is not in the database and {where} has no account.json that would create "
             "it (or the account was deleted since its first run); create the account in Re:amaze with its brands and "
             "channels, then run the same command again"
         )

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import threading
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +19,7 @@ from s3import.readers.dump import plan_pass
 from s3import.readers.items.budget import ReadBudget
 from s3import.readers.items.exporting import export_tables
 from s3import.readers.items.mapping import parse_mapping
-from s3import.readers.items.opening import Items, open_items
+from s3import.readers.items.opening import Items, open_items, open_tables
 from s3import.readers.items.tables import Tables
 from s3import.readers.source import Patience, Role
 from s3import.records import Entity, Pass, PlannedPart, Position
@@ -99,6 +101,7 @@ class Exporting:
 
     def __init__(self, *ends: dict[str, Any]) -> None:
         self.ends = list(ends)
+        self.now: dict[str, Any] = {"ExportStatus": "IN_PROGRESS"}
         self.tokens: list[str] = []
 
     def describe_table(self, TableName: str) -> dict[str, Any]:  # noqa: N803 - boto3's name
@@ -106,6 +109,7 @@ class Exporting:
 
     def export_table_to_point_in_time(self, **request: Any) -> dict[str, Any]:
         self.tokens.append(request["ClientToken"])
+        self.ends.insert(0, self.now)
         return {"ExportDescription": {"ExportArn": "arn:1"}}
 
     def describe_export(self, **_: Any) -> dict[str, Any]:
@@ -134,6 +138,33 @@ def test_an_export_that_fails() -> None:
     failed = {"ExportStatus": "FAILED", "FailureCode": "S3NoSuchBucket", "FailureMessage": "no bucket"}
     with pytest.raises(MigrationFailed, match="table threads failed: S3NoSuchBucket no bucket"):
         exported(Exporting(failed))
+
+
+def test_an_export_that_failed_before() -> None:
+    """Where an earlier command's export failed, the same command starts another one."""
+    client = Exporting({"ExportStatus": "COMPLETED"})
+    failed = {"ExportStatus": "FAILED", "StartTime": dt.datetime(2026, 1, 1, tzinfo=dt.UTC)}
+    start, client.now = client.export_table_to_point_in_time, failed
+
+    def start_again(**request: Any) -> dict[str, Any]:
+        answer = start(**request)
+        client.now = {"ExportStatus": "IN_PROGRESS"}
+        return answer
+
+    client.export_table_to_point_in_time = start_again  # type: ignore[method-assign]
+    only = replace(mapping(), entities=mapping().entities[:1])
+    tables = Tables(client, QUICK, ReadBudget(None))
+    assert len(list(export_tables(tables, only, "s3://bucket/x", stop=threading.Event()))) == 1
+    assert len(set(client.tokens)) == 2
+
+
+def test_a_table_without_point_in_time_recovery(moto_tables: Served, s3: Bucket) -> None:
+    """The message says what to turn on, and does not speak of permissions."""
+    known = parse_mapping(moto_tables.mapping_text(MAPPING), "m")
+    tables = open_tables(patience=QUICK)
+    with pytest.raises(MigrationFailed, match=r"cannot be exported: .*; turn on its point-in-time recovery") as raised:
+        list(export_tables(tables, known, f"s3://{s3.bucket}", stop=threading.Event()))
+    assert raised.value.code == "failed"
 
 
 def test_waiting_can_be_interrupted() -> None:

@@ -81,8 +81,17 @@ def test_many_pages(served: Served, tables_mapping: ItemMapping) -> None:
 
 def test_a_table_that_is_not_there(aws: str) -> None:
     """The message names the table, and what to correct."""
-    with pytest.raises(SourceMissing, match="the table attachments, or its index, does not exist"):
+    with pytest.raises(SourceMissing, match="the table threads, or its index, does not exist"):
         list(batches(opened(mapping()), Pass.RECENT, Entity.MESSAGES))
+
+
+def test_an_account_without_any_item(moto_tables: Served) -> None:
+    """An account of which no table has an item is not there: its key may be spelt otherwise."""
+    moto_tables.put("messages", message(1, account="other"))
+    with pytest.raises(DumpNotFound, match=r"no item of account acme, such as acme in threads-.*the mapping's keys"):
+        plan_pass(opened(parse_mapping(moto_tables.mapping_text(MAPPING), "m")), "acme", Pass.RECENT)
+    moto_tables.put("attachments", attachment(1))
+    assert plan_pass(opened(parse_mapping(moto_tables.mapping_text(MAPPING), "m")), "acme", Pass.RECENT).parts
 
 
 def test_a_key_that_is_none(moto_tables: Served) -> None:
@@ -123,6 +132,8 @@ class Scripted:
         self.queries: list[dict[str, Any]] = []
 
     def query(self, **query: Any) -> dict[str, Any]:
+        if "Limit" in query:  # whether there is any item at all
+            return {"Items": [{}]}
         self.queries.append(query)
         answer = self.answers.pop(0)
         if isinstance(answer, Exception):

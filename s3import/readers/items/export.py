@@ -22,7 +22,7 @@ from s3import.readers.items.decode import read_items
 from s3import.readers.items.joins import Fetch, Item, joined_text
 from s3import.readers.items.manifests import SUMMARY, Export, ExportedFile, find_exports, gaps_between, windows_of
 from s3import.readers.items.mapping import EntityMapping, ItemMapping
-from s3import.readers.items.passes import NO_IDS, Parents, in_pass, parents_of_recent, unique
+from s3import.readers.items.passes import NO_IDS, Parents, in_pass, no_items, parents_of_recent, unique
 from s3import.readers.items.shared import SharedFile, Sharing
 from s3import.readers.items.wanted import Wanted
 from s3import.readers.jsonl import Block, cut_blocks
@@ -59,6 +59,7 @@ class ExportSource(Beside):
         self._lock = threading.Lock()
         self._exports: list[Export] = []
         self._parents: dict[dt.datetime, Parents] = {}
+        self._has_items = False
         self._latest: dict[tuple[ExportedFile, ...], Latest] = {}
 
     def window(self) -> Window:
@@ -224,6 +225,7 @@ class ExportSource(Beside):
             if window.since not in self._parents:
                 messages = self._parents_of(Entity.ATTACHMENTS, window, NO_IDS)
                 threads = self._parents_of(Entity.MESSAGES, window, messages)
+                self._require_items()
                 self._parents[window.since] = Parents({Entity.MESSAGES: messages, Entity.THREADS: threads})
             return self._parents[window.since]
 
@@ -234,11 +236,27 @@ class ExportSource(Beside):
             return NO_IDS
 
         def of_file(file: ExportedFile) -> pa.StringArray:
-            batches = self._read(entity, file, Position(), BLOCK_BYTES)
+            batches = self._noted(self._read(entity, file, Position(), BLOCK_BYTES))
             return unique(parents_of_recent(batch, entity, window, also_recent) for batch in batches)
 
         with ThreadPoolExecutor(os.cpu_count(), "recent") as reading:
             return unique(reading.map(of_file, self._files_of(mapping)))
+
+    def _noted(self, batches: Iterator[Batch]) -> Iterator[Batch]:
+        """The same batches; it is remembered whether any had a record."""
+        for batch in batches:
+            self._has_items = self._has_items or batch.records.num_rows > 0
+            yield batch
+
+    def _require_items(self) -> None:
+        """Raise DumpNotFound where what has parents had no record, and there is no thread either."""
+        mapping = None if self._has_items else self._mapping.of(Entity.THREADS)
+        for file in self._files_of(mapping) if mapping else ():
+            if any(batch.records.num_rows for batch in self._read(Entity.THREADS, file, Position(), BLOCK_BYTES)):
+                return
+        if not self._has_items:
+            account_id = next(iter(self._wanted.values())).account_id
+            raise no_items(account_id, f"in the exports at {self.uri}")
 
 
 def _fetch_nothing(table: str, keys: Sequence[Item]) -> Iterable[Item]:

@@ -19,6 +19,7 @@ from botocore.config import Config
 from s3import.errors import (
     ConfigurationError,
     DumpNotFound,
+    MigrationFailed,
     S3ImportError,
     SourceDenied,
     SourceMissing,
@@ -31,7 +32,16 @@ from s3import.readers.items.columns import ITEM
 from s3import.readers.items.decode import items_batch
 from s3import.readers.items.joins import add_joined
 from s3import.readers.items.mapping import EntityMapping, ItemMapping
-from s3import.readers.items.passes import NO_IDS, Parents, before, in_pass, is_recent, parents_of_recent, unique
+from s3import.readers.items.passes import (
+    NO_IDS,
+    Parents,
+    before,
+    in_pass,
+    is_recent,
+    no_items,
+    parents_of_recent,
+    unique,
+)
 from s3import.readers.items.wanted import Wanted
 from s3import.readers.s3 import BROKEN, MISCONFIGURED, attempts, is_temporary
 from s3import.readers.source import Patience, Role, Source
@@ -39,6 +49,12 @@ from s3import.records import Batch, Entity, Pass, Plan, PlannedPart, Position, S
 
 MAX_KEYS = 100  # in one BatchGetItem
 TELLING = {"ReturnConsumedCapacity": "TOTAL"}
+UNFIT = {  # what keeps a table from being exported, and what to do
+    "PointInTimeRecoveryUnavailableException": "turn on its point-in-time recovery",
+    "TableNotFoundException": "correct the mapping, AWS_DEFAULT_REGION or --role-arn",
+    "LimitExceededException": "wait until other exports are complete",
+    "ExportConflictException": "wait until the other export is complete",
+}
 
 
 def connect(patience: Patience, connections: int, role: Role | None = None) -> Any:
@@ -145,13 +161,17 @@ class TableSource(Beside):
         return Window(Pass.RECENT, now - self._recent, now)
 
     def plan(self, window: Window) -> Plan:
-        """As `ItemSource.plan`. Raises: DumpNotFound for a delta, which tables do not tell."""
+        """As `ItemSource.plan`. Raises: DumpNotFound for a delta, which tables do not tell, and where no table has an
+        item of the account: as likely as not its key is another."""
         if window.pass_ is Pass.DELTA:
             raise DumpNotFound(
                 "tables do not tell what changed in them; export them incrementally, and give that export as --source"
             )
-        parts = (part for one in self._mapping.entities for part in self._parts(one, window))
-        return Plan(tuple(parts), from_manifest=True)
+        parts = tuple(part for one in self._mapping.entities for part in self._parts(one, window))
+        if not any(self._has_items(part) for part in parts):
+            first = parts[0]
+            raise no_items(self._wanted[first.entity].account_id, f"such as {first.stored.etag} in {first.stored.key}")
+        return Plan(parts, from_manifest=True)
 
     def read_part(self, part: PlannedPart, start: Position, block_bytes: int) -> Iterator[Batch]:
         """As `ItemSource.read_part`."""
@@ -165,6 +185,10 @@ class TableSource(Beside):
         stops = not len(parents)  # else one of them may lie anywhere
         for batch in self._read(part.entity, part.stored.etag, window, start, block_bytes, stops=stops):
             yield before(in_pass(batch, window, parents), window.until)
+
+    def _has_items(self, part: PlannedPart) -> bool:
+        query = _query(self._wanted[part.entity].mapping, part.stored.etag, backwards=False)
+        return any(page.items for page in self._tables.pages({**query, "Limit": 1}, None))
 
     def _parts(self, mapping: EntityMapping, window: Window) -> Iterator[PlannedPart]:
         place = mapping.table_name + (f"/{mapping.index}" if mapping.index else "")
@@ -290,12 +314,14 @@ def _refusal(error: boto.ClientError, action: str, where: str) -> S3ImportError:
     said = f"{code} {error.response['Error'].get('Message', '')}".strip()
     if code == "ResourceNotFoundException":
         return SourceMissing(
-            f"{where}, or its index, does not exist: {said}; correct the mapping or AWS_DEFAULT_REGION"
+            f"{where}, or its index, does not exist: {said}; correct the mapping, AWS_DEFAULT_REGION or --role-arn"
         )
     if is_temporary(error):
         return SourceUnavailable(f"{where} does not answer: {said}; run the same command again")
     if code == "ValidationException":
         return ConfigurationError(f"{where} cannot be asked so: {said}; correct the keys in the mapping")
+    if code in UNFIT:
+        return MigrationFailed(f"{where} cannot be exported: {said}; {UNFIT[code]}, then run the same command again")
     return SourceDenied(
         f"DynamoDB refuses dynamodb:{action} on {where}: {said}; use credentials that may, or allow it for these, then "
         "run the same command again"
