@@ -100,13 +100,11 @@ def make_importer(
     """An importer as the settings want it, whose runs are told to `notifier` (which `observe` must reach by itself)."""
     pa.set_memory_pool(pa.system_memory_pool())  # as fast as Arrow's own, and a fifth less memory for batches
     return Importer(
-        database,
+        Transactions(database, settings.retry_seconds, observe, stop),
         settings,
         open_source=open_dump,
         open_target=target_opener(settings),
         workers=workers(settings, database),
-        observe=observe,
-        stop=stop,
         record=notifier.record,
     )
 
