@@ -8,7 +8,7 @@ import socket
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor, wait
-from contextlib import closing, contextmanager, suppress
+from contextlib import closing, contextmanager, nullcontext, suppress
 from dataclasses import replace
 from functools import lru_cache, partial
 from typing import Any
@@ -26,13 +26,12 @@ from s3import.files import FileCopier, Retried, TargetOpener, check_target, last
 from s3import.migration import Importer, Outcome, Request, Result, SourceOpener
 from s3import.notify import Notifier, senders
 from s3import.processes import in_processes
-from s3import.readers.items.budget import ReadBudget
 from s3import.readers.source import Patience
 from s3import.records import HALVES, Choices, Pass, check_account_id
 from s3import.rehearsal import Rehearsal
 from s3import.reset import Removed, Reset
 from s3import.settings import Settings
-from s3import.sources import MAX_ACCOUNTS_AT_ONCE, Shared, source_opener
+from s3import.sources import MAX_ACCOUNTS_AT_ONCE, Shared, shared_by, source_opener
 from s3import.status import Run
 from s3import.transactions import Transactions
 from s3import.verification import Verification, Verified
@@ -66,13 +65,13 @@ def migrate(
     observe: Observer,
     stop: threading.Event,
 ) -> list[Result]:
-    """Move the accounts, several at once; a result for each, in the order asked for. `shared`: what all of them share.
+    """Move the accounts, several at once; a result for each, in the order asked for. `shared`: what they share, if that is there already.
 
     Raises: ConfigurationError, SchemaMismatch or DatabaseUnavailable before anything was read.
     """
-    shared = shared or Shared(ReadBudget(settings.max_read_units))
-    with closing(connect(settings)) as database:
-        open_dump = source_opener(settings, workers(settings, database), shared)
+    sharing = nullcontext(shared) if shared else shared_by(settings, [request.account_id for request in requests])
+    with closing(connect(settings)) as database, sharing as common:
+        open_dump = source_opener(settings, workers(settings, database), common)
         open_dump(requests[0].source, requests[0].account_id)  # what is wrong with it shows before anything is done
         notifier = Notifier(database, senders(settings))
 
@@ -85,7 +84,7 @@ def migrate(
             if len(requests) < MANY_ACCOUNTS or not database.dialect.concurrent_writers:
                 outcomes = list(_each(importer, requests))
             else:
-                outcomes = list(_each_in_processes(settings, requests, shared, tell, stop))
+                outcomes = list(_each_in_processes(settings, requests, common, tell, stop))
         return [_result(database, outcome) for outcome in outcomes]
 
 

@@ -37,7 +37,7 @@ class Shared:
 def shared_by(settings: Settings, accounts: Sequence[str] | None) -> Iterator[Shared]:
     """What these accounts (None: all there are) share, for as long as the block runs."""
     if settings.mapping is None or (accounts is not None and len(set(accounts)) < 2):
-        yield Shared(ReadBudget(settings.max_read_units))
+        yield Shared(ReadBudget(settings.max_read_units if settings.mapping else None))
         return
     with TemporaryDirectory(prefix="s3import-") as folder:
         budget = ReadBudget(settings.max_read_units, Path(folder, "used"))

@@ -18,18 +18,18 @@ _FREE_AT = struct.Struct("d")  # on the monotonic clock, all processes': when wh
 class ReadBudget:
     """At most so many read units a second on average, shared by whoever reads; None: as many as there are.
 
-    `note`: a file, made here, by which processes that get this budget share it; without one it is of this process.
+    `note`: a file, made here, by which processes that get this budget share it; without one a limit is this process's.
     """
 
     def __init__(self, units_per_second: float | None, note: Path | None = None) -> None:
         self._rate = units_per_second
-        self._note: Path | _Memory = note or _Memory()
+        self._note = None if units_per_second is None else note or _Memory()
         if note is not None:
             note.write_bytes(_FREE_AT.pack(0.0))
 
     def wait(self) -> None:
         """Return when the next request may be made."""
-        if self._rate is None:
+        if self._note is None:
             return
         with _locked(self._note) as file:
             wait_seconds = _read(file) - time.monotonic()
@@ -38,7 +38,7 @@ class ReadBudget:
 
     def spend(self, units: float) -> None:
         """Take note of what a request used."""
-        if self._rate is None:
+        if self._rate is None or self._note is None:
             return
         with _locked(self._note) as file:
             free_at = max(_read(file), time.monotonic()) + units / self._rate
