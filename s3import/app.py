@@ -65,7 +65,8 @@ def migrate(
     observe: Observer,
     stop: threading.Event,
 ) -> list[Result]:
-    """Move the accounts, several at once; a result for each, in the order asked for. `shared`: what they share, if that is there already.
+    """Move the accounts, several at once; a result for each, in the order asked for. `shared`: what they share, where
+    that is there already.
 
     Raises: ConfigurationError, SchemaMismatch or DatabaseUnavailable before anything was read.
     """

@@ -79,6 +79,17 @@ def test_many_pages(served: Served, tables_mapping: ItemMapping) -> None:
     assert whole[-1].last
 
 
+def test_shards(served: Served) -> None:
+    """What is recent in any shard takes its thread along; each shard is a part."""
+    text = served.mapping_text(MAPPING).replace('value = "A#{account}"', 'value = "A#{account}#{shard}", shards = 6')
+    old = [thread(n, created=OLD_TEXT) for n in range(7)]
+    served.put("threads", *old)
+    served.put("messages", *(message(n, account=f"acme#{n}", thread=f"t{n}") for n in range(6)))
+    source = opened(parse_mapping(text, "m"))
+    assert sorted(ids(source, Pass.RECENT, Entity.MESSAGES)) == [f"m{n}" for n in range(6)]
+    assert ids(source, Pass.RECENT, Entity.THREADS) == [f"t{n}" for n in range(6)]
+
+
 def test_a_table_that_is_not_there(aws: str) -> None:
     """The message names the table, and what to correct."""
     with pytest.raises(SourceMissing, match="the table threads, or its index, does not exist"):

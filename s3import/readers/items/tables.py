@@ -7,6 +7,7 @@ import datetime as dt
 import json
 import threading
 from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -25,6 +26,7 @@ from s3import.errors import (
     SourceMissing,
     SourceUnavailable,
 )
+from s3import.logs import in_context
 from s3import.readers.aws import client
 from s3import.readers.items.beside import Beside
 from s3import.readers.items.budget import ReadBudget
@@ -48,6 +50,7 @@ from s3import.readers.source import Patience, Role, Source
 from s3import.records import Batch, Entity, Pass, Plan, PlannedPart, Position, StoredObject, Window, one_array
 
 MAX_KEYS = 100  # in one BatchGetItem
+SCANS = 4  # shards read at once for what is recent in them
 TELLING = {"ReturnConsumedCapacity": "TOTAL"}
 UNFIT = {  # what keeps a table from being exported, and what to do
     "PointInTimeRecoveryUnavailableException": "turn on its point-in-time recovery",
@@ -245,22 +248,34 @@ class TableSource(Beside):
         mapping = self._mapping.of(Entity.MESSAGES)
         if not len(messages) or mapping is None or not _is_ordered(mapping):
             return messages
-        own = (
-            one_array(b.records["id"]).filter(is_recent(b, window, NO_IDS)) for b in self._scan(Entity.MESSAGES, window)
-        )
-        return messages.filter(pc.invert(pc.is_in(messages, unique(own))))
+
+        def own(batch: Batch) -> pa.StringArray:
+            return one_array(batch.records["id"]).filter(is_recent(batch, window, NO_IDS))
+
+        return messages.filter(pc.invert(pc.is_in(messages, self._scan(Entity.MESSAGES, window, own))))
 
     def _parents_of(self, entity: Entity, window: Window, also_recent: pa.StringArray) -> pa.StringArray:
         """The ids of the parents of an entity's recent records."""
-        batches = self._scan(entity, window, stops=not len(also_recent))
-        return unique(parents_of_recent(batch, entity, window, also_recent) for batch in batches)
 
-    def _scan(self, entity: Entity, window: Window, *, stops: bool = True) -> Iterator[Batch]:
-        """An entity's items as far as the window's pass needs them, page by page; nothing where none are mapped."""
+        def parents(batch: Batch) -> pa.StringArray:
+            return parents_of_recent(batch, entity, window, also_recent)
+
+        return self._scan(entity, window, parents, stops=not len(also_recent))
+
+    def _scan(
+        self, entity: Entity, window: Window, ids_of: Callable[[Batch], pa.StringArray], *, stops: bool = True
+    ) -> pa.StringArray:
+        """The ids found in an entity's items as far as the window's pass needs them: page by page, shards at once."""
+
+        def of_part(part: PlannedPart) -> pa.StringArray:
+            batches = self._read(entity, part.stored.etag, window, Position(), 1, stops=stops)
+            return unique(ids_of(before(batch, window.until)) for batch in batches)
+
         mapping = self._mapping.of(entity)
-        for part in self._parts(mapping, window) if mapping else ():
-            for batch in self._read(entity, part.stored.etag, window, Position(), 1, stops=stops):
-                yield before(batch, window.until)
+        parts = self._parts(mapping, window) if mapping else ()
+        with ThreadPoolExecutor(SCANS, "recent") as reading:
+            scans = [reading.submit(in_context(of_part), part) for part in parts]
+            return unique(scan.result() for scan in scans)
 
 
 def _is_ordered(mapping: EntityMapping) -> bool:
