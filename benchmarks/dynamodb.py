@@ -1,168 +1,148 @@
-"""How fast items of DynamoDB become accepted records: from an export's files, and from a table beside a bare pager.
+"""How fast items of DynamoDB are imported: from an export's files, and from tables beside a bare pager.
 
-python -m benchmarks.dynamodb [--items N] [--workers N]
+python -m benchmarks.dynamodb [--messages N] [--table-messages N] [--rounds N]
+
+Prints a Markdown table, medians: items of messages to accepted records; a whole import into PostgreSQL, both passes of
+threads, messages and attachments, start-up included; and the read units that tables counted for it. The tables are
+those of dynalite where `make test` has installed it, else of moto's server.
 """
 
 from __future__ import annotations
 
 import argparse
-import base64
-import gzip
-import hashlib
 import os
+import shutil
+import socket
 import subprocess
 import sys
 import tempfile
-import threading
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from itertools import chain
 from pathlib import Path
+from statistics import median
 from typing import Any
 
-import orjson
-
+from benchmarks.clock import S3IMPORT, run
+from benchmarks.items import ACCOUNT, Items, fill_tables, write_beside, write_exports
+from benchmarks.scratch import Postgres
 from s3import.readers import read_part
 from s3import.readers.dump import plan_pass
-from s3import.readers.items.mapping import ItemMapping, parse_mapping
-from s3import.readers.items.opening import open_items
-from s3import.readers.source import Source
-from s3import.records import Entity, Pass, PlannedPart, Position
+from s3import.readers.items import opening
+from s3import.readers.items.budget import ReadBudget
+from s3import.readers.items.mapping import read_mapping
+from s3import.readers.source import ItemSource
+from s3import.records import HALVES, Entity, Pass, PlannedPart, Position
 from s3import.settings import BLOCK_BYTES
 from s3import.validators import check
 
-ACCOUNT = "acme"
-MAPPING = """
-version = 1
-[messages]
-table = "messages"
-key = { attribute = "accountId", value = "{account}" }
-[messages.fields]
-id = "messageId"
-thread_id = "threadId"
-kind = { path = "type", words = "kind" }
-direction = { path = "incoming", words = "direction" }
-body = "text"
-created_at = { path = "createdAt", time = "milliseconds" }
-author.type = "from.role"
-author.id = "from.id"
-author.name = "from.name"
-author.email = "from.email"
-[words.kind]
-EMAIL = "email"
-[words.direction]
-true = "inbound"
-false = "outbound"
-"""
-TEXT = "Thanks for getting back to me so quickly about the order; the parcel has not arrived and I would like to know. "
+DYNALITE = Path("build/dynalite/node_modules/dynalite/cli.js")
+CREDENTIALS = {"AWS_ACCESS_KEY_ID": "x", "AWS_SECRET_ACCESS_KEY": "x", "AWS_DEFAULT_REGION": "us-east-1"}
 
 
-def item(number: int) -> dict[str, Any]:
-    """A message of about 600 bytes as DynamoDB writes it, with an attribute that nobody maps."""
-    author = {"role": {"S": "customer"}, "id": {"S": f"c{number % 999}"}, "name": {"S": "Ann Lee"}}
-    return {
-        "accountId": {"S": ACCOUNT},
-        "messageId": {"S": hashlib.md5(b"%d" % number, usedforsecurity=False).hexdigest()},
-        "threadId": {"S": f"t{number // 20}"},
-        "type": {"S": "EMAIL"},
-        "incoming": {"BOOL": number % 2 == 0},
-        "text": {"S": TEXT[number % 50 :] + TEXT},
-        "createdAt": {"N": str(1790000000000 - number)},
-        "from": {"M": {**author, "email": {"S": f"c{number % 999}@example.com"}}},
-        "ttl": {"N": "1893456000"},
-    }
+class Counting(ReadBudget):
+    """As much as one likes, counted."""
+
+    def __init__(self) -> None:
+        super().__init__(None)
+        self.units = 0.0
+
+    def spend(self, units: float) -> None:
+        self.units += units
 
 
-def write_export(folder: Path, items: int, files: int) -> None:
-    """A full export as AWS lays it out."""
-    (folder / "data").mkdir(parents=True)
-    listed = []
-    for number in range(files):
-        numbers = range(number, items, files)
-        body = gzip.compress(b"".join(orjson.dumps({"Item": item(n)}) + b"\n" for n in numbers), 6)
-        (folder / f"data/{number}.json.gz").write_bytes(body)
-        md5 = base64.b64encode(hashlib.md5(body, usedforsecurity=False).digest()).decode()
-        listed.append({"itemCount": len(numbers), "md5Checksum": md5, "dataFileS3Key": f"x/data/{number}.json.gz"})
-    (folder / "manifest-files.json").write_bytes(b"\n".join(orjson.dumps(file) for file in listed))
-    summary = {
-        "tableArn": "arn:aws:dynamodb:eu-west-1:111122223333:table/messages",
-        "exportTime": "2026-09-30T00:00:00Z",
-        "manifestFilesS3Key": "x/manifest-files.json",
-        "itemCount": items,
-        "outputFormat": "DYNAMODB_JSON",
-    }
-    (folder / "manifest-summary.json").write_bytes(orjson.dumps(summary))
+def main() -> int:
+    """Print the table. Returns the exit status."""
+    given = _options()
+    print("| what | messages | seconds | a second | beside | ratio |\n|---|---|---|---|---|---|", flush=True)
+    with tempfile.TemporaryDirectory(dir=given.folder) as name, Postgres(given.postgres) as scratch:
+        folder = Path(name)
+        mapping = folder / "mapping.toml"
+        mapping.write_text(write_beside(folder / "beside"))
+        for row in chain(_of_export(folder / "exports", mapping, scratch, given), _of_tables(mapping, scratch, given)):
+            print(row, flush=True)
+    return 0
 
 
-def read_all(source: Source, workers: int) -> int:
-    """Read every part of whatever pass, and check it; the number of accepted records."""
-    planned = plan_pass(source, ACCOUNT, Pass.RECENT).parts
-    parts = [PlannedPart(part.entity, part.key, part.stored) for part in planned]
+def _of_export(folder: Path, mapping: Path, scratch: Postgres, given: argparse.Namespace) -> Iterator[str]:
+    messages, rounds = given.messages, range(given.rounds)
+    write_exports(folder, Items(messages), 2 * given.workers)
+    read = [_read_all(str(folder), mapping, given.workers) for _ in rounds]
+    seconds, processor = median(one[0] for one in read), median(one[1] for one in read)
+    yield _row(
+        "export: items to records", messages, seconds, f"{messages / processor:,.0f} in a second of one processor"
+    )
+    yield _row("export into PostgreSQL", messages, median(_import(str(folder), mapping, scratch) for _ in rounds))
+
+
+def _of_tables(mapping: Path, scratch: Postgres, given: argparse.Namespace) -> Iterator[str]:
+    import boto3
+
+    messages, rounds = given.table_messages, range(given.rounds)
+    with _endpoint() as url:
+        os.environ.update(CREDENTIALS, AWS_ENDPOINT_URL=url)
+        client = boto3.client("dynamodb")
+        fill_tables(client, Items(messages))
+        read = [(_timed(lambda: _page_through(client))[0], _read_all("dynamodb:", mapping, 1)[0]) for _ in rounds]
+        bare, ours = median(one[0] for one in read), median(one[1] for one in read)
+        yield _row("tables: items to records", messages, ours, f"a bare pager: {bare:.2f} s", ours / bare)
+        yield _row("tables into PostgreSQL", messages, median(_import("dynamodb:", mapping, scratch) for _ in rounds))
+        once, in_all = _units(mapping, passes=False), _units(mapping, passes=True)
+        yield _row(f"{in_all:,.0f} read units of that", messages, None, f"each item once: {once:,.0f}", in_all / once)
+
+
+def _row(what: str, messages: int, seconds: float | None, beside: str = "", ratio: float | None = None) -> str:
+    took = f"{seconds:.2f} | {messages / seconds:,.0f}" if seconds else " | "
+    return f"| {what} | {messages:,} | {took} | {beside} | {f'{ratio:.2f}' if ratio else ''} |"
+
+
+def _timed(work: Callable[[], int]) -> tuple[float, float]:
+    """The seconds that work took, and those of processors, which a busy machine does not change."""
+    began, used = time.perf_counter(), time.process_time()
+    work()
+    return time.perf_counter() - began, time.process_time() - used
+
+
+def _open(uri: str, mapping: Path, budget: ReadBudget | None = None) -> ItemSource:
+    source = opening.open_items(uri, ACCOUNT, items=opening.Items(read_mapping(str(mapping)), budget=budget))
+    assert isinstance(source, ItemSource)
+    return source
+
+
+def _read_all(uri: str, mapping: Path, workers: int) -> tuple[float, float]:
+    """How long it takes to read and check every part of messages, of whatever pass, as `_timed` tells it."""
+    source = _open(uri, mapping)
+    parts = [part for part in plan_pass(source, ACCOUNT, Pass.RECENT).parts if part.entity is Entity.MESSAGES]
 
     def read(part: PlannedPart) -> int:
-        batches = read_part(source, part, Position(), block_bytes=BLOCK_BYTES)
+        undivided = PlannedPart(part.entity, part.key, part.stored)
+        batches = read_part(source, undivided, Position(), block_bytes=BLOCK_BYTES)
         return sum(check(batch, Entity.MESSAGES, ACCOUNT).accepted.num_rows for batch in batches)
 
     with ThreadPoolExecutor(workers) as reading:
-        return sum(reading.map(read, parts))
+        return _timed(lambda: sum(reading.map(read, parts)))
 
 
-def timed(work: Callable[[], int]) -> tuple[int, float, float]:
-    """What the work returns, the seconds it took, and those of processors, which a busy machine does not change."""
-    began, used = time.perf_counter(), time.process_time()
-    return work(), time.perf_counter() - began, time.process_time() - used
+def _import(source: str, mapping: Path, scratch: Postgres) -> float:
+    """The seconds of a whole command that imports everything."""
+    scratch.recreate()
+    where = ("--source", source, "--mapping", mapping, "--database", scratch.url)
+    return run((S3IMPORT, "migrate", "--account", ACCOUNT, *where)).seconds
 
 
-def measure_export(mapping: ItemMapping, items: int, workers: int, rounds: int) -> None:
-    with tempfile.TemporaryDirectory() as folder:
-        write_export(Path(folder), items, 2 * workers)
-        for _ in range(rounds):
-            count, seconds, used = timed(lambda: read_all(open_items(folder, ACCOUNT, mapping=mapping), workers))
-            print(
-                f"export: {count} items, {workers} workers: {seconds:.2f} s, {count / seconds:,.0f} items a second; "
-                f"{count / used:,.0f} in a second of one processor"
-            )
-
-
-@contextmanager
-def endpoint() -> Iterator[str]:
-    """moto's server in a process of its own, so that it does not share our interpreter's lock."""
-    program = Path(sys.executable).with_name("moto_server")
-    server = subprocess.Popen([program, "-p", "0"], stderr=subprocess.PIPE, text=True)
-    assert server.stderr
-    url = next(line.split("Running on ")[1].strip() for line in server.stderr if "Running on " in line)
-    threading.Thread(target=server.stderr.read, daemon=True).start()  # what it says about requests must not fill a pipe
-    try:
-        yield url
-    finally:
-        server.kill()
-        server.wait()
-
-
-def measure_table(mapping: ItemMapping, items: int, rounds: int) -> None:
-    import boto3
-
-    with endpoint() as url:
-        names = ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY")
-        os.environ.update(dict.fromkeys(names, "x"), AWS_ENDPOINT_URL=url, AWS_DEFAULT_REGION="us-east-1")
-        client = boto3.client("dynamodb")
-        client.create_table(
-            TableName="messages",
-            KeySchema=[{"AttributeName": name, "KeyType": kind} for name, kind in _KEYS],
-            AttributeDefinitions=[{"AttributeName": name, "AttributeType": "S"} for name, _ in _KEYS],
-            BillingMode="PAY_PER_REQUEST",
-        )
-        for first in range(0, items, 25):
-            batch = [{"PutRequest": {"Item": item(number)}} for number in range(first, min(first + 25, items))]
-            client.batch_write_item(RequestItems={"messages": batch})
-        for _ in range(rounds):
-            _, bare, _ = timed(lambda: _page_through(client))
-            count, ours, _ = timed(lambda: read_all(open_items("dynamodb:", ACCOUNT, mapping=mapping), 1))
-            print(f"table: {count} items: {ours:.2f} s, a bare pager {bare:.2f} s, ratio {ours / bare:.2f}")
-
-
-_KEYS = (("accountId", "HASH"), ("messageId", "RANGE"))
+def _units(mapping: Path, *, passes: bool) -> float:
+    """The read units that tables count for both passes of an import, or for reading everything once."""
+    budget = Counting()
+    source = _open("dynamodb:", mapping, budget)
+    window = source.window()
+    for pass_ in HALVES if passes else HALVES[:1]:
+        for part in plan_pass(source, ACCOUNT, pass_, lambda: window).parts:
+            one = part if passes else PlannedPart(part.entity, part.key, part.stored)
+            for _ in read_part(source, one, Position(), block_bytes=BLOCK_BYTES):
+                pass
+    return budget.units
 
 
 def _page_through(client: Any) -> int:
@@ -174,17 +154,46 @@ def _page_through(client: Any) -> int:
     return sum(len(page["Items"]) for page in pages)
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description="How fast items of DynamoDB become accepted records.")
-    parser.add_argument("--items", type=int, default=1_000_000, help="in the export")
-    parser.add_argument("--table-items", type=int, default=20_000, help="in the table")
+@contextmanager
+def _endpoint() -> Iterator[str]:
+    """A DynamoDB in a process of its own, so that it does not share our interpreter's lock."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = str(free.getsockname()[1])
+    node = shutil.which("node")
+    moto = (Path(sys.executable).with_name("moto_server"), "-p", port)
+    dynalite = (node, DYNALITE, "--host", "127.0.0.1", "--port", port, "--createTableMs", "0")
+    name, command = ("dynalite", dynalite) if node and DYNALITE.exists() else ("moto", moto)
+    print(f"the tables are those of {name}", file=sys.stderr)
+    server = subprocess.Popen([str(word) for word in command], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    try:
+        _wait_for(int(port))
+        yield f"http://127.0.0.1:{port}"
+    finally:
+        server.kill()
+        server.wait()
+
+
+def _wait_for(port: int) -> None:
+    deadline = time.monotonic() + 30
+    while time.monotonic() < deadline:
+        with socket.socket() as knocking:
+            if knocking.connect_ex(("127.0.0.1", port)) == 0:
+                return
+        time.sleep(0.05)
+    raise TimeoutError("the tables did not come up")
+
+
+def _options() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.dynamodb", description=__doc__)
+    parser.add_argument("--messages", type=int, default=1_000_000, help="in the export; 1/20 threads, 1/10 attachments")
+    parser.add_argument("--table-messages", type=int, default=10_000, help="in the tables")
     parser.add_argument("--workers", type=int, default=2)
     parser.add_argument("--rounds", type=int, default=3)
-    given = parser.parse_args()
-    mapping = parse_mapping(MAPPING, "the benchmark's mapping")
-    measure_export(mapping, given.items, given.workers, given.rounds)
-    measure_table(mapping, given.table_items, given.rounds)
+    parser.add_argument("--folder", type=Path, help="where the export is written, and removed again")
+    parser.add_argument("--postgres", default="postgresql://postgres@127.0.0.1:5432", help="a server, by URL")
+    return parser.parse_args()
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

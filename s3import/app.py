@@ -8,7 +8,7 @@ import socket
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor, wait
-from contextlib import closing, contextmanager, suppress
+from contextlib import closing, contextmanager, nullcontext, suppress
 from dataclasses import replace
 from functools import lru_cache, partial
 from typing import Any
@@ -26,13 +26,12 @@ from s3import.files import FileCopier, Retried, TargetOpener, check_target, last
 from s3import.migration import Importer, Outcome, Request, Result, SourceOpener
 from s3import.notify import Notifier, senders
 from s3import.processes import in_processes
-from s3import.readers.items.shared import Sharing
 from s3import.readers.source import Patience
 from s3import.records import HALVES, Choices, Pass, check_account_id
 from s3import.rehearsal import Rehearsal
 from s3import.reset import Removed, Reset
 from s3import.settings import Settings
-from s3import.sources import MAX_ACCOUNTS_AT_ONCE, shared, source_opener
+from s3import.sources import MAX_ACCOUNTS_AT_ONCE, Shared, shared_by, source_opener
 from s3import.status import Run
 from s3import.transactions import Transactions
 from s3import.verification import Verification, Verified
@@ -58,38 +57,36 @@ def create_tables(settings: Settings) -> None:
         schema.require(connection)
 
 
-def migrate(settings: Settings, requests: list[Request], *, observe: Observer, stop: threading.Event) -> list[Result]:
-    """Move the accounts, several at once; a result for each, in the order asked for.
-
-    Raises: ConfigurationError, SchemaMismatch or DatabaseUnavailable before anything was read.
-    """
-    with closing(connect(settings)) as database, shared(settings, requests) as sharing:
-        return _migrate(settings, database, requests, sharing, observe, stop)
-
-
-def _migrate(
+def migrate(
     settings: Settings,
-    database: Database,
     requests: list[Request],
-    sharing: Sharing | None,
+    *,
+    shared: Shared | None = None,
     observe: Observer,
     stop: threading.Event,
 ) -> list[Result]:
-    open_dump = source_opener(settings, workers(settings, database), sharing)
-    open_dump(requests[0].source, requests[0].account_id)  # what is wrong with it shows before anything is done
-    notifier = Notifier(database, senders(settings))
+    """Move the accounts, several at once; a result for each, in the order asked for. `shared`: what they share, where
+    that is there already.
 
-    def tell(event: Event) -> None:
-        observe(event)
-        notifier.observe(event)
+    Raises: ConfigurationError, SchemaMismatch or DatabaseUnavailable before anything was read.
+    """
+    sharing = nullcontext(shared) if shared else shared_by(settings, [request.account_id for request in requests])
+    with closing(connect(settings)) as database, sharing as common:
+        open_dump = source_opener(settings, workers(settings, database), common)
+        open_dump(requests[0].source, requests[0].account_id)  # what is wrong with it shows before anything is done
+        notifier = Notifier(database, senders(settings))
 
-    with make_importer(settings, database, open_dump, tell, stop, notifier) as importer, notifier:
-        importer.transactions.run("", schema.require)
-        if len(requests) < MANY_ACCOUNTS or not database.dialect.concurrent_writers:
-            outcomes = list(_each(importer, requests))
-        else:
-            outcomes = list(_each_in_processes(settings, requests, sharing, tell, stop))
-    return [_result(database, outcome) for outcome in outcomes]
+        def tell(event: Event) -> None:
+            observe(event)
+            notifier.observe(event)
+
+        with make_importer(settings, database, open_dump, tell, stop, notifier) as importer, notifier:
+            importer.transactions.run("", schema.require)
+            if len(requests) < MANY_ACCOUNTS or not database.dialect.concurrent_writers:
+                outcomes = list(_each(importer, requests))
+            else:
+                outcomes = list(_each_in_processes(settings, requests, common, tell, stop))
+        return [_result(database, outcome) for outcome in outcomes]
 
 
 def make_importer(
@@ -103,13 +100,11 @@ def make_importer(
     """An importer as the settings want it, whose runs are told to `notifier` (which `observe` must reach by itself)."""
     pa.set_memory_pool(pa.system_memory_pool())  # as fast as Arrow's own, and a fifth less memory for batches
     return Importer(
-        database,
+        Transactions(database, settings.retry_seconds, observe, stop),
         settings,
         open_source=open_dump,
         open_target=target_opener(settings),
         workers=workers(settings, database),
-        observe=observe,
-        stop=stop,
         record=notifier.record,
     )
 
@@ -131,29 +126,34 @@ def move(importer: Importer, request: Request) -> Outcome:
 
 
 def _each_in_processes(
-    settings: Settings, requests: list[Request], sharing: Sharing | None, observe: Observer, stop: threading.Event
+    settings: Settings, requests: list[Request], shared: Shared, observe: Observer, stop: threading.Event
 ) -> Iterator[Outcome]:
-    """Move many accounts with a share of the workers, and of what may be read of tables, in each of several processes;
-    outcomes as `_each`."""
+    """Move many accounts with a share of the workers in each of several processes; outcomes as `_each`."""
     processes = min(2 * (os.cpu_count() or 1), MAX_WORKERS_BY_DEFAULT)
-    units = settings.max_read_units and settings.max_read_units / processes
-    share = replace(settings, workers=max(1, (settings.workers or processes) // processes), max_read_units=units)
-    yield from in_processes(partial(_mover, share, sharing), requests, processes=processes, observe=observe, stop=stop)
+    share = replace(settings, workers=max(1, (settings.workers or processes) // processes))
+    yield from in_processes(partial(_mover, share, shared), requests, processes=processes, observe=observe, stop=stop)
 
 
 def _mover(
-    settings: Settings, sharing: Sharing | None, observe: Observer, stop: threading.Event
+    settings: Settings, shared: Shared, observe: Observer, stop: threading.Event
 ) -> Callable[[Request], Outcome]:
     """What moves accounts in a process of its own."""
     database = connect(settings)
-    open_dump = source_opener(settings, workers(settings, database), sharing)
+    open_dump = source_opener(settings, workers(settings, database), shared)
     notifier = Notifier(database, senders(settings))  # it records; the parent's sends
     return partial(move, make_importer(settings, database, open_dump, observe, stop, notifier))
 
 
-def rehearse(settings: Settings, requests: list[Request], *, observe: Observer, stop: threading.Event) -> list[Result]:
+def rehearse(
+    settings: Settings,
+    requests: list[Request],
+    *,
+    shared: Shared | None = None,
+    observe: Observer,
+    stop: threading.Event,
+) -> list[Result]:
     """Read and check the accounts' dumps, one after the other, without touching a database; a result for each."""
-    open_dump = source_opener(settings, workers=1)
+    open_dump = source_opener(settings, 1, shared)
     return [_rehearsed(settings, request, open_dump, observe, stop) for request in requests]
 
 

@@ -10,6 +10,7 @@ import time
 import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from functools import partial
 from typing import Any, NoReturn, TextIO
 
 import click
@@ -111,12 +112,14 @@ def export(account: str, **given: Any) -> None:
 @options.files_in_flight
 @options.describe_calls
 @options.accounts_from
+@options.all_accounts
 @options.dry_run
 @options.detach
 @options.json("Print one JSON document: that of `status`, or a list of them under `accounts`.")
 def migrate(
     accounts: tuple[str, ...],
     accounts_from: TextIO | None,
+    all_accounts: bool,
     pass_: str,
     max_rejects: str | None,
     dry_run: bool,
@@ -132,14 +135,18 @@ def migrate(
     far it is.
     """
     with signals() as stop:
-        from s3import import app, summary
+        from s3import import app, sources, summary
         from s3import.terminal import Terminal
 
         settings = options.settings_from(**given)
-        requests = options.requests_from(settings, (*accounts, *options.ids_in(accounts_from)), pass_, max_rejects)
-        work = app.rehearse if dry_run else app.queue if detach else app.migrate
-        with Terminal(accounts=len(requests), line_seconds=settings.progress_seconds) as screen:
-            results = work(settings, requests, observe=screen, stop=stop)
+        named = options.named_accounts(accounts, accounts_from, all_accounts=all_accounts)
+        with sources.shared_by(settings, named) as shared:
+            found = () if named is not None else sources.all_accounts(settings, shared, options.passes_from(pass_))
+            requests = options.requests_from(settings, named or found, pass_, max_rejects)
+            migrate, rehearse = partial(app.migrate, shared=shared), partial(app.rehearse, shared=shared)
+            work = rehearse if dry_run else app.queue if detach else migrate
+            with Terminal(accounts=len(requests), line_seconds=settings.progress_seconds) as screen:
+                results = work(settings, requests, observe=screen, stop=stop)
     with suppress(BrokenPipeError):  # nobody reads it: the exit status still tells
         click.echo(summary.as_json(results) if as_json else summary.as_text(results))
     for error in summary.errors(results):
@@ -216,6 +223,7 @@ def files() -> None:
 @files.command("retry")
 @options.account
 @options.source
+@options.items
 @options.database
 @options.files_to
 @options.files_in_flight
@@ -290,6 +298,7 @@ def purge(account: str | None, expired: bool, database: str | None) -> None:
 @options.port
 @options.source
 @options.items
+@options.recent_days
 @options.database
 @options.workers
 @options.max_rejects
@@ -310,6 +319,7 @@ def serve(host: str, port: int, **given: Any) -> None:
 @cli.command()
 @options.source
 @options.items
+@options.recent_days
 @options.database
 @options.workers
 @options.max_rejects

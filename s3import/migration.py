@@ -29,19 +29,19 @@ from s3import.errors import (
     WorkerLost,
     as_failure,
 )
-from s3import.events import Observer, PassEnded, PassStarted, Waiting
+from s3import.events import PassEnded, PassStarted, Waiting
 from s3import.files import FileCopier, TargetOpener, open_target
 from s3import.leases import Lease, Leases
 from s3import.limits import RejectLimit, Tally
 from s3import.logs import in_context, log_context
 from s3import.parts import ActiveRun, PartImporter
-from s3import.readers.dump import plan_pass, read_account_document
+from s3import.readers.dump import documents_at, plan_pass, read_account_document
 from s3import.readers.source import Source
 from s3import.records import Entity, Pass
 from s3import.settings import Settings
 from s3import.status import Claim, Run, State
 from s3import.transactions import Transactions
-from s3import.writers import Conflict, Database
+from s3import.writers import Conflict
 
 SourceOpener = Callable[[str, str], Source]  # (uri, account_id)
 Recorder = Callable[[Connection, str], None]  # (connection, run_id): notes, in its transaction, what became of the run
@@ -97,36 +97,32 @@ class Retries:
 
 
 class Importer:
-    """Moves accounts into one database with `workers` parts at a time, however many accounts are under way.
+    """Moves accounts into the database of `transactions` with `workers` parts at a time, however many accounts are
+    under way. Their `stop` set from outside ends every run at its next batch.
 
-    `stop` set from outside ends every run at its next batch. `record` is called in each transaction that changes
-    a run's state. Use as a context manager.
+    `record` is called in each transaction that changes a run's state. Use as a context manager.
     """
 
     def __init__(
         self,
-        database: Database,
+        transactions: Transactions,
         settings: Settings,
         *,
         open_source: SourceOpener,
         open_target: TargetOpener = open_target,
         workers: int,
-        observe: Observer,
-        stop: threading.Event,
         record: Recorder = lambda connection, run_id: None,
     ) -> None:
-        self.database = database
+        self.transactions = transactions
+        self.database, self.observe, self.stop = transactions.database, transactions.observe, transactions.stop
         self.settings = settings
         self.open_source = open_source
-        self.observe = observe
-        self.stop = stop
         self.record = record
-        self.transactions = Transactions(database, settings.retry_seconds, observe, stop)
-        self.parts = PartImporter(self.transactions, settings.block_bytes)
-        self.leases = Leases(database, settings)
+        self.parts = PartImporter(transactions, settings.block_bytes)
+        self.leases = Leases(self.database, settings)
         self.workers = ThreadPoolExecutor(workers, thread_name_prefix="part")
         self.files = FileCopier(
-            self.transactions, open_target, in_flight=settings.files_in_flight, block_bytes=settings.block_bytes
+            transactions, open_target, in_flight=settings.files_in_flight, block_bytes=settings.block_bytes
         )
         self._slots = threading.BoundedSemaphore(workers)
 
@@ -385,10 +381,10 @@ class Importer:
 
 def _require_account(connection: Connection, run: ActiveRun) -> None:
     """Raises: AccountNotFound."""
-    account_id = run.claim.account_id
+    account_id, where = run.claim.account_id, documents_at(run.source)
     if account_status(connection, account_id) is None:
         raise AccountNotFound(
-            f"account {account_id} is not in the database and {run.source.uri} has no account.json that would create "
+            f"account {account_id} is not in the database and {where} has no account.json that would create "
             "it (or the account was deleted since its first run); create the account in Re:amaze with its brands and "
             "channels, then run the same command again"
         )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, TextIO
 
 import click
@@ -44,6 +44,11 @@ accounts_from = option(
     type=click.File(encoding="utf-8"),
     metavar="FILE|-",
     help="Read more accounts from a file or from stdin, an id a line; empty lines do not count.",
+)
+all_accounts = option(
+    "--all-accounts",
+    is_flag=True,
+    help="All accounts at the source: those with a folder at the place of {account}, or with items in an export.",
 )
 source = option(
     "--source",
@@ -145,7 +150,7 @@ def settings_from(**options: Any) -> Settings:
     return replace(Settings.from_environment(), **given)
 
 
-def requests_from(settings: Settings, accounts: tuple[str, ...], pass_: str, max_rejects: str | None) -> list[Request]:
+def requests_from(settings: Settings, accounts: Sequence[str], pass_: str, max_rejects: str | None) -> list[Request]:
     """What was asked for, an account each, repetitions left out. Raises: ConfigurationError."""
     from s3import.limits import RejectLimit
     from s3import.migration import Request
@@ -156,11 +161,23 @@ def requests_from(settings: Settings, accounts: tuple[str, ...], pass_: str, max
     if len(set(accounts)) > 1 and "{account}" not in settings.source and not settings.mapping:
         raise ConfigurationError("a source for several accounts needs {account} where the account's id belongs")
     if not accounts:
-        raise ConfigurationError("no account: give --account ID, --accounts-from FILE, or set S3IMPORT_ACCOUNT")
+        raise ConfigurationError(
+            "no account: give --account ID, --accounts-from FILE or --all-accounts, or set S3IMPORT_ACCOUNT"
+        )
     for account in accounts:
         check_account_id(account)
     limit = RejectLimit.parse(max_rejects) if max_rejects is not None else RejectLimit()
     return [Request(account, passes_from(pass_), settings.source, limit) for account in dict.fromkeys(accounts)]
+
+
+def named_accounts(accounts: tuple[str, ...], file: TextIO | None, *, all_accounts: bool) -> tuple[str, ...] | None:
+    """The accounts that were named one by one; None for all there are. Raises: ConfigurationError."""
+    named = (*accounts, *ids_in(file))
+    if not all_accounts:
+        return named
+    if named:
+        raise ConfigurationError("--all-accounts leaves nobody to name: give it without --account and --accounts-from")
+    return None
 
 
 def ids_in(file: TextIO | None) -> tuple[str, ...]:

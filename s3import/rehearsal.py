@@ -17,8 +17,8 @@ from s3import.migration import Request, SourceOpener
 from s3import.parts import require_expected_rows
 from s3import.readers import read_part
 from s3import.readers.dump import plan_pass, read_account_document
-from s3import.readers.source import Source
-from s3import.records import HALVES, ROW_ENTITIES, Batch, Pass, PlannedPart, Position, Reject
+from s3import.readers.source import ItemSource, Source
+from s3import.records import HALVES, ROW_ENTITIES, Batch, Pass, PlannedPart, Position, Reject, Window
 from s3import.validators import check
 
 REJECTS_SHOWN = 100
@@ -34,9 +34,10 @@ class Rehearsal:
     def run(self, open_source: SourceOpener) -> None:
         """Check everything. Raises: DumpNotFound, PartUnreadable, TooManyRejects and whatever else would end a run."""
         source = open_source(self._request.source, self._request.account_id)
+        window = source.window() if isinstance(source, ItemSource) else None
         for pass_ in self._request.passes:
             check_ = self._checks[pass_] = _PassCheck(self._request, pass_, self._observe, self._require_going)
-            check_.run(source, self._block_bytes)
+            check_.run(source, window, self._block_bytes)
         read_account_document(source, self._request.account_id)
 
     @property
@@ -83,8 +84,8 @@ class _PassCheck:
         self.tally = Tally(request.limit, dry_run=True)
         self.done = False
 
-    def run(self, source: Source, block_bytes: int) -> None:
-        plan = plan_pass(source, self._account_id, self._pass)
+    def run(self, source: Source, window: Window | None, block_bytes: int) -> None:
+        plan = plan_pass(source, self._account_id, self._pass, lambda: window)
         self._skipped = plan.skipped_objects
         self._counts |= {part.entity.value: _nothing() for part in plan.parts}
         total = sum(part.stored.size_bytes for part in plan.parts)

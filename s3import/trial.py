@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from itertools import islice
 from typing import Any
 
-from s3import.errors import ConfigurationError
+from s3import.errors import ConfigurationError, DumpNotFound
 from s3import.readers import read_part
 from s3import.readers.dump import plan_pass
 from s3import.readers.source import ItemSource, Source
@@ -28,12 +28,21 @@ class Tried:
 
 
 def try_items(source: Source, account_id: str, limit: int) -> Iterator[Tried]:
-    """The first `limit` items of each entity, of whatever pass. Raises: as `plan_pass` and `read_part`."""
+    """The first `limit` items of each entity, of whatever pass. Raises: as `plan_pass` and `read_part`;
+    DumpNotFound where there is none."""
     if not isinstance(source, ItemSource):
         raise ConfigurationError("there is no mapping to try: give --mapping FILE")
     parts = plan_pass(source, account_id, Pass.RECENT).parts
+    shown = False
     for entity in Entity:
-        yield from islice(_of_entity(source, account_id, [part for part in parts if part.entity is entity]), limit)
+        of_entity = [part for part in parts if part.entity is entity]
+        for tried in islice(_of_entity(source, account_id, of_entity), limit):
+            shown = True
+            yield tried
+    if not shown:
+        raise DumpNotFound(
+            f"{source.uri} holds no item of account {account_id}; check the account id and the mapping's keys"
+        )
 
 
 def _of_entity(source: ItemSource, account_id: str, parts: list[PlannedPart]) -> Iterator[Tried]:

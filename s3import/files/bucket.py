@@ -17,7 +17,7 @@ from s3import.files.file import Content, Stored
 from s3import.files.labels import Label
 from s3import.files.target import Copies
 from s3import.readers.s3 import S3Source
-from s3import.readers.source import Source
+from s3import.readers.source import ItemSource, Source
 from s3import.records import StoredObject
 
 T = TypeVar("T")
@@ -113,10 +113,13 @@ class BucketTarget:
         return size_bytes
 
     def copies_from(self, source: Source) -> Copies | None:
-        """As `Target.copies_from`: what lies in the same S3."""
-        if not isinstance(source, S3Source) or source.client.meta.endpoint_url != self._client.meta.endpoint_url:
+        """As `Target.copies_from`: what lies in the same S3, for whom the same credentials may read and write."""
+        stored = source.beside if isinstance(source, ItemSource) else source
+        if not isinstance(stored, S3Source) or stored.role != self._store.role:
             return None
-        return _Copies(self, source)
+        if stored.client.meta.endpoint_url != self._client.meta.endpoint_url:
+            return None
+        return _Copies(self, stored)
 
     # --- what S3 copies by itself ------------------------------------------------------------------------------------
 

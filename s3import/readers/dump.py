@@ -63,6 +63,13 @@ def plan_pass(
     return _by_listing(source, pass_, listing)
 
 
+def documents_at(source: Source) -> str:
+    """Where ``account.json`` is looked for, to be named in messages."""
+    if not isinstance(source, ItemSource):
+        return source.uri
+    return source.beside.uri if source.beside else f"{source.uri} (the mapping names no source `beside` it)"
+
+
 def read_account_document(source: Source, account_id: str) -> AccountDocument | None:
     """The dump's ``account.json``; None where there is none.
 
@@ -73,7 +80,7 @@ def read_account_document(source: Source, account_id: str) -> AccountDocument | 
     raw = source.read(ACCOUNT_DOCUMENT)
     if raw is None:
         return None
-    top = Node.parse(raw, f"{source.uri}: {ACCOUNT_DOCUMENT}", InvalidAccountDocument)
+    top = Node.parse(raw, f"{documents_at(source)}: {ACCOUNT_DOCUMENT}", InvalidAccountDocument)
     top.exactly("id", account_id)
     brands = [Brand(node.id("id"), node.free_text("name")) for node in _unique(top.nodes("brands"))]
     channels = [

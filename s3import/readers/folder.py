@@ -44,6 +44,11 @@ class FolderSource:
             if key.startswith(prefix) and os.path.lexists(self._path(key)):
                 yield self._stored(key)
 
+    def folders(self, prefix: str) -> Iterator[str]:
+        """As `Source.folders`; a link to a folder counts as one."""
+        found = [name for name, _ in self._entries("") if name.startswith(prefix)]
+        return (name for name in found if self._path(name).is_dir())
+
     def read(self, key: str) -> bytes | None:
         """As `Source.read`."""
         try:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 from urllib.parse import unquote
 
 from s3import.errors import ConfigurationError
@@ -12,6 +13,7 @@ from s3import.readers.source import Patience, Role, Source
 from s3import.records import check_account_id
 
 ACCOUNT = "{account}"
+ANYBODY = "anybody"  # stands for an account where a source is opened that is not one account's
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +46,20 @@ def open_source(
     path = (unquote(rest) if scheme == "file" else rest).replace(ACCOUNT, account_id)
     where = Location(uri.replace(ACCOUNT, account_id), path, patience or Patience(), connections, role)
     return SCHEMES[scheme](where)
+
+
+def account_folders(uri: str, **access: Any) -> set[str]:
+    """The ids for which there is a folder at the place of ``{account}`` in `uri`; `access`: as for `open_source`.
+
+    Raises: ConfigurationError, also where the place is no folder's; what listing raises.
+    """
+    if split_scheme(uri)[0] == "dynamodb":
+        raise ConfigurationError(f"the source {uri} names what the mapping names: give just dynamodb:")
+    before, _, after = uri.partition(ACCOUNT)
+    parent, begin = before[: before.rfind("/") + 1], before[before.rfind("/") + 1 :]
+    end = after.partition("/")[0]
+    names = open_source(parent or ".", ANYBODY, **access).folders(begin)
+    return {name[len(begin) : len(name) - len(end)] for name in names if name.endswith(end)}
 
 
 def split_scheme(uri: str) -> tuple[str, str]:
@@ -81,7 +97,8 @@ def _open_s3(location: Location) -> Source:
     if not found:
         raise ConfigurationError(f"the source {location.uri} names no bucket; give s3://bucket/prefix/{ACCOUNT}")
     client = connect(location.patience, location.connections, location.role)
-    return S3Source(client, found[1], found[2] or "", uri=location.uri, patience=location.patience)
+    folder = found[2] or ""
+    return S3Source(client, found[1], folder, uri=location.uri, patience=location.patience, role=location.role)
 
 
 def _open_tables(location: Location) -> Source:

@@ -96,8 +96,10 @@ class S3Source:
         uri: str | None = None,
         patience: Patience | None = None,
         page_size: int = 1000,
+        role: Role | None = None,
     ) -> None:
         self.bucket = bucket
+        self.role = role
         self.uri = uri or f"s3://{bucket}/{folder}"
         self.client = client
         self._root = folder.removesuffix("/") + "/" if folder else ""
@@ -111,6 +113,12 @@ class S3Source:
                 if entry["Size"] > 0 or not entry["Key"].endswith("/"):
                     key = entry["Key"].removeprefix(self._root)
                     yield StoredObject(key, entry["Size"], entry["ETag"])
+
+    def folders(self, prefix: str) -> Iterator[str]:
+        """As `Source.folders`."""
+        for page in self._pages(prefix, Delimiter="/"):
+            for entry in page.get("CommonPrefixes", ()):
+                yield entry["Prefix"].removeprefix(self._root).removesuffix("/")
 
     def read(self, key: str) -> bytes | None:
         """As `Source.read`."""
@@ -165,8 +173,8 @@ class S3Source:
             self.client, self.address(stored.key), stored, partial(self.persist, "s3:GetObject", stored.key)
         )
 
-    def _pages(self, prefix: str) -> Iterator[dict[str, Any]]:
-        wanted = {"Bucket": self.bucket, "Prefix": self._root + prefix, "MaxKeys": self._page_size}
+    def _pages(self, prefix: str, **wanted: Any) -> Iterator[dict[str, Any]]:
+        wanted |= {"Bucket": self.bucket, "Prefix": self._root + prefix, "MaxKeys": self._page_size}
         while True:
             page = self.persist("s3:ListBucket", prefix, lambda: self.client.list_objects_v2(**wanted))
             yield page

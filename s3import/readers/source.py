@@ -48,6 +48,10 @@ class Source(Protocol):
         """Every object whose key starts with `prefix` (``recent/``), in the order of keys, folder markers left out."""
         ...
 
+    def folders(self, prefix: str) -> Iterator[str]:
+        """The names of the folders right below the root that start with `prefix`, in order."""
+        ...
+
     def read(self, key: str) -> bytes | None:
         """A small document (at most 64 MiB) as a whole; None when there is no such object."""
         ...
@@ -75,6 +79,8 @@ class ItemSource(Source, Protocol):
 
     What it has as a `Source` is what lies beside them: account.json and the attachments' files.
     """
+
+    beside: Source | None  # where that lies, if anywhere
 
     def window(self) -> Window:
         """How an account that is imported for the first time is divided into passes."""

@@ -16,11 +16,14 @@ from s3import.files.download import Downloads
 from s3import.files.file import Content, Copied, File
 from s3import.files.labels import label
 from s3import.files.target import Place
+from s3import.readers.items.export import ExportSource
 from s3import.readers.location import open_source
 from s3import.readers.s3 import S3Source
+from s3import.readers.source import Role
 from s3import.records import Entity
 from tests.faults import Fault, FaultyProxy, Passed, Refusal, Reset
 from tests.files.dumps import BucketPlace
+from tests.items.items import mapping
 from tests.migration.dumps import ACCOUNT
 from tests.sources.conftest import QUICK
 
@@ -55,6 +58,18 @@ def copied(copier: Copier, one: File) -> Copied:
     for failed in wrong:
         raise failed.error
     return right[0]
+
+
+@pytest.mark.parametrize("same", [True, False], ids=["as ourselves", "in a role"])
+def test_what_lies_beside_items_is_copied_by_s3(
+    source_bucket: BucketPlace, target_bucket: BucketPlace, same: bool
+) -> None:
+    """An item source's files are copied like a dump's; not where they are read in a role that writes nothing."""
+    role = None if same else Role("arn:aws:iam::444455556666:role/reader")
+    target = BucketTarget(store_of(target_bucket))
+    beside = open_source(source_bucket.uri, ACCOUNT, patience=QUICK, role=role)
+    items = ExportSource(beside, mapping(), ACCOUNT, recent_days=30, files=beside)
+    assert (target.copies_from(items) is not None) == (target.copies_from(beside) is not None) == same
 
 
 @pytest.fixture

@@ -22,6 +22,7 @@ from s3import.settings import Settings
 from s3import.sources import source_opener
 from s3import.status import State
 from s3import.tables import import_parts, import_runs
+from s3import.transactions import Transactions
 from tests.migration.dumps import ACCOUNT, Dump, Record, account_document, lines, records
 from tests.migration.moving import BOTH, execute, ignore
 
@@ -121,7 +122,8 @@ def fleet(
             stop, database = threading.Event(), app.connect(settings)
             stack.callback(database.close)
             opener = source_opener(settings, 1)
-            importer = Importer(database, settings, open_source=opener, workers=1, observe=ignore, stop=stop)
+            transactions = Transactions(database, settings.retry_seconds, ignore, stop)
+            importer = Importer(transactions, settings, open_source=opener, workers=1)
             stack.enter_context(importer)
             workers.append(FleetWorker(importer, queue, limit=limit, retries=retries, capacity=capacity))
             stops.append(stop)

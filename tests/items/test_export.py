@@ -102,6 +102,16 @@ def test_an_unreadable_line_is_rejected_once(tmp_path: Path) -> None:
     assert batch.raw([0]) == [b"nonsense"]
 
 
+def test_an_account_without_any_item(tmp_path: Path) -> None:
+    """An account of which an export has no item is not there; one thread makes it one that is."""
+    write(
+        tmp_path, threads=[thread(1, account="other"), thread(2, account="third")], messages=[message(account="other")]
+    )
+    with pytest.raises(DumpNotFound, match="no item of account acme, in the exports at"):
+        ids(source(tmp_path), Pass.RECENT, Entity.THREADS)
+    assert ids(source(tmp_path, "third"), Pass.RECENT, Entity.THREADS) == ["t2"]
+
+
 def _damage_data(folder: Path) -> None:
     [file] = folder.glob("data/*")
     file.write_bytes(file.read_bytes()[:-4] + b"\0\0\0\0")

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import threading
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +19,7 @@ from s3import.readers.dump import plan_pass
 from s3import.readers.items.budget import ReadBudget
 from s3import.readers.items.exporting import export_tables
 from s3import.readers.items.mapping import parse_mapping
-from s3import.readers.items.opening import open_items
+from s3import.readers.items.opening import Items, open_items, open_tables
 from s3import.readers.items.tables import Tables
 from s3import.readers.source import Patience, Role
 from s3import.records import Entity, Pass, PlannedPart, Position
@@ -73,7 +75,7 @@ def test_an_export_by_moto_is_read(moto_tables: Served, s3: Bucket, tmp_path: Pa
     shown = CliRunner().invoke(cli, words, env=environment())
     assert shown.output.count(": 1 items, arn:aws:dynamodb:") == 3
     with_manifests(s3, "exports/acme")
-    items = open_items(source, "acme", mapping=parse_mapping(path.read_text(), "m"), patience=QUICK)
+    items = open_items(source, "acme", items=Items(parse_mapping(path.read_text(), "m")), patience=QUICK)
     [part] = (part for part in plan_pass(items, "acme", Pass.RECENT).parts if part.entity is Entity.MESSAGES)
     whole = PlannedPart(part.entity, part.key, part.stored)
     [batch] = read_part(items, whole, Position(), block_bytes=1 << 20)
@@ -88,7 +90,7 @@ def _sort(sort: dict[str, str]) -> dict[str, Any]:
 def test_an_export_in_a_role(s3: Bucket) -> None:
     """An export in S3 is read in a role too: in moto its account has no such bucket."""
     role = Role("arn:aws:iam::555566667777:role/reader")
-    source = open_items(f"s3://{s3.bucket}/x", "acme", mapping=mapping(), patience=QUICK, role=role)
+    source = open_items(f"s3://{s3.bucket}/x", "acme", items=Items(mapping()), patience=QUICK, role=role)
     assert source.read("account.json") is None
     with pytest.raises((SourceMissing, MigrationFailed)):
         plan_pass(source, "acme", Pass.RECENT)
@@ -99,6 +101,7 @@ class Exporting:
 
     def __init__(self, *ends: dict[str, Any]) -> None:
         self.ends = list(ends)
+        self.now: dict[str, Any] = {"ExportStatus": "IN_PROGRESS"}
         self.tokens: list[str] = []
 
     def describe_table(self, TableName: str) -> dict[str, Any]:  # noqa: N803 - boto3's name
@@ -106,6 +109,7 @@ class Exporting:
 
     def export_table_to_point_in_time(self, **request: Any) -> dict[str, Any]:
         self.tokens.append(request["ClientToken"])
+        self.ends.insert(0, self.now)
         return {"ExportDescription": {"ExportArn": "arn:1"}}
 
     def describe_export(self, **_: Any) -> dict[str, Any]:
@@ -134,6 +138,33 @@ def test_an_export_that_fails() -> None:
     failed = {"ExportStatus": "FAILED", "FailureCode": "S3NoSuchBucket", "FailureMessage": "no bucket"}
     with pytest.raises(MigrationFailed, match="table threads failed: S3NoSuchBucket no bucket"):
         exported(Exporting(failed))
+
+
+def test_an_export_that_failed_before() -> None:
+    """Where an earlier command's export failed, the same command starts another one."""
+    client = Exporting({"ExportStatus": "COMPLETED"})
+    failed = {"ExportStatus": "FAILED", "StartTime": dt.datetime(2026, 1, 1, tzinfo=dt.UTC)}
+    start, client.now = client.export_table_to_point_in_time, failed
+
+    def start_again(**request: Any) -> dict[str, Any]:
+        answer = start(**request)
+        client.now = {"ExportStatus": "IN_PROGRESS"}
+        return answer
+
+    client.export_table_to_point_in_time = start_again  # type: ignore[method-assign]
+    only = replace(mapping(), entities=mapping().entities[:1])
+    tables = Tables(client, QUICK, ReadBudget(None))
+    assert len(list(export_tables(tables, only, "s3://bucket/x", stop=threading.Event()))) == 1
+    assert len(set(client.tokens)) == 2
+
+
+def test_a_table_without_point_in_time_recovery(moto_tables: Served, s3: Bucket) -> None:
+    """The message says what to turn on, and does not speak of permissions."""
+    known = parse_mapping(moto_tables.mapping_text(MAPPING), "m")
+    tables = open_tables(patience=QUICK)
+    with pytest.raises(MigrationFailed, match=r"cannot be exported: .*; turn on its point-in-time recovery") as raised:
+        list(export_tables(tables, known, f"s3://{s3.bucket}", stop=threading.Event()))
+    assert raised.value.code == "failed"
 
 
 def test_waiting_can_be_interrupted() -> None:

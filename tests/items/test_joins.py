@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -10,13 +11,14 @@ import pytest
 from s3import.readers import read_part
 from s3import.readers.dump import plan_pass
 from s3import.readers.items.budget import ReadBudget
+from s3import.readers.items.joins import add_joined
 from s3import.readers.items.mapping import parse_mapping
-from s3import.readers.items.opening import open_items
+from s3import.readers.items.opening import Items, open_items
 from s3import.readers.items.tables import Tables
 from s3import.readers.source import Patience
 from s3import.records import Entity, Pass, PlannedPart, Position
 from tests.items.exports import write_export
-from tests.items.items import MAPPING, item, message
+from tests.items.items import MAPPING, item, message, value
 from tests.items.served import Served
 
 QUICK = Patience(retry_seconds=0, first_wait_seconds=0.01)
@@ -27,9 +29,11 @@ JOINED = MAPPING.replace(
 )
 
 
+JOIN = '[joins.calls]\ntable = "calls"\nattribute = "id"\nby = "call.id"\n'
+
+
 def joined_mapping(served: Served) -> str:
-    join = f'[joins.calls]\ntable = "calls-{served.suffix}"\nattribute = "id"\nby = "call.id"\n'
-    return served.mapping_text(JOINED) + join
+    return served.mapping_text(JOINED) + JOIN.replace('"calls"', f'"calls-{served.suffix}"')
 
 
 @pytest.mark.parametrize("kind", ["tables", "export"])
@@ -42,13 +46,28 @@ def test_calls_are_joined(served: Served, tmp_path: Path, kind: str) -> None:
     for table in ("threads", "messages", "attachments"):
         write_export(tmp_path, f"{table}-{served.suffix}", [items] if table == "messages" else [])
     uri = "dynamodb:" if kind == "tables" else str(tmp_path)
-    source = open_items(uri, "acme", mapping=parse_mapping(joined_mapping(served), "m"), patience=QUICK)
+    source = open_items(uri, "acme", items=Items(parse_mapping(joined_mapping(served), "m")), patience=QUICK)
     [part] = (part for part in plan_pass(source, "acme", Pass.RECENT).parts if part.entity is Entity.MESSAGES)
     whole = PlannedPart(part.entity, part.key, part.stored)
     [batch] = read_part(source, whole, Position(), block_bytes=1 << 20)
     calls = [record["telephony"] or {} for record in batch.records.to_pylist()]
     assert [call.get("recording_key") for call in calls] == ["rec/one.mp3", None, None, "rec/one.mp3"]
     assert [call.get("disposition") for call in calls] == ["answered", None, None, "answered"]
+
+
+@pytest.mark.parametrize("by", ["", "k" * 2049, {"BOOL": True}, {"M": {}}, {"S": "x", "N": "1"}])
+def test_what_can_be_no_key_is_not_asked_for(by: Any) -> None:
+    """One odd reference does not make DynamoDB refuse the whole request."""
+    asked: list[Any] = []
+
+    def fetch(table: str, keys: Sequence[Any]) -> list[Any]:
+        asked.extend(keys)
+        return []
+
+    messages = parse_mapping(JOINED + JOIN, "m").of(Entity.MESSAGES)
+    assert messages is not None
+    add_joined([message(1, call={"M": {"id": value(by)}}), message(2, call=by), {"call": 5}], messages, fetch)
+    assert asked == []
 
 
 class Answering:

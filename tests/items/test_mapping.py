@@ -32,6 +32,28 @@ def test_shards_and_arns() -> None:
 
 
 @pytest.mark.parametrize(
+    ("key", "value", "account"),
+    [
+        ('"A#{account}"', "A#acme", "acme"),
+        ('"A#{account}"', "B#acme", None),
+        ('"A#{account}"', "A#", None),
+        ('"A.{account}"', "A+acme", None),
+        ('"{account}#{shard}", shards = 12', "a#b\nc#11", "a#b\nc"),
+        ('"{account}#{shard}", shards = 12', "acme#12", None),
+        ('"{account}#{shard}", shards = 12', "acme#01", None),
+        ('"{account}/{account}"', "acme/acme", "acme"),
+        ('"{account}/{account}"', "acme/other", None),
+    ],
+)
+def test_whose_a_key_is(key: str, value: str, account: str | None) -> None:
+    """The account is found in a key's value where that value is one of its own, and nowhere else."""
+    messages = parse_mapping(MAPPING.replace('"A#{account}"', key), "m").of(Entity.MESSAGES)
+    assert messages is not None
+    assert messages.key.account_of(value) == account
+    assert account is None or value in messages.key.values(account)
+
+
+@pytest.mark.parametrize(
     ("right", "wrong", "complaint"),
     [
         ("version = 1", "version = 2", "line 2: version must be 1"),

@@ -14,7 +14,7 @@ from click.testing import CliRunner
 
 from s3import import app, tables
 from s3import.cli import cli
-from s3import.errors import ConfigurationError
+from s3import.errors import ConfigurationError, DumpNotFound
 from s3import.events import Advanced, Event
 from s3import.migration import Request, Result
 from s3import.records import HALVES
@@ -140,6 +140,22 @@ def test_a_mapping_is_tried(settings: Settings) -> None:
     lines = CliRunner().invoke(cli, [*words, "--json"], env=variables).output.splitlines()
     first = orjson.loads(lines[0])
     assert orjson.loads(first["item"])["Item"]["id"] == {"S": first["record"]["id"]}
+
+
+def test_a_mapping_that_finds_nothing(settings: Settings) -> None:
+    """An account without any item is an error, not an empty answer."""
+    variables = environment(S3IMPORT_SOURCE=settings.source or "", S3IMPORT_MAPPING=settings.mapping or "")
+    shown = CliRunner().invoke(cli, ["mapping", "try", "--account", "nobody"], env=variables)
+    assert isinstance(shown.exception, DumpNotFound)
+    assert "no item of account nobody" in shown.exception.message
+
+
+def test_an_account_that_nobody_made(settings: Settings, tmp_path: Path) -> None:
+    """Where there is no account.json the message says where it was looked for, or that nothing is beside the items."""
+    (tmp_path / "beside" / "account.json").unlink()
+    assert f"and {tmp_path}/beside has no account.json" in str(migrate(settings).error)
+    Path(settings.mapping or "").write_text(MAPPING)
+    assert "the mapping names no source `beside` it" in str(migrate(settings).error)
 
 
 def test_several_accounts_arrive(settings: Settings, tmp_path: Path) -> None:

@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
+import errno
 from collections.abc import Iterator
 from pathlib import Path
 from typing import BinaryIO
 
 import pytest
 
+from s3import.errors import MigrationFailed
 from s3import.readers import read_part
 from s3import.readers.dump import plan_pass
 from s3import.readers.folder import FolderSource
 from s3import.readers.items.export import ExportSource
+from s3import.readers.items.mapping import parse_mapping
 from s3import.readers.items.shared import Sharing
-from s3import.records import Batch, Pass, PlannedPart, Position, StoredObject
+from s3import.records import Batch, Entity, Pass, PlannedPart, Position, StoredObject
 from tests.items.exports import write_export, write_files
-from tests.items.items import lines, mapping, message
+from tests.items.items import MAPPING, lines, mapping, message, thread
 
 ACCOUNTS = ("acme", "other", "third")
 
@@ -38,7 +41,7 @@ def exports(tmp_path: Path) -> Path:
     folder = tmp_path / "exports"
     for table in ("threads", "attachments"):
         write_export(folder, table, [])
-    items = [message(n, account=(*ACCOUNTS, "nobody")[n * n % 4], body="x" * (n % 50)) for n in range(400)]
+    items = [message(n, account=(*ACCOUNTS, "nobody")[n * 7 // 3 % 4], body="x" * (n % 50)) for n in range(400)]
     text = lines(*items[:200]) + b"nonsense\n\n" + lines(*items[200:], {"odd": {"S": "item"}})
     write_files(folder, "messages", [text], export_id="01")
     return folder
@@ -49,7 +52,7 @@ def sharing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Sharing:
     """Files are sorted in small blocks."""
     monkeypatch.setattr("s3import.readers.items.export.BLOCK_BYTES", 3000)
     (tmp_path / "shared").mkdir()
-    return Sharing(str(tmp_path / "shared"), ACCOUNTS)
+    return Sharing(str(tmp_path / "shared"), frozenset(ACCOUNTS))
 
 
 def batches(
@@ -101,6 +104,45 @@ def test_one_way_goes_on_where_the_other_was(exports: Path, sharing: Sharing) ->
     middle = alone[len(alone) // 2]
     rest = list(batches(FolderSource(str(exports)), "acme", sharing, middle.end))
     assert rows(rest) == [row for row in whole if row[0] > middle.end.line]
+
+
+def test_two_keys_of_one_attribute(tmp_path: Path, sharing: Sharing) -> None:
+    """Entities whose accounts' keys are spelt differently in one attribute of one table are told apart."""
+    text = MAPPING.replace('value = "{account}"', 'value = "T#{account}"').replace(
+        'table = "threads"', 'table = "messages"'
+    )
+    known = parse_mapping(text, "m")
+    threads = [thread(n, account=f"T#{ACCOUNTS[n % 2]}") for n in range(4)]
+    write_export(tmp_path, "messages", [[*threads, *(message(n, account=ACCOUNTS[n % 2]) for n in range(6))]])
+    source = ExportSource(FolderSource(str(tmp_path)), known, "other", recent_days=30, sharing=sharing)
+    [file] = [export.files[0] for export in source._found()]
+    found = [source._read(entity, file, Position(), 4000) for entity in (Entity.THREADS, Entity.MESSAGES)]
+    read = [[id_ for batch in each for id_ in batch.records["id"].to_pylist()] for each in found]
+    assert read == [["t1", "t3"], ["m1", "m3", "m5"]]
+
+
+def test_all_accounts_are_found(exports: Path, tmp_path: Path) -> None:
+    """Who has items in an export is found while its lines are sorted, and each of them is then read from there."""
+    (tmp_path / "all").mkdir()
+    everybody = Sharing(str(tmp_path / "all"))
+    stored = Counting(exports)
+    source = ExportSource(stored, mapping(), "anybody", recent_days=30)
+    assert source.accounts(everybody) == {"acme", "other", "third", "nobody"}
+    for account in (*ACCOUNTS, "nobody"):
+        alone = list(batches(FolderSource(str(exports)), account, None))
+        assert rows(list(batches(stored, account, everybody))) == rows(alone)
+    assert len([key for key in stored.opened if "/data/" in key]) == 2
+
+
+def test_a_folder_without_room(exports: Path, sharing: Sharing, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A full TMPDIR is said to be full, and what to set."""
+
+    def full(*_: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr("s3import.readers.items.shared._append", full)
+    with pytest.raises(MigrationFailed, match=f"{sharing.folder.rpartition('/')[0]} has no room .* set TMPDIR"):
+        list(batches(FolderSource(str(exports)), "acme", sharing))
 
 
 def test_who_did_not_come_to_the_end_is_replaced(exports: Path, sharing: Sharing) -> None:

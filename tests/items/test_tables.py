@@ -5,6 +5,8 @@ from __future__ import annotations
 import datetime as dt
 from collections.abc import Iterator
 from dataclasses import replace
+from multiprocessing import get_context
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -22,7 +24,7 @@ from s3import.readers import read_part
 from s3import.readers.dump import plan_pass
 from s3import.readers.items.budget import ReadBudget
 from s3import.readers.items.mapping import ItemMapping, parse_mapping
-from s3import.readers.items.opening import open_items
+from s3import.readers.items.opening import Items, open_items
 from s3import.readers.items.passes import Parents
 from s3import.readers.items.tables import Tables, TableSource
 from s3import.readers.source import Patience, Role, Source
@@ -37,7 +39,7 @@ OLD_TEXT, OLD_MILLISECONDS = "2026-08-01T00:00:00Z", 1785000000000
 
 
 def opened(known: ItemMapping) -> Source:
-    return open_items("dynamodb:", "acme", mapping=known, patience=QUICK)
+    return open_items("dynamodb:", "acme", items=Items(known), patience=QUICK)
 
 
 def batches(source: Source, pass_: Pass, entity: Entity, block_bytes: int = 1 << 20) -> Iterator[Batch]:
@@ -51,7 +53,7 @@ def ids(source: Source, pass_: Pass, entity: Entity) -> list[str]:
 
 
 def test_an_account_of_several(served: Served, tables_mapping: ItemMapping) -> None:
-    """Only the account's items of the entity are read, each in one pass, a parent with its recent child."""
+    """Only the account's items of the entity are read, a parent with its recent child, and by its own time again."""
     served.put("threads", thread(1, created=OLD_TEXT), thread(2, created=OLD_TEXT), thread(3, account="other"))
     served.put("messages", message(1), message(2, created=OLD_MILLISECONDS, thread="t2"), message(3, account="other"))
     served.put("messages", message(4, sort="T#4"))
@@ -59,7 +61,7 @@ def test_an_account_of_several(served: Served, tables_mapping: ItemMapping) -> N
     source = opened(tables_mapping)
     recent = [ids(source, Pass.RECENT, entity) for entity in tuple(Entity)[:3]]
     remaining = [ids(source, Pass.REMAINING, entity) for entity in tuple(Entity)[:3]]
-    assert (recent, remaining) == ([["t1"], ["m1"], ["a1"]], [["t2"], ["m2"], ["a2"]])
+    assert (recent, remaining) == ([["t1"], ["m1"], ["a1"]], [["t1", "t2"], ["m2"], ["a2"]])
 
 
 def test_many_pages(served: Served, tables_mapping: ItemMapping) -> None:
@@ -77,10 +79,30 @@ def test_many_pages(served: Served, tables_mapping: ItemMapping) -> None:
     assert whole[-1].last
 
 
+def test_shards(served: Served) -> None:
+    """What is recent in any shard takes its thread along; each shard is a part."""
+    text = served.mapping_text(MAPPING).replace('value = "A#{account}"', 'value = "A#{account}#{shard}", shards = 6')
+    old = [thread(n, created=OLD_TEXT) for n in range(7)]
+    served.put("threads", *old)
+    served.put("messages", *(message(n, account=f"acme#{n}", thread=f"t{n}") for n in range(6)))
+    source = opened(parse_mapping(text, "m"))
+    assert sorted(ids(source, Pass.RECENT, Entity.MESSAGES)) == [f"m{n}" for n in range(6)]
+    assert ids(source, Pass.RECENT, Entity.THREADS) == [f"t{n}" for n in range(6)]
+
+
 def test_a_table_that_is_not_there(aws: str) -> None:
     """The message names the table, and what to correct."""
-    with pytest.raises(SourceMissing, match="the table attachments, or its index, does not exist"):
+    with pytest.raises(SourceMissing, match="the table threads, or its index, does not exist"):
         list(batches(opened(mapping()), Pass.RECENT, Entity.MESSAGES))
+
+
+def test_an_account_without_any_item(moto_tables: Served) -> None:
+    """An account of which no table has an item is not there: its key may be spelt otherwise."""
+    moto_tables.put("messages", message(1, account="other"))
+    with pytest.raises(DumpNotFound, match=r"no item of account acme, such as acme in threads-.*the mapping's keys"):
+        plan_pass(opened(parse_mapping(moto_tables.mapping_text(MAPPING), "m")), "acme", Pass.RECENT)
+    moto_tables.put("attachments", attachment(1))
+    assert plan_pass(opened(parse_mapping(moto_tables.mapping_text(MAPPING), "m")), "acme", Pass.RECENT).parts
 
 
 def test_a_key_that_is_none(moto_tables: Served) -> None:
@@ -97,7 +119,7 @@ def test_in_a_role(moto_tables: Served, monkeypatch: pytest.MonkeyPatch) -> None
     moto_tables.put("messages", message(1))
     known = parse_mapping(moto_tables.mapping_text(MAPPING), "m")
     role = Role("arn:aws:iam::444455556666:role/reader", "secret")
-    source = open_items("dynamodb:", "acme", mapping=known, patience=QUICK, role=role)
+    source = open_items("dynamodb:", "acme", items=Items(known), patience=QUICK, role=role)
     assert isinstance(source, TableSource)
     keys: list[str] = []
 
@@ -121,6 +143,8 @@ class Scripted:
         self.queries: list[dict[str, Any]] = []
 
     def query(self, **query: Any) -> dict[str, Any]:
+        if "Limit" in query:  # whether there is any item at all
+            return {"Items": [{}]}
         self.queries.append(query)
         answer = self.answers.pop(0)
         if isinstance(answer, Exception):
@@ -216,6 +240,16 @@ def test_what_comes_later_is_left() -> None:
     assert ids(source, Pass.REMAINING, Entity.MESSAGES) == ["m3"]
 
 
+def test_no_thread_is_missed_while_a_table_changes() -> None:
+    """A message that shows up between the passes, of an earlier time, takes no old thread out of the remaining pass."""
+    old, late = thread(1, created=OLD_TEXT), message(1)
+    source, _ = scripted(page(), page(old), known=mapping())
+    source._parents[WINDOW.since] = Parents()
+    assert ids(source, Pass.RECENT, Entity.THREADS) == []
+    source, _ = scripted(page(old), page(late), page(late), known=mapping())
+    assert ids(source, Pass.REMAINING, Entity.THREADS) == ["t1"]
+
+
 def test_the_order_of_creation_saves_reading() -> None:
     """Where items are in order, the recent pass reads from the newest, and neither pass reads on in the other's."""
     text = MAPPING.replace('prefix = "M#" }', 'prefix = "M#", in_order = true }')
@@ -230,6 +264,18 @@ def test_the_order_of_creation_saves_reading() -> None:
     second = list(batches(source, Pass.REMAINING, Entity.MESSAGES, block_bytes=1))
     assert [batch.records["id"].to_pylist() for batch in second] == [["m1"], []]
     assert all(query["ScanIndexForward"] for query in client.queries)
+
+
+def test_a_budget_holds_for_other_processes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What a process of the same command used is waited for in this one."""
+    budget = ReadBudget(10, tmp_path / "used")
+    child = get_context("spawn").Process(target=budget.spend, args=(600,))
+    child.start()
+    child.join()
+    slept: list[float] = []
+    monkeypatch.setattr("s3import.readers.items.budget.time.sleep", slept.append)
+    budget.wait()
+    assert 0 < slept[0] <= 60
 
 
 def test_a_budget_is_kept(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -22,6 +22,7 @@ from s3import.settings import Settings
 from s3import.sources import source_opener
 from s3import.status import Run
 from s3import.tables import accounts
+from s3import.transactions import Transactions
 from tests.fleet.fleets import ask, error_codes, let_time_pass, states
 from tests.migration.dumps import ACCOUNT
 from tests.migration.moving import execute, ignore
@@ -46,7 +47,8 @@ def background_worker(settings: Settings, open_source: SourceOpener | None = Non
     """A worker at work for as long as the block runs."""
     database = app.connect(settings)
     opener = open_source or source_opener(settings, 1)
-    importer = Importer(database, settings, open_source=opener, workers=1, observe=ignore, stop=threading.Event())
+    transactions = Transactions(database, settings.retry_seconds, ignore, threading.Event())
+    importer = Importer(transactions, settings, open_source=opener, workers=1)
     with importer, BackgroundWorker(importer, limit=RejectLimit(), retries=SOON, poll_seconds=0.05):
         yield
     database.close()

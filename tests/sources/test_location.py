@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from s3import.errors import ConfigurationError
-from s3import.readers.location import open_source
+from s3import.readers.location import account_folders, open_source
 from s3import.records import check_account_id
 
 UNFIT = ["", ".", "..", "a/b", "a\\b", "{a", "a}", "a\nb", "a\x7f", "\x85", "x" * 256, "\ud800", "a\0"]
@@ -83,3 +83,29 @@ from s3import.readers import dump, location
 location.open_source("/x", "a")
 print("boto3" in sys.modules)"""
     assert subprocess.check_output([sys.executable, "-c", code], text=True).strip() == "False"
+
+
+@pytest.mark.parametrize(
+    "form", ["{}/{{account}}", "file://{}/{{account}}", "{}/{{account}}/x/{{account}}", "{}/../dumps/{{account}}"]
+)
+def test_finds_the_accounts(tmp_path: Path, form: str) -> None:
+    """Accounts are the folders, and links to folders, at the place of {account}; what follows it does not matter."""
+    root = tmp_path / "dumps"
+    for name in ("acme", "ü b"):
+        (root / name).mkdir(parents=True)
+    (root / "linked").symlink_to(tmp_path)
+    (root / "file").touch()
+    assert account_folders(form.format(root)) == {"acme", "ü b", "linked"}
+
+
+def test_finds_the_accounts_within_a_name(tmp_path: Path) -> None:
+    """What stands before and behind {account} in a folder's name is not the account's."""
+    for name in ("dump-acme.v1", "dump-.v1", "dump-other.v2", "acme.v1"):
+        (tmp_path / name).mkdir()
+    assert account_folders(f"{tmp_path}/dump-{{account}}.v1/x") == {"acme", ""}
+
+
+def test_finds_no_accounts_among_buckets() -> None:
+    """Buckets are not listed."""
+    with pytest.raises(ConfigurationError, match="names no bucket"):
+        account_folders("s3://{account}/dumps")

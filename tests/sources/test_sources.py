@@ -50,6 +50,13 @@ def test_lists_sizes(place: Place) -> None:
     assert [stored.size_bytes for stored in place.source().list("recent/")] == [5, 0]
 
 
+def test_lists_folders(place: Place) -> None:
+    """The folders right below the root are listed by their beginning, each once, however much lies in them."""
+    for key in ("a/1", "a/2/3", "ab/1", "ü b/1", "file", "a.txt"):
+        place.put(key)
+    assert [list(place.source().folders(prefix)) for prefix in ("", "a", "x")] == [["a", "ab", "ü b"], ["a", "ab"], []]
+
+
 @pytest.mark.parametrize("name", ODD_NAMES)
 def test_reads_odd_keys(place: Place, name: str) -> None:
     """Any legal key is listed as it is, and can be opened."""

@@ -16,19 +16,23 @@ class Beside:
     def __init__(self, uri: str, files: Source | None) -> None:
         self.uri = uri
         self.rereads_cheaply = files is not None and files.rereads_cheaply
-        self._files = files
+        self.beside = files
 
     def list(self, prefix: str) -> Iterator[StoredObject]:
         """As `Source.list`."""
-        return self._files.list(prefix) if self._files else iter(())
+        return self.beside.list(prefix) if self.beside else iter(())
+
+    def folders(self, prefix: str) -> Iterator[str]:
+        """As `Source.folders`."""
+        return self.beside.folders(prefix) if self.beside else iter(())
 
     def read(self, key: str) -> bytes | None:
         """As `Source.read`."""
-        return self._files.read(key) if self._files else None
+        return self.beside.read(key) if self.beside else None
 
     def find(self, key: str) -> StoredObject | None:
         """As `Source.find`."""
-        return self._files.find(key) if self._files else None
+        return self.beside.find(key) if self.beside else None
 
     def open(self, stored: StoredObject, offset: int = 0) -> BinaryIO:
         """As `Source.open`."""
@@ -39,6 +43,6 @@ class Beside:
         return self._required(stored).open_random(stored)
 
     def _required(self, stored: StoredObject) -> Source:
-        if self._files is None:
+        if self.beside is None:
             raise PartMissing(f"{stored.key} lies nowhere: the mapping does not say what is `beside` the items")
-        return self._files
+        return self.beside

@@ -5,7 +5,7 @@ from __future__ import annotations
 import datetime as dt
 import os
 import threading
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from dataclasses import replace
@@ -22,8 +22,8 @@ from s3import.readers.items.decode import read_items
 from s3import.readers.items.joins import Fetch, Item, joined_text
 from s3import.readers.items.manifests import SUMMARY, Export, ExportedFile, find_exports, gaps_between, windows_of
 from s3import.readers.items.mapping import EntityMapping, ItemMapping
-from s3import.readers.items.passes import NO_IDS, Parents, in_pass, parents_of_recent, unique
-from s3import.readers.items.shared import Sharing, read_shared
+from s3import.readers.items.passes import NO_IDS, Parents, in_pass, no_items, parents_of_recent, unique
+from s3import.readers.items.shared import SharedFile, Sharing
 from s3import.readers.items.wanted import Wanted
 from s3import.readers.jsonl import Block, cut_blocks
 from s3import.readers.source import Source
@@ -59,6 +59,7 @@ class ExportSource(Beside):
         self._lock = threading.Lock()
         self._exports: list[Export] = []
         self._parents: dict[dt.datetime, Parents] = {}
+        self._has_items = False
         self._latest: dict[tuple[ExportedFile, ...], Latest] = {}
 
     def window(self) -> Window:
@@ -89,6 +90,16 @@ class ExportSource(Beside):
             return
         parents = self._recent_parents(part.window).of(part.entity)
         yield from (in_pass(batch, part.window, parents) for batch in batches)
+
+    def accounts(self, sharing: Sharing) -> set[str]:
+        """The ids of all accounts that have items in the exported tables; each file is read once for all of `sharing`.
+
+        Raises: as `plan` and `read_part`.
+        """
+        wanted = [(self._wanted[one.entity], file) for one in self._mapping.entities for file in self._files_of(one)]
+        with ThreadPoolExecutor(os.cpu_count(), "accounts") as reading:
+            found = reading.map(lambda each: self._shared(each[1], sharing).accounts(each[0]), wanted)
+            return set().union(*found)
 
     def _files_of(self, mapping: EntityMapping) -> list[ExportedFile]:
         """The files of the full export of an entity's table that have items in them."""
@@ -121,11 +132,16 @@ class ExportSource(Beside):
     def _read(self, entity: Entity, file: ExportedFile, start: Position, block_bytes: int) -> Iterator[Batch]:
         """The account's items of one entity in a file, of every pass, which other accounts may be read with."""
         wanted = self._wanted[entity]
-        if self._sharing is None or wanted.mapping.joins:
+        if self._sharing is None:
             return self._read_alone(entity, file, start, block_bytes)
+        return self._shared(file, self._sharing).read(wanted, start, block_bytes, self._complete(wanted))
+
+    def _shared(self, file: ExportedFile, sharing: Sharing) -> SharedFile:
         blocks = partial(self._blocks, file, Position(), BLOCK_BYTES)
-        name = f"{self.uri} {file.stored.key} {file.stored.etag}"
-        return read_shared(self._sharing, name, blocks, wanted, start, block_bytes)
+        return SharedFile(sharing, f"{self.uri} {file.stored.key} {file.stored.etag}", blocks)
+
+    def _complete(self, wanted: Wanted) -> Callable[[bytes], bytes] | None:
+        return partial(joined_text, wanted=wanted, fetch=self._fetch) if wanted.mapping.joins else None
 
     def _read_alone(self, entity: Entity, file: ExportedFile, start: Position, block_bytes: int) -> Iterator[Batch]:
         """The account's items of one entity in a file, of every pass. Raises: PartDiffers, with too few or too many."""
@@ -134,8 +150,8 @@ class ExportSource(Beside):
         with closing(open_checked(self._stored, file.stored, file.checksum)) as stream:
             text = Text(stream, "gzip", name, start.offset)
             wanted = self._wanted[entity]
-            complete = partial(joined_text, wanted=wanted, fetch=self._fetch) if wanted.mapping.joins else None
-            for batch in read_items(text.read, wanted, start, block_bytes=block_bytes, complete=complete):
+            batches = read_items(text.read, wanted, start, block_bytes=block_bytes, complete=self._complete(wanted))
+            for batch in batches:
                 lines = batch.end.line
                 if batch.last:
                     _require_count(name, file, lines)
@@ -209,6 +225,7 @@ class ExportSource(Beside):
             if window.since not in self._parents:
                 messages = self._parents_of(Entity.ATTACHMENTS, window, NO_IDS)
                 threads = self._parents_of(Entity.MESSAGES, window, messages)
+                self._require_items()
                 self._parents[window.since] = Parents({Entity.MESSAGES: messages, Entity.THREADS: threads})
             return self._parents[window.since]
 
@@ -219,11 +236,27 @@ class ExportSource(Beside):
             return NO_IDS
 
         def of_file(file: ExportedFile) -> pa.StringArray:
-            batches = self._read(entity, file, Position(), BLOCK_BYTES)
+            batches = self._noted(self._read(entity, file, Position(), BLOCK_BYTES))
             return unique(parents_of_recent(batch, entity, window, also_recent) for batch in batches)
 
         with ThreadPoolExecutor(os.cpu_count(), "recent") as reading:
             return unique(reading.map(of_file, self._files_of(mapping)))
+
+    def _noted(self, batches: Iterator[Batch]) -> Iterator[Batch]:
+        """The same batches; it is remembered whether any had a record."""
+        for batch in batches:
+            self._has_items = self._has_items or batch.records.num_rows > 0
+            yield batch
+
+    def _require_items(self) -> None:
+        """Raise DumpNotFound where what has parents had no record, and there is no thread either."""
+        mapping = None if self._has_items else self._mapping.of(Entity.THREADS)
+        for file in self._files_of(mapping) if mapping else ():
+            if any(batch.records.num_rows for batch in self._read(Entity.THREADS, file, Position(), BLOCK_BYTES)):
+                return
+        if not self._has_items:
+            account_id = next(iter(self._wanted.values())).account_id
+            raise no_items(account_id, f"in the exports at {self.uri}")
 
 
 def _fetch_nothing(table: str, keys: Sequence[Item]) -> Iterable[Item]:

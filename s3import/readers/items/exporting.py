@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import hashlib
 import threading
 from collections.abc import Iterator
@@ -35,24 +36,27 @@ def export_tables(
     bucket, _, prefix = uri.removeprefix("s3://").partition("/")
     if not uri.startswith("s3://") or not bucket:
         raise ConfigurationError(f"an export goes to a bucket, not to {uri}; give --source s3://bucket/prefix")
+    began = dt.datetime.now(dt.UTC)
     names = {one.table_name: one.table for one in mapping.entities}
-    arns = {name: _start(tables, table, bucket, prefix.strip("/")) for name, table in names.items()}
+    arns = {name: _start(tables, table, bucket, prefix.strip("/"), began) for name, table in names.items()}
     for name, arn in arns.items():
         yield _wait(tables, name, arn, stop, look_seconds)
 
 
-def _start(tables: Tables, table: str, bucket: str, prefix: str) -> str:
+def _start(tables: Tables, table: str, bucket: str, prefix: str, began: dt.datetime) -> str:
+    """The ARN of the table's export. One of an earlier command goes on, unless it failed: then there is a new one."""
     table_arn = table if table.startswith("arn:") else _arn(tables, table)
-    request = {
-        "TableArn": table_arn,
-        "S3Bucket": bucket,
-        "S3Prefix": prefix,
-        "ExportFormat": "DYNAMODB_JSON",
-        "ClientToken": hashlib.sha256(f"{table_arn} {bucket} {prefix}".encode()).hexdigest()[:36],
-    }
+    request = {"TableArn": table_arn, "S3Bucket": bucket, "S3Prefix": prefix, "ExportFormat": "DYNAMODB_JSON"}
+    asked_for = f"{table_arn} {bucket} {prefix}"
     ask = tables.client.export_table_to_point_in_time
-    answer = tables.ask(ask, "ExportTableToPointInTime", table, request)
-    return str(answer["ExportDescription"]["ExportArn"])
+    while True:
+        token = {"ClientToken": hashlib.sha256(asked_for.encode()).hexdigest()[:36]}
+        answer = tables.ask(ask, "ExportTableToPointInTime", table, {**request, **token})
+        arn = str(answer["ExportDescription"]["ExportArn"])
+        export = _look(tables, table, arn)
+        if export["ExportStatus"] != "FAILED" or export["StartTime"] >= began:
+            return arn
+        asked_for += f" {arn}"
 
 
 def _arn(tables: Tables, table: str) -> str:
@@ -60,10 +64,15 @@ def _arn(tables: Tables, table: str) -> str:
     return str(answer["Table"]["TableArn"])
 
 
+def _look(tables: Tables, table: str, arn: str) -> dict[str, Any]:
+    answer = tables.ask(tables.client.describe_export, "DescribeExport", table, {"ExportArn": arn})
+    export: dict[str, Any] = answer["ExportDescription"]
+    return export
+
+
 def _wait(tables: Tables, name: str, arn: str, stop: threading.Event, look_seconds: float) -> Exported:
     while True:
-        answer = tables.ask(tables.client.describe_export, "DescribeExport", name, {"ExportArn": arn})
-        export: dict[str, Any] = answer["ExportDescription"]
+        export = _look(tables, name, arn)
         if export["ExportStatus"] == "COMPLETED":
             return Exported(name, export.get("ItemCount") or 0, arn)
         if export["ExportStatus"] != "IN_PROGRESS":

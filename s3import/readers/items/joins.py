@@ -12,6 +12,8 @@ from s3import.readers.items.mapping import EntityMapping, Join, Path
 from s3import.readers.items.values import is_wanted_item
 from s3import.readers.items.wanted import Wanted
 
+MAX_KEY_BYTES = 2048  # what a partition key may have: one request with another one fails as a whole
+
 Item = dict[str, Any]
 Fetch = Callable[[str, Sequence[Item]], Iterable[Item]]
 """Gives those items of a table that have one of the keys."""
@@ -48,12 +50,15 @@ def _found(join: Join, keys: Sequence[Item], fetch: Fetch) -> Mapping[bytes, Ite
 
 
 def _value(item: Item, path: Path) -> Item | None:
-    """The text or number at a path, as DynamoDB writes it; None where there is none."""
-    members: Any = item
-    for name in path[:-1]:
-        members = members.get(name, {}).get("M", {})
-    value = members.get(path[-1])
-    return value if isinstance(value, dict) and value.keys() <= {"S", "N"} and value else None
+    """The text or number at a path, as DynamoDB writes it; None where there is none that can be a key."""
+    value: Any = {"M": item}
+    for name in path:
+        members = value.get("M") if isinstance(value, dict) else None
+        value = members.get(name) if isinstance(members, dict) else None
+    if not isinstance(value, dict) or len(value) != 1:
+        return None
+    [(kind, key)] = value.items()
+    return value if kind in ("S", "N") and isinstance(key, str) and 0 < len(key.encode()) <= MAX_KEY_BYTES else None
 
 
 def _name(key: Item) -> bytes:

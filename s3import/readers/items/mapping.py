@@ -38,6 +38,20 @@ class AccountKey:
         value = self.value.replace(ACCOUNT, account_id)
         return tuple(value.replace(SHARD, str(shard)) for shard in range(self.shards))
 
+    def account_of(self, value: str | None) -> str | None:
+        """The id of the account whose items have this value; None where it is no account's."""
+        found = self._pattern.fullmatch(value) if value else None
+        return found["account"] if found and int(found.groupdict().get("shard") or 0) < self.shards else None
+
+    @property
+    def _pattern(self) -> re.Pattern[str]:
+        """What values look like; Python remembers the last few hundred."""
+        pattern = re.escape(self.value)
+        for name, wanted in (("account", ".+"), ("shard", "0|[1-9][0-9]{0,3}")):
+            stands = re.escape(f"{{{name}}}")
+            pattern = pattern.replace(stands, f"(?P<{name}>{wanted})", 1).replace(stands, f"(?P={name})")
+        return re.compile(pattern, re.DOTALL)
+
 
 @dataclass(frozen=True, slots=True)
 class SortKey:

@@ -13,6 +13,7 @@ from dataclasses import dataclass, field, replace
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from s3import.errors import DumpNotFound
 from s3import.records import TEXT, Batch, Entity, Pass, Window, one_array
 from s3import.validators.timestamps import read_timestamps
 
@@ -28,6 +29,14 @@ class Parents:
 
     def of(self, entity: Entity) -> pa.StringArray:
         return self.ids.get(entity, NO_IDS)
+
+
+def no_items(account_id: str, where: str) -> DumpNotFound:
+    """What is raised where nothing at all is found of an account."""
+    return DumpNotFound(
+        f"there is no item of account {account_id}, {where}; check the account id and the mapping's keys, "
+        "`s3import mapping try` shows what they find"
+    )
 
 
 def is_recent(batch: Batch, window: Window, parents: pa.StringArray) -> pa.BooleanArray:

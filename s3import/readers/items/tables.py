@@ -7,6 +7,7 @@ import datetime as dt
 import json
 import threading
 from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -19,11 +20,13 @@ from botocore.config import Config
 from s3import.errors import (
     ConfigurationError,
     DumpNotFound,
+    MigrationFailed,
     S3ImportError,
     SourceDenied,
     SourceMissing,
     SourceUnavailable,
 )
+from s3import.logs import in_context
 from s3import.readers.aws import client
 from s3import.readers.items.beside import Beside
 from s3import.readers.items.budget import ReadBudget
@@ -31,14 +34,30 @@ from s3import.readers.items.columns import ITEM
 from s3import.readers.items.decode import items_batch
 from s3import.readers.items.joins import add_joined
 from s3import.readers.items.mapping import EntityMapping, ItemMapping
-from s3import.readers.items.passes import NO_IDS, Parents, before, in_pass, is_recent, parents_of_recent, unique
+from s3import.readers.items.passes import (
+    NO_IDS,
+    Parents,
+    before,
+    in_pass,
+    is_recent,
+    no_items,
+    parents_of_recent,
+    unique,
+)
 from s3import.readers.items.wanted import Wanted
 from s3import.readers.s3 import BROKEN, MISCONFIGURED, attempts, is_temporary
 from s3import.readers.source import Patience, Role, Source
 from s3import.records import Batch, Entity, Pass, Plan, PlannedPart, Position, StoredObject, Window, one_array
 
 MAX_KEYS = 100  # in one BatchGetItem
+SCANS = 4  # shards read at once for what is recent in them
 TELLING = {"ReturnConsumedCapacity": "TOTAL"}
+UNFIT = {  # what keeps a table from being exported, and what to do
+    "PointInTimeRecoveryUnavailableException": "turn on its point-in-time recovery",
+    "TableNotFoundException": "correct the mapping, AWS_DEFAULT_REGION or --role-arn",
+    "LimitExceededException": "wait until other exports are complete",
+    "ExportConflictException": "wait until the other export is complete",
+}
 
 
 def connect(patience: Patience, connections: int, role: Role | None = None) -> Any:
@@ -145,13 +164,17 @@ class TableSource(Beside):
         return Window(Pass.RECENT, now - self._recent, now)
 
     def plan(self, window: Window) -> Plan:
-        """As `ItemSource.plan`. Raises: DumpNotFound for a delta, which tables do not tell."""
+        """As `ItemSource.plan`. Raises: DumpNotFound for a delta, which tables do not tell, and where no table has an
+        item of the account: as likely as not its key is another."""
         if window.pass_ is Pass.DELTA:
             raise DumpNotFound(
                 "tables do not tell what changed in them; export them incrementally, and give that export as --source"
             )
-        parts = (part for one in self._mapping.entities for part in self._parts(one, window))
-        return Plan(tuple(parts), from_manifest=True)
+        parts = tuple(part for one in self._mapping.entities for part in self._parts(one, window))
+        if not any(self._has_items(part) for part in parts):
+            first = parts[0]
+            raise no_items(self._wanted[first.entity].account_id, f"such as {first.stored.etag} in {first.stored.key}")
+        return Plan(parts, from_manifest=True)
 
     def read_part(self, part: PlannedPart, start: Position, block_bytes: int) -> Iterator[Batch]:
         """As `ItemSource.read_part`."""
@@ -159,10 +182,16 @@ class TableSource(Beside):
         if window is None:
             yield from self._read(part.entity, part.stored.etag, self.window(), start, block_bytes, stops=False)
             return
-        parents = self._recent_parents(window).of(part.entity)
-        stops = window.pass_ is Pass.REMAINING or not len(parents)  # else one of them may lie anywhere
+        # The remaining pass takes the recent ones' older parents once more: a table changes, and what became such a
+        # parent only now was not in the recent pass.
+        parents = self._recent_parents(window).of(part.entity) if window.pass_ is Pass.RECENT else NO_IDS
+        stops = not len(parents)  # else one of them may lie anywhere
         for batch in self._read(part.entity, part.stored.etag, window, start, block_bytes, stops=stops):
             yield before(in_pass(batch, window, parents), window.until)
+
+    def _has_items(self, part: PlannedPart) -> bool:
+        query = _query(self._wanted[part.entity].mapping, part.stored.etag, backwards=False)
+        return any(page.items for page in self._tables.pages({**query, "Limit": 1}, None))
 
     def _parts(self, mapping: EntityMapping, window: Window) -> Iterator[PlannedPart]:
         place = mapping.table_name + (f"/{mapping.index}" if mapping.index else "")
@@ -177,7 +206,7 @@ class TableSource(Beside):
         """A query's items in batches of whole pages. Where they are in the order of their creation it begins at the end
         that the pass is about, and (`stops`) ends as soon as it comes to the other pass's."""
         mapping, recent = self._wanted[entity].mapping, window.pass_ is Pass.RECENT
-        ordered = mapping.sort is not None and mapping.sort.in_order
+        ordered = _is_ordered(mapping)
         query = _query(mapping, key_value, backwards=ordered and recent)
         for batch in self._batches(entity, query, start, block_bytes):
             newer = is_recent(batch, window, NO_IDS).true_count
@@ -204,36 +233,54 @@ class TableSource(Beside):
     # --- what is recent for what is below it -----------------------------------------------------------------------
 
     def _recent_parents(self, window: Window) -> Parents:
-        """Found once for both passes, by reading what is recent and has parents."""
-        recent = replace(window, pass_=Pass.RECENT)
+        """Found once, by reading what is recent and has parents."""
         with self._lock:
             if window.since not in self._parents:
-                messages = self._parents_of(Entity.ATTACHMENTS, recent, NO_IDS)
-                older = self._without_recent(messages, recent)
-                threads = self._parents_of(Entity.MESSAGES, recent, older)
+                messages = self._parents_of(Entity.ATTACHMENTS, window, NO_IDS)
+                older = self._without_recent(messages, window)
+                threads = self._parents_of(Entity.MESSAGES, window, older)
                 self._parents[window.since] = Parents({Entity.MESSAGES: older, Entity.THREADS: threads})
             return self._parents[window.since]
 
     def _without_recent(self, messages: pa.StringArray, window: Window) -> pa.StringArray:
-        """Those of the messages that are not recent by themselves: few, or none."""
-        if not len(messages):
+        """Those of the messages that are not recent by themselves: few, or none, so that a reading in order may stop
+        early; where it is not in order, all of them."""
+        mapping = self._mapping.of(Entity.MESSAGES)
+        if not len(messages) or mapping is None or not _is_ordered(mapping):
             return messages
-        own = (
-            one_array(b.records["id"]).filter(is_recent(b, window, NO_IDS)) for b in self._scan(Entity.MESSAGES, window)
-        )
-        return messages.filter(pc.invert(pc.is_in(messages, unique(own))))
+
+        def own(batch: Batch) -> pa.StringArray:
+            return one_array(batch.records["id"]).filter(is_recent(batch, window, NO_IDS))
+
+        return messages.filter(pc.invert(pc.is_in(messages, self._scan(Entity.MESSAGES, window, own))))
 
     def _parents_of(self, entity: Entity, window: Window, also_recent: pa.StringArray) -> pa.StringArray:
         """The ids of the parents of an entity's recent records."""
-        batches = self._scan(entity, window, stops=not len(also_recent))
-        return unique(parents_of_recent(batch, entity, window, also_recent) for batch in batches)
 
-    def _scan(self, entity: Entity, window: Window, *, stops: bool = True) -> Iterator[Batch]:
-        """An entity's items as far as the window's pass needs them, page by page; nothing where none are mapped."""
+        def parents(batch: Batch) -> pa.StringArray:
+            return parents_of_recent(batch, entity, window, also_recent)
+
+        return self._scan(entity, window, parents, stops=not len(also_recent))
+
+    def _scan(
+        self, entity: Entity, window: Window, ids_of: Callable[[Batch], pa.StringArray], *, stops: bool = True
+    ) -> pa.StringArray:
+        """The ids found in an entity's items as far as the window's pass needs them: page by page, shards at once."""
+
+        def of_part(part: PlannedPart) -> pa.StringArray:
+            batches = self._read(entity, part.stored.etag, window, Position(), 1, stops=stops)
+            return unique(ids_of(before(batch, window.until)) for batch in batches)
+
         mapping = self._mapping.of(entity)
-        for part in self._parts(mapping, window) if mapping else ():
-            for batch in self._read(entity, part.stored.etag, window, Position(), 1, stops=stops):
-                yield before(batch, window.until)
+        parts = self._parts(mapping, window) if mapping else ()
+        with ThreadPoolExecutor(SCANS, "recent") as reading:
+            scans = [reading.submit(in_context(of_part), part) for part in parts]
+            return unique(scan.result() for scan in scans)
+
+
+def _is_ordered(mapping: EntityMapping) -> bool:
+    """Whether its items come in the order of their creation."""
+    return mapping.sort is not None and mapping.sort.in_order
 
 
 def _query(mapping: EntityMapping, key_value: str, *, backwards: bool) -> dict[str, Any]:
@@ -282,12 +329,14 @@ def _refusal(error: boto.ClientError, action: str, where: str) -> S3ImportError:
     said = f"{code} {error.response['Error'].get('Message', '')}".strip()
     if code == "ResourceNotFoundException":
         return SourceMissing(
-            f"{where}, or its index, does not exist: {said}; correct the mapping or AWS_DEFAULT_REGION"
+            f"{where}, or its index, does not exist: {said}; correct the mapping, AWS_DEFAULT_REGION or --role-arn"
         )
     if is_temporary(error):
         return SourceUnavailable(f"{where} does not answer: {said}; run the same command again")
     if code == "ValidationException":
         return ConfigurationError(f"{where} cannot be asked so: {said}; correct the keys in the mapping")
+    if code in UNFIT:
+        return MigrationFailed(f"{where} cannot be exported: {said}; {UNFIT[code]}, then run the same command again")
     return SourceDenied(
         f"DynamoDB refuses dynamodb:{action} on {where}: {said}; use credentials that may, or allow it for these, then "
         "run the same command again"
