@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import errno
 import hashlib
 import tempfile
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import IO, BinaryIO, cast
 
-from s3import.errors import MigrationFailed, PartDiffers
+from s3import.errors import PartDiffers
+from s3import.readers.room import room_for
 from s3import.readers.source import Source
 from s3import.records import PlannedPart, StoredObject
 
@@ -51,7 +49,8 @@ def open_checked(
 def _spooled(source: Source, stored: StoredObject, checksum: Checksum, offset: int) -> BinaryIO:
     spool = cast("BinaryIO", tempfile.TemporaryFile())  # noqa: SIM115 - the caller closes it
     try:
-        with source.open(stored) as stream, _room_for(source, stored):
+        what = f"{stored.key} of {source.uri} ({stored.size_bytes} bytes), which is copied to check its checksum"
+        with source.open(stored) as stream, room_for(what):
             _check(source, stored, checksum, _digest(stream, checksum, spool))
             spool.seek(offset)
     except BaseException:
@@ -75,16 +74,3 @@ def _check(source: Source, stored: StoredObject, checksum: Checksum, actual: str
             f"{source.uri}: the {checksum.algorithm} of {stored.key} is {actual}, the manifest says {checksum.digest}; "
             "write the part or the manifest again, then run the same command"
         )
-
-
-@contextmanager
-def _room_for(source: Source, stored: StoredObject) -> Iterator[None]:
-    try:
-        yield
-    except OSError as error:
-        if error.errno not in (errno.ENOSPC, errno.EDQUOT):
-            raise
-        raise MigrationFailed(
-            f"{tempfile.gettempdir()} has no room for {stored.key} of {source.uri} ({stored.size_bytes} bytes), "
-            "which is copied to check its checksum; set TMPDIR to a folder that has"
-        ) from error

@@ -5,13 +5,11 @@ Places are those of the file itself, so that a run may begin with the files shar
 
 from __future__ import annotations
 
-import errno
 import fcntl
 import hashlib
 import heapq
 import zlib
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from itertools import groupby
@@ -21,12 +19,12 @@ import orjson
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from s3import.errors import MigrationFailed
 from s3import.readers.items.columns import ITEM, key_values_of
 from s3import.readers.items.decode import items_batch
 from s3import.readers.items.mapping import AccountKey
 from s3import.readers.items.wanted import Wanted
 from s3import.readers.jsonl import Block, split_lines
+from s3import.readers.room import room_for
 from s3import.records import Batch, Position
 
 EVERYBODY = ""  # whose a line is that cannot be read: no account has such an id
@@ -99,25 +97,12 @@ class SharedFile:
         with Path(self.sharing.folder, f"{name}.lock").open("w") as lock:
             fcntl.flock(lock, fcntl.LOCK_EX)
             if not (folder / "done").exists():
-                with _room_in(self.sharing.folder):
+                with room_for("the items of an export, which are sorted by account there"):
                     folder.mkdir(exist_ok=True)
                     found = _sort(folder, self.blocks, wanted, self.sharing.owner_of(wanted.mapping.key))
                     (folder / "made").write_bytes(orjson.dumps(sorted(found)))
                     (folder / "made").rename(folder / "done")
         return folder
-
-
-@contextmanager
-def _room_in(folder: str) -> Iterator[None]:
-    try:
-        yield
-    except OSError as error:
-        if error.errno not in (errno.ENOSPC, errno.EDQUOT):
-            raise
-        raise MigrationFailed(
-            f"{Path(folder).parent} has no room for the items of an export, which are sorted by account there; set "
-            "TMPDIR to a folder that has, then run the same command again"
-        ) from error
 
 
 def _batch(
