@@ -24,6 +24,8 @@ from tests.files.dumps import BucketPlace
 from tests.migration.dumps import ACCOUNT
 from tests.sources.conftest import QUICK
 
+pytestmark = pytest.mark.integration
+
 MIB = 1024 * 1024
 BODY = bytes(range(256)) * 4096 * 12  # 12 MiB
 KEY = "attachments/a0/note.txt"

@@ -24,6 +24,8 @@ from tests.migration.dumps import seeded_dump, write
 from tests.migration.moving import code_of, execute, migrate, settings_for, snapshot
 from tests.migration.strikes import Moment, Transactions, end_session, kill_process, linger, pause_process
 
+pytestmark = pytest.mark.integration
+
 SOME_REJECTED, ALIVE = 3, 4
 CLAIM = 3  # the number of the transaction that claims the run; the schema and the account's status are read before
 ANY_BATCH = 8
