@@ -120,6 +120,7 @@ def postgres_database() -> Iterator[sa.URL]:
         server = _postgres_server(stack)
         name = _fresh_name()
         _execute(server, f"CREATE DATABASE {name}", autocommit=True)
+        _execute(server, f"ALTER DATABASE {name} SET synchronous_commit = off")  # the server itself is never killed
         yield server.set(database=name)
         _execute(server, f"DROP DATABASE {name} WITH (FORCE)", autocommit=True)
 

@@ -18,6 +18,8 @@ from s3import.records import Entity, Pass
 from s3import.settings import Settings
 from s3import.writers import Conflict, Database, open_database
 
+pytestmark = pytest.mark.integration
+
 BATCH = Advanced("acme", Pass.RECENT, 10, 1, 500, 1, Entity.THREADS, 7, 2, 0.2)
 
 

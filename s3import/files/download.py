@@ -13,7 +13,8 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager, suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+from functools import cache
 from http.client import HTTPException, HTTPResponse, HTTPSConnection
 from typing import TypeVar
 from urllib.parse import SplitResult, urljoin, urlsplit
@@ -40,7 +41,7 @@ class Downloads:
     """Fetches files of at most `max_bytes`, each try within `seconds` and over at most `max_redirects` redirects.
 
     A server may be silent for `stall_seconds`; what fails in passing is tried `tries` times, `wait_seconds` apart at
-    first. `is_allowed` judges addresses, `tls` certificates.
+    first. `is_allowed` judges addresses, `tls` certificates (None: by this machine's authorities).
     """
 
     max_bytes: int = 1024**3
@@ -50,7 +51,7 @@ class Downloads:
     tries: int = 4
     wait_seconds: float = 0.5
     is_allowed: AddressCheck = is_public
-    tls: ssl.SSLContext = field(default_factory=ssl.create_default_context)
+    tls: ssl.SSLContext | None = None
 
     def fetch(self, url: str, store: Callable[[Iterator[bytes]], T]) -> T:
         """What `store` makes of the file's bytes in pieces; it may be called again from the start.
@@ -105,7 +106,8 @@ class Downloads:
 
     def _secured(self, plain: socket.socket, host: str) -> ssl.SSLSocket:
         # A body without a length ends where the connection is closed: only a close that TLS vouches for is that end.
-        return self.tls.wrap_socket(plain, server_hostname=host, suppress_ragged_eofs=False)
+        tls = self.tls or _tls_of_this_machine()
+        return tls.wrap_socket(plain, server_hostname=host, suppress_ragged_eofs=False)
 
     def _pieces(self, answer: HTTPResponse, target: SplitResult) -> Iterator[bytes]:
         """The file, if that is what was answered."""
@@ -120,6 +122,12 @@ class Downloads:
             yield piece
         if answer.length:
             raise _Passing(f"{target.hostname}: the file ends {answer.length} bytes early")
+
+
+@cache
+def _tls_of_this_machine() -> ssl.SSLContext:
+    """Made once it is needed: reading the authorities takes longer than opening a database."""
+    return ssl.create_default_context()
 
 
 def _checked(url: str) -> SplitResult:

@@ -153,7 +153,6 @@ def _family(type_: Any, dialect: sa.Dialect) -> str:
     """What kinds of values a column takes, coarse enough that a longer or renamed type of the same kind passes."""
     if isinstance(type_, sa.types.TypeDecorator):
         type_ = type_.load_dialect_impl(dialect)
-    type_ = type_.dialect_impl(dialect)
     families = (
         (sa.JSON, "json" if dialect.name == "postgresql" else "text"),
         (sa.String, "text"),
@@ -164,4 +163,4 @@ def _family(type_: Any, dialect: sa.Dialect) -> str:
     for kinds, family in families:
         if isinstance(type_, kinds):
             return family
-    return str(type_)
+    return str(type_.dialect_impl(dialect))

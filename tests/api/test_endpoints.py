@@ -14,6 +14,8 @@ from s3import.status import State
 from tests.api.conftest import bearer
 from tests.api.services import ACCOUNT, TOKEN, open_service, put_account, put_rejects, put_run
 
+pytestmark = pytest.mark.integration
+
 
 def test_an_account_is_created_once(each_client: TestClient) -> None:
     """The second request changes nothing and shows the account as it is."""

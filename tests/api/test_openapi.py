@@ -26,6 +26,8 @@ from s3import.status import State
 from tests.api.conftest import bearer
 from tests.api.services import TOKEN, open_service, put_account, put_rejects, put_run
 
+pytestmark = pytest.mark.integration
+
 load_all_checks()
 ROUTES = [route for route in router.routes if isinstance(route, APIRoute)]
 OPERATIONS = [(method, route.path) for route in ROUTES for method in sorted(route.methods or ())]

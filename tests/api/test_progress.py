@@ -20,6 +20,8 @@ from tests.api.services import TOKEN
 from tests.migration.dumps import ACCOUNT, simple_dump, write
 from tests.migration.moving import migrate, settings_for
 
+pytestmark = pytest.mark.integration
+
 MESSAGES = 25
 Document = dict[str, Any]
 

@@ -14,6 +14,7 @@ from typing import Any
 
 import pytest
 
+import s3import.service
 from s3import.records import Pass
 from s3import.service import Service
 from s3import.status import State
@@ -29,7 +30,8 @@ Answer = tuple[int, dict[str, Any]]
 
 
 def _serve(url: str, pipe: Connection) -> None:
-    """Serve until the pipe says that it is enough."""
+    """Serve until the pipe says that it is enough, however long a crowd may have to wait for each other."""
+    s3import.service.PATIENCE_SECONDS = 120.0
     with served(open_service(url)) as port:
         pipe.send(port)
         pipe.recv()

@@ -10,6 +10,8 @@ from s3import.service import Service
 from s3import.status import State
 from tests.api.services import ACCOUNT, put_account, put_run
 
+pytestmark = pytest.mark.integration
+
 RECENT, REMAINING, DELTA = Pass
 SAME = "the same run"
 NEW = "a run"

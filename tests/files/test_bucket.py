@@ -27,6 +27,8 @@ from tests.items.items import mapping
 from tests.migration.dumps import ACCOUNT
 from tests.sources.conftest import QUICK
 
+pytestmark = pytest.mark.integration
+
 MIB = 1024 * 1024
 BODY = bytes(range(256)) * 4096 * 12  # 12 MiB
 KEY = "attachments/a0/note.txt"

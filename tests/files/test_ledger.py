@@ -34,6 +34,8 @@ from tests.migration import children
 from tests.migration.moving import code_of, execute, migrate, snapshot
 from tests.migration.strikes import Moment, Transactions, end_session, kill_process
 
+pytestmark = pytest.mark.integration
+
 COPIED_AT, FAILED_AT = 12, 13  # the transactions that write down what was copied, and what failed
 BODIES = {f"files/{number}": b"%d" % number for number in range(6)}
 

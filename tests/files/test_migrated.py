@@ -24,6 +24,8 @@ from tests.files.dumps import (
 from tests.migration.dumps import ACCOUNT, simple_dump
 from tests.migration.moving import counts, migrate, rows
 
+pytestmark = pytest.mark.integration
+
 LARGE = bytes(range(256)) * 8192  # 2 MiB
 
 

@@ -15,6 +15,8 @@ from tests.fleet.fleets import ask
 from tests.migration.dumps import ACCOUNT
 from tests.migration.moving import migrate
 
+pytestmark = pytest.mark.integration
+
 
 @pytest.fixture
 def settings(source_folder: FolderPlace, target_folder: FolderPlace, database_url: str) -> Settings:

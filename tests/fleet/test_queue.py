@@ -21,6 +21,8 @@ from tests.fleet.fleets import FEW_SECONDS, FakeQueue, ask, fleet, holders, let_
 from tests.migration.dumps import write
 from tests.migration.moving import migrate, settings_for, snapshot
 
+pytestmark = pytest.mark.integration
+
 
 @pytest.fixture(scope="module")
 def empty(tmp_path_factory: pytest.TempPathFactory, sqlite_file: Path) -> Settings:

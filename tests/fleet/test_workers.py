@@ -41,6 +41,8 @@ from tests.migration.dumps import ACCOUNT, write
 from tests.migration.moving import execute, migrate, rows, snapshot
 from tests.migration.strikes import Moment, Transactions
 
+pytestmark = pytest.mark.integration
+
 NOW = dt.datetime(2026, 1, 2, tzinfo=dt.UTC)
 ONE_TRY = Retries(limit=1)
 TWO_TRIES = Retries(limit=2)

@@ -22,6 +22,8 @@ from tests.items.exports import write_export, write_files
 from tests.items.items import MAPPING, mapping, message, thread
 from tests.items.test_migration import ACCOUNT
 
+pytestmark = pytest.mark.integration
+
 HOUR = 3_600_000_000
 FULL = 1790726400000000  # 2026-09-30, when the full export was made
 

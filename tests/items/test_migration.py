@@ -24,6 +24,8 @@ from tests.items.exports import write_export
 from tests.items.items import MAPPING, attachment, message, thread
 from tests.items.served import Served
 
+pytestmark = pytest.mark.integration
+
 OLD_TEXT, OLD_MILLISECONDS = "2020-08-01T00:00:00Z", 1585000000000
 ACCOUNT = {"id": "acme", "name": "Acme", "brands": [{"id": "b1"}], "channels": [{"id": "c1", "brand_id": "b1"}]}
 ITEMS = {

@@ -13,6 +13,8 @@ from s3import.logs import log_context
 from s3import.readers.aws import client
 from s3import.readers.source import Role
 
+pytestmark = pytest.mark.integration
+
 ROLE = Role("arn:aws:iam::444455556666:role/reader", "chosen")
 
 

@@ -30,7 +30,7 @@ def settings_for(folder: Path | str, database_url: str, **changes: Any) -> Setti
         "block_bytes": 700,
         "lease_seconds": 0.0,
         "heartbeat_seconds": 3600.0,
-        "retry_seconds": 10.0,
+        "retry_seconds": 120.0,
     }
     return Settings(source=f"{folder}/{{account}}", database=database_url, **{**defaults, **changes})
 

@@ -16,6 +16,8 @@ from s3import.writers import open_database
 from tests.migration.dumps import ACCOUNT, account_document, lines, records, simple_dump, write
 from tests.migration.moving import code_of, counts, execute, migrate, rows, settings_for, snapshot
 
+pytestmark = pytest.mark.integration
+
 NO_TRACE = {"account_id": ACCOUNT, "account_status": None, "passes": {"recent": None, "remaining": None}}
 DELETION = sa.delete(tables.accounts).where(tables.accounts.c.id == ACCOUNT)
 

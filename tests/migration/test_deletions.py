@@ -22,6 +22,8 @@ from s3import.writers import open_database
 from tests.migration.dumps import Dump, Record, deletion, lines, parquet, records, seeded_dump, simple_dump, write
 from tests.migration.moving import adds_up, code_of, counts, execute, ids, migrate, settings_for
 
+pytestmark = pytest.mark.integration
+
 THREADS, MESSAGES, ATTACHMENTS = ROW_ENTITIES
 SEED = 0
 RECENT = {name: f"recent-{name}" for name in ("t0", "t1", "m1", "a2")}

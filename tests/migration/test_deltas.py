@@ -18,6 +18,8 @@ from s3import.status import State
 from tests.migration.dumps import ACCOUNT, deletion, lines, records, simple_dump, write
 from tests.migration.moving import code_of, counts, execute, ids, migrate, rows, settings_for
 
+pytestmark = pytest.mark.integration
+
 THREADS, MESSAGES, ATTACHMENTS = ROW_ENTITIES
 DELTA = [Pass.DELTA]
 LATER = "2024-07-01T00:00:00Z"

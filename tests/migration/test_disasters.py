@@ -14,6 +14,8 @@ from tests.migration.dumps import seeded_dump, write
 from tests.migration.moving import code_of, migrate, settings_for, snapshot
 from tests.migration.strikes import Moment, Strike, Transactions, end_session, kill_process, nothing
 
+pytestmark = pytest.mark.integration
+
 SEED = 11
 SAMPLE = 2
 

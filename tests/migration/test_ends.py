@@ -13,6 +13,8 @@ from s3import.settings import Settings
 from tests.migration.dumps import lines, records, seeded_dump, simple_dump, write
 from tests.migration.moving import adds_up, code_of, counts, migrate, settings_for, snapshot
 
+pytestmark = pytest.mark.integration
+
 THREADS = "recent/threads/part-0.jsonl"
 BAD = [b"junk"] * 5
 

@@ -21,6 +21,8 @@ from tests.migration.model import PARENT, Line, Model, essence
 from tests.migration.moving import adds_up, code_of, migrate, rows, settings_for
 from tests.records import right
 
+pytestmark = pytest.mark.integration
+
 TEXT = {Entity.THREADS: "subject", Entity.MESSAGES: "body", Entity.ATTACHMENTS: "filename"}
 WORD = {Entity.THREADS: "status", Entity.MESSAGES: "direction", Entity.ATTACHMENTS: "size_bytes"}
 ACCOUNTS = (f"model-{number:05}" for number in itertools.count())

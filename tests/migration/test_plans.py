@@ -18,6 +18,8 @@ from s3import.settings import Settings
 from tests.migration.dumps import Dump, lines, manifest, parquet, records, simple_dump, write
 from tests.migration.moving import adds_up, code_of, counts, migrate, rows, snapshot
 
+pytestmark = pytest.mark.integration
+
 RECENT = (Pass.RECENT,)
 MESSAGES = "recent/messages/part-0.jsonl"
 

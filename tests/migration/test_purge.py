@@ -16,6 +16,8 @@ from tests.migration.dumps import ACCOUNT, simple_dump, write
 from tests.migration.moving import code_of, execute, migrate, rows, settings_for
 from tests.migration.test_reset import kept
 
+pytestmark = pytest.mark.integration
+
 
 @pytest.fixture
 def moved(tmp_path: Path, database_url: str) -> Settings:

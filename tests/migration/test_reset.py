@@ -19,6 +19,8 @@ from tests.fleet.fleets import ask
 from tests.migration.dumps import ACCOUNT, simple_dump, write
 from tests.migration.moving import code_of, execute, ids, migrate, rows, settings_for, snapshot
 
+pytestmark = pytest.mark.integration
+
 BOOKKEEPING = (tables.import_runs, tables.import_parts, tables.import_rejects, tables.import_tombstones)
 NOON = dt.datetime(2026, 1, 1, 12, tzinfo=dt.UTC)
 

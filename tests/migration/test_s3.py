@@ -14,6 +14,8 @@ from tests.migration.dumps import ACCOUNT, Dump, lines, manifest, records, seede
 from tests.migration.moving import code_of, counts, migrate, rows, settings_for, snapshot
 from tests.objects import Bucket
 
+pytestmark = pytest.mark.integration
+
 SEED = 1
 
 

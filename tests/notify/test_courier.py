@@ -16,6 +16,8 @@ from s3import.writers import Database
 from tests.notify.receiver import Receiver, Reply
 from tests.notify.runs import ACCOUNT, claim_run, notices
 
+pytestmark = pytest.mark.integration
+
 
 def record_start(database: Database, *channels: Channel, account_id: str = ACCOUNT) -> None:
     with database.begin() as connection:

@@ -18,6 +18,8 @@ from s3import.records import Pass
 from s3import.writers import Database
 from tests.notify.runs import ACCOUNT, add_part, claim_run, make_due, notices
 
+pytestmark = pytest.mark.integration
+
 BOTH = tuple(Channel)
 
 

@@ -29,6 +29,8 @@ from tests.migration.moving import execute, ignore
 from tests.service.conftest import served_settings
 from tests.service.processes import wait_until
 
+pytestmark = pytest.mark.integration
+
 NOW = dt.datetime(2026, 1, 2, tzinfo=dt.UTC)
 SOON = Retries(limit=3, first_seconds=0.05)
 

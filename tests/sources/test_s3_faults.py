@@ -36,6 +36,8 @@ from tests.faults import (
 from tests.objects import Bucket
 from tests.sources.conftest import QUICK
 
+pytestmark = pytest.mark.integration
+
 BODY = random.Random(7).randbytes(200_000)
 HASTY = replace(QUICK, stall_seconds=0.3)
 IMPATIENT = Patience(retry_seconds=0.3, connect_seconds=10, stall_seconds=1, first_wait_seconds=0.01)

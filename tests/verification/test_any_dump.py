@@ -20,6 +20,8 @@ from tests.migration.moving import code_of, execute, migrate, rows, settings_for
 from tests.migration.test_model import ACCOUNTS, TEXT, Parts, dumps, stored
 from tests.verification.verifying import differences, verify
 
+pytestmark = pytest.mark.integration
+
 ANY = settings(deadline=None, max_examples=6, suppress_health_check=list(HealthCheck))
 
 

@@ -16,6 +16,8 @@ from tests.migration.dumps import ACCOUNT, lines, records, seeded_dump, simple_d
 from tests.migration.moving import code_of, execute, migrate, rows, settings_for
 from tests.verification.verifying import changes, differences, verify
 
+pytestmark = pytest.mark.integration
+
 AT = dt.datetime(2024, 5, 6, 7, 8, 9, tzinfo=dt.UTC)
 TICK = dt.timedelta(microseconds=1)
 FIELDS: dict[Entity, dict[str, Any]] = {

@@ -13,6 +13,8 @@ from tests.migration.dumps import ACCOUNT, lines, records, simple_dump, write
 from tests.migration.moving import code_of, migrate
 from tests.verification.verifying import differences, verify
 
+pytestmark = pytest.mark.integration
+
 PART = "recent/messages/part-0.jsonl"
 MESSAGES = records(Entity.MESSAGES, 3, prefix="recent-")
 ORPHAN = {**MESSAGES[0], "id": "orphan", "thread_id": "nowhere"}

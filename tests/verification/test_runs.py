@@ -18,6 +18,8 @@ from tests.migration.dumps import ACCOUNT, simple_dump, write
 from tests.migration.moving import code_of, execute, ignore, migrate, settings_for
 from tests.verification.verifying import verify
 
+pytestmark = pytest.mark.integration
+
 
 def test_an_unknown_account_cannot_be_verified(settings: Settings, tmp_path: Path) -> None:
     """Neither in a database without tables nor in one without the account."""

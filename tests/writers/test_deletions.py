@@ -15,6 +15,8 @@ from s3import.records import ROW_ENTITIES, TEXT, TIMESTAMP, Entity, Written
 from s3import.writers import Database, open_database, write
 from tests.writers.rows import ACCOUNT, HOUR, NOON, attachment, create_account, execute, message, put, stored, thread
 
+pytestmark = pytest.mark.integration
+
 THREADS, MESSAGES, ATTACHMENTS = ROW_ENTITIES
 Deletion = tuple[Entity, str, dt.datetime]
 

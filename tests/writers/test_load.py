@@ -16,6 +16,8 @@ from s3import.records import MAX_LINE_BYTES, Entity
 from s3import.writers import Conflict, Database
 from tests.writers.rows import ACCOUNT, NOON, Row, arrow, execute, message, stored, thread
 
+pytestmark = pytest.mark.integration
+
 NASTY = [
     "",
     r"\N",

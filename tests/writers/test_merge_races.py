@@ -12,6 +12,8 @@ from s3import.records import ROW_ENTITIES
 from s3import.writers import Conflict, Database, write
 from tests.writers.rows import ACCOUNT, HOUR, NOON, arrow, execute, message, put, stored, thread
 
+pytestmark = pytest.mark.integration
+
 THREADS, MESSAGES, _ = ROW_ENTITIES
 
 

@@ -14,6 +14,8 @@ from s3import.schema import triggers
 from s3import.writers import Database, open_database
 from tests.writers.rows import ACCOUNT, attachment, create_account, execute, message, put, thread
 
+pytestmark = pytest.mark.integration
+
 THREADS, MESSAGES, ATTACHMENTS = ROW_ENTITIES
 EVERYTHING = {
     ("threads", "t"),
