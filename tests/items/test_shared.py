@@ -141,7 +141,7 @@ def test_a_folder_without_room(exports: Path, sharing: Sharing, monkeypatch: pyt
         raise OSError(errno.ENOSPC, "No space left on device")
 
     monkeypatch.setattr("s3import.readers.items.shared._append", full)
-    with pytest.raises(MigrationFailed, match="no room for the items .* set TMPDIR"):
+    with pytest.raises(MigrationFailed, match=r"no room for the items .* set TMPDIR"):
         list(batches(FolderSource(str(exports)), "acme", sharing))
 
 
