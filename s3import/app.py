@@ -17,7 +17,6 @@ import pyarrow as pa
 import stamina
 from sqlalchemy import Connection
 
-from s3import import purge as purging
 from s3import import report, schema, status
 from s3import.admission import admit
 from s3import.errors import AccountNotFound, ConfigurationError, Interrupted, S3ImportError
@@ -25,16 +24,17 @@ from s3import.events import AccountEnded, Event, Observer
 from s3import.files import FileCopier, Retried, TargetOpener, check_target, last_copied, open_target
 from s3import.migration import Importer, Outcome, Request, Result, SourceOpener
 from s3import.notify import Notifier, senders
-from s3import.processes import in_processes
 from s3import.readers.source import Patience
 from s3import.records import HALVES, Choices, Pass, check_account_id
 from s3import.rehearsal import Rehearsal
-from s3import.reset import Removed, Reset
 from s3import.settings import Settings
 from s3import.sources import MAX_ACCOUNTS_AT_ONCE, Shared, shared_by, source_opener
 from s3import.status import Run
 from s3import.transactions import Transactions
+from s3import.undo import purge as purging
+from s3import.undo.reset import Removed, Reset
 from s3import.verification import Verification, Verified
+from s3import.workers.processes import in_processes
 from s3import.writers import Database, open_database
 
 MAX_WORKERS_BY_DEFAULT = 8

@@ -15,15 +15,16 @@ from typing import Any, NoReturn, TextIO
 
 import click
 
-from s3import import __version__, options
+from s3import import __version__
+from s3import.console import options
+from s3import.console.exits import DONE, FAILED, SOME_REJECTED, exit_status, status_of, worst
+from s3import.console.signals import signals
 from s3import.errors import (
     ConfigurationError,
     S3ImportError,
     as_failure,
     printable,
 )
-from s3import.exits import DONE, FAILED, SOME_REJECTED, exit_status, status_of, worst
-from s3import.signals import signals
 
 WATCH_SECONDS = 1.0
 
@@ -76,7 +77,8 @@ def mapping() -> None:
 @options.json("Print one JSON object a line.")
 def mapping_try(account: str, limit: int, as_json: bool, **given: Any) -> None:
     """Show an account's first items beside the records that the mapping makes of them. Nothing is written."""
-    from s3import import preparations, summary
+    from s3import import preparations
+    from s3import.console import summary
 
     show = summary.tried_as_json if as_json else summary.tried_as_text
     for tried in preparations.try_mapping(options.settings_from(**given), account, limit):
@@ -135,8 +137,9 @@ def migrate(
     far it is.
     """
     with signals() as stop:
-        from s3import import app, sources, summary
-        from s3import.terminal import Terminal
+        from s3import import app, sources
+        from s3import.console import summary
+        from s3import.console.terminal import Terminal
 
         settings = options.settings_from(**given)
         named = options.named_accounts(accounts, accounts_from, all_accounts=all_accounts)
@@ -161,7 +164,8 @@ def migrate(
 @options.json("Print the status document as JSON; with --watch one a line.")
 def status(account: str, database: str | None, watch: bool, as_json: bool) -> None:
     """Show how far an account is: one look, or --watch."""
-    from s3import import app, summary
+    from s3import import app
+    from s3import.console import summary
 
     settings = options.settings_from(database=database)
     show = summary.document_as_json if as_json else summary.document_as_text
@@ -180,7 +184,8 @@ def status(account: str, database: str | None, watch: bool, as_json: bool) -> No
 @options.json("Print one JSON object a line.")
 def rejects(account: str, database: str | None, pass_: str, as_json: bool) -> None:
     """List the records that were not imported, each with its place, its reasons and (with --json) its text."""
-    from s3import import app, summary
+    from s3import import app
+    from s3import.console import summary
     from s3import.records import Pass
 
     show = summary.reject_as_json if as_json else summary.reject_as_text
@@ -203,8 +208,9 @@ def verify(account: str, as_json: bool, **given: Any) -> None:
     since is counted apart and is no difference. The result is kept, and `status` shows it.
     """
     with signals() as stop:
-        from s3import import app, summary
-        from s3import.terminal import Terminal
+        from s3import import app
+        from s3import.console import summary
+        from s3import.console.terminal import Terminal
 
         settings = options.settings_from(**given)
         with Terminal(accounts=1, line_seconds=settings.progress_seconds) as screen:
@@ -235,7 +241,8 @@ def files_retry(account: str, as_json: bool, **given: Any) -> None:
     when some failed again.
     """
     with signals() as stop:
-        from s3import import app, summary
+        from s3import import app
+        from s3import.console import summary
 
         retried = app.retry_files(options.settings_from(**given), account, stop=stop)
     click.echo(summary.document_as_json(retried.document()) if as_json else summary.retried_as_text(retried))
@@ -266,7 +273,8 @@ def reset(account: str, yes: bool, force: bool, **given: Any) -> None:
     they hold goes, and what people made stays, but for what hangs on it.
     """
     with signals() as stop:
-        from s3import import app, summary
+        from s3import import app
+        from s3import.console import summary
 
         settings = options.settings_from(**given)
         removed = app.reset(settings, account, confirmed=yes, force=force, observe=lambda _: None, stop=stop)
@@ -296,15 +304,7 @@ def purge(account: str | None, expired: bool, database: str | None) -> None:
 @cli.command()
 @options.host
 @options.port
-@options.source
-@options.items
-@options.recent_days
-@options.database
-@options.workers
-@options.max_rejects
-@options.files_to
-@options.files_in_flight
-@options.describe_calls
+@options.imports
 def serve(host: str, port: int, **given: Any) -> None:
     """Serve the HTTP API, and work through what it queues.
 
@@ -317,15 +317,7 @@ def serve(host: str, port: int, **given: Any) -> None:
 
 
 @cli.command()
-@options.source
-@options.items
-@options.recent_days
-@options.database
-@options.workers
-@options.max_rejects
-@options.files_to
-@options.files_in_flight
-@options.describe_calls
+@options.imports
 def worker(**given: Any) -> None:
     """Import parts that the broker of S3IMPORT_BROKER brings, beside any number of other workers."""
     with service_extra():

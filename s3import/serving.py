@@ -13,18 +13,18 @@ import stamina
 
 from s3import import app, logs, notify, schema
 from s3import.api import api_process, check_binding, require_serving
-from s3import.background import BackgroundWorker
-from s3import.dispatch import Capacity
 from s3import.errors import ConfigurationError
 from s3import.events import Event, PassEnded, PassStarted, Retrying
-from s3import.fleet import FleetWorker
 from s3import.limits import RejectLimit
 from s3import.metrics import Metrics
 from s3import.migration import Importer, Retries
-from s3import.purge import Retention
 from s3import.settings import Settings
 from s3import.sources import source_opener
-from s3import.tasks import CeleryQueue, Sweeper, make_celery, serve_queue
+from s3import.undo.purge import Retention
+from s3import.workers.background import BackgroundWorker
+from s3import.workers.dispatch import Capacity
+from s3import.workers.fleet import FleetWorker
+from s3import.workers.tasks import CeleryQueue, Sweeper, make_celery, serve_queue
 
 log = logging.getLogger(__name__)
 

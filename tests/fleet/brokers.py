@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from s3import.tasks import make_celery
+from s3import.workers.tasks import make_celery
 
 RABBITMQ = "amqp://guest:guest@127.0.0.1:5672//"
 REDIS = "redis://127.0.0.1:6379/9"

@@ -12,9 +12,7 @@ from typing import TypeVar
 import sqlalchemy as sa
 
 from s3import import app
-from s3import.dispatch import Capacity
 from s3import.errors import S3ImportError
-from s3import.fleet import FleetWorker
 from s3import.limits import RejectLimit
 from s3import.migration import Importer, Request, Retries
 from s3import.records import HALVES, ROW_ENTITIES, Pass
@@ -23,6 +21,8 @@ from s3import.sources import source_opener
 from s3import.status import State
 from s3import.tables import import_parts, import_runs
 from s3import.transactions import Transactions
+from s3import.workers.dispatch import Capacity
+from s3import.workers.fleet import FleetWorker
 from tests.migration.dumps import ACCOUNT, Dump, Record, account_document, lines, records
 from tests.migration.moving import BOTH, execute, ignore
 

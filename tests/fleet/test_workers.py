@@ -11,9 +11,8 @@ from pathlib import Path
 import pytest
 import sqlalchemy as sa
 
-from s3import import app, backlog
+from s3import import app
 from s3import.clock import clock
-from s3import.dispatch import Capacity, look_after
 from s3import.errors import SourceUnavailable
 from s3import.limits import RejectLimit
 from s3import.migration import Retries
@@ -21,6 +20,8 @@ from s3import.readers.source import Source
 from s3import.records import Pass
 from s3import.settings import Settings
 from s3import.tables import accounts, import_parts, import_runs
+from s3import.workers import backlog
+from s3import.workers.dispatch import Capacity, look_after
 from tests.fleet.conftest import prepared
 from tests.fleet.fleets import (
     FEW_SECONDS,

@@ -32,7 +32,7 @@ def exit_code(child: BaseProcess, seconds: float = 120) -> int | None:
 
 
 def _migrate(settings: Settings, account: str, k: int, moment: Moment, strike: Strike) -> NoReturn:
-    from s3import.exits import exit_status
+    from s3import.console.exits import exit_status
     from tests.migration.moving import migrate
 
     with Transactions(k, moment, strike).watched():

@@ -13,8 +13,8 @@ import sqlalchemy as sa
 from s3import import app, tables
 from s3import.errors import AccountIsActive, AccountNotFound, ConfigurationError, DumpNotFound, NotImported, RunIsAlive
 from s3import.records import ROW_ENTITIES, Pass
-from s3import.reset import Removed
 from s3import.settings import Settings
+from s3import.undo.reset import Removed
 from tests.fleet.fleets import ask
 from tests.migration.dumps import ACCOUNT, simple_dump, write
 from tests.migration.moving import code_of, execute, ids, migrate, rows, settings_for, snapshot

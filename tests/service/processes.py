@@ -80,7 +80,8 @@ def _serve(settings: Settings, port: int) -> None:
 
 
 def _work(settings: Settings) -> None:
-    from s3import import serving, tasks
+    from s3import import serving
+    from s3import.workers import tasks
 
     tasks.SWEEP_SECONDS = 0.3  # nobody waits longer than needed
     serving.work(settings)

@@ -11,8 +11,7 @@ from pathlib import Path
 import pytest
 from sqlalchemy import Connection
 
-from s3import import app, backlog, status
-from s3import.background import BackgroundWorker
+from s3import import app, status
 from s3import.errors import SourceUnavailable
 from s3import.limits import RejectLimit
 from s3import.migration import Importer, Retries, SourceOpener
@@ -23,6 +22,8 @@ from s3import.sources import source_opener
 from s3import.status import Run
 from s3import.tables import accounts
 from s3import.transactions import Transactions
+from s3import.workers import backlog
+from s3import.workers.background import BackgroundWorker
 from tests.fleet.fleets import ask, error_codes, let_time_pass, states
 from tests.migration.dumps import ACCOUNT
 from tests.migration.moving import execute, ignore

@@ -118,6 +118,15 @@ files_in_flight = option(
 describe_calls = option(
     "--describe-calls", is_flag=True, default=None, help="Give calls without a body one made from their telephony."
 )
+
+
+def imports(command: Command) -> Command:
+    """What a process takes that imports whatever is queued."""
+    for add in (describe_calls, files_in_flight, files_to, max_rejects, workers, database, recent_days, items, source):
+        command = add(command)
+    return command
+
+
 dry_run = option("--dry-run", is_flag=True, help="Read and check the dump, write nothing; parents are not looked up.")
 limit = option(
     "--limit", type=click.IntRange(1), default=20, show_default=True, help="How many items of each entity to show."

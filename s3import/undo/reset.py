@@ -23,7 +23,6 @@ from s3import.checkpoints import read_parts, read_window
 from s3import.errors import AccountIsActive, AccountNotFound, Interrupted, NotImported
 from s3import.files import LEDGERS, TargetOpener, storage_keys
 from s3import.migration import SourceOpener
-from s3import.purge import forget
 from s3import.readers import read_part
 from s3import.readers.dump import plan_pass
 from s3import.readers.source import Source
@@ -31,6 +30,7 @@ from s3import.records import ROW_ENTITIES, Entity, PlannedPart, Position
 from s3import.status import Run
 from s3import.tables import TARGETS
 from s3import.transactions import Transactions
+from s3import.undo.purge import forget
 from s3import.validators import check
 from s3import.writers import delete_rows
 

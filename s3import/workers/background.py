@@ -11,12 +11,12 @@ import threading
 from concurrent.futures import ThreadPoolExecutor
 from types import TracebackType
 
-from s3import import backlog
 from s3import.errors import S3ImportError, WorkerLost, as_failure
 from s3import.limits import RejectLimit, Tally
 from s3import.migration import Importer, Retries
 from s3import.parts import ActiveRun
 from s3import.status import Claim, Run
+from s3import.workers import backlog
 
 log = logging.getLogger(__name__)
 

@@ -12,9 +12,9 @@ from typing import Any
 
 from celery import Celery, signals
 
-from s3import.dispatch import OFFER_SECONDS
 from s3import.errors import as_failure
-from s3import.fleet import FleetWorker
+from s3import.workers.dispatch import OFFER_SECONDS
+from s3import.workers.fleet import FleetWorker
 
 log = logging.getLogger(__name__)
 

@@ -15,13 +15,13 @@ from dataclasses import dataclass
 import sqlalchemy as sa
 from sqlalchemy import Connection
 
-from s3import.backlog import due
 from s3import.checkpoints import Part, read_parts
 from s3import.clock import clock
 from s3import.records import Entity
 from s3import.schema import VERSION_TABLE
 from s3import.status import Claim, Run, State, fence, read_run
 from s3import.tables import import_parts, import_runs
+from s3import.workers.backlog import due
 
 OFFER_SECONDS = 15.0  # as long as a call may be lost for, when a worker dies with it before it has begun
 LOOK_SHARE = 0.2  # of a lease that may pass before somebody looks after a spread run again

@@ -12,15 +12,16 @@ from typing import Protocol, TypeVar
 
 from sqlalchemy import Connection
 
-from s3import import checkpoints, dispatch, status
+from s3import import checkpoints, status
 from s3import.checkpoints import Part
-from s3import.dispatch import Capacity, TakenPart
 from s3import.errors import Interrupted, LeaseLost, S3ImportError, WorkerLost, as_failure
 from s3import.leases import Lease
 from s3import.limits import RejectLimit, Tally
 from s3import.migration import Importer, Retries
 from s3import.parts import ActiveRun
 from s3import.status import Claim, Run, State
+from s3import.workers import dispatch
+from s3import.workers.dispatch import Capacity, TakenPart
 from s3import.writers import Conflict
 
 log = logging.getLogger(__name__)

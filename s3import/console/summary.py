@@ -14,8 +14,8 @@ from s3import.errors import Interrupted, S3ImportError, printable
 from s3import.files import Retried
 from s3import.migration import Result
 from s3import.records import Entity
-from s3import.reset import Removed
 from s3import.trial import Tried
+from s3import.undo.reset import Removed
 from s3import.verification import Finding, Verified
 
 _LINE_ENDS = re.compile(b"\xc2\x85|\xe2\x80[\xa8\xa9]")  # U+0085, U+2028, U+2029

@@ -1,0 +1,1 @@
+"""What the command line says and understands: options, bars, summaries, signals and exit statuses."""

@@ -1,0 +1,1 @@
+"""Taking an import back, and forgetting what was kept of it."""
