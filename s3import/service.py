@@ -180,7 +180,7 @@ class Service:
 
         Raises: AccountNotFound.
         """
-        cursor = _parse_cursor(after) if after is not None else None
+        cursor = _parse_cursor(after) if after else None  # `after=` asks for the first page
 
         def look(connection: Connection) -> RejectPage:
             if not report.is_known(connection, account_id):

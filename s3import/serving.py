@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 import signal
 import threading
 from collections.abc import Callable, Iterator
@@ -29,6 +30,7 @@ from s3import.workers.tasks import CeleryQueue, Sweeper, make_celery, serve_queu
 log = logging.getLogger(__name__)
 
 LOOK_SECONDS = 0.2
+DRAIN_SECONDS = 20.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,7 +110,7 @@ def _machinery(settings: Settings) -> Iterator[Machinery]:
     open_dump = source_opener(settings, app.workers(settings, database))
     importer = app.make_importer(settings, database, open_dump, observe, stop, notifier)
     importer.transactions.run("", schema.require)
-    _on_signals(stop.set)
+    stop_on_signals(stop)
     try:
         with notifier, importer, Retention(database, settings.retention_days):
             yield Machinery(settings, importer, metrics, limit, stop)
@@ -117,9 +119,21 @@ def _machinery(settings: Settings) -> Iterator[Machinery]:
         database.close()
 
 
-def _on_signals(leave: Callable[[], None]) -> None:
+def stop_on_signals(
+    stop: threading.Event, *, drain_seconds: float = DRAIN_SECONDS, end: Callable[[int], object] = os._exit
+) -> None:
+    """Let SIGINT and SIGTERM set `stop`, and `end` the process with 128 plus the signal's number if it then takes
+    longer than `drain_seconds`: where a source or a database does not answer, its patience is longer than a drain's."""
+
+    def leave(number: int, _: object) -> None:
+        if not stop.is_set():
+            stop.set()
+            watchdog = threading.Timer(drain_seconds, end, [128 + number])
+            watchdog.daemon = True
+            watchdog.start()
+
     for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, lambda *_: leave())
+        signal.signal(number, leave)
 
 
 def _tell(event: Event) -> None:

@@ -28,7 +28,7 @@ class File:
         """The field of the record that says where the bytes are."""
         if self.entity is Entity.MESSAGES:
             return "telephony.recording_key"
-        return "url" if self.url else "key"
+        return "key" if self.url is None else "url"
 
     @property
     def label(self) -> Label:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -14,6 +15,7 @@ from s3import.errors import MigrationFailed
 from s3import.records import is_id
 
 BYTE_ORDER_MARK = b"\xef\xbb\xbf"
+_ESCAPED_SURROGATE = re.compile(rb"\\u[dD][89a-fA-F][0-9a-fA-F]{2}")
 LONE_SURROGATE = re.compile("[\ud800-\udfff]")
 
 
@@ -31,11 +33,10 @@ class Node:
         """The top of `document` (its name in messages). Raises: `error` when `raw` is not one JSON object."""
         raw = raw.removeprefix(BYTE_ORDER_MARK)
         try:
-            members = orjson.loads(raw)
-        except orjson.JSONDecodeError as fault:
-            members = _with_lone_surrogates(raw)
-            if members is None:
-                raise error(f"{document} is not JSON: {fault}; write it again") from fault
+            orjson.loads(_ESCAPED_SURROGATE.sub(rb"\\ufffd", raw))  # strict about all but lone surrogates
+            members = json.loads(raw.decode(), object_pairs_hook=_unrepeated)
+        except (ValueError, RecursionError) as fault:
+            raise error(f"{document} is not JSON: {fault}; write it again") from fault
         if not isinstance(members, dict):
             raise error(f"{document} is not a JSON object; write it again")
         return cls(document, "", members, error)
@@ -81,10 +82,10 @@ class Node:
         return value
 
     def count(self, name: str) -> int | None:
-        """The member `name`, a whole number of at least 0 or nothing."""
+        """The member `name`, a whole number from 0 to 2^63 - 1 or nothing."""
         value = self.members.get(name)
-        if value is not None and (type(value) is not int or value < 0):
-            raise self.fault(name, "must be a whole number of at least 0")
+        if value is not None and (type(value) is not int or not 0 <= value < 2**63):
+            raise self.fault(name, "must be a whole number from 0 to 2^63 - 1")
         return value
 
     def sha256(self, name: str) -> str | None:
@@ -114,10 +115,10 @@ class Node:
             yield Node(self.document, self.path(place), value, self.error)
 
 
-def _with_lone_surrogates(raw: bytes) -> Any:
-    """The document, if lone surrogates are all that is wrong with it: orjson refuses them. None for any other."""
-    try:
-        orjson.loads(re.sub(rb"\\u[dD][89a-fA-F][0-9a-fA-F]{2}", rb"\\ufffd", raw))
-        return json.loads(raw.decode())
-    except ValueError:
-        return None
+def _unrepeated(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """The object of these members. Raises: ValueError when two have the same name: which one counts nobody knows."""
+    members = dict(pairs)
+    if len(members) < len(pairs):
+        (name, _), *_rest = Counter(name for name, _ in pairs).most_common(1)
+        raise ValueError(f"an object has two members {name!r}")
+    return members

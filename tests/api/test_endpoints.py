@@ -73,6 +73,12 @@ def test_an_unusual_poll_is_answered_like_a_plain_one(client: TestClient, query:
     assert plain.headers["content-type"] == unusual.headers["content-type"]
 
 
+def test_an_empty_cursor_asks_for_the_first_page(client: TestClient) -> None:
+    """`after=` is what a loop sends that has not seen a page yet."""
+    client.post("/accounts", json={"id": "acme"})
+    assert client.get("/accounts/acme/rejects?after=").json() == {"items": [], "next": None}
+
+
 def test_text_that_databases_cannot_hold_is_repaired(each_client: TestClient) -> None:
     """A NUL or a lone surrogate in free text becomes U+FFFD."""
     answer = each_client.post(

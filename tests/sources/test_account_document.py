@@ -60,6 +60,7 @@ def test_repairs_lone_surrogates(folder: FolderPlace) -> None:
         (b'{"id": "acme\\ud800"}', "id must be 'acme'"),
         (b'{"id": "acme", "brands": [{"id": "\\ud800"}]}', r"brands\[0\]\.id holds a lone surrogate"),
         (b"null", "is not a JSON object"),
+        (b'{"id": "acme", "brands": [{"id": "b"}], "brands": []}', "an object has two members 'brands'"),
         ({}, "id must be 'acme'"),
         ({"id": "Acme"}, "id must be 'acme'"),
         ({"id": ACCOUNT, "name": 1}, "name must be a string"),
