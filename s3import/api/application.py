@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator, Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, nullcontext
 from functools import partial
 
@@ -22,7 +24,8 @@ from s3import.api.routes import router
 from s3import.errors import S3ImportError
 from s3import.service import Service
 
-THREADS = 12  # each may hold a connection to the database; a worker of this process needs some of the pool too
+THREADS = 8  # each may hold a connection to the database, whose pool has a few more than these and those of looks
+LOOK_THREADS = 4
 ABOUT = (
     "Moves accounts of Conversations to Re:amaze. Every error is `application/problem+json` with a stable `code`; "
     "every answer carries `X-Request-Id`, the request's own where it has one."
@@ -46,6 +49,7 @@ def create_app(
     @asynccontextmanager
     async def serving(app: FastAPI) -> AsyncIterator[None]:
         anyio.to_thread.current_default_thread_limiter().total_tokens = THREADS
+        asyncio.get_running_loop().set_default_executor(ThreadPoolExecutor(LOOK_THREADS, thread_name_prefix="look"))
         async with lifespan(app):
             yield
 

@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import re
 
+from starlette.requests import Request
+from starlette.responses import Response
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from s3import.api.looks import Looks
+from s3import.api.problems import on_error
 from s3import.errors import S3ImportError
 
 _PLAIN = re.compile(rb"account_id=([A-Za-z0-9._~-]{1,255})")
 
 
 class Polls:
-    """ASGI middleware that answers a plain ``GET /check-migration``; anything else, and every error, is the route's.
+    """ASGI middleware that answers a plain ``GET /check-migration`` as its route does; anything else is the route's.
 
     Polls come by the hundred a second beside an import, and a fifth of what one cost was its way through the framework.
     """
@@ -24,19 +27,14 @@ class Polls:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         account_id = _polled(scope)
-        document = await self._look(account_id) if account_id else None
-        if document is None:
-            await self._app(scope, receive, send)
-            return
-        headers = [(b"content-type", b"application/json"), (b"content-length", b"%d" % len(document))]
-        await send({"type": "http.response.start", "status": 200, "headers": headers})
-        await send({"type": "http.response.body", "body": document})
+        await (self._answer(account_id, scope, receive, send) if account_id else self._app(scope, receive, send))
 
-    async def _look(self, account_id: str) -> bytes | None:
+    async def _answer(self, account_id: str, scope: Scope, receive: Receive, send: Send) -> None:
         try:
-            return await self._looks.at(account_id)
-        except S3ImportError:
-            return None  # the route meets it again, and has the words for it
+            answer = Response(await self._looks.at(account_id), media_type="application/json")
+        except S3ImportError as error:
+            answer = await on_error(Request(scope), error)
+        await answer(scope, receive, send)
 
 
 def _polled(scope: Scope) -> str | None:

@@ -73,6 +73,14 @@ def test_an_unusual_poll_is_answered_like_a_plain_one(client: TestClient, query:
     assert plain.headers["content-type"] == unusual.headers["content-type"]
 
 
+def test_an_unusual_poll_of_an_unknown_account_fails_like_a_plain_one(client: TestClient) -> None:
+    """The problem is the same but for the request's id."""
+    plain, unusual = (client.get(f"/check-migration?account_id={one}") for one in ("nobody", "%6eobody"))
+    problems = [{**answer.json(), "request_id": ""} for answer in (plain, unusual)]
+    assert (plain.status_code, problems[0]) == (unusual.status_code, problems[1])
+    assert plain.headers["content-type"] == unusual.headers["content-type"]
+
+
 def test_an_empty_cursor_asks_for_the_first_page(client: TestClient) -> None:
     """`after=` is what a loop sends that has not seen a page yet."""
     client.post("/accounts", json={"id": "acme"})
