@@ -15,6 +15,7 @@ from s3import.records import Choices
 T = TypeVar("T", int, float)
 
 DEFAULT_DATABASE = "sqlite:///reamaze.db"
+LEASE_SECONDS = 15.0
 BLOCK_BYTES = 8 * 1024 * 1024  # of decompressed text in a batch: more would be faster still, and take over 400 MB
 
 
@@ -46,7 +47,7 @@ class Settings:
     workers: int | None = None
     retry_seconds: float = 120.0
     progress_seconds: float = 5.0
-    lease_seconds: float = 15.0
+    lease_seconds: float = LEASE_SECONDS
     heartbeat_seconds: float = 2.0
     block_bytes: int = BLOCK_BYTES
     max_rejects: str | None = None
