@@ -12,6 +12,7 @@ import anyio.to_thread
 import orjson
 from fastapi import FastAPI
 from fastapi.exceptions import RequestValidationError
+from fastapi.telemetry import TelemetryConfig
 from starlette.exceptions import HTTPException
 
 from s3import import __version__
@@ -30,6 +31,10 @@ ABOUT = (
     "Moves accounts of Conversations to Re:amaze. Every error is `application/problem+json` with a stable `code`; "
     "every answer carries `X-Request-Id`, the request's own where it has one."
 )
+
+TELEMETRY: TelemetryConfig = {"logs": False, "operation_spans": False}
+"""Where an operator configures OpenTelemetry: spans and numbers of requests, but no exceptions, whose texts may hold a
+customer's."""
 
 Lifespan = Callable[[FastAPI], AbstractAsyncContextManager[None]]
 
@@ -61,6 +66,7 @@ def create_app(
         docs_url=None,
         redoc_url=None,
         redirect_slashes=False,
+        telemetry=TELEMETRY,
         exception_handlers={
             S3ImportError: on_error,
             HTTPException: on_http_exception,
