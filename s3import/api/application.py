@@ -16,6 +16,7 @@ from fastapi.telemetry import TelemetryConfig
 from starlette.exceptions import HTTPException
 
 from s3import import __version__
+from s3import.api.callbacks import callbacks
 from s3import.api.describe import describe
 from s3import.api.gate import Gate
 from s3import.api.looks import Looks
@@ -77,6 +78,7 @@ def create_app(
     app.state.looks = Looks(lambda account_id: orjson.dumps(service.status_document(account_id)))
     app.state.render_metrics = render_metrics
     app.include_router(router)
+    app.webhooks.include_router(callbacks)
     app.add_middleware(Polls, looks=app.state.looks)
     app.add_middleware(Gate, tokens=tokens)
     app.openapi = partial(describe, app)  # type: ignore[method-assign]
