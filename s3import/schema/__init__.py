@@ -15,7 +15,7 @@ from s3import.schema import triggers
 from s3import.tables import metadata
 
 VERSION_TABLE = "import_schema_version"
-HEAD = "0001"  # the newest revision under versions/; a test holds the two together
+HEAD = "0002"  # the newest revision under versions/; a test holds the two together
 LOCK_ID = 0x5331_1909  # any number that nobody else uses for a PostgreSQL advisory lock
 LOCK_SECONDS = 60  # that MySQL waits for another process to change the tables
 
@@ -31,12 +31,20 @@ def upgrade(connection: Connection) -> None:
     config = Config(attributes={"connection": connection})
     config.set_main_option("script_location", str(Path(__file__).parent))
     with _locked(connection):
-        misfits = [] if _revision(connection) else list(_misfits(connection))
-        if misfits:
-            raise _refusal(misfits, HEAD)
-        command.upgrade(config, "head")
+        if _revision(connection):
+            command.upgrade(config, "head")
+        else:
+            _create(connection)
+            command.stamp(config, "head")
         if any(triggers.missing(connection)):
             triggers.create(connection)
+
+
+def _create(connection: Connection) -> None:
+    """All tables as they are today, beside those of Re:amaze's own. Raises: SchemaMismatch, where these do not fit."""
+    if misfits := list(_misfits(connection)):
+        raise _refusal(misfits, HEAD)
+    metadata.create_all(connection, checkfirst=True)
 
 
 def require(connection: Connection) -> None:
