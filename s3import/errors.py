@@ -173,6 +173,12 @@ class WorkerLost(MigrationFailed):
     code = "worker_lost"
 
 
+class OutputLost(MigrationFailed):
+    """What was done is done, but its result could not be written to stdout."""
+
+    code = "output_lost"
+
+
 # --- wait, then run the same command again ------------------------------------------------------------------------
 
 
