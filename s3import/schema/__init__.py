@@ -19,6 +19,12 @@ HEAD = "0001"  # the newest revision under versions/; a test holds the two toget
 LOCK_ID = 0x5331_1909  # any number that nobody else uses for a PostgreSQL advisory lock
 LOCK_SECONDS = 60  # that MySQL waits for another process to change the tables
 
+_SCHEMA_FIRST = """
+    SELECT set_config('search_path', quote_ident(nspname) || ', ' || current_setting('search_path'), true)
+    FROM pg_class JOIN pg_namespace ON pg_namespace.oid = relnamespace
+    WHERE pg_class.oid = coalesce(to_regclass('accounts'), to_regclass('import_runs'))
+"""
+
 
 def upgrade(connection: Connection) -> None:
     """Create what is missing and bring the rest up to date. Safe to call from several processes at once.
@@ -31,12 +37,20 @@ def upgrade(connection: Connection) -> None:
     config = Config(attributes={"connection": connection})
     config.set_main_option("script_location", str(Path(__file__).parent))
     with _locked(connection):
+        _stay_in_their_schema(connection)
         misfits = [] if _revision(connection) else list(_misfits(connection))
         if misfits:
             raise _refusal(misfits, HEAD)
         command.upgrade(config, "head")
         if any(triggers.missing(connection)):
             triggers.create(connection)
+
+
+def _stay_in_their_schema(connection: Connection) -> None:
+    """On PostgreSQL, for the rest of the transaction: create things beside the tables that are there already, which may
+    not be where the search path begins."""
+    if connection.dialect.name == "postgresql":
+        connection.exec_driver_sql(_SCHEMA_FIRST)
 
 
 def require(connection: Connection) -> None:
