@@ -281,6 +281,13 @@ import_rejects = _table(
     ),
 )
 
+import_accounts = _table(
+    "import_accounts",
+    sa.Column("account_id", Id, sa.ForeignKey("accounts.id", ondelete="CASCADE"), primary_key=True),
+    sa.Column("deletions_since", UtcTime),  # what people delete is remembered; NULL: it is not, or not any more
+)
+"""What is known of an account's migration as a whole, from its first run until it is purged."""
+
 import_tombstones = _table(
     "import_tombstones",
     sa.Column("account_id", Id, sa.ForeignKey("accounts.id", ondelete="CASCADE"), nullable=False),

@@ -1,7 +1,7 @@
 """Triggers that remember what people delete: a row that goes leaves a tombstone, and so does every row below it.
 
-Only while its account is not ``active``, and not when the account itself goes: it is gone by then. What s3import takes
-away because a dump says so has its tombstone already, and keeps it.
+From its account's first run until its migration is purged, and not when the account itself goes: it is gone by then.
+What s3import takes away because a dump says so has its tombstone already, and keeps it.
 """
 
 from __future__ import annotations
@@ -20,7 +20,9 @@ WATCHED = (brands, channels, threads, messages, attachments)
 _PREFIX = "import_deletions_of_"
 _FUNCTION = "import_remember_deletions"
 _COLUMNS = "import_tombstones (account_id, entity, id, deleted_at, from_dump)"
-_MIGRATING = "accounts.status <> 'active'"
+_REMEMBERED = (
+    "accounts JOIN import_accounts ON import_accounts.account_id = accounts.id AND deletions_since IS NOT NULL"
+)
 
 
 def create(connection: Connection) -> None:
@@ -59,7 +61,7 @@ def _on_postgresql() -> Iterator[str]:
         BEGIN
             INSERT INTO {_COLUMNS}
             SELECT gone.account_id, TG_TABLE_NAME, gone.id, clock_timestamp(), false
-            FROM gone JOIN accounts ON accounts.id = gone.account_id WHERE {_MIGRATING}
+            FROM gone, {_REMEMBERED} WHERE accounts.id = gone.account_id
             ON CONFLICT DO NOTHING;
             RETURN NULL;
         END $$
@@ -87,7 +89,7 @@ def _on_sqlite() -> Iterator[str]:
             CREATE TRIGGER {_name(table)} AFTER DELETE ON {table.name} BEGIN
                 INSERT OR IGNORE INTO {_COLUMNS}
                 SELECT id, '{table.name}', OLD.id, strftime('%Y-%m-%d %H:%M:%f000', 'now'), 0
-                FROM accounts WHERE id = OLD.account_id AND {_MIGRATING};
+                FROM {_REMEMBERED} WHERE id = OLD.account_id;
             END
         """
 
@@ -101,7 +103,7 @@ def _on_mysql() -> Iterator[str]:
         yield f"DROP TRIGGER IF EXISTS {_name(table)}"
         yield f"""
             CREATE TRIGGER {_name(table)} BEFORE DELETE ON {table.name} FOR EACH ROW BEGIN
-                IF EXISTS (SELECT 1 FROM accounts WHERE id = OLD.account_id AND {_MIGRATING}) THEN
+                IF EXISTS (SELECT 1 FROM {_REMEMBERED} WHERE id = OLD.account_id) THEN
                     INSERT INTO {_COLUMNS} VALUES (OLD.account_id, '{table.name}', OLD.id, UTC_TIMESTAMP(6), 0)
                     ON DUPLICATE KEY UPDATE id = import_tombstones.id;
                     {descendants}

@@ -13,9 +13,9 @@ import pyarrow.compute as pc
 import pymysql
 import sqlalchemy as sa
 
-from s3import.errors import DatabaseRefused
+from s3import.errors import DatabaseMisconfigured, DatabaseRefused
 from s3import.writers.idle import check_idle_connections
-from s3import.writers.translation import Conflict, DatabaseMisconfigured, judge_mysql_number, translated
+from s3import.writers.translation import Conflict, judge_mysql_number, translated
 from s3import.writers.url import Parser, options_of, truth, whole_number
 from s3import.writers.writer import (
     CONNECT_SECONDS,
@@ -29,13 +29,13 @@ from s3import.writers.writer import (
 
 DRIVER = "mysql+pymysql"
 
-# Whatever may be set for sessions by the server, and would change what statements and answers mean. A process that hangs
+# Whatever the server may set for sessions that would change what statements and answers mean. A process that hangs
 # loses its transaction, and the locks in it, after 20 seconds. MariaDB can tell a hanging transaction from a connection
 # that merely waits in the pool, MySQL cannot (and the pool then opens another one).
 _SESSION = (
     "SET SESSION sql_mode = 'STRICT_ALL_TABLES,NO_ENGINE_SUBSTITUTION', foreign_key_checks = 1, unique_checks = 1,"
-    " time_zone = '+00:00', sql_auto_is_null = 0, sql_safe_updates = 0, sql_select_limit = DEFAULT, sql_big_selects = 1,"
-    " lock_wait_timeout = 20, innodb_lock_wait_timeout = 20, net_read_timeout = 20"
+    " time_zone = '+00:00', sql_auto_is_null = 0, sql_safe_updates = 0, sql_select_limit = DEFAULT,"
+    " sql_big_selects = 1, lock_wait_timeout = 20, innodb_lock_wait_timeout = 20, net_read_timeout = 20"
     " /*M! , idle_transaction_timeout = 20 */ /*!50700 , wait_timeout = 20 */"
 )
 _TRANSACTION = "SET SESSION TRANSACTION READ WRITE"

@@ -15,7 +15,7 @@ from typing import TypeVar
 
 import sqlalchemy as sa
 
-from s3import.errors import ConfigurationError, DatabaseRefused, DatabaseUnavailable, S3ImportError, TemporaryFailure
+from s3import.errors import DatabaseMisconfigured, DatabaseRefused, DatabaseUnavailable, S3ImportError, TemporaryFailure
 from s3import.tables import metadata
 
 T = TypeVar("T")
@@ -28,12 +28,6 @@ class Conflict(TemporaryFailure):
     """
 
     code = "conflict"
-
-
-class DatabaseMisconfigured(ConfigurationError):
-    """The database URL leads nowhere: a wrong login, an option or a name that is not there."""
-
-    code = "database_misconfigured"
 
 
 @contextmanager
@@ -149,7 +143,7 @@ def _postgres_place(error: BaseException) -> str:
     table = metadata.tables.get(getattr(diagnosis, "table_name", None) or "")
     if table is None:
         return ""
-    column = getattr(diagnosis, "column_name", None)
+    column = str(getattr(diagnosis, "column_name", None))
     return f" in {table.name}.{column}" if column in table.columns else f" in {table.name}"
 
 
