@@ -61,9 +61,8 @@ def make_engine(url: sa.URL, application_name: str, pool_size: int) -> sa.Engine
     Raises: ConfigurationError for an option that PyMySQL does not know.
     """
     options = options_of(url, _OPTIONS)
-    translated = {name: text for name, text in url.query.items() if name in _OF_SQLALCHEMY}
     engine = sa.create_engine(
-        url.set(query=translated),
+        url,
         isolation_level="READ COMMITTED",
         pool_size=pool_size,
         hide_parameters=True,

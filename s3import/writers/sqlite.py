@@ -42,7 +42,7 @@ def make_engine(url: sa.URL, _application_name: str, pool_size: int) -> sa.Engin
             "the database URL names no file; write sqlite:///reamaze.db or sqlite:////full/path.db"
         )
     options = {"timeout": BUSY_SECONDS, **options_of(url, _OPTIONS)}
-    engine = sa.create_engine(url.set(query={}), pool_size=pool_size, hide_parameters=True, connect_args=options)
+    engine = sa.create_engine(url, pool_size=pool_size, hide_parameters=True, connect_args=options)
     sa.event.listen(engine, "connect", _configure)
     sa.event.listen(engine, "begin", _begin)
     return engine
