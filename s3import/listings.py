@@ -50,7 +50,9 @@ def run_page(
         query = query.where(runs.account_id == account_id)
     if after:
         earlier = sa.and_(runs.requested_at == after.requested_at, runs.run_id < after.run_id)
-        query = query.where(runs.requested_at <= after.requested_at, sa.or_(runs.requested_at < after.requested_at, earlier))
+        query = query.where(
+            runs.requested_at <= after.requested_at, sa.or_(runs.requested_at < after.requested_at, earlier)
+        )
     rows = connection.execute(_newest_first(query)).all()
     found = list(report.pass_documents(rows))
     items = [_item(run, document) for run, document in found[:limit]]
