@@ -27,7 +27,8 @@ class Settings:
     into passes; of tables at most `max_read_units` a second are read. Whatever is read in AWS is read in the role
     `role_arn`, if one is given; `workers` None means a number that fits the machine and the database;
     a run's lease ends `lease_seconds` after its last heartbeat; temporary failures are tried again for
-    `retry_seconds` in all. Where stderr is no terminal, a line every `progress_seconds` tells how far a run is.
+    `retry_seconds` in all, a statement that the database does not answer within `database_seconds` being one. Where
+    stderr is no terminal, a line every `progress_seconds` tells how far a run is.
     The bytes of files go to `files_to`, which may hold ``{account}`` (None: nowhere), `files_in_flight` at a time.
     `max_rejects` (``N`` or ``P%``) holds for runs that nobody watches. With a `broker` (a Celery URL) work is spread
     over machines by its `queue`; they then use at most `connections_per_account` connections of the database for one
@@ -46,6 +47,7 @@ class Settings:
     database: str = DEFAULT_DATABASE
     workers: int | None = None
     retry_seconds: float = 120.0
+    database_seconds: float = 30.0
     progress_seconds: float = 5.0
     lease_seconds: float = LEASE_SECONDS
     heartbeat_seconds: float = 2.0
@@ -90,6 +92,9 @@ class Settings:
             database=env.get("S3IMPORT_DATABASE") or DEFAULT_DATABASE,
             workers=_number("S3IMPORT_WORKERS", workers, int, 1) if workers else None,
             retry_seconds=_number("S3IMPORT_RETRY_SECONDS", env.get("S3IMPORT_RETRY_SECONDS") or "120", float, 0),
+            database_seconds=_number(
+                "S3IMPORT_DATABASE_SECONDS", env.get("S3IMPORT_DATABASE_SECONDS") or "30", float, 1
+            ),
             progress_seconds=_number(
                 "S3IMPORT_PROGRESS_SECONDS", env.get("S3IMPORT_PROGRESS_SECONDS") or "5", float, 0
             ),

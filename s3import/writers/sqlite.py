@@ -31,7 +31,7 @@ _PRAGMAS = (
 _OPTIONS = {"timeout": whole_number}
 
 
-def make_engine(url: sa.URL, _application_name: str, pool_size: int) -> sa.Engine:
+def make_engine(url: sa.URL, _application_name: str, pool_size: int, _limit_seconds: float) -> sa.Engine:
     """An engine whose transactions take the write lock at once, unless marked `READ_ONLY`.
 
     Raises: ConfigurationError for a database in memory, which would be gone with the process, and for an option that is
