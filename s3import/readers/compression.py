@@ -47,7 +47,7 @@ class Text:
             return bytes(self._text.read(size_bytes))
         except (OSError, pa.ArrowException) as error:
             raise PartUnreadable(
-                f"{self._object_name}: cannot be decompressed as {self._compression} ({error}); "
+                f"{self._object_name}: cannot be decompressed as {self._compression} ({type(error).__name__}); "
                 "repair or upload the object again, then run the same command: it resumes"
             ) from error
 
