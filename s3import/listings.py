@@ -40,8 +40,9 @@ def account_page(
 def run_page(
     connection: Connection, state: State | None, account_id: str | None, after: RunCursor | None, limit: int
 ) -> tuple[list[dict[str, Any]], RunCursor | None]:
-    """At most `limit` runs behind that place, those asked for last first, each as the contract's section 7 shows it; and
-    the place of the last one (None: there are no more)."""
+    """At most `limit` runs behind that place, those asked for last first, each as the contract's section 7 shows it.
+
+    And the place of the last one (None: there are no more)."""
     runs = import_runs.c
     query = report.runs().order_by(runs.requested_at.desc(), runs.run_id.desc()).limit(limit + 1)
     if state:
@@ -50,7 +51,9 @@ def run_page(
         query = query.where(runs.account_id == account_id)
     if after:
         earlier = sa.and_(runs.requested_at == after.requested_at, runs.run_id < after.run_id)
-        query = query.where(runs.requested_at <= after.requested_at, sa.or_(runs.requested_at < after.requested_at, earlier))
+        query = query.where(
+            runs.requested_at <= after.requested_at, sa.or_(runs.requested_at < after.requested_at, earlier)
+        )
     rows = connection.execute(_newest_first(query)).all()
     found = list(report.pass_documents(rows))
     items = [_item(run, document) for run, document in found[:limit]]
