@@ -115,7 +115,9 @@ def _of_files(run: Any, state: StageState) -> Stage:
 
 def _fraction(sums: dict[str, int], stages: Sequence[Stage]) -> float:
     """All parts by their bytes; of a run with files these are one half of it, and the files the other."""
-    done, total = (sums["bytes_done"], sums["bytes_total"]) if sums["bytes_total"] else (sums["parts_done"], sums["parts_total"])
+    done, total = (
+        (sums["bytes_done"], sums["bytes_total"]) if sums["bytes_total"] else (sums["parts_done"], sums["parts_total"])
+    )
     of_parts = min(done / total, 1.0) if total else 0.0
     files = next((stage for stage in stages if stage.name == FILES), None)
     return min((of_parts + files.fraction) / 2 if files else of_parts, ALMOST_DONE)

@@ -1,9 +1,12 @@
 """What is known of an account's migration as a whole: since when its deletions are remembered."""
 
+from typing import Any
+
+import sqlalchemy as sa
 from alembic import op
 
 from s3import.schema import triggers
-from s3import.tables import import_accounts
+from s3import.tables import accounts, import_accounts, import_runs
 
 revision = "0002"
 down_revision = "0001"
@@ -19,4 +22,18 @@ def upgrade() -> None:
         " WHERE account_id IN (SELECT id FROM accounts) AND account_id NOT IN (SELECT account_id FROM import_accounts)"
         " GROUP BY account_id"
     )
+    _add_column(import_runs.c.files_per_second)
+    _add_index(import_runs, "import_runs_by_request")
+    _add_index(accounts, "accounts_by_status")
     triggers.create(connection)
+
+
+def _add_column(column: sa.Column[Any]) -> None:
+    present = {one["name"] for one in sa.inspect(op.get_bind()).get_columns(column.table.name)}
+    if column.name not in present:
+        op.add_column(column.table.name, sa.Column(column.name, column.type))
+
+
+def _add_index(table: sa.Table, name: str) -> None:
+    index = next(one for one in table.indexes if one.name == name)
+    index.create(op.get_bind(), checkfirst=True)
