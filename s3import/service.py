@@ -183,9 +183,7 @@ class Service:
         """The run, which ends at its next batch unless it was at an end already. Raises: RunNotFound."""
 
         def cancel(connection: Connection) -> Run:
-            if status.cancel(connection, run_id):
-                self.record(connection, run_id)
-            run = status.read_run(connection, run_id)
+            run = self._cancel(connection, run_id)
             if run is None:
                 raise _no_run()
             return run
@@ -193,6 +191,25 @@ class Service:
         if not _RUN_ID.fullmatch(run_id):
             raise _no_run()
         return self._transactions.run("", cancel)
+
+    def cancel_account(self, account_id: str) -> list[Run]:
+        """As `cancel`, all runs of an account. Raises: AccountNotFound, where it has none."""
+
+        def cancel(connection: Connection) -> list[Run]:
+            runs = [status.find_run(connection, account_id, pass_) for pass_ in Pass]
+            after = [self._cancel(connection, run.run_id) for run in runs if run is not None]
+            return [run for run in after if run is not None]
+
+        runs = self._write(account_id, cancel)
+        if not runs:
+            raise AccountNotFound(f"account {account_id} has no run here; check --account and --database")
+        return runs
+
+    def _cancel(self, connection: Connection, run_id: str) -> Run | None:
+        """End the run where it can be ended, leave word of that, and read it again."""
+        if status.cancel(connection, run_id):
+            self.record(connection, run_id)
+        return status.read_run(connection, run_id)
 
     def status_document(self, account_id: str) -> dict[str, Any]:
         """The status document. Raises: AccountNotFound."""

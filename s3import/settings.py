@@ -72,8 +72,12 @@ class Settings:
 
     @classmethod
     def from_environment(cls, environment: Mapping[str, str] | None = None) -> Settings:
-        """Read the ``S3IMPORT_*`` variables. Raises: ConfigurationError naming the variable that is wrong."""
-        env = os.environ if environment is None else environment
+        """Read the ``S3IMPORT_*`` variables, without the blanks and the line's end that may be around a value.
+
+        Raises: ConfigurationError naming the variable that is wrong.
+        """
+        given = os.environ if environment is None else environment
+        env = {name: value.strip() for name, value in given.items() if name.startswith("S3IMPORT_")}
         workers, days = env.get("S3IMPORT_WORKERS"), env.get("S3IMPORT_RETENTION_DAYS")
         units = env.get("S3IMPORT_MAX_READ_UNITS")
         return cls(

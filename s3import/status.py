@@ -208,7 +208,15 @@ def _queue_again(connection: Connection, run: Run, source: str) -> bool:
     again = (
         import_runs.update()
         .where(runs.run_id == run.run_id, runs.state.in_([State.FAILED, State.CANCELLED]))
-        .values(state=State.QUEUED, source=source, tries=0, not_before=None)
+        .values(
+            state=State.QUEUED,
+            source=source,
+            tries=0,
+            not_before=None,
+            finished_at=None,
+            error_code=None,
+            error_message=None,
+        )
     )
     return bool(connection.execute(again).rowcount)
 

@@ -47,8 +47,8 @@ class Gate:
             return
         request_id = _id_of(Headers(scope=scope))
         scope.setdefault("state", {})["request_id"] = request_id
-        answer = _Answer(send, request_id, headless=scope["method"] == "HEAD")
-        asked = {**scope, "method": "GET"} if answer.headless else scope
+        answer = _Answer(send, request_id, bodiless=scope["method"] == "HEAD")
+        asked = {**scope, "method": "GET"} if scope["method"] == "HEAD" else scope
         began = time.perf_counter()
         with log_context(request_id=request_id):
             await self._pass(asked, receive, answer)
@@ -102,11 +102,12 @@ class Gate:
 class _Answer:
     """Sends what the application answers, with the request's id, and remembers the status (0: none yet).
 
-    `headless`: to a HEAD request, which is answered as its GET would be, but for the body.
+    `bodiless`: only the head of what answers GET, as HEAD asks for it.
     """
 
-    def __init__(self, send: Send, request_id: str, *, headless: bool) -> None:
-        self.request_id, self.headless = request_id, headless
+    def __init__(self, send: Send, request_id: str, *, bodiless: bool) -> None:
+        self.request_id = request_id
+        self._bodiless = bodiless
         self.status = 0
         self._send = send
 
@@ -115,7 +116,7 @@ class _Answer:
             self.status = message["status"]
             extra = [(b"x-request-id", self.request_id.encode()), (b"cache-control", b"no-store")]
             message = {**message, "headers": [*message.get("headers", ()), *extra]}
-        elif self.headless:
+        elif self._bodiless:
             message = {**message, "body": b""}
         await self._send(message)
 

@@ -12,6 +12,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, WithJsonSchema
 
 from s3import.accounts import AccountStatus
+from s3import.notify import Kind
 from s3import.progress import StageState
 from s3import.readers.allowed import MAX_SOURCE_LENGTH
 from s3import.records import MAX_ID_LENGTH, Pass
@@ -299,6 +300,35 @@ class Reject(BaseModel):
 class RejectPage(BaseModel):
     items: list[Reject]
     next: Next
+
+
+class Notice(BaseModel):
+    """What became of a run, and the command that may be due now."""
+
+    kind: Kind
+    account_id: str
+    pass_: Annotated[Pass, Field(alias="pass")]
+    run_id: RunId
+    state: State
+    occurred_at: dt.datetime
+    attempts: Count
+    duration_seconds: Annotated[float | None, Field(description="From the first attempt to the end, waiting included.")]
+    counts: CountsByEntity
+    files: Files
+    rejects: Rejects
+    error: RunError | None
+    next: Annotated[str | None, Field(description="The command to run now.")]
+    after_repair: Annotated[str | None, Field(description="Of a pass with rejects: what to run on a repaired dump.")]
+
+
+class MigrationEvent(BaseModel):
+    """The body of a callback."""
+
+    type: Literal[
+        "migration.started", "migration.delayed", "migration.succeeded", "migration.failed", "migration.cancelled"
+    ]
+    timestamp: dt.datetime
+    data: Notice
 
 
 class Health(BaseModel):
