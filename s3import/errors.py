@@ -143,6 +143,12 @@ class RecentPassFirst(MigrationFailed):
     code = "recent_pass_first"
 
 
+class PassNotFinished(MigrationFailed):
+    """An account is to get a status that only the end of a pass gives it."""
+
+    code = "pass_not_finished"
+
+
 class NotImported(MigrationFailed):
     """There is nothing to verify, or a pass that was left half-way."""
 

@@ -38,12 +38,14 @@ def document(connection: Connection, account_id: str) -> dict[str, Any] | None:
 
 def documents(connection: Connection, account_ids: Sequence[str]) -> list[dict[str, Any]]:
     """The status documents of these accounts, in their order, by one statement; of those that have a run."""
-    rows = connection.execute(with_slices(runs().where(import_runs.c.account_id.in_(account_ids)))).all()
+    query = with_slices(runs().where(import_runs.c.account_id.in_(account_ids)), sa.asc("number"))
+    rows = connection.execute(query).all()
     by_account = {account_id: [row for row in rows if row.account_id == account_id] for account_id in account_ids}
     return [_document(account_id, mine) for account_id, mine in by_account.items() if mine]
 
 
 def _document(account_id: str, rows: Sequence[Any]) -> dict[str, Any]:
+    """Of a pass's runs, which come in the order of their numbers, the newest is shown."""
     passes: dict[str, Any] = {pass_.value: None for pass_ in HALVES}
     passes.update((run._mapping["pass"], document) for run, document in pass_documents(rows))
     return {"account_id": account_id, "account_status": rows[0].account_status, "passes": passes}
@@ -84,7 +86,7 @@ def _all() -> sa.Select[Any]:
     joined = one_row.outerjoin(import_runs, mine)
     joined = joined.outerjoin(slices, slices.c.of_run == import_runs.c.run_id)
     columns = (account_status.label("account_status"), import_runs, lease_left, slices)
-    return sa.select(*columns).select_from(joined).order_by(import_runs.c.run_id)
+    return sa.select(*columns).select_from(joined).order_by(import_runs.c.number, import_runs.c.run_id)
 
 
 def _slices(run_ids: sa.Select[Any]) -> sa.Select[Any]:

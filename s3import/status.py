@@ -42,6 +42,7 @@ from s3import.accounts import (
 )
 from s3import.clock import clock
 from s3import.errors import AccountDeleted, Interrupted, LeaseLost, RunIsAlive, S3ImportError
+from s3import.limits import Rates
 from s3import.records import Choices, Pass
 from s3import.tables import import_parts, import_runs
 
@@ -272,22 +273,11 @@ def fence(connection: Connection, run_id: str, token: int) -> None:
     )
 
 
-def heartbeat(
-    connection: Connection,
-    held: Claim,
-    *,
-    lease_seconds: float,
-    rows_per_second: float | None = None,
-    bytes_per_second: float | None = None,
-) -> bool:
+def heartbeat(connection: Connection, held: Claim, *, lease_seconds: float, rates: Rates = Rates()) -> bool:
     """Prolong the lease; False when the run is not this claim's any more."""
     return bool(
         connection.execute(
-            import_runs.update()
-            .where(_held(held))
-            .values(
-                lease_until=clock() + lease_seconds, rows_per_second=rows_per_second, bytes_per_second=bytes_per_second
-            )
+            import_runs.update().where(_held(held)).values(lease_until=clock() + lease_seconds, **asdict(rates))
         ).rowcount
     )
 
