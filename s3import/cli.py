@@ -115,6 +115,7 @@ def export(account: str, **given: Any) -> None:
 @options.describe_calls
 @options.accounts_from
 @options.all_accounts
+@options.again
 @options.dry_run
 @options.detach
 @options.json("Print one JSON document: that of `status`, or a list of them under `accounts`.")
@@ -124,6 +125,7 @@ def migrate(
     all_accounts: bool,
     pass_: str,
     max_rejects: str | None,
+    again: bool,
     dry_run: bool,
     detach: bool,
     as_json: bool,
@@ -131,7 +133,8 @@ def migrate(
 ) -> None:
     """Import accounts: first their recent pass, then the remaining one, whatever of them is left to do.
 
-    With `--pass delta` what changed since, as often as there is a new dump of it.
+    With `--pass delta` what changed since, as often as there is a new dump of it; with `--again` what was imported
+    before, once more.
     The same command again after a failure or a crash resumes at the last checkpoint. Temporary failures are tried again
     for S3IMPORT_RETRY_SECONDS (120). Where stderr is no terminal, a line every S3IMPORT_PROGRESS_SECONDS (5) tells how
     far it is.
@@ -145,7 +148,7 @@ def migrate(
         named = options.named_accounts(accounts, accounts_from, all_accounts=all_accounts)
         with sources.shared_by(settings, named) as shared:
             found = () if named is not None else sources.all_accounts(settings, shared, options.passes_from(pass_))
-            requests = options.requests_from(settings, named or found, pass_, max_rejects)
+            requests = options.requests_from(settings, named or found, pass_, max_rejects, again=again)
             migrate, rehearse = partial(app.migrate, shared=shared), partial(app.rehearse, shared=shared)
             work = rehearse if dry_run else app.queue if detach else migrate
             with Terminal(accounts=len(requests), line_seconds=settings.progress_seconds) as screen:

@@ -28,7 +28,8 @@ class Settings:
     a run's lease ends `lease_seconds` after its last heartbeat; temporary failures are tried again for
     `retry_seconds` in all. Where stderr is no terminal, a line every `progress_seconds` tells how far a run is.
     The bytes of files go to `files_to`, which may hold ``{account}`` (None: nowhere), `files_in_flight` at a time.
-    `max_rejects` (``N`` or ``P%``) holds for runs that nobody watches. With a `broker` (a Celery URL) work is spread
+    `max_rejects` (``N`` or ``P%``) holds for runs that nobody watches; of a run's first `keep_raw` rejects the text is
+    kept. With a `broker` (a Celery URL) work is spread
     over machines by its `queue`; they then use at most `connections_per_account` connections of the database for one
     account's parts and at most `connections` for all. Requests over HTTP carry one of `api_tokens` (none: no token is
     asked for), and may name a source below `source` or below one of `allowed_sources`. Word of runs goes to a webhook
@@ -50,6 +51,7 @@ class Settings:
     heartbeat_seconds: float = 2.0
     block_bytes: int = BLOCK_BYTES
     max_rejects: str | None = None
+    keep_raw: int = 100_000
     files_to: str | None = None
     files_in_flight: int = 32
     describe_calls: bool = False
@@ -90,6 +92,7 @@ class Settings:
             ),
             block_bytes=_number("S3IMPORT_BLOCK_BYTES", env.get("S3IMPORT_BLOCK_BYTES") or str(BLOCK_BYTES), int, 1),
             max_rejects=env.get("S3IMPORT_MAX_REJECTS") or None,
+            keep_raw=_number("S3IMPORT_KEEP_RAW", env.get("S3IMPORT_KEEP_RAW") or "100000", int, 0),
             files_to=env.get("S3IMPORT_FILES_TO") or None,
             files_in_flight=_number("S3IMPORT_FILES_IN_FLIGHT", env.get("S3IMPORT_FILES_IN_FLIGHT") or "32", int, 1),
             describe_calls=_truth("S3IMPORT_DESCRIBE_CALLS", env.get("S3IMPORT_DESCRIBE_CALLS") or "0"),
