@@ -157,6 +157,8 @@ def migrate(
         click.echo(summary.as_json(results) if as_json else summary.as_text(results))
     for error in summary.errors(results):
         complain(error)
+    for complaint in summary.complaints(results) if as_json else ():  # the text has it already
+        say(complaint)
     raise click.exceptions.Exit(stop.exit_status or worst(exit_status(result) for result in results))
 
 
@@ -193,8 +195,15 @@ def rejects(account: str, database: str | None, pass_: str, as_json: bool) -> No
 
     show = summary.reject_as_json if as_json else summary.reject_as_text
     passes = tuple(Pass) if pass_ == "all" else options.passes_from(pass_)
+    listed = 0
     for reject in app.rejects(options.settings_from(database=database), account, passes):
         click.echo(show(reject))
+        listed += 1
+    say(
+        f"account {account}: {listed:,} rejects; {summary.cure(account)}"
+        if listed
+        else f"account {account}: no rejects"
+    )
 
 
 @cli.command()
@@ -337,6 +346,12 @@ def service_extra() -> Iterator[None]:
         raise ConfigurationError(
             f"this command needs the package {error.name}: pip install 's3import[service]'"
         ) from error
+
+
+def say(text: str) -> None:
+    """Say something on stderr, if anybody listens there."""
+    with suppress(OSError):
+        click.echo(f"s3import: {printable(text)}", err=True)
 
 
 def redraw(text: str | bytes) -> None:
