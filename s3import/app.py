@@ -75,7 +75,8 @@ def migrate(
     sharing = nullcontext(shared) if shared else shared_by(settings, [request.account_id for request in requests])
     with closing(connect(settings)) as database, sharing as common:
         open_dump = source_opener(settings, workers(settings, database), common)
-        open_dump(requests[0].source, requests[0].account_id)  # what is wrong with it shows before anything is done
+        if requests[0].source is not None:
+            open_dump(requests[0].source, requests[0].account_id)  # what is wrong with it shows before anything is done
         notifier = Notifier(database, senders(settings))
 
         def tell(event: Event) -> None:
@@ -268,13 +269,10 @@ def queue(settings: Settings, requests: list[Request], *, observe: Observer, sto
 
 
 def _queued(transactions: Transactions, request: Request, choices: Choices) -> Outcome:
-    wanted = request.passes[0] if len(request.passes) == 1 else None
     try:
-        source = resolve(request.source, request.account_id)
-        transactions.run(
-            request.account_id,
-            lambda connection: admit(connection, request.account_id, wanted, source, choices=choices, may_be_new=True),
-        )
+        source = request.source and resolve(request.source, request.account_id)
+        ask = partial(admit, account_id=request.account_id, wanted=request.wanted, source=source)
+        transactions.run(request.account_id, partial(ask, again=request.again, choices=choices, may_be_new=True))
     except S3ImportError as error:
         return Outcome(request.account_id, error=error)
     return Outcome(request.account_id)

@@ -139,6 +139,12 @@ class TooManyRejects(MigrationFailed):
     code = "too_many_rejects"
 
 
+class AllRejected(MigrationFailed):
+    """A pass of which nothing came over: every record of it was rejected."""
+
+    code = "all_rejected"
+
+
 class RecentPassFirst(MigrationFailed):
     code = "recent_pass_first"
 
@@ -162,7 +168,7 @@ class AccountIsActive(MigrationFailed):
 
 
 class AccountPurged(MigrationFailed):
-    """What a delta needs to know of the account was forgotten."""
+    """What a delta, or reading a pass again, needs to know of the account was forgotten."""
 
     code = "account_purged"
 

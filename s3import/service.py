@@ -158,18 +158,23 @@ class Service:
 
     # --- migrations ------------------------------------------------------------------------------------------------
 
-    def request_migration(self, account_id: str, wanted: Pass | None = None, source: str | None = None) -> Admission:
-        """Queue the passes asked for (None: whatever is left), from `source` or the configured one.
+    def request_migration(
+        self, account_id: str, wanted: Pass | None = None, source: str | None = None, *, again: bool = False
+    ) -> Admission:
+        """Queue the passes asked for (None: whatever is left), from `source` or the configured one. With `again` passes
+        that were imported are read once more: without a `source` from where they were read last.
 
         However many ask at the same moment, from however many processes, one of them starts the run.
-        Raises: AccountNotFound, RecentPassFirst, SourceNotAllowed.
+        Raises: AccountNotFound, RecentPassFirst, AccountPurged, SourceNotAllowed.
         """
         check_id(account_id)
-        uri = self._source(account_id, source)
+        uri = self._source(account_id, source) if source is not None or not again else None
 
         def request(connection: Connection) -> Admission:
             before = accounts.account_status(connection, account_id)
-            admission = admit(connection, account_id, wanted, uri)
+            known = uri is None and status.known_source(connection, account_id, wanted or Pass.RECENT)
+            where = None if known else uri or self._source(account_id, source)
+            admission = admit(connection, account_id, wanted, where, again=again)
             if accounts.account_status(connection, account_id) is not before:  # a pass ended in the midst of this
                 raise Conflict(f"account {account_id}: its status changed while a migration was asked for")
             return admission

@@ -126,7 +126,7 @@ def migrate(wanted: models.NewMigration, service: ServiceAtHand) -> Response:
     """Ask for a migration. 202: this request started the run, or resumes it; 200: the run that is queued or at work
     already, or why there is nothing to do; 409 `recent_pass_first`: the other passes come after it."""
     pass_ = None if wanted.pass_ in (None, models.PassWanted.ALL) else Pass(wanted.pass_)
-    admission = service.request_migration(wanted.account_id, pass_, wanted.source)
+    admission = service.request_migration(wanted.account_id, pass_, wanted.source, again=bool(wanted.again))
     if admission.run is None:
         return shown({"ignored": admission.ignored})
     run = {"run_id": admission.run.run_id, "state": admission.run.state}
