@@ -6,10 +6,10 @@ from dataclasses import dataclass
 
 from sqlalchemy import Connection
 
-from s3import import deltas
-from s3import.accounts import AccountStatus, account_status
+from s3import.accounts import AccountStatus
 from s3import.errors import AccountNotFound, RecentPassFirst
 from s3import.records import Choices, Pass
+from s3import.resets import open_account
 from s3import.status import Run, enqueue
 
 PASSES_LEFT: dict[AccountStatus, tuple[Pass, ...]] = {
@@ -43,15 +43,18 @@ def admit(
 
     `source` is the account's own, ``{account}`` filled in; `choices` go with new runs; with `may_be_new` its
     account.json may create the account.
-    Raises: AccountNotFound; RecentPassFirst; Conflict when others ask in the same moment (ask again: they were first).
+    Raises: AccountNotFound; RecentPassFirst; AccountPurged; ResetAtWork, ResetUnfinished; Conflict when others ask in the
+    same moment (ask again: they were first).
     """
-    status = account_status(connection, account_id)
+    standing = open_account(connection, account_id)
+    status = standing.status
     if status is None and may_be_new:
         status = AccountStatus.MIGRATING
     if status is None:
         raise AccountNotFound(f"there is no account {account_id}; create it first (POST /accounts)")
     left = PASSES_LEFT[status]
     if wanted is Pass.DELTA:
+        standing.require_remembered()
         return _admit_delta(connection, account_id, status, source, choices)
     if not left:
         return Admission(ignored="already-active")
@@ -69,5 +72,4 @@ def _admit_delta(
 ) -> Admission:
     if status is AccountStatus.MIGRATING:
         raise RecentPassFirst(f"account {account_id}: the recent pass has to be imported before any delta")
-    deltas.require_remembered(connection, account_id)
     return Admission(*enqueue(connection, account_id, Pass.DELTA, source, choices))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from enum import StrEnum
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +21,15 @@ LOCK_ID = 0x5331_1909  # any number that nobody else uses for a PostgreSQL advis
 LOCK_SECONDS = 60  # that MySQL waits for another process to change the tables
 
 
-def upgrade(connection: Connection) -> None:
+class Upgrade(StrEnum):
+    """What became of a database's tables."""
+
+    CREATED = "created"
+    UPGRADED = "upgraded"
+    NOTHING = "up to date already"
+
+
+def upgrade(connection: Connection) -> Upgrade:
     """Create what is missing and bring the rest up to date. Safe to call from several processes at once.
 
     Raises: SchemaMismatch where somebody else made tables of our names that do not fit.
@@ -31,13 +40,18 @@ def upgrade(connection: Connection) -> None:
     config = Config(attributes={"connection": connection})
     config.set_main_option("script_location", str(Path(__file__).parent))
     with _locked(connection):
-        if _revision(connection):
+        found = _revision(connection)
+        if found:
             command.upgrade(config, "head")
         else:
             _create(connection)
             command.stamp(config, "head")
-        if any(triggers.missing(connection)):
+        without_triggers = any(triggers.missing(connection))
+        if without_triggers:
             triggers.create(connection)
+    if not found:
+        return Upgrade.CREATED
+    return Upgrade.UPGRADED if found != HEAD or without_triggers else Upgrade.NOTHING
 
 
 def _create(connection: Connection) -> None:

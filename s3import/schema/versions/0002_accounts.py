@@ -1,4 +1,4 @@
-"""What is known of an account's migration as a whole: since when its deletions are remembered."""
+"""What is known of an account's migration as a whole: since when deletions are remembered, or that it was purged."""
 
 from alembic import op
 
@@ -19,4 +19,9 @@ def upgrade() -> None:
         " WHERE account_id IN (SELECT id FROM accounts) AND account_id NOT IN (SELECT account_id FROM import_accounts)"
         " GROUP BY account_id"
     )
+    op.execute(  # that an account was purged was a tombstone
+        "INSERT INTO import_accounts (account_id, purged_at) SELECT account_id, deleted_at FROM import_tombstones"
+        " WHERE entity = 'forgotten' AND account_id NOT IN (SELECT account_id FROM import_accounts)"
+    )
+    op.execute("DELETE FROM import_tombstones WHERE entity = 'forgotten'")
     triggers.create(connection)
