@@ -43,8 +43,8 @@ def admit(
 
     `source` is the account's own, ``{account}`` filled in; `choices` go with new runs; with `may_be_new` its
     account.json may create the account.
-    Raises: AccountNotFound; RecentPassFirst; AccountPurged; ResetAtWork, ResetUnfinished; Conflict when others ask in the
-    same moment (ask again: they were first).
+    Raises: AccountNotFound; RecentPassFirst; AccountPurged; ResetAtWork, ResetUnfinished; Conflict when others
+    ask in the same moment (ask again: they were first).
     """
     standing = open_account(connection, account_id)
     status = standing.status
