@@ -17,16 +17,18 @@ import pyarrow as pa
 import stamina
 from sqlalchemy import Connection
 
-from s3import import report, schema, status
+from s3import import report, schema
 from s3import.admission import admit
 from s3import.errors import AccountNotFound, ConfigurationError, Interrupted, S3ImportError
 from s3import.events import AccountEnded, Event, Observer
 from s3import.files import FileCopier, Retried, TargetOpener, check_target, last_copied, open_target
 from s3import.migration import Importer, Outcome, Request, Result, SourceOpener
 from s3import.notify import Notifier, senders
+from s3import.readers.location import resolve
 from s3import.readers.source import Patience
 from s3import.records import HALVES, Choices, Pass, check_account_id
 from s3import.rehearsal import Rehearsal
+from s3import.service import Service
 from s3import.settings import Settings
 from s3import.sources import MAX_ACCOUNTS_AT_ONCE, Shared, shared_by, source_opener
 from s3import.status import Run, State
@@ -290,8 +292,8 @@ def queue(settings: Settings, requests: list[Request], *, observe: Observer, sto
 
 def _queued(transactions: Transactions, request: Request, choices: Choices) -> Outcome:
     wanted = request.passes[0] if len(request.passes) == 1 else None
-    source = request.source.replace("{account}", request.account_id)
     try:
+        source = resolve(request.source, request.account_id)
         transactions.run(
             request.account_id,
             lambda connection: admit(connection, request.account_id, wanted, source, choices=choices, may_be_new=True),
@@ -331,19 +333,13 @@ def _require_going(stop: threading.Event) -> None:
 
 
 def cancel(settings: Settings, account_id: str) -> list[tuple[Run, State]]:
-    """Cancel what is queued or running of an account; its runs as they were, with their states now.
+    """Cancel what is queued or running of an account, and tell so; its runs as they were, with their states now.
 
     Raises: AccountNotFound.
     """
-    check_account_id(account_id)
-    with closing(connect(settings)) as database:
-        transactions = Transactions(database, settings.retry_seconds, lambda _: None, threading.Event())
-        if not (database.is_there and transactions.read(account_id, schema.exists)):
-            raise _unknown(account_id)
-        done = transactions.run(account_id, partial(status.cancel_all, account_id=account_id))
-        if not done and not transactions.read(account_id, partial(report.is_known, account_id=account_id)):
-            raise _unknown(account_id)
-    return done
+    with closing(connect(settings)) as database, Notifier(database, senders(settings)) as notifier:
+        _on_tables(database, settings, account_id, lambda _: None, threading.Event())
+        return Service(settings, database, record=notifier.record).cancel_account(account_id)
 
 
 def status_document(settings: Settings, account_id: str) -> dict[str, Any]:

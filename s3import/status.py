@@ -218,7 +218,15 @@ def _queue_again(connection: Connection, run: Run, source: str) -> bool:
     again = (
         import_runs.update()
         .where(runs.run_id == run.run_id, runs.state.in_([State.FAILED, State.CANCELLED]))
-        .values(state=State.QUEUED, source=source, tries=0, not_before=None)
+        .values(
+            state=State.QUEUED,
+            source=source,
+            tries=0,
+            not_before=None,
+            finished_at=None,
+            error_code=None,
+            error_message=None,
+        )
     )
     return bool(connection.execute(again).rowcount)
 
@@ -374,12 +382,9 @@ def cancel(connection: Connection, run_id: str) -> bool:
     return bool(ended)
 
 
-def cancel_all(connection: Connection, account_id: str) -> list[tuple[Run, State]]:
-    """Cancel whatever of the account is queued or running; its runs as they were, with their states now."""
-    of_account = import_runs.c.account_id == account_id
-    connection.execute(sa.select(import_runs.c.run_id).where(of_account).with_for_update())
-    before = runs_of(connection, account_id)
-    return [(run, State.CANCELLED if cancel(connection, run.run_id) else run.state) for run in before]
+def lock_runs(connection: Connection, account_id: str) -> None:
+    """Have the account's runs stay as they are until the transaction ends."""
+    connection.execute(sa.select(import_runs.c.run_id).where(import_runs.c.account_id == account_id).with_for_update())
 
 
 def take_back(connection: Connection, account_id: str, run_ids: Sequence[str]) -> None:

@@ -16,6 +16,7 @@ from starlette.responses import Response
 from s3import.errors import (
     AccountNotFound,
     AccountPurged,
+    DatabaseMisconfigured,
     DatabaseRefused,
     InvalidRequest,
     RecentPassFirst,
@@ -24,6 +25,7 @@ from s3import.errors import (
     RunNotFound,
     S3ImportError,
     SchemaMismatch,
+    SchemaTooNew,
     SourceNotAllowed,
     TemporaryFailure,
     printable,
@@ -45,7 +47,9 @@ _STATUSES: tuple[tuple[type[S3ImportError], int], ...] = (
     (InvalidRequest, 422),
     (TemporaryFailure, 503),
     (DatabaseRefused, 503),
+    (DatabaseMisconfigured, 503),
     (SchemaMismatch, 503),
+    (SchemaTooNew, 503),
 )
 _CODES = {404: "not_found", 405: "method_not_allowed", 500: "internal_error"}
 _OUR_FAULT = {
