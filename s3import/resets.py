@@ -185,12 +185,12 @@ def _mine(held: Reset) -> sa.Update:
 
 
 def _why_lost(connection: Connection, held: Reset) -> S3ImportError:
-    if account_status(connection, held.account_id) is None or find_reset(connection, held.account_id) is None:
+    if account_status(connection, held.account_id) is None:
         return AccountDeleted(
             f"account {held.account_id} was deleted in Re:amaze while its import was being taken back: the reset ends "
             "here and nothing of the account is left"
         )
     return LeaseLost(
         f"account {held.account_id}: another process has taken over this reset because this one showed no sign of "
-        "life; this process has stopped removing anything"
+        "life; this process has stopped removing anything, and `s3import status` tells where the account stands"
     )

@@ -155,7 +155,7 @@ watch = option("--watch", is_flag=True, help="Show it again and again until noth
 
 # What cannot be undone is said each time, and never by an environment.
 yes = click.option("--yes", is_flag=True, help="Do it; without it, only tell what there is.")
-force = click.option("--force", is_flag=True, help="Also where the account is active, and people work in it.")
+force = option("--force", is_flag=True, help="Also where the account is active, and people work in it.")
 expired = option("--expired", is_flag=True, help="All accounts that S3IMPORT_RETENTION_DAYS has passed for.")
 detach = option("--detach", is_flag=True, help="Only queue the work, for `s3import serve` or the workers of a broker.")
 host = option("--host", default="127.0.0.1", show_default=True, help="The address to listen on.")
