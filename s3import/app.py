@@ -11,7 +11,7 @@ from concurrent.futures import ThreadPoolExecutor, wait
 from contextlib import closing, contextmanager, nullcontext, suppress
 from dataclasses import replace
 from functools import lru_cache, partial
-from typing import Any
+from typing import Any, TypeVar
 
 import pyarrow as pa
 import stamina
@@ -31,13 +31,15 @@ from s3import.rehearsal import Rehearsal
 from s3import.service import Service
 from s3import.settings import Settings
 from s3import.sources import MAX_ACCOUNTS_AT_ONCE, Shared, shared_by, source_opener
-from s3import.status import Run
+from s3import.status import Run, State
 from s3import.transactions import Transactions
 from s3import.undo import purge as purging
 from s3import.undo.reset import Removed, Reset
 from s3import.verification import Verification, Verified
 from s3import.workers.processes import in_processes
 from s3import.writers import Database, open_database
+
+T = TypeVar("T")
 
 MAX_WORKERS_BY_DEFAULT = 8
 MANY_ACCOUNTS = 32  # so many are worth processes of their own
@@ -52,11 +54,15 @@ def connect(settings: Settings) -> Database:
     return open_database(settings.database, application_name=_holder(), pool_size=connections)
 
 
-def create_tables(settings: Settings) -> None:
-    """Create or upgrade the tables of the settings' database. Raises: SchemaMismatch, if they still do not fit."""
+def create_tables(settings: Settings) -> schema.Upgrade:
+    """Create or upgrade the tables of the settings' database; what that came to.
+
+    Raises: SchemaMismatch, if they still do not fit.
+    """
     with closing(connect(settings)) as database, database.begin() as connection:
-        schema.upgrade(connection)
+        done = schema.upgrade(connection)
         schema.require(connection)
+    return done
 
 
 def migrate(
@@ -210,34 +216,51 @@ def reset(
         reset = Reset(
             transactions,
             account_id,
+            settings,
             open_source=source_opener(settings, 1),
             open_target=target_opener(settings),
-            block_bytes=settings.block_bytes,
         )
         if not confirmed:
             rows = ", ".join(f"{count} {entity}" for entity, count in reset.count().items())
             raise ConfigurationError(f"account {account_id} has {rows}; give --yes to take back what was imported")
-        return reset.run(force=force)
+        return _while_signals_come(partial(reset.run, force=force))
 
 
-def purge(settings: Settings, account_id: str) -> None:
-    """Forget what was kept of an account's migration. Raises: AccountNotFound, RunIsAlive, NotImported."""
+def purge(settings: Settings, account_id: str, *, confirmed: bool, observe: Observer, stop: threading.Event) -> int:
+    """Forget what was kept of an account's migration; how many rows of bookkeeping that was.
+
+    Raises: ConfigurationError, telling what would be forgotten, unless `confirmed`; and as `purging.purge`.
+    """
     check_account_id(account_id)
     with closing(connect(settings)) as database:
-        transactions = _on_tables(database, settings, account_id, lambda _: None, threading.Event())
-        transactions.run(account_id, lambda connection: purging.purge(connection, account_id))
+        transactions = _on_tables(database, settings, account_id, observe, stop)
+        if not confirmed:
+            runs = transactions.read(account_id, partial(purging.look, account_id=account_id))
+            raise ConfigurationError(
+                f"account {account_id}: {runs} runs are kept with their rejects, and what people deleted; give --yes "
+                "to forget that for good"
+            )
+        return _while_signals_come(partial(purging.purge, transactions, account_id))
 
 
-def purge_expired(settings: Settings) -> list[str]:
+def purge_expired(settings: Settings, *, observe: Observer, stop: threading.Event) -> list[str]:
     """Forget what was kept of accounts for longer than the settings say; their ids. Raises: ConfigurationError."""
     if settings.retention_days is None:
         raise ConfigurationError("nothing expires: set S3IMPORT_RETENTION_DAYS to the days that bookkeeping is kept")
     with closing(connect(settings)) as database:
-        if not database.is_there:
+        transactions = Transactions(database, settings.retry_seconds, observe, stop)
+        if not (database.is_there and transactions.read("", schema.exists)):
             return []
-        with database.read() as connection:
-            tables_exist = schema.exists(connection)
-        return purging.purge_expired(database, settings.retention_days) if tables_exist else []
+        return _while_signals_come(partial(purging.purge_expired, transactions, settings.retention_days))
+
+
+def _while_signals_come(work: Callable[[], T]) -> T:
+    """Do the work in a thread of its own, so that the main one can handle signals."""
+    with ThreadPoolExecutor(1, "account") as coordinator:
+        working = coordinator.submit(work)
+        while wait([working], SIGNAL_SECONDS).not_done:
+            pass
+    return working.result()
 
 
 def _on_tables(
@@ -307,8 +330,11 @@ def _require_going(stop: threading.Event) -> None:
         raise Interrupted("interrupted; the same command goes on where it was")
 
 
-def cancel(settings: Settings, account_id: str) -> list[Run]:
-    """Cancel what is queued or running of an account, and tell so; its runs afterwards. Raises: AccountNotFound."""
+def cancel(settings: Settings, account_id: str) -> list[tuple[Run, State]]:
+    """Cancel what is queued or running of an account, and tell so; its runs as they were, with their states now.
+
+    Raises: AccountNotFound.
+    """
     with closing(connect(settings)) as database, Notifier(database, senders(settings)) as notifier:
         _on_tables(database, settings, account_id, lambda _: None, threading.Event())
         return Service(settings, database, record=notifier.record).cancel_account(account_id)

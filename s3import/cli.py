@@ -51,8 +51,7 @@ def db_init(database: str | None) -> None:
     """Create the tables, or upgrade them to this version."""
     from s3import import app
 
-    app.create_tables(options.settings_from(database=database))
-    click.echo("the tables are up to date")
+    click.echo(f"the tables are {app.create_tables(options.settings_from(database=database))}")
 
 
 @cli.group()
@@ -259,9 +258,9 @@ def files_retry(account: str, as_json: bool, **given: Any) -> None:
 def cancel(account: str, database: str | None) -> None:
     """Stop what is queued or running of an account, at its next batch; the checkpoint is kept."""
     from s3import import app
+    from s3import.console import summary
 
-    for run in app.cancel(options.settings_from(database=database), account):
-        click.echo(f"account {account}: the {run.pass_} pass is {run.state}")
+    click.echo(summary.cancelled_as_text(account, app.cancel(options.settings_from(database=database), account)))
 
 
 @cli.command()
@@ -279,9 +278,11 @@ def reset(account: str, yes: bool, force: bool, **given: Any) -> None:
     with signals() as stop:
         from s3import import app
         from s3import.console import summary
+        from s3import.console.terminal import Terminal
 
         settings = options.settings_from(**given)
-        removed = app.reset(settings, account, confirmed=yes, force=force, observe=lambda _: None, stop=stop)
+        with Terminal(accounts=1, line_seconds=settings.progress_seconds) as screen:
+            removed = app.reset(settings, account, confirmed=yes, force=force, observe=screen, stop=stop)
     click.echo(summary.removed_as_text(removed))
 
 
@@ -289,20 +290,27 @@ def reset(account: str, yes: bool, force: bool, **given: Any) -> None:
 @options.any_account
 @options.expired
 @options.database
-def purge(account: str | None, expired: bool, database: str | None) -> None:
+@options.yes
+def purge(account: str | None, expired: bool, database: str | None, yes: bool) -> None:
     """Forget what was kept of a migration that is over: rejects with their text, runs, deletions. Rows stay.
 
-    `serve` and `worker` do it by themselves for accounts that S3IMPORT_RETENTION_DAYS has passed for.
+    With --expired that needs no --yes: the setting says it. `serve` and `worker` do it by themselves for accounts that
+    S3IMPORT_RETENTION_DAYS has passed for.
     """
-    from s3import import app
-
     if (account is None) is not expired:
         raise ConfigurationError("give either --account ID or --expired")
-    settings = options.settings_from(database=database)
-    if account is not None:
-        app.purge(settings, account)
-    for name in app.purge_expired(settings) if account is None else [account]:
-        click.echo(f"account {name}: purged")
+    with signals() as stop:
+        from s3import import app
+        from s3import.console.terminal import Terminal
+
+        settings = options.settings_from(database=database)
+        with Terminal(accounts=1, line_seconds=settings.progress_seconds) as screen:
+            if account is None:
+                for name in app.purge_expired(settings, observe=screen, stop=stop):
+                    click.echo(f"account {name}: purged")
+                return
+            removed = app.purge(settings, account, confirmed=yes, observe=screen, stop=stop)
+    click.echo(f"account {account}: purged, {removed:,} rows of bookkeeping; its own rows stay")
 
 
 @cli.command()

@@ -173,6 +173,12 @@ class AccountPurged(MigrationFailed):
     code = "account_purged"
 
 
+class ResetUnfinished(MigrationFailed):
+    """A reset of the account was begun and interrupted: nothing else goes on until it is finished."""
+
+    code = "reset_unfinished"
+
+
 class AccountDeleted(MigrationFailed):
     """The account was deleted in Re:amaze while its run was at work."""
 
@@ -239,6 +245,12 @@ class LeaseLost(RunIsAlive):
     """This process was thought dead and its run was taken over: it writes nothing any more."""
 
     code = "lease_lost"
+
+
+class ResetAtWork(RunIsAlive):
+    """A process is taking the account's import back."""
+
+    code = "reset_at_work"
 
 
 class Interrupted(S3ImportError):

@@ -38,6 +38,7 @@ from s3import.parts import ActiveRun, PartImporter
 from s3import.readers.dump import documents_at, plan_pass, read_account_document
 from s3import.readers.source import Source
 from s3import.records import Entity, Pass
+from s3import.resets import open_account
 from s3import.settings import Settings
 from s3import.status import Again, Claim, Run, State
 from s3import.transactions import Transactions
@@ -278,7 +279,8 @@ class Importer:
     def _try_claim(
         self, connection: Connection, account_id: str, pass_: Pass, source: str, again: Again | None
     ) -> tuple[Run | None, Claim | None]:
-        now = account_status(connection, account_id)
+        standing = open_account(connection, account_id)
+        now = standing.status
         if is_imported(pass_, now) and not again:
             return None, None
         if pass_ is not Pass.RECENT and not is_imported(Pass.RECENT, now):
@@ -286,15 +288,14 @@ class Importer:
                 f"account {account_id}: the {pass_} pass comes after the recent one, which has not been imported; "
                 f"run `s3import migrate --account {account_id} --pass recent` first"
             )
-        if pass_ is Pass.DELTA or is_imported(pass_, now):
-            deltas.require_remembered(connection, account_id)
+        standing.require_remembered()
         other = deltas.other_at_work(connection, account_id, pass_, again=again is not None)
         if other and not self._end_orphan(connection, other):
             return other, None
         run, _ = status.enqueue(connection, account_id, pass_, source, self.settings.choices, again)
         if run.state is not State.QUEUED and not run.is_orphaned:
             return run, None
-        return run, self.take(connection, run, source)
+        return run, self._take(connection, run, source)
 
     def _end_orphan(self, connection: Connection, run: Run) -> bool:
         """End a run whose process died, so that another pass may begin; False when it is alive."""
@@ -302,18 +303,23 @@ class Importer:
             message = (
                 f"account {run.account_id}: {run.holder} died during the {run.pass_} pass; run it again, it resumes"
             )
-            claim = self.take(connection, run, run.source, alone=False)
+            claim = self._take(connection, run, run.source)
             if claim is not None:
                 status.fail(connection, claim, WorkerLost(message))
         return run.is_orphaned
 
-    def take(self, connection: Connection, run: Run, source: str, *, alone: bool = True) -> Claim | None:
+    def take(self, connection: Connection, run: Run, source: str) -> Claim | None:
         """Claim a queued or orphaned run for this process; what a dead or paused holder left open is ended first.
 
-        None when somebody else was first or (`alone`) another pass of the account is under way.
+        None when somebody else was first or another pass of the account is under way. Raises: ResetAtWork,
+        ResetUnfinished; AccountPurged.
         """
-        if alone and deltas.other_at_work(connection, run.account_id, run.pass_, again=run.again is not None):
+        open_account(connection, run.account_id).require_remembered()
+        if deltas.other_at_work(connection, run.account_id, run.pass_, again=run.again is not None):
             return None
+        return self._take(connection, run, source)
+
+    def _take(self, connection: Connection, run: Run, source: str) -> Claim | None:
         if run.is_orphaned and run.holder:
             self.database.evict(connection, run.holder)
         return status.claim(

@@ -178,9 +178,11 @@ def _one_ahead(items: Iterator[Prepared]) -> Iterator[Prepared]:
 
 
 def _committed(connection: Connection, claim: Claim, part: Part, batch: Batch) -> Part | None:
-    """The part as it stands, if this very batch is in already: the answer to a commit can get lost."""
+    """The part as it stands, if this very batch is in already: the answer to a commit can get lost. Not if somebody has
+    taken the part over since."""
     stored = checkpoints.read_parts(connection, claim.run_id, part.number)
-    return stored[0] if stored and stored[0].progress.position == batch.end else None
+    mine = bool(stored) and (stored[0].token, stored[0].progress.position) == (part.token, batch.end)
+    return stored[0] if mine else None
 
 
 def _rejected_by_the_database(prepared: Prepared, written: Written) -> list[Reject]:

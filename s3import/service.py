@@ -197,18 +197,23 @@ class Service:
             raise _no_run()
         return self._transactions.run("", cancel)
 
-    def cancel_account(self, account_id: str) -> list[Run]:
-        """As `cancel`, all runs of an account. Raises: AccountNotFound, where it has none."""
+    def cancel_account(self, account_id: str) -> list[tuple[Run, State]]:
+        """As `cancel`, whatever of an account is queued or running; the runs of its passes as they were, with their
+        states now. Raises: AccountNotFound, where it has none."""
 
-        def cancel(connection: Connection) -> list[Run]:
-            runs = [status.find_run(connection, account_id, pass_) for pass_ in Pass]
-            after = [self._cancel(connection, run.run_id) for run in runs if run is not None]
-            return [run for run in after if run is not None]
+        def cancel(connection: Connection) -> list[tuple[Run, State]]:
+            status.lock_runs(connection, account_id)
+            found = [status.find_run(connection, account_id, pass_) for pass_ in Pass]
+            return [(run, self._end(connection, run)) for run in found if run is not None]
 
         runs = self._write(account_id, cancel)
         if not runs:
             raise AccountNotFound(f"account {account_id} has no run here; check --account and --database")
         return runs
+
+    def _end(self, connection: Connection, run: Run) -> State:
+        after = self._cancel(connection, run.run_id)
+        return after.state if after is not None else run.state
 
     def _cancel(self, connection: Connection, run_id: str) -> Run | None:
         """End the run where it can be ended, leave word of that, and read it again."""

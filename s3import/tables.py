@@ -290,8 +290,14 @@ import_accounts = _table(
     "import_accounts",
     sa.Column("account_id", Id, sa.ForeignKey("accounts.id", ondelete="CASCADE"), primary_key=True),
     sa.Column("deletions_since", UtcTime),  # what people delete is remembered; NULL: it is not, or not any more
+    sa.Column("purged_at", UtcTime),  # what was kept of the migration is forgotten, deletions too
+    sa.Column("reset_scope", WORD),  # of a reset that has begun and not ended; NULL: there is none
+    sa.Column("reset_window", LONG_TEXT),  # how its source was divided, as of `import_parts`
+    sa.Column("reset_token", BIG),  # fencing: that of the process which may take rows away
+    sa.Column("reset_holder", LONG_TEXT),
+    sa.Column("reset_until", sa.Double),  # the database's clock, as `lease_until`
 )
-"""What is known of an account's migration as a whole, from its first run until it is purged."""
+"""What is known of an account's migration as a whole, from its first run on."""
 
 import_tombstones = _table(
     "import_tombstones",
@@ -304,9 +310,6 @@ import_tombstones = _table(
 )
 """Rows that are gone, never beside the row itself. What people deleted in Re:amaze (recorded by triggers) never comes
 back; what a dump says is deleted (`from_dump`) comes back only by a record that is newer than `deleted_at`."""
-
-FORGOTTEN = "forgotten"
-"""The entity of a tombstone that stands for all of its account's: they were purged."""
 
 import_recordings = _table(
     "import_recordings",

@@ -134,7 +134,8 @@ limit = option(
 )
 watch = option("--watch", is_flag=True, help="Show it again and again until nothing is at work any more.")
 
-yes = option("--yes", is_flag=True, help="Do it; without it, only tell what there is.")
+# What cannot be undone is said each time, and never by an environment.
+yes = click.option("--yes", is_flag=True, help="Do it; without it, only tell what there is.")
 force = option("--force", is_flag=True, help="Also where the account is active, and people work in it.")
 expired = option("--expired", is_flag=True, help="All accounts that S3IMPORT_RETENTION_DAYS has passed for.")
 detach = option("--detach", is_flag=True, help="Only queue the work, for `s3import serve` or the workers of a broker.")

@@ -1,5 +1,5 @@
-"""What is known of an account's migration as a whole: since when its deletions are remembered; all runs of a pass, and
-rejects without their text."""
+"""What is known of an account's migration as a whole: since when deletions are remembered, or that it was purged; all
+runs of a pass, and rejects without their text."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -25,6 +25,11 @@ def upgrade() -> None:
         " WHERE account_id IN (SELECT id FROM accounts) AND account_id NOT IN (SELECT account_id FROM import_accounts)"
         " GROUP BY account_id"
     )
+    op.execute(  # that an account was purged was a tombstone
+        "INSERT INTO import_accounts (account_id, purged_at) SELECT account_id, deleted_at FROM import_tombstones"
+        " WHERE entity = 'forgotten' AND account_id NOT IN (SELECT account_id FROM import_accounts)"
+    )
+    op.execute("DELETE FROM import_tombstones WHERE entity = 'forgotten'")
     _keep_all_runs(connection)
     _let_rejects_be_without_text(connection)
     _add_column(import_runs.c.files_per_second)
