@@ -265,7 +265,7 @@ class Service:
         Raises: DatabaseUnavailable, DatabaseRefused, SchemaMismatch.
         """
         revision: sa.Select[Any] = sa.select(sa.column("version_num")).select_from(sa.table(schema.VERSION_TABLE))
-        with self.database.read() as connection:
+        with self.database.look() as connection:
             found = connection.execute(revision).scalar()
         if found != schema.HEAD:
             raise SchemaMismatch("the tables are of another version of s3import; run `s3import db init`")
