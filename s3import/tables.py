@@ -308,6 +308,29 @@ import_recordings = _table(
 )
 """The recordings of calls on their way, as attachments are: state pending, copied or failed."""
 
+import_files = _table(
+    "import_files",
+    sa.Column("account_id", Id, nullable=False),
+    sa.Column("entity", WORD, nullable=False),
+    sa.Column("record_id", Id, nullable=False),
+    sa.Column("run_id", WORD, nullable=False),
+    sa.Column("part_number", sa.Integer),
+    sa.Column("line", BIG),
+    _key("account_id", "entity", "record_id"),
+    sa.ForeignKeyConstraint(
+        ["run_id", "part_number"], ["import_parts.run_id", "import_parts.number"], ondelete="CASCADE"
+    ),
+    sa.Index("import_files_by_part", "run_id", "part_number"),
+)
+"""Which run wrote the record that a file belongs to: that run alone copies it, from its own source. `part_number` and
+`line` are the record's place there (NULL: not known), where the file's reject stands."""
+
+FILES: dict[Entity, tuple[sa.Table, sa.Column[Any]]] = {
+    Entity.ATTACHMENTS: (attachments, attachments.c.id),
+    Entity.MESSAGES: (import_recordings, import_recordings.c.message_id),
+}
+"""For each entity that has files: the table that keeps their states, and the column that names the record."""
+
 import_notices = _table(
     "import_notices",
     sa.Column("id", WORD, primary_key=True),

@@ -21,14 +21,14 @@ from s3import import status
 from s3import.accounts import AccountStatus, account_status, set_status
 from s3import.checkpoints import read_parts, read_window
 from s3import.errors import AccountIsActive, AccountNotFound, Interrupted, NotImported
-from s3import.files import LEDGERS, TargetOpener, storage_keys
+from s3import.files import TargetOpener, storage_keys
 from s3import.migration import SourceOpener
 from s3import.readers import read_part
 from s3import.readers.dump import plan_pass
 from s3import.readers.source import Source
 from s3import.records import ROW_ENTITIES, Entity, PlannedPart, Position
 from s3import.status import Run
-from s3import.tables import TARGETS
+from s3import.tables import FILES, TARGETS
 from s3import.transactions import Transactions
 from s3import.undo.purge import forget
 from s3import.validators import check
@@ -148,7 +148,7 @@ class Reset:
 
     def _remove_files(self, entity: Entity, ids: Sequence[str]) -> None:
         """Take copies away while the rows still say where they are; what may not be deleted stays."""
-        if self._files_to and entity in LEDGERS:
+        if self._files_to and entity in FILES:
             keys = self._transactions.read(
                 self._account_id, partial(storage_keys, account_id=self._account_id, entity=entity, ids=ids)
             )

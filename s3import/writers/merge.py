@@ -147,7 +147,8 @@ class _Merge:
         self._insert(sorted(winners & absent))
         self._replace(sorted(winners & newer))
         self._renew_tombstones(kept_out, absent, winners)
-        return Written(len(winners), self.rows.num_rows - len(winners) - len(rejected), rejected)
+        unchanged = self.rows.num_rows - len(winners) - len(rejected)
+        return Written(len(winners), unchanged, rejected, frozenset(winners))
 
     # --- questions about the batch's keys; each answer is a set of row indices ---
 
