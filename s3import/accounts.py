@@ -12,7 +12,7 @@ from sqlalchemy import Connection
 
 from s3import.errors import InvalidAccountDocument
 from s3import.records import AccountDocument, Brand, Channel, Pass
-from s3import.tables import accounts, brands, channels, import_runs
+from s3import.tables import accounts, brands, channels, import_accounts, import_runs
 
 
 class AccountStatus(StrEnum):
@@ -117,9 +117,18 @@ def account_was_checked(connection: Connection, account_id: str) -> bool:
     return connection.execute(query).first() is not None
 
 
-def mark_account_checked(connection: Connection, run_id: str) -> None:
-    """Remember that account.json has had its one chance."""
+def mark_account_checked(connection: Connection, account_id: str, run_id: str) -> None:
+    """Remember that account.json has had its one chance, and from now on what people delete."""
+    remember_deletions(connection, account_id)
     connection.execute(import_runs.update().where(import_runs.c.run_id == run_id).values(account_checked=True))
+
+
+def remember_deletions(connection: Connection, account_id: str) -> None:
+    """From now on what people delete in the account, if it is there, is remembered until its migration is forgotten."""
+    known = sa.exists().where(import_accounts.c.account_id == account_id)
+    now = sa.bindparam("now", dt.datetime.now(dt.UTC), import_accounts.c.deletions_since.type)
+    new = sa.select(accounts.c.id, now).where(accounts.c.id == account_id, ~known)
+    connection.execute(import_accounts.insert().from_select(["account_id", "deletions_since"], new))
 
 
 def _ids(connection: Connection, table: sa.Table, account_id: str) -> set[str]:

@@ -348,7 +348,7 @@ class Importer:
             if document is not None:
                 apply_document(connection, document)
             _require_account(connection, run)
-            mark_account_checked(connection, claim.run_id)
+            mark_account_checked(connection, claim.account_id, claim.run_id)
 
         self.transactions.run(claim.account_id, apply)
 

@@ -23,7 +23,8 @@ from s3import.errors import (
     SchemaMismatch,
     UnknownBrand,
 )
-from s3import.readers.allowed import fill, require_allowed
+from s3import.readers.allowed import require_allowed
+from s3import.readers.location import resolve
 from s3import.records import Brand, Channel, Pass, check_account_id, is_id
 from s3import.report import Cursor
 from s3import.settings import Settings
@@ -153,9 +154,7 @@ class Service:
         """The run, which ends at its next batch unless it was at an end already. Raises: RunNotFound."""
 
         def cancel(connection: Connection) -> Run:
-            if status.cancel(connection, run_id):
-                self.record(connection, run_id)
-            run = status.read_run(connection, run_id)
+            run = self._cancel(connection, run_id)
             if run is None:
                 raise _no_run()
             return run
@@ -163,6 +162,25 @@ class Service:
         if not _RUN_ID.fullmatch(run_id):
             raise _no_run()
         return self._transactions.run("", cancel)
+
+    def cancel_account(self, account_id: str) -> list[Run]:
+        """As `cancel`, all runs of an account. Raises: AccountNotFound, where it has none."""
+
+        def cancel(connection: Connection) -> list[Run]:
+            runs = [status.find_run(connection, account_id, pass_) for pass_ in Pass]
+            after = [self._cancel(connection, run.run_id) for run in runs if run is not None]
+            return [run for run in after if run is not None]
+
+        runs = self._write(account_id, cancel)
+        if not runs:
+            raise AccountNotFound(f"account {account_id} has no run here; check --account and --database")
+        return runs
+
+    def _cancel(self, connection: Connection, run_id: str) -> Run | None:
+        """End the run where it can be ended, leave word of that, and read it again."""
+        if status.cancel(connection, run_id):
+            self.record(connection, run_id)
+        return status.read_run(connection, run_id)
 
     def status_document(self, account_id: str) -> dict[str, Any]:
         """The status document. Raises: AccountNotFound."""
@@ -218,7 +236,7 @@ class Service:
             return require_allowed(source, account_id, self.settings.source, self.settings.allowed_sources)
         if self.settings.source is None:
             raise InvalidRequest("this server has no source of its own; name one", code="source_required")
-        return fill(self.settings.source, account_id)
+        return resolve(self.settings.source, account_id)
 
 
 def check_id(account_id: str) -> None:

@@ -15,6 +15,7 @@ from s3import.records import Choices
 T = TypeVar("T", int, float)
 
 DEFAULT_DATABASE = "sqlite:///reamaze.db"
+LEASE_SECONDS = 15.0
 BLOCK_BYTES = 8 * 1024 * 1024  # of decompressed text in a batch: more would be faster still, and take over 400 MB
 
 
@@ -46,7 +47,7 @@ class Settings:
     workers: int | None = None
     retry_seconds: float = 120.0
     progress_seconds: float = 5.0
-    lease_seconds: float = 15.0
+    lease_seconds: float = LEASE_SECONDS
     heartbeat_seconds: float = 2.0
     block_bytes: int = BLOCK_BYTES
     max_rejects: str | None = None
@@ -71,8 +72,12 @@ class Settings:
 
     @classmethod
     def from_environment(cls, environment: Mapping[str, str] | None = None) -> Settings:
-        """Read the ``S3IMPORT_*`` variables. Raises: ConfigurationError naming the variable that is wrong."""
-        env = os.environ if environment is None else environment
+        """Read the ``S3IMPORT_*`` variables, without the blanks and the line's end that may be around a value.
+
+        Raises: ConfigurationError naming the variable that is wrong.
+        """
+        given = os.environ if environment is None else environment
+        env = {name: value.strip() for name, value in given.items() if name.startswith("S3IMPORT_")}
         workers, days = env.get("S3IMPORT_WORKERS"), env.get("S3IMPORT_RETENTION_DAYS")
         units = env.get("S3IMPORT_MAX_READ_UNITS")
         return cls(

@@ -37,6 +37,7 @@ from s3import.accounts import (
     account_status,
     account_was_checked,
     is_imported,
+    remember_deletions,
     set_status,
 )
 from s3import.clock import clock
@@ -175,6 +176,7 @@ def enqueue(
     if run is None or run.is_history:
         # account.json brings nothing back, whatever became of the run that applied it
         checked = account_was_checked(connection, account_id) or bool(run and run.account_checked)
+        remember_deletions(connection, account_id)
         return _insert_run(connection, account_id, pass_, source, checked, choices), True
     if run.state not in (State.FAILED, State.CANCELLED) or not _queue_again(connection, run, source):
         return run, False
@@ -205,7 +207,15 @@ def _queue_again(connection: Connection, run: Run, source: str) -> bool:
     again = (
         import_runs.update()
         .where(runs.run_id == run.run_id, runs.state.in_([State.FAILED, State.CANCELLED]))
-        .values(state=State.QUEUED, source=source, tries=0, not_before=None)
+        .values(
+            state=State.QUEUED,
+            source=source,
+            tries=0,
+            not_before=None,
+            finished_at=None,
+            error_code=None,
+            error_message=None,
+        )
     )
     return bool(connection.execute(again).rowcount)
 

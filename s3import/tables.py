@@ -200,6 +200,8 @@ import_runs = _table(
     sa.Column("run_id", WORD, primary_key=True),
     sa.Column("account_id", Id, nullable=False),
     sa.Column("pass", WORD, nullable=False),
+    sa.Column("number", sa.Integer, nullable=False, default=1),  # of the pass's runs, of which the newest is shown
+    sa.Column("again", WORD),  # it reads a pass once more, see status.Again; NULL: it was asked for in the plain way
     sa.Column("source", LONG_TEXT, nullable=False),
     sa.Column("state", WORD, nullable=False),
     sa.Column("requested_at", UtcTime, nullable=False),
@@ -225,7 +227,7 @@ import_runs = _table(
         for what in ("total", "copied", "missing", "differ", "bytes")
     ),
     sa.Column("verified", JSON_TEXT),  # what came of comparing its dump with the database
-    sa.UniqueConstraint("account_id", "pass", name="import_runs_by_account"),
+    sa.UniqueConstraint("account_id", "pass", "number", name="import_runs_of_pass"),
     sa.Index("import_runs_by_state", "state", "requested_at"),
     sa.Index("import_runs_by_lease", "lease_until"),
 )
@@ -273,13 +275,20 @@ import_rejects = _table(
     sa.Column("account_id", Id, nullable=False),
     sa.Column("record_id", LONG_TEXT),
     sa.Column("reasons", JSON_TEXT, nullable=False),
-    sa.Column("raw", LONG_TEXT, nullable=False),
+    sa.Column("raw", LONG_TEXT),  # NULL: not kept any more, there are so many
     sa.Column("raw_truncated", sa.Boolean, nullable=False),
     _key("run_id", "part_number", "line"),
     sa.ForeignKeyConstraint(
         ["run_id", "part_number"], ["import_parts.run_id", "import_parts.number"], ondelete="CASCADE"
     ),
 )
+
+import_accounts = _table(
+    "import_accounts",
+    sa.Column("account_id", Id, sa.ForeignKey("accounts.id", ondelete="CASCADE"), primary_key=True),
+    sa.Column("deletions_since", UtcTime),  # what people delete is remembered; NULL: it is not, or not any more
+)
+"""What is known of an account's migration as a whole, from its first run until it is purged."""
 
 import_tombstones = _table(
     "import_tombstones",
@@ -288,10 +297,12 @@ import_tombstones = _table(
     sa.Column("id", Id, nullable=False),
     sa.Column("deleted_at", UtcTime, nullable=False),
     sa.Column("from_dump", sa.Boolean, nullable=False, default=False),
+    sa.Column("inherited", sa.Boolean, nullable=False, default=False, server_default=sa.false()),
     _key("account_id", "entity", "id"),
 )
 """Rows that are gone, never beside the row itself. What people deleted in Re:amaze (recorded by triggers) never comes
-back; what a dump says is deleted (`from_dump`) comes back only by a record that is newer than `deleted_at`."""
+back; what a dump says is deleted (`from_dump`) comes back only by a record that is newer than `deleted_at`; an attachment that went with its message (`inherited`) also
+once that one is there again."""
 
 FORGOTTEN = "forgotten"
 """The entity of a tombstone that stands for all of its account's: they were purged."""

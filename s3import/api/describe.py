@@ -49,7 +49,13 @@ def answers(model: Any, *statuses: int) -> dict[int | str, dict[str, Any]]:
 def describe(app: FastAPI) -> dict[str, Any]:
     """The OpenAPI document, made once."""
     if app.openapi_schema is None:
-        document = get_openapi(title=app.title, version=app.version, description=app.description, routes=app.routes)
+        document = get_openapi(
+            title=app.title,
+            version=app.version,
+            description=app.description,
+            routes=app.routes,
+            webhooks=app.webhooks.routes,
+        )
         parts = document.setdefault("components", {})
         for model in (Problem, Fault):
             schema = model.model_json_schema(ref_template=_SCHEMA)
@@ -58,5 +64,6 @@ def describe(app: FastAPI) -> dict[str, Any]:
         parts["securitySchemes"] = {"token": {"type": "http", "scheme": "bearer"}}
         document["security"] = [{"token": []}]
         document["paths"]["/health"]["get"]["security"] = []
+        document["webhooks"]["migration"]["post"]["security"] = []
         app.openapi_schema = document
     return app.openapi_schema

@@ -10,6 +10,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, WithJsonSchema
 
+from s3import.notify import Kind
 from s3import.readers.allowed import MAX_SOURCE_LENGTH
 from s3import.records import MAX_ID_LENGTH
 from s3import.status import State
@@ -238,6 +239,35 @@ class Reject(BaseModel):
 class RejectPage(BaseModel):
     items: list[Reject]
     next: Annotated[str | None, Field(description="Ask with it as `after` for the next page; null: there is none.")]
+
+
+class Notice(BaseModel):
+    """What became of a run, and the command that may be due now."""
+
+    kind: Kind
+    account_id: str
+    pass_: Annotated[Literal["recent", "remaining", "delta"], Field(alias="pass")]
+    run_id: RunId
+    state: State
+    occurred_at: dt.datetime
+    attempts: Count
+    duration_seconds: Annotated[float | None, Field(description="From the first attempt to the end, waiting included.")]
+    counts: CountsByEntity
+    files: Files
+    rejects: Rejects
+    error: RunError | None
+    next: Annotated[str | None, Field(description="The command to run now.")]
+    after_repair: Annotated[str | None, Field(description="Of a pass with rejects: what to run on a repaired dump.")]
+
+
+class MigrationEvent(BaseModel):
+    """The body of a callback."""
+
+    type: Literal[
+        "migration.started", "migration.delayed", "migration.succeeded", "migration.failed", "migration.cancelled"
+    ]
+    timestamp: dt.datetime
+    data: Notice
 
 
 class Health(BaseModel):

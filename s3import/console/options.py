@@ -17,17 +17,36 @@ if TYPE_CHECKING:
 Command = Callable[..., Any]
 
 
+BLANK = " \t\r\n"  # around a value: left there by an editor, a secret's file or a shell
+SERVICE_ADDRESS = ("tcp://", "udp://", "sctp://")
+"""What Kubernetes puts into S3IMPORT_PORT in every pod beside a Service called s3import."""
+
+
 class AccountId(click.types.StringParamType):
     """An id as it is. In the environment one stands on each line: an id may hold any other separator."""
 
     name = "id"
-    envvar_list_splitter = "\n"
+
+    def split_envvar_value(self, rv: str) -> Sequence[str]:
+        """The lines that are not blank."""
+        return [line.removesuffix("\r") for line in rv.split("\n") if line.strip()]
+
+
+class Option(click.Option):
+    """An option whose value in the environment may have blanks around it; ids keep theirs, but for the line's end."""
+
+    def resolve_envvar_value(self, ctx: click.Context) -> str | None:
+        """The value in the environment; None where there is none, or only blanks."""
+        value = super().resolve_envvar_value(ctx)
+        if value is None or value.startswith(SERVICE_ADDRESS):
+            return None
+        return value.strip("\r\n" if isinstance(self.type, AccountId) else BLANK) or None
 
 
 def option(name: str, *declarations: str, **attributes: Any) -> Callable[[Command], Command]:
     """An option that can come from the environment too, `--max-rejects` as S3IMPORT_MAX_REJECTS, as its help says."""
     variable = "S3IMPORT_" + name.removeprefix("--").replace("-", "_").upper()
-    return click.option(name, *declarations, envvar=variable, show_envvar=True, **attributes)
+    return click.option(name, *declarations, cls=Option, envvar=variable, show_envvar=True, **attributes)
 
 
 any_account = option("--account", type=AccountId(), help="The account's id.")
@@ -41,9 +60,10 @@ accounts = option(
 )
 accounts_from = option(
     "--accounts-from",
-    type=click.File(encoding="utf-8"),
+    type=click.File(encoding="utf-8-sig"),
     metavar="FILE|-",
-    help="Read more accounts from a file or from stdin, an id a line; empty lines do not count.",
+    help="Read more accounts from a file or from stdin, an id a line; empty lines and those that begin with # do not "
+    "count, nor do blanks around an id.",
 )
 all_accounts = option(
     "--all-accounts",
@@ -164,7 +184,10 @@ def settings_from(**options: Any) -> Settings:
     from s3import.settings import Settings
 
     given = {name: value for name, value in options.items() if value is not None}
-    return replace(Settings.from_environment(), **given)
+    trimmed: dict[str, Any] = {
+        name: value.strip(BLANK) if isinstance(value, str) else value for name, value in given.items()
+    }
+    return replace(Settings.from_environment(), **trimmed)
 
 
 def requests_from(settings: Settings, accounts: Sequence[str], pass_: str, max_rejects: str | None) -> list[Request]:
@@ -203,7 +226,8 @@ def ids_in(file: TextIO | None) -> tuple[str, ...]:
         lines = file.read().split("\n") if file else []
     except UnicodeDecodeError as error:
         raise ConfigurationError("--accounts-from: the file is not UTF-8 text") from error
-    return tuple(line.removesuffix("\r") for line in lines if line.strip())
+    ids = (line.strip(BLANK) for line in lines)
+    return tuple(account_id for account_id in ids if account_id and not account_id.startswith("#"))
 
 
 def passes_from(word: str) -> tuple[Pass, ...]:

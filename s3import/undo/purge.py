@@ -15,7 +15,7 @@ from s3import import status
 from s3import.accounts import AccountStatus, account_status
 from s3import.errors import AccountNotFound, MigrationFailed, NotImported, RunIsAlive, S3ImportError
 from s3import.status import Run
-from s3import.tables import FORGOTTEN, accounts, import_files, import_runs, import_tombstones
+from s3import.tables import FORGOTTEN, accounts, import_accounts, import_files, import_runs, import_tombstones
 from s3import.writers import Conflict, Database
 
 log = logging.getLogger(__name__)
@@ -85,11 +85,11 @@ class Retention:
 
 
 def forget(connection: Connection, account_id: str, runs: Sequence[Run]) -> None:
-    """Remove the runs, which take their parts and rejects along, and the account's tombstones."""
+    """Remove the runs, their parts and rejects, and what people deleted; from now on nothing is remembered."""
     run_ids = [run.run_id for run in runs]
     connection.execute(import_runs.delete().where(import_runs.c.run_id.in_(run_ids)))
-    connection.execute(import_files.delete().where(import_files.c.account_id == account_id))
-    connection.execute(import_tombstones.delete().where(import_tombstones.c.account_id == account_id))
+    for table in (import_accounts, import_tombstones, import_files):  # in this order: nothing is remembered in between
+        connection.execute(table.delete().where(table.c.account_id == account_id))
 
 
 def expired(connection: Connection, days: float) -> list[str]:

@@ -34,10 +34,11 @@ _BEFORE_ALL = sa.literal(dt.datetime(1900, 1, 1, tzinfo=dt.UTC), UtcTime)  # ear
 _KEYS: dict[Entity, sa.Table] = {
     entity: temporary_table(
         f"import_keys_of_{entity}",
-        sa.Column("ordinal", sa.Integer, nullable=False),
+        sa.Column("ordinal", sa.Integer, nullable=False, autoincrement=False),
         sa.Column("id", Id, nullable=False),
         *(sa.Column(column, Id, nullable=False) for column, _parent, _code in PARENTS[entity]),
         sa.Column("at", UtcTime, nullable=False),
+        key=["ordinal"],
     )
     for entity in ROW_ENTITIES
 }
@@ -45,7 +46,9 @@ _KEYS: dict[Entity, sa.Table] = {
 
 _STAGED: dict[Entity, sa.Table] = {
     entity: temporary_table(
-        f"import_staged_{entity}", *(sa.Column(column.name, column.type, nullable=True) for column in target.columns)
+        f"import_staged_{entity}",
+        *(sa.Column(column.name, column.type, nullable=not column.primary_key) for column in target.columns),
+        key=["account_id", "id"],
     )
     for entity, target in TARGETS.items()
 }
@@ -176,18 +179,21 @@ class _Merge:
                     if found.ordinal in orphans:  # else somebody brought the parent back
                         kept_out.add_of_parent(found, column, parent.name)
             for found in self._tombstones(self.entity.value, "id"):
-                kept_out.add_own(found, self.entity.value)
+                is_back = (
+                    self.entity is Entity.ATTACHMENTS and found.ordinal not in orphans
+                )  # it belongs to its message
+                kept_out.add_own(found, self.entity.value, is_back=is_back)
         return kept_out
 
     def _tombstones(self, entity: str, column: str) -> Iterator[Found]:
         kept = import_tombstones.c
-        deleted_at, from_dump = (
+        deleted_at, from_dump, inherited = (
             self._lookup(import_tombstones, column, result, kept.entity == entity)
-            for result in (kept.deleted_at, kept.from_dump)
+            for result in (kept.deleted_at, kept.from_dump, kept.inherited)
         )
-        query = sa.select(self.keys.c.ordinal, deleted_at, from_dump, deleted_at >= self.keys.c.at)
-        for ordinal, at, is_from_dump, holds in self.connection.execute(query.where(deleted_at.is_not(None))):
-            yield Found(ordinal, Tombstone(at, is_from_dump), bool(holds))
+        query = sa.select(self.keys.c.ordinal, deleted_at, from_dump, inherited, deleted_at >= self.keys.c.at)
+        for ordinal, *tombstone, holds in self.connection.execute(query.where(deleted_at.is_not(None))):
+            yield Found(ordinal, Tombstone(*tombstone), bool(holds))
 
     def _lookup(
         self,
