@@ -301,8 +301,8 @@ import_tombstones = _table(
     _key("account_id", "entity", "id"),
 )
 """Rows that are gone, never beside the row itself. What people deleted in Re:amaze (recorded by triggers) never comes
-back; what a dump says is deleted (`from_dump`) comes back only by a record that is newer than `deleted_at`; an attachment that went with its message (`inherited`) also
-once that one is there again."""
+back; what a dump says is deleted (`from_dump`) comes back only by a record that is newer than `deleted_at`; an
+attachment that went with its message (`inherited`) also once that one is there again."""
 
 FORGOTTEN = "forgotten"
 """The entity of a tombstone that stands for all of its account's: they were purged."""

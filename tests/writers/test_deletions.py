@@ -10,6 +10,7 @@ import pytest
 import sqlalchemy as sa
 
 from s3import import tables
+from s3import.accounts import remember_deletions
 from s3import.errors import AccountDeleted
 from s3import.records import ROW_ENTITIES, TEXT, TIMESTAMP, Entity, Written
 from s3import.writers import Database, open_database, write
@@ -26,6 +27,8 @@ def place(database_url: str) -> Iterator[Database]:
     """A database of each kind, with triggers, and a thread of noon with a message and its attachment."""
     database = open_database(database_url, pool_size=2)
     create_account(database)
+    with database.begin() as connection:
+        remember_deletions(connection, ACCOUNT)
     put(database, THREADS, thread("t"))
     put(database, MESSAGES, message("m"))
     put(database, ATTACHMENTS, attachment("a"))
