@@ -15,7 +15,7 @@ from typing import Any
 
 from sqlalchemy import Connection
 
-from s3import import admission, checkpoints, deltas, recordings, status
+from s3import import admission, checkpoints, deltas, file_places, status
 from s3import.accounts import account_status, apply_document, is_imported, mark_account_checked
 from s3import.checkpoints import Part
 from s3import.errors import (
@@ -343,7 +343,7 @@ class Importer:
             _require_account(connection, run)
             parts = checkpoints.remember_plan(connection, claim, plan)
             if claim.again and claim.choices.files_to and not any(part.done or part.progress.read for part in parts):
-                recordings.try_failed_again(connection, account_id)
+                file_places.retry_in(connection, account_id, claim.run_id)
             self.record(connection, claim.run_id)
             return parts
 
