@@ -14,6 +14,8 @@ class Cable:
     def __init__(self, upstream: tuple[str, int]) -> None:
         self._upstream = upstream
         self._ends: list[socket.socket] = []
+        self._speaks = threading.Event()
+        self._speaks.set()
         self._listening = socket.create_server(("127.0.0.1", 0))
         self.port = int(self._listening.getsockname()[1])
 
@@ -35,6 +37,10 @@ class Cable:
             end.close()
         self._ends.clear()
 
+    def mute(self) -> None:
+        """From now on nothing arrives any more, though everything stays connected and new connections are accepted."""
+        self._speaks.clear()
+
     def mend(self) -> None:
         """Listen again at the same port."""
         self._listening = socket.create_server(("127.0.0.1", self.port))
@@ -50,11 +56,11 @@ class Cable:
                 far = socket.create_connection(self._upstream)
                 self._ends += [near, far]
                 for pair in ((near, far), (far, near)):
-                    threading.Thread(target=_carry, args=pair, daemon=True).start()
+                    threading.Thread(target=self._carry, args=pair, daemon=True).start()
 
-
-def _carry(source: socket.socket, target: socket.socket) -> None:
-    with suppress(OSError):
-        while received := source.recv(65536):
-            target.sendall(received)
-        target.shutdown(socket.SHUT_WR)
+    def _carry(self, source: socket.socket, target: socket.socket) -> None:
+        with suppress(OSError):
+            while received := source.recv(65536):
+                self._speaks.wait()
+                target.sendall(received)
+            target.shutdown(socket.SHUT_WR)
