@@ -24,6 +24,7 @@ from s3import.events import AccountEnded, Event, Observer
 from s3import.files import FileCopier, Retried, TargetOpener, check_target, last_copied, open_target
 from s3import.migration import Importer, Outcome, Request, Result, SourceOpener
 from s3import.notify import Notifier, senders
+from s3import.readers.location import resolve
 from s3import.readers.source import Patience
 from s3import.records import HALVES, Choices, Pass, check_account_id
 from s3import.rehearsal import Rehearsal
@@ -268,8 +269,8 @@ def queue(settings: Settings, requests: list[Request], *, observe: Observer, sto
 
 def _queued(transactions: Transactions, request: Request, choices: Choices) -> Outcome:
     wanted = request.passes[0] if len(request.passes) == 1 else None
-    source = request.source.replace("{account}", request.account_id)
     try:
+        source = resolve(request.source, request.account_id)
         transactions.run(
             request.account_id,
             lambda connection: admit(connection, request.account_id, wanted, source, choices=choices, may_be_new=True),

@@ -36,6 +36,18 @@ class InvalidRequest(ConfigurationError):
     code = "invalid_request"
 
 
+class DatabaseMisconfigured(ConfigurationError):
+    """The database URL leads nowhere: a wrong login, an option or a name that is not there."""
+
+    code = "database_misconfigured"
+
+
+class SchemaTooNew(ConfigurationError):
+    """The database's tables were made by a newer version."""
+
+    code = "schema_mismatch"
+
+
 class UnknownBrand(InvalidRequest):
     """A channel names a brand that its account does not have."""
 

@@ -23,7 +23,8 @@ from s3import.errors import (
     SchemaMismatch,
     UnknownBrand,
 )
-from s3import.readers.allowed import fill, require_allowed
+from s3import.readers.allowed import require_allowed
+from s3import.readers.location import resolve
 from s3import.records import Brand, Channel, Pass, check_account_id, is_id
 from s3import.report import Cursor
 from s3import.settings import Settings
@@ -235,7 +236,7 @@ class Service:
             return require_allowed(source, account_id, self.settings.source, self.settings.allowed_sources)
         if self.settings.source is None:
             raise InvalidRequest("this server has no source of its own; name one", code="source_required")
-        return fill(self.settings.source, account_id)
+        return resolve(self.settings.source, account_id)
 
 
 def check_id(account_id: str) -> None:

@@ -200,6 +200,8 @@ import_runs = _table(
     sa.Column("run_id", WORD, primary_key=True),
     sa.Column("account_id", Id, nullable=False),
     sa.Column("pass", WORD, nullable=False),
+    sa.Column("number", sa.Integer, nullable=False, default=1),  # of the pass's runs, of which the newest is shown
+    sa.Column("again", WORD),  # it reads a pass once more, see status.Again; NULL: it was asked for in the plain way
     sa.Column("source", LONG_TEXT, nullable=False),
     sa.Column("state", WORD, nullable=False),
     sa.Column("requested_at", UtcTime, nullable=False),
@@ -225,7 +227,7 @@ import_runs = _table(
         for what in ("total", "copied", "missing", "differ", "bytes")
     ),
     sa.Column("verified", JSON_TEXT),  # what came of comparing its dump with the database
-    sa.UniqueConstraint("account_id", "pass", name="import_runs_by_account"),
+    sa.UniqueConstraint("account_id", "pass", "number", name="import_runs_of_pass"),
     sa.Index("import_runs_by_state", "state", "requested_at"),
     sa.Index("import_runs_by_lease", "lease_until"),
 )
@@ -273,7 +275,7 @@ import_rejects = _table(
     sa.Column("account_id", Id, nullable=False),
     sa.Column("record_id", LONG_TEXT),
     sa.Column("reasons", JSON_TEXT, nullable=False),
-    sa.Column("raw", LONG_TEXT, nullable=False),
+    sa.Column("raw", LONG_TEXT),  # NULL: not kept any more, there are so many
     sa.Column("raw_truncated", sa.Boolean, nullable=False),
     _key("run_id", "part_number", "line"),
     sa.ForeignKeyConstraint(

@@ -16,12 +16,14 @@ from starlette.responses import Response
 from s3import.errors import (
     AccountNotFound,
     AccountPurged,
+    DatabaseMisconfigured,
     DatabaseRefused,
     InvalidRequest,
     RecentPassFirst,
     RunNotFound,
     S3ImportError,
     SchemaMismatch,
+    SchemaTooNew,
     SourceNotAllowed,
     TemporaryFailure,
     printable,
@@ -41,7 +43,9 @@ _STATUSES: tuple[tuple[type[S3ImportError], int], ...] = (
     (InvalidRequest, 422),
     (TemporaryFailure, 503),
     (DatabaseRefused, 503),
+    (DatabaseMisconfigured, 503),
     (SchemaMismatch, 503),
+    (SchemaTooNew, 503),
 )
 _CODES = {404: "not_found", 405: "method_not_allowed", 500: "internal_error"}
 _OUR_FAULT = {

@@ -24,6 +24,16 @@ RUN = """
         '[]', false, 0, 0, 0, 0, 0
     )
 """
+PART = """
+    INSERT INTO import_parts (
+        run_id, number, account_id, entity, {key}, object_key, etag, size_bytes, token, tries, position, line,
+        bytes_done, done, read_count, written_count, unchanged_count, rejected_count, sanitised_count, rejects_by_code,
+        ignored_fields
+    ) VALUES (
+        'run', 1, 'acme', 'threads', 'k', 'o', 'e', 9, 7, 0, 5, 1, 5, false, 1, 0, 0, 1, 0, '{{}}', '[]'
+    )
+"""
+REJECT = "INSERT INTO import_rejects VALUES ('run', 1, 1, 'acme', 't', '[]', 'text', false)"
 ASKED = dt.datetime(2026, 5, 1, tzinfo=dt.UTC)
 
 
@@ -40,6 +50,8 @@ def old(bare_database_url: str) -> Iterator[Database]:
             "INSERT INTO accounts VALUES ('acme', NULL, 'migrating', '2026-05-01 00:00:00', '2026-05-01 00:00:00')"
         )
         connection.exec_driver_sql(RUN)
+        connection.exec_driver_sql(PART.format(key="`key`" if kind == "mariadb" else "key"))
+        connection.exec_driver_sql(REJECT)
         connection.exec_driver_sql("INSERT INTO brands VALUES ('acme', 'b', NULL)")
     yield database
     database.close()
@@ -74,6 +86,26 @@ def test_an_upgrade_remembers_deletions_since_the_first_run(old: Database) -> No
         kept = connection.execute(sa.select(tables.import_tombstones.c.id)).scalars().all()
         assert kept == ["b"]
         assert connection.execute(sa.select(tables.import_accounts.c.deletions_since)).scalar_one() == ASKED
+
+
+def test_an_upgrade_keeps_checkpoints_and_rejects(old: Database) -> None:
+    """Also where the tables they refer to are made anew; the run is the first of its pass."""
+    with old.begin() as connection:
+        schema.upgrade(connection)
+        assert connection.execute(sa.select(tables.import_runs.c.number)).scalars().all() == [1]
+        assert connection.execute(sa.select(tables.import_parts.c.position)).scalars().all() == [5]
+        assert connection.execute(sa.select(tables.import_rejects.c.raw)).scalars().all() == ["text"]
+        connection.execute(sa.update(tables.import_rejects).values(raw=None, raw_truncated=True))
+
+
+def test_an_upgraded_database_keeps_several_runs_of_a_pass(old: Database) -> None:
+    """Where one was the most that it took."""
+    with old.begin() as connection:
+        schema.upgrade(connection)
+        first = dict(connection.execute(sa.select(tables.import_runs)).mappings().one())
+        connection.execute(tables.import_runs.insert(), {**first, "run_id": "second", "number": 2})
+        with pytest.raises(sa.exc.IntegrityError), connection.begin_nested():
+            connection.execute(tables.import_runs.insert(), {**first, "run_id": "third", "number": 2})
 
 
 def test_an_upgraded_database_has_all_columns_and_indexes(old: Database) -> None:
