@@ -15,7 +15,6 @@ from typing import Any, TypeVar
 
 import pyarrow as pa
 import stamina
-from sqlalchemy import Connection
 
 from s3import import report, schema
 from s3import.admission import admit
@@ -42,16 +41,22 @@ from s3import.writers import Database, open_database
 T = TypeVar("T")
 
 MAX_WORKERS_BY_DEFAULT = 8
+PATIENT_SECONDS = 900.0  # for one statement over all rows of an account
+REJECTS_AT_ONCE = 1000
 MANY_ACCOUNTS = 32  # so many are worth processes of their own
 SIGNAL_SECONDS = 0.2  # a signal may reach any thread, but only the main one handles it: it must not sleep for long
 
 stamina.instrumentation.set_on_retry_hooks([])  # retries are told as events
 
 
-def connect(settings: Settings) -> Database:
-    """Open the settings' database; whoever opens it closes it. Raises: ConfigurationError."""
+def connect(settings: Settings, *, patient: bool = False) -> Database:
+    """Open the settings' database; whoever opens it closes it. `patient`: for work that asks for whole tables at once.
+
+    Raises: ConfigurationError.
+    """
     connections = MAX_ACCOUNTS_AT_ONCE + MAX_WORKERS_BY_DEFAULT + (settings.workers or 0)
-    return open_database(settings.database, application_name=_holder(), pool_size=connections)
+    seconds = max(settings.database_seconds, PATIENT_SECONDS if patient else 0.0)
+    return open_database(settings.database, application_name=_holder(), pool_size=connections, silence_seconds=seconds)
 
 
 def create_tables(settings: Settings) -> schema.Upgrade:
@@ -59,7 +64,7 @@ def create_tables(settings: Settings) -> schema.Upgrade:
 
     Raises: SchemaMismatch, if they still do not fit.
     """
-    with closing(connect(settings)) as database, database.begin() as connection:
+    with closing(connect(settings, patient=True)) as database, database.begin() as connection:
         done = schema.upgrade(connection)
         schema.require(connection)
     return done
@@ -81,7 +86,8 @@ def migrate(
     sharing = nullcontext(shared) if shared else shared_by(settings, [request.account_id for request in requests])
     with closing(connect(settings)) as database, sharing as common:
         open_dump = source_opener(settings, workers(settings, database), common)
-        open_dump(requests[0].source, requests[0].account_id)  # what is wrong with it shows before anything is done
+        if requests[0].source is not None:
+            open_dump(requests[0].source, requests[0].account_id)  # what is wrong with it shows before anything is done
         notifier = Notifier(database, senders(settings))
 
         def tell(event: Event) -> None:
@@ -185,7 +191,7 @@ def verify(settings: Settings, account_id: str, *, observe: Observer, stop: thre
     """
     check_account_id(account_id)
     side_by_side = readers(settings)
-    with closing(connect(settings)) as database:
+    with closing(connect(settings, patient=True)) as database:
         transactions = _on_tables(database, settings, account_id, observe, stop)
         verification = Verification(
             transactions,
@@ -210,7 +216,7 @@ def reset(
     Raises: ConfigurationError, telling what would go, unless `confirmed`; and as `Reset.run`.
     """
     check_account_id(account_id)
-    with closing(connect(settings)) as database:
+    with closing(connect(settings, patient=True)) as database:
         transactions = _on_tables(database, settings, account_id, observe, stop)
         reset = Reset(
             transactions,
@@ -231,7 +237,7 @@ def purge(settings: Settings, account_id: str, *, confirmed: bool, observe: Obse
     Raises: ConfigurationError, telling what would be forgotten, unless `confirmed`; and as `purging.purge`.
     """
     check_account_id(account_id)
-    with closing(connect(settings)) as database:
+    with closing(connect(settings, patient=True)) as database:
         transactions = _on_tables(database, settings, account_id, observe, stop)
         if not confirmed:
             runs = transactions.read(account_id, partial(purging.look, account_id=account_id))
@@ -246,7 +252,7 @@ def purge_expired(settings: Settings, *, observe: Observer, stop: threading.Even
     """Forget what was kept of accounts for longer than the settings say; their ids. Raises: ConfigurationError."""
     if settings.retention_days is None:
         raise ConfigurationError("nothing expires: set S3IMPORT_RETENTION_DAYS to the days that bookkeeping is kept")
-    with closing(connect(settings)) as database:
+    with closing(connect(settings, patient=True)) as database:
         transactions = Transactions(database, settings.retry_seconds, observe, stop)
         if not (database.is_there and transactions.read("", schema.exists)):
             return []
@@ -291,13 +297,10 @@ def queue(settings: Settings, requests: list[Request], *, observe: Observer, sto
 
 
 def _queued(transactions: Transactions, request: Request, choices: Choices) -> Outcome:
-    wanted = request.passes[0] if len(request.passes) == 1 else None
     try:
-        source = resolve(request.source, request.account_id)
-        transactions.run(
-            request.account_id,
-            lambda connection: admit(connection, request.account_id, wanted, source, choices=choices, may_be_new=True),
-        )
+        source = request.source and resolve(request.source, request.account_id)
+        ask = partial(admit, account_id=request.account_id, wanted=request.wanted, source=source)
+        transactions.run(request.account_id, partial(ask, again=request.again, choices=choices, may_be_new=True))
     except S3ImportError as error:
         return Outcome(request.account_id, error=error)
     return Outcome(request.account_id)
@@ -344,7 +347,7 @@ def cancel(settings: Settings, account_id: str) -> list[tuple[Run, State]]:
 
 def status_document(settings: Settings, account_id: str) -> dict[str, Any]:
     """The status document of an account. Raises: AccountNotFound."""
-    with _bookkeeping(settings, account_id) as connection:
+    with _bookkeeping(settings, account_id) as database, database.read() as connection:
         document = report.document(connection, account_id)
     if document is None:
         raise _unknown(account_id)
@@ -352,11 +355,20 @@ def status_document(settings: Settings, account_id: str) -> dict[str, Any]:
 
 
 def rejects(settings: Settings, account_id: str, passes: Sequence[Pass]) -> Iterator[dict[str, Any]]:
-    """The kept rejects of an account's passes, one after the other. Raises: AccountNotFound."""
-    with _bookkeeping(settings, account_id) as connection:
-        if not report.is_known(connection, account_id):
-            raise _unknown(account_id)
-        yield from report.rejects(connection, account_id, passes)
+    """The kept rejects of an account's passes, one after the other. Raises: AccountNotFound.
+
+    No transaction is open while whoever asked looks at them: in a pager that may take hours.
+    """
+    with _bookkeeping(settings, account_id) as database:
+        place = None
+        while True:
+            with database.read() as connection:
+                if not report.is_known(connection, account_id):
+                    raise _unknown(account_id)
+                page, place = report.reject_page(connection, account_id, passes, place, REJECTS_AT_ONCE)
+            yield from page
+            if place is None:
+                return
 
 
 def target_opener(settings: Settings) -> TargetOpener:
@@ -369,16 +381,17 @@ def target_opener(settings: Settings) -> TargetOpener:
 
 
 @contextmanager
-def _bookkeeping(settings: Settings, account_id: str) -> Iterator[Connection]:
-    """A connection for looking things up, in a database that has been migrated into. Raises: AccountNotFound."""
+def _bookkeeping(settings: Settings, account_id: str) -> Iterator[Database]:
+    """A database for looking things up, which has been migrated into. Raises: AccountNotFound."""
     check_account_id(account_id)
     with closing(connect(settings)) as database:
         if not database.is_there:
             raise _unknown(account_id)
         with database.read() as connection:
-            if not schema.exists(connection):
-                raise _unknown(account_id)
-            yield connection
+            tables_exist = schema.exists(connection)
+        if not tables_exist:
+            raise _unknown(account_id)
+        yield database
 
 
 def _result(database: Database, outcome: Outcome) -> Result:

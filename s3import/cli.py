@@ -105,6 +105,7 @@ def export(account: str, **given: Any) -> None:
 @options.describe_calls
 @options.accounts_from
 @options.all_accounts
+@options.again
 @options.dry_run
 @options.detach
 @options.json("Print one JSON document: that of `status`, or a list of them under `accounts`.")
@@ -114,6 +115,7 @@ def migrate(
     all_accounts: bool,
     pass_: str,
     max_rejects: str | None,
+    again: bool,
     dry_run: bool,
     detach: bool,
     as_json: bool,
@@ -121,7 +123,8 @@ def migrate(
 ) -> None:
     """Import accounts: first their recent pass, then the remaining one, whatever of them is left to do.
 
-    With `--pass delta` what changed since, as often as there is a new dump of it.
+    With `--pass delta` what changed since, as often as there is a new dump of it; with `--again` what was imported
+    before, once more.
     The same command again after a failure or a crash resumes at the last checkpoint. Temporary failures are tried again
     for S3IMPORT_RETRY_SECONDS (120). Where stderr is no terminal, a line every S3IMPORT_PROGRESS_SECONDS (5) tells how
     far it is.
@@ -135,7 +138,7 @@ def migrate(
         named = options.named_accounts(accounts, accounts_from, all_accounts=all_accounts)
         with sources.shared_by(settings, named) as shared:
             found = () if named is not None else sources.all_accounts(settings, shared, options.passes_from(pass_))
-            requests = options.requests_from(settings, named or found, pass_, max_rejects)
+            requests = options.requests_from(settings, named or found, pass_, max_rejects, again=again)
             migrate, rehearse = partial(app.migrate, shared=shared), partial(app.rehearse, shared=shared)
             work = rehearse if dry_run else app.queue if detach else migrate
             with Terminal(accounts=len(requests), line_seconds=settings.progress_seconds) as screen:
@@ -144,6 +147,8 @@ def migrate(
         click.echo(summary.as_json(results) if as_json else summary.as_text(results))
     for error in summary.errors(results):
         complain(error)
+    for complaint in summary.complaints(results) if as_json else ():  # the text has it already
+        say(complaint)
     raise click.exceptions.Exit(stop.exit_status or worst(exit_status(result) for result in results))
 
 
@@ -180,8 +185,15 @@ def rejects(account: str, database: str | None, pass_: str, as_json: bool) -> No
 
     show = summary.reject_as_json if as_json else summary.reject_as_text
     passes = tuple(Pass) if pass_ == "all" else options.passes_from(pass_)
+    listed = 0
     for reject in app.rejects(options.settings_from(database=database), account, passes):
         click.echo(show(reject))
+        listed += 1
+    say(
+        f"account {account}: {listed:,} rejects; {summary.cure(account)}"
+        if listed
+        else f"account {account}: no rejects"
+    )
 
 
 @cli.command()
@@ -345,6 +357,12 @@ def after_the_work() -> Iterator[None]:
         pass
     except OutputLost as error:
         complain(error)
+
+
+def say(text: str) -> None:
+    """Say something on stderr, if anybody listens there."""
+    with suppress(OSError):
+        click.echo(f"s3import: {printable(text)}", err=True)
 
 
 def redraw(text: str | bytes) -> None:

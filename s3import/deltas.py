@@ -1,4 +1,5 @@
-"""What is different about a delta: it comes again and again, and beside a pass that may be under way."""
+"""What is different about a delta, and about a pass that is read again: it comes after others, and beside a pass that
+may be under way."""
 
 from __future__ import annotations
 
@@ -18,13 +19,13 @@ _RUNNING: sa.Select[str] = sa.select(import_runs.c["pass"]).where(
 )
 
 
-def other_at_work(connection: Connection, account_id: str, pass_: Pass) -> Run | None:
+def other_at_work(connection: Connection, account_id: str, pass_: Pass, *, again: bool) -> Run | None:
     """The running run of another pass of the account, also one whose process died; None where there is none.
 
     The caller has locked the account, and nobody else gets an answer until its transaction ends: two passes never begin
     side by side. That is what lets a tombstone of a dump trust that no batch is under way which has not seen it.
     """
-    if pass_ is Pass.RECENT:  # the others come after it
+    if pass_ is Pass.RECENT and not again:  # the others come after it
         return None
     other = connection.execute(_RUNNING, {"account_id": account_id, "pass": pass_.value}).scalar()
     return find_run(connection, account_id, Pass(other)) if other else None

@@ -139,8 +139,20 @@ class TooManyRejects(MigrationFailed):
     code = "too_many_rejects"
 
 
+class AllRejected(MigrationFailed):
+    """A pass of which nothing came over: every record of it was rejected."""
+
+    code = "all_rejected"
+
+
 class RecentPassFirst(MigrationFailed):
     code = "recent_pass_first"
+
+
+class PassNotFinished(MigrationFailed):
+    """An account is to get a status that only the end of a pass gives it."""
+
+    code = "pass_not_finished"
 
 
 class NotImported(MigrationFailed):
@@ -156,7 +168,7 @@ class AccountIsActive(MigrationFailed):
 
 
 class AccountPurged(MigrationFailed):
-    """What a delta needs to know of the account was forgotten."""
+    """What a delta, or reading a pass again, needs to know of the account was forgotten."""
 
     code = "account_purged"
 

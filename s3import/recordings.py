@@ -7,9 +7,9 @@ import pyarrow.compute as pc
 import sqlalchemy as sa
 from sqlalchemy import Connection
 
-from s3import.tables import import_recordings, messages
+from s3import.tables import attachments, import_recordings, messages
 
-PENDING = "pending"
+PENDING, FAILED = "pending", "failed"
 NOTED_AT_ONCE = 500
 
 
@@ -19,6 +19,13 @@ def note(connection: Connection, account_id: str, rows: pa.Table) -> None:
     ids = rows.filter(pc.is_valid(rows["recording_key"]))["id"].to_pylist()
     for start in range(0, len(ids), NOTED_AT_ONCE):
         _note(connection, account_id, ids[start : start + NOTED_AT_ONCE])
+
+
+def try_failed_again(connection: Connection, account_id: str) -> None:
+    """Have the account's files that could not be copied wait once more."""
+    for table in (attachments, import_recordings):
+        failed = sa.and_(table.c.account_id == account_id, table.c.state == FAILED)
+        connection.execute(table.update().where(failed).values(state=PENDING))
 
 
 def _note(connection: Connection, account_id: str, ids: list[str]) -> None:

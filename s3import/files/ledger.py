@@ -20,13 +20,13 @@ from s3import import status
 from s3import.accounts import account_status
 from s3import.errors import RejectCode
 from s3import.files.file import Copied, Failed, File
-from s3import.recordings import PENDING
+from s3import.recordings import FAILED, PENDING
 from s3import.records import Entity
 from s3import.status import Claim
 from s3import.tables import attachments, import_recordings, import_runs
 from s3import.transactions import Transactions
 
-COPIED, FAILED = "copied", "failed"
+COPIED = "copied"
 ROWS_AT_ONCE = 500
 LEDGERS = {
     Entity.ATTACHMENTS: (attachments, attachments.c.id),

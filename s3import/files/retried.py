@@ -15,7 +15,8 @@ from s3import.accounts import account_status
 from s3import.errors import AccountNotFound, NotImported, RejectCode
 from s3import.files import ledger
 from s3import.files.file import Copied, Failed, File
-from s3import.files.ledger import FAILED, Counts, Name
+from s3import.files.ledger import Counts, Name
+from s3import.recordings import FAILED
 from s3import.records import Entity, Pass
 from s3import.status import Run
 from s3import.tables import import_parts, import_rejects
