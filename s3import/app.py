@@ -17,16 +17,18 @@ import pyarrow as pa
 import stamina
 from sqlalchemy import Connection
 
-from s3import import report, schema, status
+from s3import import report, schema
 from s3import.admission import admit
 from s3import.errors import AccountNotFound, ConfigurationError, Interrupted, S3ImportError
 from s3import.events import AccountEnded, Event, Observer
 from s3import.files import FileCopier, Retried, TargetOpener, check_target, last_copied, open_target
 from s3import.migration import Importer, Outcome, Request, Result, SourceOpener
 from s3import.notify import Notifier, senders
+from s3import.readers.location import resolve
 from s3import.readers.source import Patience
 from s3import.records import HALVES, Choices, Pass, check_account_id
 from s3import.rehearsal import Rehearsal
+from s3import.service import Service
 from s3import.settings import Settings
 from s3import.sources import MAX_ACCOUNTS_AT_ONCE, Shared, shared_by, source_opener
 from s3import.status import Run
@@ -267,9 +269,9 @@ def queue(settings: Settings, requests: list[Request], *, observe: Observer, sto
 
 
 def _queued(transactions: Transactions, request: Request, choices: Choices) -> Outcome:
-    source = request.source and request.source.replace("{account}", request.account_id)
-    ask = partial(admit, account_id=request.account_id, wanted=request.wanted, source=source)
     try:
+        source = resolve(request.source, request.account_id) if request.source else None
+        ask = partial(admit, account_id=request.account_id, wanted=request.wanted, source=source)
         transactions.run(request.account_id, partial(ask, again=request.again, choices=choices, may_be_new=True))
     except S3ImportError as error:
         return Outcome(request.account_id, error=error)
@@ -306,16 +308,10 @@ def _require_going(stop: threading.Event) -> None:
 
 
 def cancel(settings: Settings, account_id: str) -> list[Run]:
-    """Cancel what is queued or running of an account; its runs as they are then. Raises: AccountNotFound."""
-    check_account_id(account_id)
-    with closing(connect(settings)) as database, database.begin() as connection:
-        runs = [run for pass_ in Pass if (run := status.find_run(connection, account_id, pass_))]
-        for run in runs:
-            status.cancel(connection, run.run_id)
-        after = [status.read_run(connection, run.run_id) for run in runs]
-    if not runs:
-        raise _unknown(account_id)
-    return [run for run in after if run is not None]
+    """Cancel what is queued or running of an account, and tell so; its runs afterwards. Raises: AccountNotFound."""
+    with closing(connect(settings)) as database, Notifier(database, senders(settings)) as notifier:
+        _on_tables(database, settings, account_id, lambda _: None, threading.Event())
+        return Service(settings, database, record=notifier.record).cancel_account(account_id)
 
 
 def status_document(settings: Settings, account_id: str) -> dict[str, Any]:

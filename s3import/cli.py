@@ -16,11 +16,12 @@ from typing import Any, NoReturn, TextIO
 import click
 
 from s3import import __version__
-from s3import.console import options
+from s3import.console import options, streams
 from s3import.console.exits import DONE, FAILED, SOME_REJECTED, exit_status, status_of, worst
 from s3import.console.signals import signals
 from s3import.errors import (
     ConfigurationError,
+    OutputLost,
     S3ImportError,
     as_failure,
     printable,
@@ -29,17 +30,7 @@ from s3import.errors import (
 WATCH_SECONDS = 1.0
 
 
-class Commands(click.Group):
-    """Commands whose output may go into a pipe that somebody closes: `| head`."""
-
-    def invoke(self, context: click.Context) -> Any:
-        try:
-            return super().invoke(context)
-        except BrokenPipeError:  # click would call it a failure
-            return None
-
-
-@click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
+@click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
 @click.version_option(__version__)
 def cli() -> None:
     """Move accounts from their dumps into the Re:amaze database, exactly once each record.
@@ -153,7 +144,7 @@ def migrate(
             work = rehearse if dry_run else app.queue if detach else migrate
             with Terminal(accounts=len(requests), line_seconds=settings.progress_seconds) as screen:
                 results = work(settings, requests, observe=screen, stop=stop)
-    with suppress(BrokenPipeError):  # nobody reads it: the exit status still tells
+    with after_the_work():
         click.echo(summary.as_json(results) if as_json else summary.as_text(results))
     for error in summary.errors(results):
         complain(error)
@@ -227,7 +218,7 @@ def verify(account: str, as_json: bool, **given: Any) -> None:
         settings = options.settings_from(**given)
         with Terminal(accounts=1, line_seconds=settings.progress_seconds) as screen:
             verified = app.verify(settings, account, observe=screen, stop=stop)
-    with suppress(BrokenPipeError):  # nobody reads it: the exit status still tells
+    with after_the_work():
         click.echo(summary.verified_as_json(verified) if as_json else summary.verified_as_text(verified))
     if verified.findings.difference_count:
         raise click.exceptions.Exit(FAILED)
@@ -257,7 +248,8 @@ def files_retry(account: str, as_json: bool, **given: Any) -> None:
         from s3import.console import summary
 
         retried = app.retry_files(options.settings_from(**given), account, stop=stop)
-    click.echo(summary.document_as_json(retried.document()) if as_json else summary.retried_as_text(retried))
+    with after_the_work():
+        click.echo(summary.document_as_json(retried.document()) if as_json else summary.retried_as_text(retried))
     raise click.exceptions.Exit(SOME_REJECTED if retried.failed else DONE)
 
 
@@ -348,6 +340,17 @@ def service_extra() -> Iterator[None]:
         ) from error
 
 
+@contextmanager
+def after_the_work() -> Iterator[None]:
+    """Print a result whose loss changes nothing of what was done: the exit status still tells how that went."""
+    try:
+        yield
+    except BrokenPipeError:  # nobody reads it
+        pass
+    except OutputLost as error:
+        complain(error)
+
+
 def say(text: str) -> None:
     """Say something on stderr, if anybody listens there."""
     with suppress(OSError):
@@ -378,7 +381,8 @@ def run(arguments: list[str] | None = None) -> int:
         result = cli.main(arguments, prog_name="s3import", standalone_mode=False)
         return result if isinstance(result, int) else DONE
     except click.ClickException as error:
-        error.show()
+        with suppress(OSError):  # as below
+            error.show()
         return error.exit_code
     except click.exceptions.Exit as done:
         return done.exit_code
@@ -387,6 +391,8 @@ def run(arguments: list[str] | None = None) -> int:
     except S3ImportError as error:
         complain(error)
         return status_of(error)
+    except BrokenPipeError:  # `| head`: whoever read it has seen enough
+        return DONE
     except Exception as error:  # noqa: BLE001 - the last line of defence says only its type
         failure = as_failure(error)
         failure.__cause__ = error
@@ -396,10 +402,11 @@ def run(arguments: list[str] | None = None) -> int:
 
 def main() -> NoReturn:
     """The entry point. Leaves without tearing down threads and libraries: the exit status must not depend on them."""
+    streams.prepare()
     signal.signal(signal.SIGTERM, lambda number, _: os._exit(128 + number))
     logging.getLogger().addHandler(logging.NullHandler())  # libraries speak through our errors, or not at all
     status = run()
-    with suppress(OSError, ValueError):
-        sys.stdout.flush()
-        sys.stderr.flush()
+    for stream in (sys.stdout, sys.stderr):
+        with suppress(OSError, ValueError, OutputLost):
+            stream.flush()
     os._exit(status)

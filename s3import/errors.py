@@ -36,6 +36,18 @@ class InvalidRequest(ConfigurationError):
     code = "invalid_request"
 
 
+class DatabaseMisconfigured(ConfigurationError):
+    """The database URL leads nowhere: a wrong login, an option or a name that is not there."""
+
+    code = "database_misconfigured"
+
+
+class SchemaTooNew(ConfigurationError):
+    """The database's tables were made by a newer version."""
+
+    code = "schema_mismatch"
+
+
 class UnknownBrand(InvalidRequest):
     """A channel names a brand that its account does not have."""
 
@@ -137,6 +149,12 @@ class RecentPassFirst(MigrationFailed):
     code = "recent_pass_first"
 
 
+class PassNotFinished(MigrationFailed):
+    """An account is to get a status that only the end of a pass gives it."""
+
+    code = "pass_not_finished"
+
+
 class NotImported(MigrationFailed):
     """There is nothing to verify, or a pass that was left half-way."""
 
@@ -177,6 +195,12 @@ class WorkerLost(MigrationFailed):
     """Every worker that took the run died or hung while it held it."""
 
     code = "worker_lost"
+
+
+class OutputLost(MigrationFailed):
+    """What was done is done, but its result could not be written to stdout."""
+
+    code = "output_lost"
 
 
 # --- wait, then run the same command again ------------------------------------------------------------------------

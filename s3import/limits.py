@@ -55,17 +55,27 @@ class RejectLimit:
         return f"{self.percent:g}%" if self.percent is not None else str(self.count)
 
 
+@dataclass(frozen=True, slots=True)
+class Rates:
+    """How fast a run goes, each a second; None: not known yet."""
+
+    rows_per_second: float | None = None
+    bytes_per_second: float | None = None
+    files_per_second: float | None = None
+
+
 class Tally:
     """What a run has read and rejected so far, over all its parts and attempts. Safe to use from several threads."""
 
     def __init__(self, limit: RejectLimit, *, dry_run: bool = False) -> None:
         self._limit, self._dry_run = limit, dry_run
         self._lock = threading.Lock()
-        self._samples: deque[tuple[float, int, int]] = deque()
+        self._samples: deque[tuple[float, int, int, int]] = deque()
         self.read = 0
         self.rejected = 0
         self.bytes = 0
         self._came_over = False
+        self.files = 0
 
     def start(self, read: int, rejected: int) -> None:
         """Begin with what earlier attempts did."""
@@ -87,6 +97,11 @@ class Tally:
             return False
         return self.rejected >= (1 if final else ENOUGH_TO_DESPAIR)
 
+    def add_files(self, number: int) -> None:
+        """Count files that were copied or have failed."""
+        with self._lock:
+            self.files += number
+
     def require_within_limit(self, account_id: str, *, final: bool = False) -> None:
         """Raises: TooManyRejects."""
         with self._lock:
@@ -104,14 +119,15 @@ class Tally:
             f"allows; {why}. Repair the dump or allow more, then run the same command again{kept}"
         )
 
-    def rates(self) -> tuple[float | None, float | None]:
-        """Records and bytes a second over the last seconds; None until two samples were taken."""
+    def rates(self) -> Rates:
+        """How fast it went over the last seconds; nothing is known until two samples were taken."""
         now = time.monotonic()
         with self._lock:
-            self._samples.append((now, self.read, self.bytes))
+            self._samples.append((now, self.read, self.bytes, self.files))
             while self._samples[0][0] < now - RATE_WINDOW_SECONDS and len(self._samples) > 2:
                 self._samples.popleft()
-            then, read, bytes_ = self._samples[0]
+            then, *before = self._samples[0]
             if now - then < 0.5:
-                return None, None
-            return (self.read - read) / (now - then), (self.bytes - bytes_) / (now - then)
+                return Rates()
+            done = zip((self.read, self.bytes, self.files), before, strict=True)
+            return Rates(*((number - was) / (now - then) for number, was in done))

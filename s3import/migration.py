@@ -202,13 +202,8 @@ class Importer:
         """Hold the run's lease, and tell how fast it goes, for as long as the block runs."""
 
         def prolong(connection: Connection) -> bool:
-            rows, bytes_ = run.tally.rates()
             return status.heartbeat(
-                connection,
-                run.claim,
-                lease_seconds=self.settings.lease_seconds,
-                rows_per_second=rows,
-                bytes_per_second=bytes_,
+                connection, run.claim, lease_seconds=self.settings.lease_seconds, rates=run.tally.rates()
             )
 
         return self.leases.keep(Lease(prolong, run.ended))

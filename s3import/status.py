@@ -44,6 +44,7 @@ from s3import.accounts import (
 )
 from s3import.clock import clock
 from s3import.errors import AccountDeleted, AllRejected, Interrupted, LeaseLost, RunIsAlive, S3ImportError
+from s3import.limits import Rates
 from s3import.records import Choices, Pass
 from s3import.tables import import_parts, import_runs
 
@@ -277,7 +278,16 @@ def _queue_again(connection: Connection, run: Run, source: str, again: Again | N
     queued = (
         import_runs.update()
         .where(runs.run_id == run.run_id, runs.state.in_([State.FAILED, State.CANCELLED]))
-        .values(state=State.QUEUED, source=source, tries=0, not_before=None, again=again or run.again)
+        .values(
+            state=State.QUEUED,
+            source=source,
+            tries=0,
+            not_before=None,
+            finished_at=None,
+            error_code=None,
+            error_message=None,
+            again=again or run.again,
+        )
     )
     return bool(connection.execute(queued).rowcount)
 
@@ -345,22 +355,11 @@ def fence(connection: Connection, run_id: str, token: int) -> None:
     )
 
 
-def heartbeat(
-    connection: Connection,
-    held: Claim,
-    *,
-    lease_seconds: float,
-    rows_per_second: float | None = None,
-    bytes_per_second: float | None = None,
-) -> bool:
+def heartbeat(connection: Connection, held: Claim, *, lease_seconds: float, rates: Rates = Rates()) -> bool:
     """Prolong the lease; False when the run is not this claim's any more."""
     return bool(
         connection.execute(
-            import_runs.update()
-            .where(_held(held))
-            .values(
-                lease_until=clock() + lease_seconds, rows_per_second=rows_per_second, bytes_per_second=bytes_per_second
-            )
+            import_runs.update().where(_held(held)).values(lease_until=clock() + lease_seconds, **asdict(rates))
         ).rowcount
     )
 

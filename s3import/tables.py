@@ -87,6 +87,7 @@ accounts = _table(
     sa.Column("status", WORD, nullable=False),
     sa.Column("created_at", UtcTime, nullable=False),
     sa.Column("updated_at", UtcTime, nullable=False),
+    sa.Index("accounts_by_status", "status", "id"),
 )
 
 brands = _table(
@@ -218,6 +219,7 @@ import_runs = _table(
     sa.Column("skipped_objects", JSON_TEXT, nullable=False),
     sa.Column("rows_per_second", sa.Double),
     sa.Column("bytes_per_second", sa.Double),
+    sa.Column("files_per_second", sa.Double),
     sa.Column("error_code", WORD),
     sa.Column("error_message", LONG_TEXT),
     sa.Column("files_to", LONG_TEXT),  # where the bytes of its files go; NULL: nowhere
@@ -229,6 +231,7 @@ import_runs = _table(
     sa.Column("verified", JSON_TEXT),  # what came of comparing its dump with the database
     sa.UniqueConstraint("account_id", "pass", "number", name="import_runs_of_pass"),
     sa.Index("import_runs_by_state", "state", "requested_at"),
+    sa.Index("import_runs_by_request", "requested_at", "run_id"),
     sa.Index("import_runs_by_lease", "lease_until"),
 )
 

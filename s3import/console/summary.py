@@ -108,7 +108,7 @@ def document_as_text(document: dict[str, Any]) -> str:
 def at_work(document: dict[str, Any]) -> bool:
     """Whether a pass of the account is queued, or running and not known to have lost its process."""
     passes = filter(None, document["passes"].values())
-    return any(shown["state"] in ("queued", "running") and not shown["error"] for shown in passes)
+    return any(shown["state"] == "queued" or (shown["state"] == "running" and not shown["error"]) for shown in passes)
 
 
 def reject_as_json(reject: dict[str, Any]) -> bytes:
@@ -247,7 +247,10 @@ def _state(shown: dict[str, Any]) -> str:
         if progress["eta_seconds"] is not None:
             text += f", about {progress['eta_seconds']:,.0f} s left"
     seconds = _seconds(shown["started_at"], shown["finished_at"])
-    return text + (f", {seconds:,.1f} s" if seconds is not None else "")
+    if seconds is None:
+        return text
+    several = f" ({shown['attempts']} attempts, the time between them included)" if shown["attempts"] > 1 else ""
+    return f"{text}, {seconds:,.1f} s{several}"
 
 
 def _seconds(start: str | None, end: str | None) -> float | None:

@@ -97,6 +97,7 @@ class RunLedger:
         rejects = self._places.rejects(failed) if failed else []
         account_id = self.run.claim.account_id
         told = self.transactions.run(account_id, lambda connection: self._settle(connection, copied, failed, rejects))
+        self.run.tally.add_files(len(copied) + len(failed))
         self.transactions.observe(told)
 
     def _settle(

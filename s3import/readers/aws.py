@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from functools import cache
 from typing import Any
@@ -33,6 +34,19 @@ def client(service: str, config: Config, role: Role | None = None) -> Any:
         return boto3.session.Session(botocore_session=session).client(service, config=config)
     except (boto.BotoCoreError, ValueError) as error:
         raise ConfigurationError(f"AWS cannot be reached as configured: {error}; correct the AWS settings") from error
+
+
+def canonical_etag(etag: str) -> str:
+    """An ETag as S3 itself writes it, ``"0cc175b9c0f1b6a8"``: two that spell one version are equal in this form.
+
+    Stores leave the quotes out, write hexadecimal digits in upper case, or call an ETag weak (``W/"…"``), and do so in
+    a listing and not in a header. Letters that are more than digits keep their case.
+    """
+    value = etag.strip().removeprefix("W/").strip('"')
+    return f'"{value.lower() if _HEXADECIMAL.fullmatch(value) else value}"'
+
+
+_HEXADECIMAL = re.compile("[0-9A-Fa-f-]+")
 
 
 def _session() -> botocore.session.Session:

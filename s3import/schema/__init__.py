@@ -10,7 +10,7 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy import Connection
 
-from s3import.errors import DatabaseUnavailable, SchemaMismatch
+from s3import.errors import DatabaseUnavailable, SchemaMismatch, SchemaTooNew
 from s3import.schema import triggers
 from s3import.tables import metadata
 
@@ -19,11 +19,19 @@ HEAD = "0002"  # the newest revision under versions/; a test holds the two toget
 LOCK_ID = 0x5331_1909  # any number that nobody else uses for a PostgreSQL advisory lock
 LOCK_SECONDS = 60  # that MySQL waits for another process to change the tables
 
+_SCHEMA_FIRST = """
+    SELECT set_config(
+        'search_path', concat_ws(', ', quote_ident(nspname), nullif(current_setting('search_path'), '')), true
+    )
+    FROM pg_class JOIN pg_namespace ON pg_namespace.oid = relnamespace
+    WHERE pg_class.oid = coalesce(to_regclass('accounts'), to_regclass('import_runs'))
+"""
+
 
 def upgrade(connection: Connection) -> None:
     """Create what is missing and bring the rest up to date. Safe to call from several processes at once.
 
-    Raises: SchemaMismatch where somebody else made tables of our names that do not fit.
+    Raises: SchemaMismatch where somebody else made tables of our names that do not fit, SchemaTooNew.
     """
     from alembic import command
     from alembic.config import Config
@@ -31,13 +39,24 @@ def upgrade(connection: Connection) -> None:
     config = Config(attributes={"connection": connection})
     config.set_main_option("script_location", str(Path(__file__).parent))
     with _locked(connection):
-        if _revision(connection):
+        _stay_in_their_schema(connection)
+        found = _revision(connection)
+        if found and found > HEAD:
+            raise _too_new(found)
+        if found:
             command.upgrade(config, "head")
         else:
             _create(connection)
             command.stamp(config, "head")
         if any(triggers.missing(connection)):
             triggers.create(connection)
+
+
+def _stay_in_their_schema(connection: Connection) -> None:
+    """On PostgreSQL, for the rest of the transaction: create things beside the tables that are there already, which may
+    not be where the search path begins."""
+    if connection.dialect.name == "postgresql":
+        connection.exec_driver_sql(_SCHEMA_FIRST)
 
 
 def _create(connection: Connection) -> None:
@@ -50,7 +69,7 @@ def _create(connection: Connection) -> None:
 def require(connection: Connection) -> None:
     """Make sure that the tables fit before a byte is read: creates them in a database that has none of them.
 
-    Raises: SchemaMismatch naming everything that differs.
+    Raises: SchemaMismatch naming everything that differs, SchemaTooNew.
     """
     present = metadata.tables.keys() & set(sa.inspect(connection).get_table_names())
     if not present:
@@ -59,6 +78,8 @@ def require(connection: Connection) -> None:
     found, differences = _revision(connection), list(_differences(connection))
     if found == HEAD and not differences:
         return
+    if found and found > HEAD:
+        raise _too_new(found)
     if found != HEAD:
         differences.insert(0, f"they are at revision {found or 'none'}, not {HEAD}")
     raise _refusal(differences, found)
@@ -71,10 +92,17 @@ def _refusal(differences: list[str], found: str | None) -> SchemaMismatch:
     )
 
 
+def _too_new(found: str) -> SchemaTooNew:
+    return SchemaTooNew(
+        f"the database's tables are at revision {found}, and this version of s3import knows those up to {HEAD}; "
+        "install a newer s3import, or point --database at another database"
+    )
+
+
 def _remedy(found: str | None) -> str:
     if found == HEAD:
         return "change the tables back, or point --database at another database"
-    return "install a newer s3import" if found and found > HEAD else "run `s3import db init`"
+    return "run `s3import db init`"
 
 
 def exists(connection: Connection) -> bool:
@@ -105,7 +133,7 @@ def _revision(connection: Connection) -> str | None:
     if not sa.inspect(connection).has_table(VERSION_TABLE):
         return None
     revision = connection.execute(sa.text(f"SELECT version_num FROM {VERSION_TABLE}")).scalar()
-    return str(revision) if revision is not None else None
+    return str(revision)[:32] if revision is not None else None
 
 
 def _differences(connection: Connection) -> Iterator[str]:

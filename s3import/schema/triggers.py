@@ -37,6 +37,12 @@ def missing(connection: Connection) -> Iterator[str]:
     return (name for table in WATCHED if (name := _name(table)) not in found)
 
 
+def foreign(connection: Connection, table_name: str) -> list[str]:
+    """The names of a table's triggers (and rules, on PostgreSQL) that are not s3import's."""
+    found = connection.execute(sa.text(_FOREIGN[_kind(connection)]), {"name": table_name}).scalars()
+    return sorted(name for name in found if not name.startswith(_PREFIX))
+
+
 def _kind(connection: Connection) -> str:
     return "mysql" if connection.dialect.name == "mariadb" else connection.dialect.name
 
@@ -134,7 +140,14 @@ def _paths_below(table: sa.Table) -> Iterator[Path]:
 _CREATE = {"postgresql": _on_postgresql, "mysql": _on_mysql, "sqlite": _on_sqlite}
 _FIND = {
     "postgresql": "SELECT tgname FROM pg_trigger JOIN pg_class ON pg_class.oid = tgrelid"
-    " WHERE relnamespace = current_schema()::regnamespace AND tgenabled <> 'D'",
+    " WHERE pg_table_is_visible(pg_class.oid) AND tgenabled <> 'D'",
     "mysql": "SELECT trigger_name FROM information_schema.triggers WHERE trigger_schema = DATABASE()",
     "sqlite": "SELECT name FROM sqlite_master WHERE type = 'trigger'",
+}
+_FOREIGN = {
+    "postgresql": "SELECT tgname::text FROM pg_trigger WHERE tgrelid = to_regclass(:name) AND NOT tgisinternal"
+    " AND tgenabled <> 'D' UNION ALL SELECT rulename::text FROM pg_rewrite WHERE ev_class = to_regclass(:name)",
+    "mysql": "SELECT trigger_name FROM information_schema.triggers"
+    " WHERE event_object_schema = DATABASE() AND event_object_table = :name",
+    "sqlite": "SELECT name FROM sqlite_master WHERE type = 'trigger' AND tbl_name = :name",
 }

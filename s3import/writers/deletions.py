@@ -23,7 +23,7 @@ _CHUNK = 1000  # rows at a time
 
 # As in a merge, rows are found one by one through their keys: a list of ids, or a join, may make a planner that knows
 # nothing yet of the account's rows read all of them.
-_IDS = temporary_table("import_ids_of_deletions", sa.Column("id", Id, nullable=False))
+_IDS = temporary_table("import_ids_of_deletions", sa.Column("id", Id, nullable=False), key=["id"])
 _ONE = (sa.bindparam("account_id", type_=Id), sa.bindparam("row_id", type_=Id))
 
 

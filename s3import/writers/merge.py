@@ -34,10 +34,11 @@ _BEFORE_ALL = sa.literal(dt.datetime(1900, 1, 1, tzinfo=dt.UTC), UtcTime)  # ear
 _KEYS: dict[Entity, sa.Table] = {
     entity: temporary_table(
         f"import_keys_of_{entity}",
-        sa.Column("ordinal", sa.Integer, nullable=False),
+        sa.Column("ordinal", sa.Integer, nullable=False, autoincrement=False),
         sa.Column("id", Id, nullable=False),
         *(sa.Column(column, Id, nullable=False) for column, _parent, _code in PARENTS[entity]),
         sa.Column("at", UtcTime, nullable=False),
+        key=["ordinal"],
     )
     for entity in ROW_ENTITIES
 }
@@ -45,7 +46,9 @@ _KEYS: dict[Entity, sa.Table] = {
 
 _STAGED: dict[Entity, sa.Table] = {
     entity: temporary_table(
-        f"import_staged_{entity}", *(sa.Column(column.name, column.type, nullable=True) for column in target.columns)
+        f"import_staged_{entity}",
+        *(sa.Column(column.name, column.type, nullable=not column.primary_key) for column in target.columns),
+        key=["account_id", "id"],
     )
     for entity, target in TARGETS.items()
 }

@@ -50,6 +50,7 @@ def test_a_channel_needs_its_brand(client: TestClient) -> None:
     ("method", "path", "body"),
     [
         ("GET", "/accounts/nobody", None),
+        ("PATCH", "/accounts/nobody", {"status": "active"}),
         ("POST", "/accounts/nobody/brands", {"id": "b1", "name": "One"}),
         ("POST", "/accounts/nobody/channels", {"id": "c1", "brand_id": "b1", "kind": "email", "name": "x"}),
         ("POST", "/migrate", {"account_id": "nobody"}),

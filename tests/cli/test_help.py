@@ -68,8 +68,8 @@ def test_prints_an_options_help_word_for_word() -> None:
         "  Create the tables, or upgrade them to this version.\n"
         "\n"
         "Options:\n"
-        "  --database URL  Re:amaze's database as an SQLAlchemy URL (PostgreSQL, MySQL, MariaDB or\n"
-        "                  SQLite).  [default: sqlite:///reamaze.db]  [env var: S3IMPORT_DATABASE]\n"
+        "  --database URL  Re:amaze's database: an SQLAlchemy URL of PostgreSQL, MySQL, MariaDB or\n"
+        "                  SQLite.  [default: sqlite:///reamaze.db]  [env var: S3IMPORT_DATABASE]\n"
         "  -h, --help      Show this message and exit.\n"
     )
 

@@ -3,12 +3,13 @@ rejects without their text."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
 
 import sqlalchemy as sa
 from alembic import op
 
 from s3import.schema import triggers
-from s3import.tables import LONG_TEXT, WORD, import_accounts
+from s3import.tables import LONG_TEXT, WORD, accounts, import_accounts, import_runs
 
 revision = "0002"
 down_revision = "0001"
@@ -26,6 +27,9 @@ def upgrade() -> None:
     )
     _keep_all_runs(connection)
     _let_rejects_be_without_text(connection)
+    _add_column(import_runs.c.files_per_second)
+    _add_index(import_runs, "import_runs_by_request")
+    _add_index(accounts, "accounts_by_status")
     triggers.create(connection)
 
 
@@ -60,3 +64,14 @@ def _children_kept(connection: sa.Connection) -> Iterator[None]:
     for child in children:
         connection.exec_driver_sql(f"INSERT INTO {child} SELECT * FROM kept_{child}")
         connection.exec_driver_sql(f"DROP TABLE kept_{child}")
+
+
+def _add_column(column: sa.Column[Any]) -> None:
+    present = {one["name"] for one in sa.inspect(op.get_bind()).get_columns(column.table.name)}
+    if column.name not in present:
+        op.add_column(column.table.name, sa.Column(column.name, column.type))
+
+
+def _add_index(table: sa.Table, name: str) -> None:
+    index = next(one for one in table.indexes if one.name == name)
+    index.create(op.get_bind(), checkfirst=True)
