@@ -298,7 +298,7 @@ def queue(settings: Settings, requests: list[Request], *, observe: Observer, sto
 
 def _queued(transactions: Transactions, request: Request, choices: Choices) -> Outcome:
     try:
-        source = request.source and resolve(request.source, request.account_id)
+        source = resolve(request.source, request.account_id) if request.source else None
         ask = partial(admit, account_id=request.account_id, wanted=request.wanted, source=source)
         transactions.run(request.account_id, partial(ask, again=request.again, choices=choices, may_be_new=True))
     except S3ImportError as error:
