@@ -19,6 +19,7 @@ import pyarrow.parquet as pq
 from s3import.errors import PartUnreadable
 from s3import.readers.conform import conform, is_list, raw_records
 from s3import.readers.dense import WithoutNote, as_written, has_dictionaries
+from s3import.readers.signatures import SIGNATURE_BYTES, require_signature
 from s3import.records import MAX_BATCH_ROWS, SCHEMAS, Batch, Entity, Position
 
 _BUFFER_BYTES = 1024 * 1024  # read ahead in each column
@@ -37,8 +38,13 @@ def read_parquet(
     Raises: PartUnreadable naming `object_name` when the part is corrupt, truncated or no Parquet at all; what `file`
     raises comes through as it is.
     """
-    with _naming(object_name):
-        part = _open(file, entity)
+    try:
+        with _naming(object_name):
+            part = _open(file, entity)
+    except PartUnreadable:
+        file.seek(0)
+        require_signature(file.read(SIGNATURE_BYTES), ".parquet", object_name)
+        raise
     place = start
     for steps in _gather(_named_steps(part, start.offset, batch_bytes, object_name), batch_bytes):
         batch = _batch(part, entity, pa.Table.from_batches(steps), place)
