@@ -26,6 +26,6 @@ def require_signature(first_bytes: bytes, extension: str, object_name: str) -> N
         if pattern.match(first_bytes) and right != extension:
             remedy = f"let its name end with {right} (in a manifest too)" if right else "compress it as gzip or zstd"
             raise PartUnreadable(
-                f"{object_name} cannot be read: it holds {kind}, though its name ends with {extension}; {remedy}, then run "
-                "the same command"
+                f"{object_name} cannot be read: it holds {kind}, though its name ends with {extension}; {remedy}, then "
+                "run the same command"
             )
