@@ -24,6 +24,7 @@ from s3import.events import AccountEnded, Event, Observer
 from s3import.files import FileCopier, Retried, TargetOpener, check_target, last_copied, open_target
 from s3import.migration import Importer, Outcome, Request, Result, SourceOpener
 from s3import.notify import Notifier, senders
+from s3import.readers.items.opening import require_deltas
 from s3import.readers.source import Patience
 from s3import.records import HALVES, Choices, Pass, check_account_id
 from s3import.rehearsal import Rehearsal
@@ -269,6 +270,8 @@ def _queued(transactions: Transactions, request: Request, choices: Choices) -> O
     wanted = request.passes[0] if len(request.passes) == 1 else None
     source = request.source.replace("{account}", request.account_id)
     try:
+        if wanted is Pass.DELTA:
+            require_deltas(source)
         transactions.run(
             request.account_id,
             lambda connection: admit(connection, request.account_id, wanted, source, choices=choices, may_be_new=True),

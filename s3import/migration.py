@@ -36,6 +36,7 @@ from s3import.limits import RejectLimit, Tally
 from s3import.logs import in_context, log_context
 from s3import.parts import ActiveRun, PartImporter
 from s3import.readers.dump import documents_at, plan_pass, read_account_document
+from s3import.readers.items.opening import require_deltas
 from s3import.readers.source import Source
 from s3import.records import Entity, Pass
 from s3import.settings import Settings
@@ -142,6 +143,8 @@ class Importer:
         rejected = 0
         try:
             for pass_ in request.passes:
+                if pass_ is Pass.DELTA:
+                    require_deltas(request.source)
                 source = self.open_source(request.source, request.account_id)
                 if pass_ is Pass.DELTA and self._is_applied(request.account_id, source):
                     continue

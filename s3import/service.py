@@ -18,12 +18,14 @@ from s3import.errors import (
     AccountNotFound,
     ConfigurationError,
     DatabaseUnavailable,
+    DumpNotFound,
     InvalidRequest,
     RunNotFound,
     SchemaMismatch,
     UnknownBrand,
 )
 from s3import.readers.allowed import fill, require_allowed
+from s3import.readers.items.opening import require_deltas
 from s3import.records import Brand, Channel, Pass, check_account_id, is_id
 from s3import.report import Cursor
 from s3import.settings import Settings
@@ -136,6 +138,8 @@ class Service:
         """
         check_id(account_id)
         uri = self._source(account_id, source)
+        if wanted is Pass.DELTA:
+            _require_deltas(uri)
 
         def request(connection: Connection) -> Admission:
             before = accounts.account_status(connection, account_id)
@@ -219,6 +223,13 @@ class Service:
         if self.settings.source is None:
             raise InvalidRequest("this server has no source of its own; name one", code="source_required")
         return fill(self.settings.source, account_id)
+
+
+def _require_deltas(uri: str) -> None:
+    try:
+        require_deltas(uri)
+    except DumpNotFound as error:
+        raise InvalidRequest(error.message, code=error.code) from error
 
 
 def check_id(account_id: str) -> None:
