@@ -298,7 +298,6 @@ def _queue_again(connection: Connection, run: Run, source: str, again: Again | N
             finished_at=None,
             error_code=None,
             error_message=None,
-            again=again or run.again,
         )
     )
     return bool(connection.execute(queued).rowcount)

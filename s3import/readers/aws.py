@@ -39,7 +39,9 @@ def client(service: str, config: Config, role: Role | None = None) -> Any:
             session.register_component("credential_provider", CredentialResolver([provider]))
         return boto3.session.Session(botocore_session=session).client(service, config=config)
     except (boto.BotoCoreError, ValueError) as error:
-        raise ConfigurationError(f"AWS cannot be reached as configured ({type(error).__name__}); correct the AWS settings") from error
+        raise ConfigurationError(
+            f"AWS cannot be reached as configured ({type(error).__name__}); correct the AWS settings"
+        ) from error
 
 
 def sends_checksums() -> bool:
