@@ -52,6 +52,12 @@ def client(service: str, config: Config, role: Role | None = None) -> Any:
         raise ConfigurationError(f"AWS cannot be reached as configured ({kind}): {fault}") from error
 
 
+def sends_checksums() -> bool:
+    """Whether requests may carry S3's checksums, which not every store knows: AWS_REQUEST_CHECKSUM_CALCULATION, or the
+    profile, says ``when_required`` where they may not."""
+    return str(_session().get_config_variable("request_checksum_calculation")).lower() != "when_required"
+
+
 def canonical_etag(etag: str) -> str:
     """An ETag as S3 itself writes it, ``"0cc175b9c0f1b6a8"``: two that spell one version are equal in this form.
 

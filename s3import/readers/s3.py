@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any, BinaryIO, TypeVar, cast
 
@@ -30,7 +30,7 @@ from s3import.readers.aws import canonical_etag, client
 from s3import.readers.bodies import RandomFile, WholeBody
 from s3import.readers.remedies import remedy, shown_code
 from s3import.readers.source import MAX_DOCUMENT_BYTES, Patience, Role
-from s3import.records import StoredObject
+from s3import.records import Served, StoredObject
 
 T = TypeVar("T")
 log = logging.getLogger(__name__)
@@ -138,9 +138,11 @@ class S3Source:
             found = self._head(key)
         except PartMissing:
             return None
+        served = Served(*(found.get(name) for name in ("ContentType", "ContentEncoding", "CacheControl")))
         if "ContentLength" not in found:
-            return next((stored for stored in self.list(key) if stored.key == key), None)
-        return StoredObject(key, found["ContentLength"], _etag(found, self._where(key)))
+            listed = next((stored for stored in self.list(key) if stored.key == key), None)
+            return listed and replace(listed, served=served)
+        return StoredObject(key, found["ContentLength"], _etag(found, self._where(key)), served)
 
     def _head(self, key: str) -> Mapping[str, Any]:
         found: Mapping[str, Any] = self.persist(
