@@ -23,7 +23,6 @@ from s3import.errors import ConfigurationError
 from s3import.logs import current
 from s3import.readers.source import Role
 
-
 _FAULTS = {
     "ProfileNotFound": "there is no profile of the name in AWS_PROFILE",
     "InvalidRegionError": "AWS_REGION or AWS_DEFAULT_REGION is no region",
