@@ -57,7 +57,11 @@ def connect(settings: Settings, *, patient: bool = False) -> Database:
     """
     connections = MAX_ACCOUNTS_AT_ONCE + MAX_WORKERS_BY_DEFAULT + (settings.workers or 0)
     seconds = max(settings.database_seconds, PATIENT_SECONDS if patient else 0.0)
-    return open_database(settings.database, application_name=_holder(), pool_size=connections, silence_seconds=seconds)
+    database = open_database(
+        settings.database, application_name=_holder(), pool_size=connections, silence_seconds=seconds
+    )
+    database.require_name()
+    return database
 
 
 def create_tables(settings: Settings) -> schema.Upgrade:

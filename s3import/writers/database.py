@@ -68,6 +68,13 @@ class Database:
         """
         self.writer.evict(connection, application_name)
 
+    def require_name(self) -> None:
+        """Raises: ConfigurationError, where the URL names a server and no database on it."""
+        if self.dialect.name == "mysql" and not self.engine.url.database:
+            raise ConfigurationError(
+                "the database URL names no database; it looks like mysql://user:password@host/name"
+            )
+
     @property
     def is_there(self) -> bool:
         """False for a file that does not exist yet: the first connection would make it."""

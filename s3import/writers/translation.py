@@ -169,6 +169,11 @@ _POSTGRES_CONNECTION: tuple[tuple[str, Judgement], ...] = (
         r"definition of service|no such file|could not open",
         (_misconfigured, "a file that an option names is missing", ""),
     ),
+    (
+        r"configuration parameter|for parameter|parameter .* cannot be|to set parameter",
+        (_misconfigured, "a setting in the URL's options is none, or may not be set", ""),
+    ),
+    (r"host name|resolve host", (_unavailable, "the name of its host is not known", "")),
     (r"Connection refused|No such file or directory", (_unavailable, "nobody listens there", "")),
     (r"timeout|timed out", (_unavailable, "it does not answer in time", "")),
 )

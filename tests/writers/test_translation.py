@@ -14,6 +14,7 @@ import pymysql
 import pytest
 import sqlalchemy as sa
 
+from s3import import app
 from s3import.errors import (
     ConfigurationError,
     DatabaseMisconfigured,
@@ -22,6 +23,7 @@ from s3import.errors import (
     S3ImportError,
 )
 from s3import.records import Entity
+from s3import.settings import Settings
 from s3import.writers import Database, open_database, translate, translated
 from s3import.writers.translation import MYSQL_CONFLICTS, judge_mysql_number
 from tests.writers.rows import message, put, thread
@@ -219,6 +221,17 @@ def test_a_password_that_is_not_escaped_does_not_become_a_host(scheme: str, pass
     with pytest.raises(ConfigurationError, match="%40") as refusal:
         open_database(f"{scheme}://u:{password}@db.example/name")
     assert "secret" not in str(refusal.value)
+
+
+def test_a_server_without_a_database_is_refused() -> None:
+    """MySQL lets one log in without a database; there is nothing to write to then."""
+    with pytest.raises(ConfigurationError, match="names no database"):
+        app.connect(Settings(database="mysql://u@127.0.0.1"))
+
+
+def test_a_setting_that_the_server_does_not_know_is_refused(postgres_url: str) -> None:
+    """Waiting does not help."""
+    _require_misconfigured(sa.make_url(postgres_url).set(query={"options": "-cnone=1"}).render_as_string(False))
 
 
 def test_passwords_that_are_escaped_are_right() -> None:
