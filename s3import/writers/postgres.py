@@ -130,6 +130,9 @@ class _Connection(psycopg.Connection[Any]):
 
     silence_seconds = STATEMENT_SECONDS + GRACE_SECONDS
 
+    def limit(self, seconds: float) -> None:
+        self.silence_seconds = seconds
+
     def wait(self, gen: Any, *args: Any, **kwargs: Any) -> Any:
         return super().wait(self._unless_silent(gen), *args, **kwargs)
 
@@ -169,7 +172,7 @@ def _require_utf8(connection: Any, _record: Any) -> None:
 def _begin(connection: sa.Connection) -> None:
     seconds = silence_seconds(connection)
     driver: Any = connection.connection.driver_connection
-    driver.silence_seconds = seconds + GRACE_SECONDS
+    driver.limit(seconds + GRACE_SECONDS)
     options = connection.get_execution_options()
     if not _is_look(connection):
         mode = "" if options.get(READ_ONLY) else ", READ WRITE"

@@ -25,11 +25,15 @@ class Cable:
     def __exit__(self, *_: object) -> None:
         self.cut()
 
-    def cut(self) -> None:
-        """Break what is connected; from now on nobody is listening."""
+    def refuse(self) -> None:
+        """From now on nobody is listening; what is connected stays so."""
         with suppress(OSError):
             self._listening.shutdown(socket.SHUT_RDWR)
         self._listening.close()
+
+    def cut(self) -> None:
+        """Break what is connected; from now on nobody is listening."""
+        self.refuse()
         for end in self._ends:
             with suppress(OSError):
                 end.shutdown(socket.SHUT_RDWR)

@@ -12,7 +12,7 @@ import sqlalchemy as sa
 
 from s3import.errors import DatabaseUnavailable
 from s3import.transactions import Transactions
-from s3import.writers import Database, mysql, open_database, postgres
+from s3import.writers import Database, idle, mysql, open_database, postgres
 from tests.fleet.cable import Cable
 
 SERVERS = ["postgres_url", "mariadb_url"]
@@ -33,10 +33,10 @@ def cable(request: pytest.FixtureRequest) -> Iterator[Cable]:
         yield cable
 
 
-def behind(cable: Cable, url: str) -> Database:
+def behind(cable: Cable, url: str, silence_seconds: float = SILENCE_SECONDS) -> Database:
     """The database at that URL, by the cable."""
     by_cable = sa.make_url(url).set(host="127.0.0.1", port=cable.port)
-    return open_database(by_cable.render_as_string(hide_password=False), silence_seconds=SILENCE_SECONDS)
+    return open_database(by_cable.render_as_string(hide_password=False), silence_seconds=silence_seconds)
 
 
 @pytest.mark.parametrize(("cable", "server"), [(one, one) for one in SERVERS], indirect=["cable"])
@@ -87,3 +87,19 @@ def test_a_statement_has_a_limit_of_its_own(request: pytest.FixtureRequest, serv
     limited = pytest.raises(DatabaseUnavailable, match="S3IMPORT_DATABASE_SECONDS")
     with closing(opened) as database, limited, database.begin() as connection:
         connection.exec_driver_sql(f"SELECT {sleep}")
+
+
+@pytest.mark.parametrize(("cable", "server"), [(one, one) for one in SERVERS], indirect=["cable"])
+def test_a_silent_connection_in_the_pool_is_asked_for_seconds_only(
+    request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch, cable: Cable, server: str
+) -> None:
+    """It does not take the time of a statement to find out that it is no good."""
+    monkeypatch.setattr(idle, "IDLE_SECONDS", 0.0)
+    monkeypatch.setattr(idle, "PING_SECONDS", 0.5)
+    with closing(behind(cable, request.getfixturevalue(server), silence_seconds=3600)) as database:
+        with database.begin() as connection:
+            connection.execute(sa.select(1))
+        cable.mute()
+        cable.refuse()
+        with pytest.raises(DatabaseUnavailable), database.begin():
+            pass
