@@ -16,7 +16,7 @@ from typing import Any
 from sqlalchemy import Connection
 
 from s3import import admission, checkpoints, deltas, recordings, status
-from s3import.accounts import account_status, apply_document, is_imported, mark_account_checked
+from s3import.accounts import AccountStatus, account_status, apply_document, is_imported, mark_account_checked
 from s3import.checkpoints import Part
 from s3import.errors import (
     AccountNotFound,
@@ -281,13 +281,7 @@ class Importer:
         now = account_status(connection, account_id)
         if is_imported(pass_, now) and not again:
             return None, None
-        if pass_ is not Pass.RECENT and not is_imported(Pass.RECENT, now):
-            raise RecentPassFirst(
-                f"account {account_id}: the {pass_} pass comes after the recent one, which has not been imported; "
-                f"run `s3import migrate --account {account_id} --pass recent` first"
-            )
-        if pass_ is Pass.DELTA or is_imported(pass_, now):
-            deltas.require_remembered(connection, account_id)
+        require_turn(connection, account_id, pass_, now)
         other = deltas.other_at_work(connection, account_id, pass_, again=again is not None)
         if other and not self._end_orphan(connection, other):
             return other, None
@@ -407,6 +401,20 @@ class Importer:
             self.parts.import_part(run, part)
 
 
+def require_turn(connection: Connection, account_id: str, pass_: Pass, now: AccountStatus | None) -> None:
+    """Make sure that the pass may be imported, or read again, as an account of that status stands.
+
+    Raises: RecentPassFirst, AccountPurged.
+    """
+    if pass_ is not Pass.RECENT and not is_imported(Pass.RECENT, now):
+        raise RecentPassFirst(
+            f"account {account_id}: the {pass_} pass comes after the recent one, which has not been imported; "
+            f"run `s3import migrate --account {account_id} --pass recent` first"
+        )
+    if pass_ is Pass.DELTA or is_imported(pass_, now):
+        deltas.require_remembered(connection, account_id)
+
+
 def _has_succeeded(connection: Connection, run: Run) -> bool:
     """Whether a run that was at work a moment ago has come to its end."""
     now = status.read_run(connection, run.run_id)
@@ -415,13 +423,17 @@ def _has_succeeded(connection: Connection, run: Run) -> bool:
 
 def _require_account(connection: Connection, run: ActiveRun) -> None:
     """Raises: AccountNotFound."""
-    account_id, where = run.claim.account_id, documents_at(run.source)
-    if account_status(connection, account_id) is None:
-        raise AccountNotFound(
-            f"account {account_id} is not in the database and {where} has no account.json that would create "
-            "it (or the account was deleted since its first run); create the account in Re:amaze with its brands and "
-            "channels, then run the same command again"
-        )
+    if account_status(connection, run.claim.account_id) is None:
+        raise no_account(run.claim.account_id, run.source)
+
+
+def no_account(account_id: str, source: Source) -> AccountNotFound:
+    """There is no account, and nothing that would create it."""
+    return AccountNotFound(
+        f"account {account_id} is not in the database and {documents_at(source)} has no account.json that would create "
+        "it (or the account was deleted since its first run); create the account in Re:amaze with its brands and "
+        "channels, then run the same command again"
+    )
 
 
 def _failure(future: Future[None]) -> BaseException | None:
