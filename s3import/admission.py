@@ -6,10 +6,10 @@ from dataclasses import dataclass
 
 from sqlalchemy import Connection
 
-from s3import import deltas
-from s3import.accounts import AccountStatus, account_status, is_imported
+from s3import.accounts import AccountStatus, is_imported
 from s3import.errors import AccountNotFound, ConfigurationError, RecentPassFirst
 from s3import.records import HALVES, Choices, Pass
+from s3import.resets import open_account
 from s3import.status import Again, Run, State, enqueue, find_run, known_source
 
 PASSES_LEFT: dict[AccountStatus, tuple[Pass, ...]] = {
@@ -44,10 +44,11 @@ def admit(
 
     `source` is the account's own, ``{account}`` filled in; None: each pass's own. With `again` passes that were
     imported are read once more. `choices` go with new runs; with `may_be_new` its account.json may create the account.
-    Raises: AccountNotFound; RecentPassFirst; AccountPurged; ConfigurationError where no source is known;
-    Conflict when others ask in the same moment (ask again: they were first).
+    Raises: AccountNotFound; RecentPassFirst; AccountPurged; ResetAtWork, ResetUnfinished; ConfigurationError where no
+    source is known; Conflict when others ask in the same moment (ask again: they were first).
     """
-    status = account_status(connection, account_id)
+    standing = open_account(connection, account_id)
+    status = standing.status
     if status is None and may_be_new:
         status = AccountStatus.MIGRATING
     if status is None:
@@ -56,7 +57,7 @@ def admit(
         what = "any delta" if wanted is Pass.DELTA else "the remaining one"
         raise RecentPassFirst(f"account {account_id}: the recent pass has to be imported before {what}")
     if wanted is Pass.DELTA or (again and is_imported(Pass.RECENT, status)):
-        deltas.require_remembered(connection, account_id)
+        standing.require_remembered()
     left: tuple[Pass, ...] = (wanted,) if wanted else HALVES
     if again:
         left = passes_to_read(connection, account_id, left)

@@ -54,6 +54,12 @@ class UnknownBrand(InvalidRequest):
     code = "unknown_brand"
 
 
+class BrokerRefused(ConfigurationError):
+    """The broker does not let this process in, or not to its queue."""
+
+    code = "broker_refused"
+
+
 class SourceNotAllowed(InvalidRequest):
     """The source asked for lies outside of those that this server may read."""
 
@@ -173,6 +179,12 @@ class AccountPurged(MigrationFailed):
     code = "account_purged"
 
 
+class ResetUnfinished(MigrationFailed):
+    """A reset of the account was begun and interrupted: nothing else goes on until it is finished."""
+
+    code = "reset_unfinished"
+
+
 class AccountDeleted(MigrationFailed):
     """The account was deleted in Re:amaze while its run was at work."""
 
@@ -222,6 +234,10 @@ class ProcessLost(TemporaryFailure):
     code = "process_lost"
 
 
+class BrokerUnavailable(TemporaryFailure):
+    code = "broker_unavailable"
+
+
 class DatabaseUnavailable(TemporaryFailure):
     code = "database_unavailable"
 
@@ -239,6 +255,12 @@ class LeaseLost(RunIsAlive):
     """This process was thought dead and its run was taken over: it writes nothing any more."""
 
     code = "lease_lost"
+
+
+class ResetAtWork(RunIsAlive):
+    """A process is taking the account's import back."""
+
+    code = "reset_at_work"
 
 
 class Interrupted(S3ImportError):

@@ -74,8 +74,8 @@ class Tally:
         self.read = 0
         self.rejected = 0
         self.bytes = 0
-        self._came_over = False
         self.files = 0
+        self._came_over = False
 
     def start(self, read: int, rejected: int) -> None:
         """Begin with what earlier attempts did."""

@@ -15,8 +15,8 @@ from typing import Any
 
 from sqlalchemy import Connection
 
-from s3import import admission, checkpoints, deltas, recordings, status
-from s3import.accounts import AccountStatus, account_status, apply_document, is_imported, mark_account_checked
+from s3import import admission, checkpoints, deltas, file_places, status
+from s3import.accounts import account_status, apply_document, is_imported, mark_account_checked
 from s3import.checkpoints import Part
 from s3import.errors import (
     AccountNotFound,
@@ -36,8 +36,10 @@ from s3import.limits import RejectLimit, Tally
 from s3import.logs import in_context, log_context
 from s3import.parts import ActiveRun, PartImporter
 from s3import.readers.dump import documents_at, plan_pass, read_account_document
+from s3import.readers.items.opening import require_deltas
 from s3import.readers.source import Source
 from s3import.records import Entity, Pass
+from s3import.resets import Standing, open_account
 from s3import.settings import Settings
 from s3import.status import Again, Claim, Run, State
 from s3import.transactions import Transactions
@@ -151,7 +153,10 @@ class Importer:
         rejected = 0
         try:
             for pass_ in self._passes_to_import(request):
-                source = self.open_source(self._source_of(request, pass_), request.account_id)
+                uri = self._source_of(request, pass_)
+                if pass_ is Pass.DELTA:
+                    require_deltas(uri)
+                source = self.open_source(uri, request.account_id)
                 if pass_ is Pass.DELTA and not request.again and self._is_applied(request.account_id, source):
                     continue
                 claim = self._claim(request, pass_, source.uri)
@@ -278,17 +283,18 @@ class Importer:
     def _try_claim(
         self, connection: Connection, account_id: str, pass_: Pass, source: str, again: Again | None
     ) -> tuple[Run | None, Claim | None]:
-        now = account_status(connection, account_id)
+        standing = open_account(connection, account_id)
+        now = standing.status
         if is_imported(pass_, now) and not again:
             return None, None
-        require_turn(connection, account_id, pass_, now)
+        require_turn(standing, pass_)
         other = deltas.other_at_work(connection, account_id, pass_, again=again is not None)
         if other and not self._end_orphan(connection, other):
             return other, None
         run, _ = status.enqueue(connection, account_id, pass_, source, self.settings.choices, again)
         if run.state is not State.QUEUED and not run.is_orphaned:
             return run, None
-        return run, self.take(connection, run, source)
+        return run, self._take(connection, run, source)
 
     def _end_orphan(self, connection: Connection, run: Run) -> bool:
         """End a run whose process died, so that another pass may begin; False when it is alive."""
@@ -296,18 +302,23 @@ class Importer:
             message = (
                 f"account {run.account_id}: {run.holder} died during the {run.pass_} pass; run it again, it resumes"
             )
-            claim = self.take(connection, run, run.source, alone=False)
+            claim = self._take(connection, run, run.source)
             if claim is not None:
                 status.fail(connection, claim, WorkerLost(message))
         return run.is_orphaned
 
-    def take(self, connection: Connection, run: Run, source: str, *, alone: bool = True) -> Claim | None:
+    def take(self, connection: Connection, run: Run, source: str) -> Claim | None:
         """Claim a queued or orphaned run for this process; what a dead or paused holder left open is ended first.
 
-        None when somebody else was first or (`alone`) another pass of the account is under way.
+        None when somebody else was first or another pass of the account is under way. Raises: ResetAtWork,
+        ResetUnfinished; AccountPurged.
         """
-        if alone and deltas.other_at_work(connection, run.account_id, run.pass_, again=run.again is not None):
+        open_account(connection, run.account_id).require_remembered()
+        if deltas.other_at_work(connection, run.account_id, run.pass_, again=run.again is not None):
             return None
+        return self._take(connection, run, source)
+
+    def _take(self, connection: Connection, run: Run, source: str) -> Claim | None:
         if run.is_orphaned and run.holder:
             self.database.evict(connection, run.holder)
         return status.claim(
@@ -330,8 +341,10 @@ class Importer:
         def remember(connection: Connection) -> list[Part]:
             _require_account(connection, run)
             parts = checkpoints.remember_plan(connection, claim, plan)
-            if claim.again and claim.choices.files_to and not any(part.done or part.progress.read for part in parts):
-                recordings.try_failed_again(connection, account_id)
+            if claim.again:
+                if claim.choices.files_to and not any(part.done or part.progress.read for part in parts):
+                    file_places.retry_in(connection, account_id, claim.run_id)
+                checkpoints.forget_last_reading(connection, claim)
             self.record(connection, claim.run_id)
             return parts
 
@@ -401,18 +414,18 @@ class Importer:
             self.parts.import_part(run, part)
 
 
-def require_turn(connection: Connection, account_id: str, pass_: Pass, now: AccountStatus | None) -> None:
-    """Make sure that the pass may be imported, or read again, as an account of that status stands.
+def require_turn(standing: Standing, pass_: Pass) -> None:
+    """Make sure that the pass may be imported, or read again, as its account stands.
 
     Raises: RecentPassFirst, AccountPurged.
     """
-    if pass_ is not Pass.RECENT and not is_imported(Pass.RECENT, now):
+    if pass_ is not Pass.RECENT and not is_imported(Pass.RECENT, standing.status):
+        account = standing.account_id
         raise RecentPassFirst(
-            f"account {account_id}: the {pass_} pass comes after the recent one, which has not been imported; "
-            f"run `s3import migrate --account {account_id} --pass recent` first"
+            f"account {account}: the {pass_} pass comes after the recent one, which has not been imported; "
+            f"run `s3import migrate --account {account} --pass recent` first"
         )
-    if pass_ is Pass.DELTA or is_imported(pass_, now):
-        deltas.require_remembered(connection, account_id)
+    standing.require_remembered()
 
 
 def _has_succeeded(connection: Connection, run: Run) -> bool:

@@ -15,7 +15,6 @@ from typing import Any, Protocol, TypeVar
 from sqlalchemy import Connection
 
 from s3import import schema
-from s3import.accounts import account_status
 from s3import.admission import source_of
 from s3import.all_rejected import explain
 from s3import.errors import AllRejected, Interrupted, S3ImportError
@@ -28,6 +27,7 @@ from s3import.readers import read_part
 from s3import.readers.dump import plan_pass, read_account_document
 from s3import.readers.source import ItemSource, Source
 from s3import.records import HALVES, ROW_ENTITIES, Batch, Entity, Pass, Plan, PlannedPart, Position, Reject, Window
+from s3import.resets import Standing, look_at_account
 from s3import.validators import check, make_rejects
 
 REJECTS_SHOWN = 100
@@ -67,10 +67,9 @@ class Rehearsal:
             check_.run(source, plan, self._parents, self._block_bytes)
 
     def _require_turn(self, connection: Connection) -> None:
-        first, account_id = self._request.passes[0], self._request.account_id
-        status = account_status(connection, account_id) if schema.is_there(connection) else None
-        if status or first is not Pass.RECENT:
-            require_turn(connection, account_id, first, status)
+        nobody = Standing(self._request.account_id, None, None)
+        found = look_at_account(connection, nobody.account_id) if schema.is_there(connection) else nobody
+        require_turn(found, self._request.passes[0])
 
     def _source_of(self, pass_: Pass) -> str:
         if self._request.source is None and self._look:

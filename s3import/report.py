@@ -168,16 +168,6 @@ def is_known(connection: Connection, account_id: str) -> bool:
     return account_status(connection, account_id) is not None or connection.execute(runs).first() is not None
 
 
-def rejects(connection: Connection, account_id: str, passes: Sequence[Pass] = tuple(Pass)) -> Iterator[dict[str, Any]]:
-    """The kept rejects as the contract's section 5 shows them: by pass, part and line."""
-    runs = import_runs.c
-    for pass_ in (one for one in Pass if one in passes):
-        of_pass = (runs.account_id == account_id, runs["pass"] == pass_.value, is_newest())
-        query = _reject_query().where(*of_pass).order_by(*_BY_PLACE)
-        for row in connection.execution_options(yield_per=1000).execute(query):
-            yield _reject_document(row)
-
-
 @dataclass(frozen=True, slots=True)
 class Cursor:
     """The place of a reject among all of its account."""
@@ -190,8 +180,8 @@ class Cursor:
 def reject_page(
     connection: Connection, account_id: str, passes: Sequence[Pass], after: Cursor | None, limit: int
 ) -> tuple[list[dict[str, Any]], Cursor | None]:
-    """At most `limit` rejects that come `after` that place, as `rejects` gives them, and where the next page begins
-    (None: there is none). A page ends early once its texts come to 4 MiB."""
+    """At most `limit` rejects that come `after` that place, as the contract's section 5 shows them, by pass, part and
+    line; and where the next page begins (None: there is none). A page ends early once its texts come to 4 MiB."""
     page: list[dict[str, Any]] = []
     place, size = after, 0
     for row in _rejects_after(connection, account_id, passes, after, limit + 1):

@@ -20,6 +20,7 @@ from s3import.errors import (
     AccountNotFound,
     ConfigurationError,
     DatabaseUnavailable,
+    DumpNotFound,
     InvalidRequest,
     PassNotFinished,
     RunNotFound,
@@ -28,6 +29,7 @@ from s3import.errors import (
 )
 from s3import.listings import RunCursor
 from s3import.readers.allowed import require_allowed
+from s3import.readers.items.opening import require_deltas
 from s3import.readers.location import resolve
 from s3import.records import Brand, Channel, Pass, check_account_id, is_id
 from s3import.report import Cursor
@@ -169,6 +171,8 @@ class Service:
         """
         check_id(account_id)
         uri = self._source(account_id, source) if source is not None or not again else None
+        if wanted is Pass.DELTA and uri:
+            _require_deltas(uri)
 
         def request(connection: Connection) -> Admission:
             before = accounts.account_status(connection, account_id)
@@ -197,18 +201,23 @@ class Service:
             raise _no_run()
         return self._transactions.run("", cancel)
 
-    def cancel_account(self, account_id: str) -> list[Run]:
-        """As `cancel`, all runs of an account. Raises: AccountNotFound, where it has none."""
+    def cancel_account(self, account_id: str) -> list[tuple[Run, State]]:
+        """As `cancel`, whatever of an account is queued or running; the runs of its passes as they were, with their
+        states now. Raises: AccountNotFound, where it has none."""
 
-        def cancel(connection: Connection) -> list[Run]:
-            runs = [status.find_run(connection, account_id, pass_) for pass_ in Pass]
-            after = [self._cancel(connection, run.run_id) for run in runs if run is not None]
-            return [run for run in after if run is not None]
+        def cancel(connection: Connection) -> list[tuple[Run, State]]:
+            status.lock_runs(connection, account_id)
+            found = [status.find_run(connection, account_id, pass_) for pass_ in Pass]
+            return [(run, self._end(connection, run)) for run in found if run is not None]
 
         runs = self._write(account_id, cancel)
         if not runs:
             raise AccountNotFound(f"account {account_id} has no run here; check --account and --database")
         return runs
+
+    def _end(self, connection: Connection, run: Run) -> State:
+        after = self._cancel(connection, run.run_id)
+        return after.state if after is not None else run.state
 
     def _cancel(self, connection: Connection, run_id: str) -> Run | None:
         """End the run where it can be ended, leave word of that, and read it again."""
@@ -260,7 +269,7 @@ class Service:
         Raises: DatabaseUnavailable, DatabaseRefused, SchemaMismatch.
         """
         revision: sa.Select[Any] = sa.select(sa.column("version_num")).select_from(sa.table(schema.VERSION_TABLE))
-        with self.database.read() as connection:
+        with self.database.look() as connection:
             found = connection.execute(revision).scalar()
         if found != schema.HEAD:
             raise SchemaMismatch("the tables are of another version of s3import; run `s3import db init`")
@@ -283,6 +292,13 @@ class Service:
         if self.settings.source is None:
             raise InvalidRequest("this server has no source of its own; name one", code="source_required")
         return resolve(self.settings.source, account_id)
+
+
+def _require_deltas(uri: str) -> None:
+    try:
+        require_deltas(uri)
+    except DumpNotFound as error:
+        raise InvalidRequest(error.message, code=error.code) from error
 
 
 def check_id(account_id: str) -> None:

@@ -11,11 +11,11 @@ The database is the only truth about a run. Its states and the transitions that 
                      │          (e)    ▼
                      └────────────── failed
 
-(a) `enqueue`: the same ``run_id`` where there is a run that can go on; (b) `claim`, also of a run whose lease ended
-because its process died: one more attempt, from the parts' beginnings where nothing had come over; (c) `finish`; (d)
-`fail`, or straight back to queued where a worker is to try again; (e) `cancel`, or `fail` because the account was
-deleted; (f) `enqueue` of another delta, or of a pass that is to be read again: a new run with the next number begins,
-and the pass is from then on what that run says. The old one stays as it is.
+(a) `enqueue`: the same ``run_id`` where there is a run that can go on, from its parts' beginnings where nothing had come
+over; (b) `claim`, also of a run whose lease ended because its process died: one more attempt; (c) `finish`; (d) `fail`,
+or straight back to queued where a worker is to try again; (e) `cancel`, or `fail` because the account was deleted; (f)
+`enqueue` of another delta, or of a pass that is to be read again: a new run with the next number begins, and the pass is
+from then on what that run says. The old one stays as it is.
 
 Every claim raises the run's fencing token and writes it into the parts that are left. A checkpoint only succeeds for
 the holder of that token, inside the transaction that holds the batch's rows: a process that was thought dead and
@@ -26,6 +26,7 @@ from __future__ import annotations
 
 import datetime as dt
 import uuid
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from enum import StrEnum
 from typing import Any
@@ -46,7 +47,11 @@ from s3import.clock import clock
 from s3import.errors import AccountDeleted, AllRejected, Interrupted, LeaseLost, RunIsAlive, S3ImportError
 from s3import.limits import Rates
 from s3import.records import Choices, Pass
+from s3import.resets import look_at_account
 from s3import.tables import import_parts, import_runs
+
+TAKEN_BACK = "reset"
+"""The error code of a run whose rows a reset is taking away."""
 
 
 class State(StrEnum):
@@ -100,7 +105,7 @@ class Run:
     def is_history(self) -> bool:
         """Whether it ended for good."""
         return self.state is State.SUCCEEDED or (
-            self.state is State.CANCELLED and self.error_code == AccountDeleted.code
+            self.state is State.CANCELLED and self.error_code in (AccountDeleted.code, TAKEN_BACK)
         )
 
 
@@ -134,11 +139,17 @@ def read_run(connection: Connection, run_id: str) -> Run | None:
     return as_run(row) if row else None
 
 
+def runs_of(connection: Connection, account_id: str) -> list[Run]:
+    """All runs of the account, the first one asked for first."""
+    asked = (import_runs.c.requested_at, import_runs.c.number)
+    query = run_query().where(import_runs.c.account_id == account_id).order_by(*asked)
+    return [as_run(row) for row in connection.execute(query)]
+
+
 def idle_runs(connection: Connection, account_id: str) -> list[Run]:
-    """All runs of the account, each pass's in their order. Raises: RunIsAlive, when one is queued or at work."""
-    mine = run_query().where(import_runs.c.account_id == account_id).order_by(import_runs.c.number)
-    found = connection.execute(mine).all()
-    runs = [as_run(row) for row in found]
+    """All runs of the account. Raises: RunIsAlive, when one is queued or at work; ResetAtWork, ResetUnfinished."""
+    look_at_account(connection, account_id)
+    runs = runs_of(connection, account_id)
     for run in runs:
         if run.state is State.QUEUED or (run.state is State.RUNNING and not run.is_orphaned):
             raise RunIsAlive(
@@ -275,6 +286,8 @@ def _insert_run(connection: Connection, run: Run) -> None:
 
 def _queue_again(connection: Connection, run: Run, source: str, again: Again | None) -> bool:
     runs = import_runs.c
+    if run.error_code == AllRejected.code:  # it begins anew
+        connection.execute(import_parts.delete().where(import_parts.c.run_id == run.run_id))  # with their rejects
     queued = (
         import_runs.update()
         .where(runs.run_id == run.run_id, runs.state.in_([State.FAILED, State.CANCELLED]))
@@ -282,11 +295,11 @@ def _queue_again(connection: Connection, run: Run, source: str, again: Again | N
             state=State.QUEUED,
             source=source,
             tries=0,
+            again=again or run.again,
             not_before=None,
             finished_at=None,
             error_code=None,
             error_message=None,
-            again=again or run.again,
         )
     )
     return bool(connection.execute(queued).rowcount)
@@ -337,9 +350,7 @@ def claim(
     ).rowcount
     if not taken:
         return None
-    if run.error_code == AllRejected.code:
-        connection.execute(import_parts.delete().where(import_parts.c.run_id == run.run_id))  # with their rejects
-    elif run.attempts:  # else it has no parts yet
+    if run.attempts:  # else it has no parts yet
         fence(connection, run.run_id, run.token + 1)
     token, attempts, tries = run.token + 1, run.attempts + 1, run.tries + 1
     return Claim(run.run_id, run.account_id, run.pass_, token, attempts, tries, run.account_checked, chosen, run.again)
@@ -453,6 +464,45 @@ def cancel(connection: Connection, run_id: str) -> bool:
         token = connection.execute(sa.select(runs.token).where(runs.run_id == run_id)).scalar_one()
         fence(connection, run_id, token)
     return bool(ended)
+
+
+def lock_runs(connection: Connection, account_id: str) -> None:
+    """Have the account's runs stay as they are until the transaction ends."""
+    connection.execute(sa.select(import_runs.c.run_id).where(import_runs.c.account_id == account_id).with_for_update())
+
+
+def take_back(connection: Connection, account_id: str, run_ids: Sequence[str]) -> None:
+    """None of these runs goes on: a reset takes away what they imported. The account's others are forgotten."""
+    runs = import_runs.c
+    mine = runs.account_id == account_id
+    connection.execute(import_runs.delete().where(mine, runs.run_id.not_in(run_ids)))
+    connection.execute(
+        import_runs.update()
+        .where(mine)
+        .values(
+            state=State.CANCELLED,
+            token=runs.token + 1,
+            spread=False,
+            not_before=None,
+            lease_until=None,
+            holder=None,
+            error_code=TAKEN_BACK,
+            error_message="the account's import is being taken back; `s3import reset` finishes that",
+        )
+    )
+
+
+def forget_runs(connection: Connection, account_id: str) -> None:
+    """Remove the account's runs, of which nothing else is left. Raises: as `idle_runs`."""
+    idle_runs(connection, account_id)
+    connection.execute(import_runs.delete().where(import_runs.c.account_id == account_id))
+
+
+def forget_taken_back(connection: Connection, account_id: str) -> None:
+    """Remove the runs that a reset was taking back, once nothing of them is left."""
+    runs = import_runs.c
+    over = sa.and_(runs.account_id == account_id, runs.state == State.CANCELLED, runs.error_code == TAKEN_BACK)
+    connection.execute(import_runs.delete().where(over))
 
 
 def why_lost(connection: Connection, held: Claim) -> S3ImportError:

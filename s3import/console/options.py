@@ -136,12 +136,21 @@ limit = option(
 )
 watch = option("--watch", is_flag=True, help="Show it again and again until nothing is at work any more.")
 
-yes = option("--yes", is_flag=True, help="Do it; without it, only tell what there is.")
+# What cannot be undone is said each time, and never by an environment.
+yes = click.option("--yes", is_flag=True, help="Do it; without it, only tell what there is.")
 force = option("--force", is_flag=True, help="Also where the account is active, and people work in it.")
 expired = option("--expired", is_flag=True, help="All accounts that S3IMPORT_RETENTION_DAYS has passed for.")
 detach = option("--detach", is_flag=True, help="Only queue the work, for `s3import serve` or the workers of a broker.")
 host = option("--host", default="127.0.0.1", show_default=True, help="The address to listen on.")
 port = option("--port", type=click.IntRange(0, 65535), default=8080, show_default=True, help="The port.")
+
+
+def files(command: Command) -> Command:
+    """What the commands take that copy files of passes which are imported."""
+    shown = json("Print one JSON document: how many were copied and how many failed.")
+    for add in (shown, files_in_flight, files_to, database, items, source, account):
+        command = add(command)
+    return command
 
 
 def json(text: str) -> Callable[[Command], Command]:

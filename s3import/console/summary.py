@@ -15,6 +15,7 @@ from s3import.errors import Interrupted, S3ImportError, printable
 from s3import.files import Retried
 from s3import.migration import Result
 from s3import.records import Entity
+from s3import.status import Run, State
 from s3import.trial import Tried
 from s3import.undo.reset import Removed
 from s3import.verification import Finding, Verified
@@ -76,6 +77,17 @@ def errors(results: Sequence[Result]) -> Iterator[S3ImportError]:
     failures = [result.error for result in results if result.error is not None]
     yield from (error for error in failures if not isinstance(error, Interrupted))
     yield from [error for error in failures if isinstance(error, Interrupted)][:1]
+
+
+def cancelled_as_text(account_id: str, runs: Sequence[tuple[Run, State]]) -> str:
+    """What a cancellation did: each pass, with its state before where that has changed."""
+    lines = [
+        f"account {account_id}: the {run.pass_} pass was {run.state} and is {now}"
+        if now is not run.state
+        else f"account {account_id}: the {run.pass_} pass is {now}, as it was; there was nothing to cancel"
+        for run, now in runs
+    ]
+    return "\n".join(lines)
 
 
 def removed_as_text(removed: Removed) -> str:
@@ -142,8 +154,14 @@ def verified_as_text(verified: Verified) -> str:
 
 
 def retried_as_text(retried: Retried) -> str:
-    """What became of files that were tried again."""
-    return f"account {retried.account_id}: {retried.copied:,} files copied, {retried.failed:,} failed again"
+    """What became of files that were copied after their passes."""
+    text = f"account {retried.account_id}: {retried.copied:,} files copied, {retried.failed:,} failed"
+    if not retried.failed:
+        return text
+    name = retried.account_id
+    return (
+        f"{text}; `s3import rejects --account {name}` lists them, `s3import files retry --account {name}` tries again"
+    )
 
 
 def _verdict(differences: int) -> str:

@@ -11,10 +11,10 @@ import sqlalchemy as sa
 from sqlalchemy import Connection
 
 from s3import import status
-from s3import.accounts import account_status
 from s3import.checkpoints import Part, read_parts
 from s3import.errors import AccountNotFound, NotImported, RejectCode, RunIsAlive
 from s3import.records import Pass
+from s3import.resets import look_at_account
 from s3import.status import Run, State
 from s3import.tables import PARENTS, import_accounts, import_rejects, import_runs
 
@@ -48,13 +48,15 @@ class ImportedPart:
 def imported(connection: Connection, account_id: str) -> Imported:
     """What there is to verify.
 
-    Raises: AccountNotFound; RunIsAlive while a pass is being imported; NotImported when one was left half-way, or
-    none was ever begun.
+    Raises: AccountNotFound; ResetAtWork, ResetUnfinished; AccountPurged; RunIsAlive while a pass is being imported;
+    NotImported when one was left half-way, or none was ever begun.
     """
-    if account_status(connection, account_id) is None:
+    standing = look_at_account(connection, account_id)
+    if standing.status is None:
         raise AccountNotFound(
             f"account {account_id} is not in the database; check --account and --database, or import it first"
         )
+    standing.require_remembered()
     runs = import_runs.c
     query = status.run_query().where(runs.account_id == account_id, runs.attempts > 0).order_by(runs.number)
     rows = connection.execute(query).all()
@@ -96,9 +98,10 @@ def _require_imported(run: Run) -> None:
             "run the same command again when it is done"
         )
     if run.state is not State.SUCCEEDED:
+        again = f" --pass {run.pass_}" if run.pass_ is Pass.DELTA else ""
         raise NotImported(
             f"account {run.account_id}: the {run.pass_} pass was not imported to its end (it is {run.state}); "
-            f"run `s3import migrate --account {run.account_id}` first"
+            f"run `s3import migrate --account {run.account_id}{again}` first"
         )
 
 

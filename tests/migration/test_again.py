@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import threading
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -177,7 +178,7 @@ def test_a_delta_is_read_again(imported: Settings, tmp_path: Path) -> None:
 
 def test_a_purged_account_is_not_read_again(imported: Settings) -> None:
     """Nobody knows any more what people deleted."""
-    app.purge(imported, ACCOUNT)
+    app.purge(imported, ACCOUNT, confirmed=True, observe=lambda _: None, stop=threading.Event())
     assert code_of(migrate(imported, again=True)) == "account_purged"
 
 
