@@ -20,11 +20,12 @@ from s3import import report, schema
 from s3import.admission import admit
 from s3import.errors import AccountNotFound, ConfigurationError, Interrupted, S3ImportError
 from s3import.events import AccountEnded, Event, Observer
-from s3import.files import FileCopier, Retried, TargetOpener, check_target, last_copied, open_target
+from s3import.files import FileCopier, LaterFiles, Retried, TargetOpener, check_target, open_target
 from s3import.migration import Importer, Outcome, Request, Result, SourceOpener
 from s3import.notify import Notifier, senders
+from s3import.readers.items.opening import require_deltas
 from s3import.readers.location import resolve
-from s3import.readers.source import Patience
+from s3import.readers.source import Patience, Source
 from s3import.records import HALVES, Choices, Pass, check_account_id
 from s3import.rehearsal import Rehearsal
 from s3import.service import Service
@@ -298,7 +299,9 @@ def queue(settings: Settings, requests: list[Request], *, observe: Observer, sto
 
 def _queued(transactions: Transactions, request: Request, choices: Choices) -> Outcome:
     try:
-        source = request.source and resolve(request.source, request.account_id)
+        source = resolve(request.source, request.account_id) if request.source else None
+        if request.wanted is Pass.DELTA and source:
+            require_deltas(source)
         ask = partial(admit, account_id=request.account_id, wanted=request.wanted, source=source)
         transactions.run(request.account_id, partial(ask, again=request.again, choices=choices, may_be_new=True))
     except S3ImportError as error:
@@ -306,28 +309,46 @@ def _queued(transactions: Transactions, request: Request, choices: Choices) -> O
     return Outcome(request.account_id)
 
 
-def retry_files(settings: Settings, account_id: str, *, stop: threading.Event) -> Retried:
-    """Copy an account's failed files, from the settings' source and to their `files_to` or where those of its last run
-    lay and went.
+def copy_files(settings: Settings, account_id: str, *, observe: Observer, stop: threading.Event) -> Retried:
+    """Copy the files of an account that were only referenced, from where each pass came from (or else the settings'
+    source) to the settings' `files_to` or where files of the account went before. Raises: as `LaterFiles.copy`."""
+    return _later_files(settings, account_id, observe, stop, lambda later: later.copy(settings.files_to))
 
-    Raises: AccountNotFound, NotImported, RunIsAlive, FilesRefused, and whatever reading the source may raise.
-    """
+
+def retry_files(settings: Settings, account_id: str, *, observe: Observer, stop: threading.Event) -> Retried:
+    """Copy an account's failed files, from and to as `copy_files`. Raises: as `LaterFiles.retry`."""
+    return _later_files(settings, account_id, observe, stop, lambda later: later.retry(settings.files_to))
+
+
+def _later_files(
+    settings: Settings,
+    account_id: str,
+    observe: Observer,
+    stop: threading.Event,
+    work: Callable[[LaterFiles], Retried],
+) -> Retried:
     check_account_id(account_id)
     with closing(connect(settings)) as database:
-        transactions = _on_tables(database, settings, account_id, lambda _: None, stop)
-        run = transactions.read(account_id, partial(last_copied, account_id=account_id, files_to=settings.files_to))
-        source = source_opener(settings, workers=1)(settings.source or run.source, account_id)
+        transactions = _on_tables(database, settings, account_id, observe, stop)
+        open_dump = source_opener(settings, workers=1)
         copier = FileCopier(
             transactions,
             target_opener(settings),
             in_flight=settings.files_in_flight,
             block_bytes=settings.block_bytes,
         )
+
+        def open_sources(run: Run) -> list[Source]:
+            sources = [open_dump(place, account_id) for place in (run.source, settings.source) if place]
+            return list({source.uri: source for source in sources}.values())
+
+        going = partial(_require_going, stop)
+        later = LaterFiles(transactions, copier, account_id, open_sources, settings.block_bytes, going)
         with ThreadPoolExecutor(1, "account") as coordinator, closing(copier):
-            retrying = coordinator.submit(copier.retry, account_id, run, source, partial(_require_going, stop))
-            while wait([retrying], SIGNAL_SECONDS).not_done:
+            copying = coordinator.submit(work, later)
+            while wait([copying], SIGNAL_SECONDS).not_done:
                 pass
-        return retrying.result()
+        return copying.result()
 
 
 def _require_going(stop: threading.Event) -> None:

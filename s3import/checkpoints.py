@@ -9,6 +9,7 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy import Connection
 
+from s3import import file_places
 from s3import.errors import PartMissing
 from s3import.records import Entity, Pass, Plan, PlannedPart, Position, StoredObject, Window
 from s3import.status import Claim, require_held, why_lost
@@ -111,6 +112,7 @@ def _forget_vanished(connection: Connection, held: Claim, plan: Plan, known: dic
                 f"{held.pass_}/{key} was planned and is no longer there; put it back, or write a manifest that names "
                 "the parts that make up the dump, then run the same command again"
             )
+        file_places.reopen(connection, held.run_id, part.number)
         connection.execute(import_parts.delete().where(_part(held, part.number)))
         del known[key]
 
@@ -121,6 +123,7 @@ def _replan(connection: Connection, held: Claim, part: Part, planned: PlannedPar
         # Only the manifest's word changed: what was imported stays imported, and is held against the new word.
         row = {name: row[name] for name in ("expected_rows", "expected_sha256", "token", "done")}
     else:
+        file_places.reopen(connection, held.run_id, part.number)
         rejects = import_rejects.c
         connection.execute(
             import_rejects.delete().where(rejects.run_id == held.run_id, rejects.part_number == part.number)

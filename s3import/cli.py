@@ -8,10 +8,10 @@ import signal
 import sys
 import time
 import traceback
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from functools import partial
-from typing import Any, NoReturn, TextIO
+from typing import TYPE_CHECKING, Any, NoReturn, TextIO
 
 import click
 
@@ -26,6 +26,9 @@ from s3import.errors import (
     as_failure,
     printable,
 )
+
+if TYPE_CHECKING:
+    from s3import.files import Retried
 
 WATCH_SECONDS = 1.0
 
@@ -228,25 +231,41 @@ def files() -> None:
     """The bytes behind attachments and recordings."""
 
 
+@files.command("copy")
+@options.files
+def files_copy(account: str, as_json: bool, **given: Any) -> None:
+    """Copy the files of an account that was imported without --files-to.
+
+    They are looked for where each pass was imported from, then at --source. What was interrupted goes on; what is
+    copied is left alone. Exit status 3 when some failed: `rejects` lists them, `files retry` tries them again.
+    """
+    from s3import import app
+
+    later_files(app.copy_files, account, as_json=as_json, **given)
+
+
 @files.command("retry")
-@options.account
-@options.source
-@options.items
-@options.database
-@options.files_to
-@options.files_in_flight
-@options.json("Print one JSON document: how many were copied and how many failed again.")
+@options.files
 def files_retry(account: str, as_json: bool, **given: Any) -> None:
     """Try again to copy the files of an account that failed; those that succeed are no rejects any more.
 
-    Without --source and --files-to they are looked for where they were, and go where they were to go. Exit status 3
-    when some failed again.
+    They are looked for where each pass was imported from, then at --source, and go where they were to go unless
+    --files-to is given. Exit status 3 when some failed again.
     """
-    with signals() as stop:
-        from s3import import app
-        from s3import.console import summary
+    from s3import import app
 
-        retried = app.retry_files(options.settings_from(**given), account, stop=stop)
+    later_files(app.retry_files, account, as_json=as_json, **given)
+
+
+def later_files(copy: Callable[..., Retried], account: str, *, as_json: bool, **given: Any) -> NoReturn:
+    """Copy files of an account with its progress on stderr, and say what became of them."""
+    with signals() as stop:
+        from s3import.console import summary
+        from s3import.console.terminal import Terminal
+
+        settings = options.settings_from(**given)
+        with Terminal(accounts=1, line_seconds=settings.progress_seconds) as screen:
+            retried = copy(settings, account, observe=screen, stop=stop)
     with after_the_work():
         click.echo(summary.document_as_json(retried.document()) if as_json else summary.retried_as_text(retried))
     raise click.exceptions.Exit(SOME_REJECTED if retried.failed else DONE)

@@ -54,6 +54,12 @@ class UnknownBrand(InvalidRequest):
     code = "unknown_brand"
 
 
+class BrokerRefused(ConfigurationError):
+    """The broker does not let this process in, or not to its queue."""
+
+    code = "broker_refused"
+
+
 class SourceNotAllowed(InvalidRequest):
     """The source asked for lies outside of those that this server may read."""
 
@@ -226,6 +232,10 @@ class ProcessLost(TemporaryFailure):
     """A process that this one had started died."""
 
     code = "process_lost"
+
+
+class BrokerUnavailable(TemporaryFailure):
+    code = "broker_unavailable"
 
 
 class DatabaseUnavailable(TemporaryFailure):

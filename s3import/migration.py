@@ -15,7 +15,7 @@ from typing import Any
 
 from sqlalchemy import Connection
 
-from s3import import admission, checkpoints, deltas, recordings, status
+from s3import import admission, checkpoints, deltas, file_places, status
 from s3import.accounts import account_status, apply_document, is_imported, mark_account_checked
 from s3import.checkpoints import Part
 from s3import.errors import (
@@ -36,6 +36,7 @@ from s3import.limits import RejectLimit, Tally
 from s3import.logs import in_context, log_context
 from s3import.parts import ActiveRun, PartImporter
 from s3import.readers.dump import documents_at, plan_pass, read_account_document
+from s3import.readers.items.opening import require_deltas
 from s3import.readers.source import Source
 from s3import.records import Entity, Pass
 from s3import.resets import open_account
@@ -152,7 +153,10 @@ class Importer:
         rejected = 0
         try:
             for pass_ in self._passes_to_import(request):
-                source = self.open_source(self._source_of(request, pass_), request.account_id)
+                uri = self._source_of(request, pass_)
+                if pass_ is Pass.DELTA:
+                    require_deltas(uri)
+                source = self.open_source(uri, request.account_id)
                 if pass_ is Pass.DELTA and not request.again and self._is_applied(request.account_id, source):
                     continue
                 claim = self._claim(request, pass_, source.uri)
@@ -343,7 +347,7 @@ class Importer:
             _require_account(connection, run)
             parts = checkpoints.remember_plan(connection, claim, plan)
             if claim.again and claim.choices.files_to and not any(part.done or part.progress.read for part in parts):
-                recordings.try_failed_again(connection, account_id)
+                file_places.retry_in(connection, account_id, claim.run_id)
             self.record(connection, claim.run_id)
             return parts
 

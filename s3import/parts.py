@@ -18,7 +18,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from sqlalchemy import Connection
 
-from s3import import all_rejected, checkpoints, recordings, status
+from s3import import all_rejected, checkpoints, status
 from s3import.checkpoints import Part, Progress
 from s3import.errors import Interrupted, PartDiffers
 from s3import.events import Advanced
@@ -27,7 +27,8 @@ from s3import.logs import in_context
 from s3import.mapping import to_rows
 from s3import.readers import read_part
 from s3import.readers.source import Source
-from s3import.records import Batch, Checked, Entity, Pass, PlannedPart, Reject, Written
+from s3import.recordings import NotedFiles
+from s3import.records import Batch, Checked, Pass, PlannedPart, Reject, Written
 from s3import.rejects import as_rows
 from s3import.status import Claim
 from s3import.tables import import_rejects
@@ -115,10 +116,9 @@ class PartImporter:
             connection, writer, part.planned.entity, claim.account_id, prepared.rows, expect_existing=existing
         )
         rejects = [*prepared.checked.rejects, *_rejected_by_the_database(prepared, written)]
-        if claim.choices.files_to and part.planned.entity is Entity.MESSAGES:
-            recordings.note(connection, claim.account_id, prepared.rows)
         after = _after(claim, part, prepared, written, rejects)
         checkpoints.checkpoint(connection, claim, after)
+        _noted_files(claim, part).note(connection, writer, prepared.batch, prepared.checked, written)
         if rejects:
             texts = max(self.keep_raw - run.tally.rejected, 0)
             rows = as_rows(
@@ -183,6 +183,11 @@ def _committed(connection: Connection, claim: Claim, part: Part, batch: Batch) -
     stored = checkpoints.read_parts(connection, claim.run_id, part.number)
     mine = bool(stored) and (stored[0].token, stored[0].progress.position) == (part.token, batch.end)
     return stored[0] if mine else None
+
+
+def _noted_files(claim: Claim, part: Part) -> NotedFiles:
+    to_be_copied = bool(claim.choices.files_to)
+    return NotedFiles(claim.account_id, part.planned.entity, claim.run_id, part.number, to_be_copied)
 
 
 def _rejected_by_the_database(prepared: Prepared, written: Written) -> list[Reject]:

@@ -143,6 +143,14 @@ host = option("--host", default="127.0.0.1", show_default=True, help="The addres
 port = option("--port", type=click.IntRange(0, 65535), default=8080, show_default=True, help="The port.")
 
 
+def files(command: Command) -> Command:
+    """What the commands take that copy files of passes which are imported."""
+    shown = json("Print one JSON document: how many were copied and how many failed.")
+    for add in (shown, files_in_flight, files_to, database, items, source, account):
+        command = add(command)
+    return command
+
+
 def json(text: str) -> Callable[[Command], Command]:
     """`--json`, with what it prints."""
     return option("--json", "as_json", is_flag=True, help=text)

@@ -153,8 +153,14 @@ def verified_as_text(verified: Verified) -> str:
 
 
 def retried_as_text(retried: Retried) -> str:
-    """What became of files that were tried again."""
-    return f"account {retried.account_id}: {retried.copied:,} files copied, {retried.failed:,} failed again"
+    """What became of files that were copied after their passes."""
+    text = f"account {retried.account_id}: {retried.copied:,} files copied, {retried.failed:,} failed"
+    if not retried.failed:
+        return text
+    name = retried.account_id
+    return (
+        f"{text}; `s3import rejects --account {name}` lists them, `s3import files retry --account {name}` tries again"
+    )
 
 
 def _verdict(differences: int) -> str:

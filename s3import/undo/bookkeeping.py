@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 import sqlalchemy as sa
 from sqlalchemy import Connection
 
-from s3import.tables import import_parts, import_rejects, import_tombstones
+from s3import.tables import import_files, import_parts, import_rejects, import_tombstones
 
 T = TypeVar("T")
 Step = Callable[[Callable[[Connection], T]], T]
@@ -19,7 +19,7 @@ PAGE_ROWS = 1000
 
 
 def remove_bookkeeping(do: Step[int], account_id: str, run_ids: Sequence[str]) -> Iterator[int]:
-    """Remove the runs' parts and rejects, then the account's tombstones; the number of rows of each page.
+    """Remove the runs' parts and rejects, then the account's files and tombstones; the number of rows of each page.
 
     What is removed first is what a resumed run would trust.
     """
@@ -27,6 +27,8 @@ def remove_bookkeeping(do: Step[int], account_id: str, run_ids: Sequence[str]) -
     for run_id in run_ids:
         yield from _pages(do, rejects.run_id == run_id, rejects.part_number, rejects.line)
         yield from _pages(do, parts.run_id == run_id, parts.number)
+    files = import_files.c
+    yield from _pages(do, files.account_id == account_id, files.entity, files.record_id)
     yield from _pages(do, tombstones.account_id == account_id, tombstones.entity, tombstones.id)
 
 

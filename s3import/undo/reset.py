@@ -36,7 +36,7 @@ from s3import.errors import (
     S3ImportError,
 )
 from s3import.events import RowsRemoved, WaitingForReset
-from s3import.files import LEDGERS, TargetOpener, storage_keys
+from s3import.files import TargetOpener, storage_keys
 from s3import.leases import Lease, Leases
 from s3import.migration import SourceOpener
 from s3import.readers import read_part
@@ -46,7 +46,7 @@ from s3import.records import ROW_ENTITIES, Entity, PlannedPart, Position, Window
 from s3import.resets import Scope
 from s3import.settings import Settings
 from s3import.status import Run
-from s3import.tables import TARGETS
+from s3import.tables import FILES, TARGETS
 from s3import.transactions import Transactions
 from s3import.undo.bookkeeping import has_parts, remove_bookkeeping, remove_tombstones
 from s3import.validators import check
@@ -302,7 +302,7 @@ class Reset:
     def _remove_files(self, entity: Entity, ids: Sequence[str], extent: Extent) -> None:
         """Take copies away while the rows still say where they are; what may not be deleted stays."""
         places = {run.choices.files_to for run in extent.runs if run.choices.files_to}
-        if places and entity in LEDGERS:
+        if places and entity in FILES:
             keys = self._transactions.read(
                 self._account_id, partial(storage_keys, account_id=self._account_id, entity=entity, ids=ids)
             )

@@ -163,7 +163,8 @@ class _Merge:
         self._replace(sorted(winners & newer))
         self._require_as_sent(sorted(winners))
         self._renew_tombstones(kept_out, absent, winners)
-        return Written(len(winners), self.rows.num_rows - len(winners) - len(rejected), rejected)
+        unchanged = self.rows.num_rows - len(winners) - len(rejected)
+        return Written(len(winners), unchanged, rejected, frozenset(winners))
 
     # --- questions about the batch's keys; each answer is a set of row indices ---
 
@@ -191,18 +192,21 @@ class _Merge:
                     if found.ordinal in orphans:  # else somebody brought the parent back
                         kept_out.add_of_parent(found, column, parent.name)
             for found in self._tombstones(self.entity.value, "id"):
-                kept_out.add_own(found, self.entity.value)
+                is_back = (
+                    self.entity is Entity.ATTACHMENTS and found.ordinal not in orphans
+                )  # it belongs to its message
+                kept_out.add_own(found, self.entity.value, is_back=is_back)
         return kept_out
 
     def _tombstones(self, entity: str, column: str) -> Iterator[Found]:
         kept = import_tombstones.c
-        deleted_at, from_dump = (
+        deleted_at, from_dump, inherited = (
             self._lookup(import_tombstones, column, result, kept.entity == entity)
-            for result in (kept.deleted_at, kept.from_dump)
+            for result in (kept.deleted_at, kept.from_dump, kept.inherited)
         )
-        query = sa.select(self.keys.c.ordinal, deleted_at, from_dump, deleted_at >= self.keys.c.at)
-        for ordinal, at, is_from_dump, holds in self.connection.execute(query.where(deleted_at.is_not(None))):
-            yield Found(ordinal, Tombstone(at, is_from_dump), bool(holds))
+        query = sa.select(self.keys.c.ordinal, deleted_at, from_dump, inherited, deleted_at >= self.keys.c.at)
+        for ordinal, *tombstone, holds in self.connection.execute(query.where(deleted_at.is_not(None))):
+            yield Found(ordinal, Tombstone(*tombstone), bool(holds))
 
     def _lookup(
         self,

@@ -42,7 +42,7 @@ class Cable:
         self._accept()
 
     def mute(self) -> None:
-        """Carry nothing any more, and let nobody know."""
+        """From now on nothing arrives any more, though everything stays connected and new connections are accepted."""
         self._mute.set()
 
     def _accept(self) -> None:
