@@ -146,7 +146,7 @@ class Round:
             assert found in ([] if remembered else [expected]) + [_without(expected, GONE)], self.said
 
     def settle(self) -> None:
-        """Import the rest, or take everything back and import it again; unless it was purged: then it stays as it is."""
+        """Import the rest, or take everything back and import it again; unless it was purged: then it stays."""
         if self._is_purged():
             assert code_of(migrate(self.settings, ACCOUNT, passes=[Pass.DELTA])) == "account_purged", self.said
             return
@@ -234,7 +234,7 @@ def _states(settings: Settings, account: str) -> dict[str, str]:
     runs = tables.import_runs.c
     query = sa.select(runs["pass"], runs.state).where(runs.account_id == account).order_by(runs.number)
     with closing(app.connect(settings)) as database, database.read() as connection:
-        return {pass_: state for pass_, state in connection.execute(query)}
+        return {row._mapping["pass"]: row.state for row in connection.execute(query)}
 
 
 def _without(found: Rows, ids: set[str]) -> Rows:
