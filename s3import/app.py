@@ -23,6 +23,7 @@ from s3import.events import AccountEnded, Event, Observer
 from s3import.files import FileCopier, LaterFiles, Retried, TargetOpener, check_target, open_target
 from s3import.migration import Importer, Outcome, Request, Result, SourceOpener
 from s3import.notify import Notifier, senders
+from s3import.readers.items.opening import require_deltas
 from s3import.readers.location import resolve
 from s3import.readers.source import Patience, Source
 from s3import.records import HALVES, Choices, Pass, check_account_id
@@ -298,7 +299,9 @@ def queue(settings: Settings, requests: list[Request], *, observe: Observer, sto
 
 def _queued(transactions: Transactions, request: Request, choices: Choices) -> Outcome:
     try:
-        source = request.source and resolve(request.source, request.account_id)
+        source = resolve(request.source, request.account_id) if request.source else None
+        if request.wanted is Pass.DELTA and source:
+            require_deltas(source)
         ask = partial(admit, account_id=request.account_id, wanted=request.wanted, source=source)
         transactions.run(request.account_id, partial(ask, again=request.again, choices=choices, may_be_new=True))
     except S3ImportError as error:

@@ -36,6 +36,7 @@ from s3import.limits import RejectLimit, Tally
 from s3import.logs import in_context, log_context
 from s3import.parts import ActiveRun, PartImporter
 from s3import.readers.dump import documents_at, plan_pass, read_account_document
+from s3import.readers.items.opening import require_deltas
 from s3import.readers.source import Source
 from s3import.records import Entity, Pass
 from s3import.resets import open_account
@@ -152,7 +153,10 @@ class Importer:
         rejected = 0
         try:
             for pass_ in self._passes_to_import(request):
-                source = self.open_source(self._source_of(request, pass_), request.account_id)
+                uri = self._source_of(request, pass_)
+                if pass_ is Pass.DELTA:
+                    require_deltas(uri)
+                source = self.open_source(uri, request.account_id)
                 if pass_ is Pass.DELTA and not request.again and self._is_applied(request.account_id, source):
                     continue
                 claim = self._claim(request, pass_, source.uri)

@@ -256,12 +256,25 @@ class Batch:
 
 
 @dataclass(frozen=True, slots=True)
+class Served:
+    """The headers that an object is served with, where its store keeps any."""
+
+    content_type: str | None = None
+    content_encoding: str | None = None
+    cache_control: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class StoredObject:
-    """An object of a source as it was listed: key relative to the source, size in bytes, and its version's ETag."""
+    """An object of a source as it was listed: key relative to the source, size in bytes, and its version's ETag.
+
+    `served` is known of what was looked for by its key, and tells no versions apart.
+    """
 
     key: str
     size_bytes: int
     etag: str
+    served: Served = field(default=Served(), compare=False, repr=False)
 
 
 @dataclass(frozen=True, slots=True)

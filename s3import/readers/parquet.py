@@ -197,6 +197,6 @@ def _naming(object_name: str) -> Iterator[None]:
     try:
         yield
     except (pa.ArrowException, OSError, ValueError, OverflowError) as error:
-        fault = str(error).rstrip(".")
-        message = f"{object_name} cannot be read as Parquet: {fault}. Upload it again, then run the same command."
+        fault = type(error).__name__  # its text may quote what the file holds
+        message = f"{object_name} cannot be read as Parquet ({fault}); upload it again, then run the same command"
         raise PartUnreadable(message) from error

@@ -45,6 +45,14 @@ def no_items(wanted: Sequence[Wanted], where: str) -> DumpNotFound:
     )
 
 
+def no_deltas() -> DumpNotFound:
+    """What is raised where tables are asked what changed in them."""
+    return DumpNotFound(
+        "tables do not tell what changed in them; export them incrementally (`aws dynamodb "
+        "export-table-to-point-in-time --export-type INCREMENTAL_EXPORT`), and give those exports as --source"
+    )
+
+
 def is_recent(batch: Batch, window: Window, parents: pa.StringArray) -> pa.BooleanArray:
     """For each row whether it is recent; one that has no time is not."""
     instants, _ = read_timestamps("created_at", one_array(batch.records["created_at"]))
