@@ -57,11 +57,14 @@ def remember_plan(connection: Connection, held: Claim, plan: Plan) -> list[Part]
     """Write the plan down and give the run's parts with their progress, in the plan's order.
 
     A part that is as it was keeps its checkpoint. One whose object changed since starts again, its rejects and counts
-    taken back. Parts that are done may be gone from the source by now.
+    taken back. Parts that are done may be gone from the source by now. Where the pass is read again from the same
+    source, what was kept of its last reading is replaced.
     Raises: PartMissing, when a part that is not done is gone and no manifest says that it may be; as `checkpoint`.
     """
     require_held(connection, held)
     known = {part.planned.key: part for part in read_parts(connection, held.run_id)}
+    if held.again and not known and held.pass_ is not Pass.DELTA:
+        _forget_last_reading(connection, held)
     _forget_vanished(connection, held, plan, known)
     number = max((part.number for part in known.values()), default=0)
     fresh = []
@@ -77,6 +80,18 @@ def remember_plan(connection: Connection, held: Claim, plan: Plan) -> list[Part]
     if known or plan.skipped_objects:
         _remember_skipped(connection, held, plan)
     return read_parts(connection, held.run_id) if known else fresh
+
+
+def _forget_last_reading(connection: Connection, held: Claim) -> None:
+    """Only now: until the plan is made, its parts tell how a source that is not divided in passes was divided."""
+    mine, others = import_runs.alias().c, import_runs.c
+    number, source = (sa.select(column).where(mine.run_id == held.run_id) for column in (mine.number, mine.source))
+    same = (others.account_id == held.account_id, others["pass"] == held.pass_.value)
+    last = sa.select(others.run_id).where(
+        *same, others.number < number.scalar_subquery(), others.source == source.scalar_subquery()
+    )
+    run_ids = list(connection.scalars(last))
+    connection.execute(import_runs.delete().where(others.run_id.in_(run_ids)))
 
 
 def _remember_skipped(connection: Connection, held: Claim, plan: Plan) -> None:

@@ -172,6 +172,26 @@ def reopen(connection: Connection, run_id: str, part_number: int) -> None:
         _reopen(connection, rows[0].account_id, [FilePlace(Entity(row.entity), *row[2:]) for row in rows])
 
 
+def retry_in(connection: Connection, account_id: str, run_id: str) -> None:
+    """Have this run, which reads its pass again, try the files that failed when the pass was read before."""
+    runs, this = import_runs.c, import_runs.alias()
+    same_pass = sa.select(this.c["pass"]).where(this.c.run_id == run_id).scalar_subquery()
+    before = sa.select(runs.run_id).where(
+        runs.account_id == account_id, runs["pass"] == same_pass, runs.run_id != run_id
+    )
+    for entity, (table, row_id) in FILES.items():
+        noted = import_files.c
+        failed = sa.and_(table.c.account_id == account_id, row_id == noted.record_id, table.c.state == FAILED)
+        mine = sa.and_(noted.account_id == account_id, noted.entity == entity.value, noted.run_id.in_(before))
+        while rows := connection.execute(sa.select(import_files).join(table, failed).where(mine).limit(AT_ONCE)).all():
+            _reopen(connection, account_id, [FilePlace(entity, *row[2:]) for row in rows])
+            ids = [row.record_id for row in rows]
+            connection.execute(
+                table.update().where(table.c.account_id == account_id, row_id.in_(ids)).values(state=PENDING)
+            )
+            connection.execute(import_files.update().where(_of(account_id, entity, ids)).values(run_id=run_id))
+
+
 def _reopen(connection: Connection, account_id: str, places: Sequence[FilePlace]) -> None:
     failed = rejects_at(connection, places)
     uncount(connection, list(failed.values()))

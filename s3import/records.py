@@ -43,6 +43,7 @@ HALVES = (Pass.RECENT, Pass.REMAINING)
 
 
 MAX_LINE_BYTES = 16 * 1024 * 1024  # contract, section 3: without the line's end
+MAX_BATCH_ROWS = 32 * 1024  # however small they are: what is noted of each takes memory
 MAX_RAW_BYTES = 64 * 1024  # contract, section 5: how much of a reject's text is kept
 MAX_ID_LENGTH = 255  # code points
 

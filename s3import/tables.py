@@ -87,6 +87,7 @@ accounts = _table(
     sa.Column("status", WORD, nullable=False),
     sa.Column("created_at", UtcTime, nullable=False),
     sa.Column("updated_at", UtcTime, nullable=False),
+    sa.Index("accounts_by_status", "status", "id"),
 )
 
 brands = _table(
@@ -218,6 +219,7 @@ import_runs = _table(
     sa.Column("skipped_objects", JSON_TEXT, nullable=False),
     sa.Column("rows_per_second", sa.Double),
     sa.Column("bytes_per_second", sa.Double),
+    sa.Column("files_per_second", sa.Double),
     sa.Column("error_code", WORD),
     sa.Column("error_message", LONG_TEXT),
     sa.Column("files_to", LONG_TEXT),  # where the bytes of its files go; NULL: nowhere
@@ -229,6 +231,7 @@ import_runs = _table(
     sa.Column("verified", JSON_TEXT),  # what came of comparing its dump with the database
     sa.UniqueConstraint("account_id", "pass", "number", name="import_runs_of_pass"),
     sa.Index("import_runs_by_state", "state", "requested_at"),
+    sa.Index("import_runs_by_request", "requested_at", "run_id"),
     sa.Index("import_runs_by_lease", "lease_until"),
 )
 
@@ -287,8 +290,14 @@ import_accounts = _table(
     "import_accounts",
     sa.Column("account_id", Id, sa.ForeignKey("accounts.id", ondelete="CASCADE"), primary_key=True),
     sa.Column("deletions_since", UtcTime),  # what people delete is remembered; NULL: it is not, or not any more
+    sa.Column("purged_at", UtcTime),  # what was kept of the migration is forgotten, deletions too
+    sa.Column("reset_scope", WORD),  # of a reset that has begun and not ended; NULL: there is none
+    sa.Column("reset_window", LONG_TEXT),  # how its source was divided, as of `import_parts`
+    sa.Column("reset_token", BIG),  # fencing: that of the process which may take rows away
+    sa.Column("reset_holder", LONG_TEXT),
+    sa.Column("reset_until", sa.Double),  # the database's clock, as `lease_until`
 )
-"""What is known of an account's migration as a whole, from its first run until it is purged."""
+"""What is known of an account's migration as a whole, from its first run on."""
 
 import_tombstones = _table(
     "import_tombstones",
@@ -303,9 +312,6 @@ import_tombstones = _table(
 """Rows that are gone, never beside the row itself. What people deleted in Re:amaze (recorded by triggers) never comes
 back; what a dump says is deleted (`from_dump`) comes back only by a record that is newer than `deleted_at`; an
 attachment that went with its message (`inherited`) also once that one is there again."""
-
-FORGOTTEN = "forgotten"
-"""The entity of a tombstone that stands for all of its account's: they were purged."""
 
 import_recordings = _table(
     "import_recordings",

@@ -59,7 +59,9 @@ class FileCopier:
         claim = run.claim
         if claim.choices.files_to is None:
             return 0
-        states = RunLedger(self._transactions, claim.account_id, claim.run_id, claim.pass_, claim=claim)
+        states = RunLedger(
+            self._transactions, claim.account_id, claim.run_id, claim.pass_, claim=claim, count=run.tally.add_files
+        )
         place = self._open_target(claim.choices.files_to, claim.account_id)
         self._copy(states, [run.source], place, require_going)
         return self._transactions.read(claim.account_id, partial(ledger.failed_files, run_id=claim.run_id))
@@ -102,7 +104,7 @@ class Tally:
 @dataclass(frozen=True)
 class RunLedger:
     """The `Ledger` of a run's files of one state. `claim`: by which this process holds the run, None where it is over
-    and nobody does."""
+    and nobody does; `count` hears of files that were copied or have failed."""
 
     transactions: Transactions
     account_id: str
@@ -111,6 +113,7 @@ class RunLedger:
     state: str = PENDING
     claim: Claim | None = None
     tally: Tally = field(default_factory=Tally)
+    count: Callable[[int], None] = lambda _: None
 
     def begin(self) -> int:
         """Count what there is to do."""
@@ -134,6 +137,7 @@ class RunLedger:
         )
         self.tally.copied += done
         self.tally.failed += lost
+        self.count(done + lost)
         self.transactions.observe(told)
 
     def _settle(

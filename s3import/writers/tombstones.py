@@ -95,6 +95,13 @@ def has_tombstones(connection: sa.Connection, account_id: str) -> bool:
     return connection.execute(_ANY, {"account_id": account_id}).first() is not None
 
 
+def count_tombstones(connection: sa.Connection, account_id: str, entity: str, *, at_most: int) -> int:
+    """How many an entity of the account has, as far as `at_most`."""
+    kept = import_tombstones.c
+    some = sa.select(kept.id).where(kept.account_id == account_id, kept.entity == entity).limit(at_most).subquery()
+    return connection.execute(sa.select(sa.func.count()).select_from(some)).scalar_one()
+
+
 def lay(
     connection: sa.Connection, writer: Writer, account_id: str, entity: str, tombstones: Mapping[str, Tombstone]
 ) -> None:

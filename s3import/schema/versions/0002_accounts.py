@@ -1,8 +1,9 @@
-"""What is known of an account's migration as a whole: since when its deletions are remembered; all runs of a pass,
-rejects without their text, and whose files are."""
+"""What is known of an account's migration as a whole: since when deletions are remembered, or that it was purged; all
+runs of a pass, rejects without their text, and whose files are."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
 
 import sqlalchemy as sa
 from alembic import op
@@ -12,6 +13,7 @@ from s3import.tables import (
     FILES,
     LONG_TEXT,
     WORD,
+    accounts,
     import_accounts,
     import_files,
     import_parts,
@@ -33,8 +35,16 @@ def upgrade() -> None:
         " WHERE account_id IN (SELECT id FROM accounts) AND account_id NOT IN (SELECT account_id FROM import_accounts)"
         " GROUP BY account_id"
     )
+    op.execute(  # that an account was purged was a tombstone
+        "INSERT INTO import_accounts (account_id, purged_at) SELECT account_id, deleted_at FROM import_tombstones"
+        " WHERE entity = 'forgotten' AND account_id NOT IN (SELECT account_id FROM import_accounts)"
+    )
+    op.execute("DELETE FROM import_tombstones WHERE entity = 'forgotten'")
     _keep_all_runs(connection)
     _let_rejects_be_without_text(connection)
+    _add_column(import_runs.c.files_per_second)
+    _add_index(import_runs, "import_runs_by_request")
+    _add_index(accounts, "accounts_by_status")
     _give_files_to_their_runs(connection)
     _tell_inherited_tombstones(connection)
     triggers.create(connection)
@@ -112,3 +122,14 @@ def _children_kept(connection: sa.Connection) -> Iterator[None]:
     for child in children:
         connection.exec_driver_sql(f"INSERT INTO {child} SELECT * FROM kept_{child}")
         connection.exec_driver_sql(f"DROP TABLE kept_{child}")
+
+
+def _add_column(column: sa.Column[Any]) -> None:
+    present = {one["name"] for one in sa.inspect(op.get_bind()).get_columns(column.table.name)}
+    if column.name not in present:
+        op.add_column(column.table.name, sa.Column(column.name, column.type))
+
+
+def _add_index(table: sa.Table, name: str) -> None:
+    index = next(one for one in table.indexes if one.name == name)
+    index.create(op.get_bind(), checkfirst=True)
