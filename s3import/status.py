@@ -67,6 +67,7 @@ class Run:
     token: int = 0
     attempts: int = 0
     tries: int = 0
+    progress_at_claim: int = 0
     holder: str | None = None
     spread: bool = False
     lease_until: float = 0.0
@@ -147,9 +148,9 @@ _RUN_OF_PASS = run_query().where(
 
 def as_run(row: Any) -> Run:
     """A row of `run_query`."""
-    as_they_are = ("run_id", "account_id", "source", "token", "attempts", "tries", "holder", "spread", "error_code")
+    as_they_are = ("run_id", "account_id", "source", "token", "attempts", "tries", "progress_at_claim", "holder")
     return Run(
-        **{name: getattr(row, name) for name in as_they_are},
+        **{name: getattr(row, name) for name in (*as_they_are, "spread", "error_code")},
         pass_=Pass(row._mapping["pass"]),
         state=State(row.state),
         lease_until=row.lease_until or 0.0,
@@ -229,6 +230,8 @@ def claim(
     claimant's; where they say nothing the run's stay. Calls that an earlier attempt wrote decide for all of them.
     """
     runs = import_runs.c
+    reached = progress(connection, run.run_id) if run.attempts else 0
+    tries = 1 if reached != run.progress_at_claim else run.tries + 1
     describe_calls = run.choices.describe_calls or (choices.describe_calls and not run.attempts)
     chosen = Choices(choices.files_to or run.choices.files_to, describe_calls)
     taken = connection.execute(
@@ -242,7 +245,8 @@ def claim(
             state=State.RUNNING,
             token=run.token + 1,
             attempts=runs.attempts + 1,
-            tries=runs.tries + 1,
+            tries=tries,
+            progress_at_claim=reached,
             source=source,
             holder=holder,
             spread=False,
@@ -258,8 +262,19 @@ def claim(
         return None
     if run.attempts:  # else it has no parts yet
         fence(connection, run.run_id, run.token + 1)
-    token, attempts, tries = run.token + 1, run.attempts + 1, run.tries + 1
+    token, attempts = run.token + 1, run.attempts + 1
     return Claim(run.run_id, run.account_id, run.pass_, token, attempts, tries, run.account_checked, chosen)
+
+
+def progress(connection: Connection, run_id: str) -> int:
+    """A number that is another one whenever the run has committed something."""
+    parts, runs = import_parts.c, import_runs.c
+    of_parts = sa.select(sa.func.sum(parts.read_count + sa.case((parts.done, 1), else_=0))).where(
+        parts.run_id == run_id
+    )
+    of_files = sa.select(runs.files_copied + runs.files_missing + runs.files_differ).where(runs.run_id == run_id)
+    sums = [connection.execute(one).scalar() for one in (of_parts, of_files)]
+    return sum(int(one or 0) for one in sums)
 
 
 def fence(connection: Connection, run_id: str, token: int) -> None:

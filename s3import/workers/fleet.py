@@ -12,7 +12,7 @@ from typing import Protocol, TypeVar
 
 from sqlalchemy import Connection
 
-from s3import import checkpoints, status
+from s3import import status
 from s3import.checkpoints import Part
 from s3import.errors import Interrupted, LeaseLost, S3ImportError, WorkerLost, as_failure
 from s3import.leases import Lease
@@ -22,6 +22,7 @@ from s3import.parts import ActiveRun
 from s3import.status import Claim, Run, State
 from s3import.workers import dispatch
 from s3import.workers.dispatch import Capacity, TakenPart
+from s3import.workers.totals import Totals
 from s3import.writers import Conflict
 
 log = logging.getLogger(__name__)
@@ -55,6 +56,7 @@ class FleetWorker:
         self._limit = limit
         self._retries = retries
         self._capacity = capacity
+        self._totals = Totals(importer.database)
 
     # --- the three calls ---------------------------------------------------------------------------------------------
 
@@ -144,12 +146,10 @@ class FleetWorker:
         with importer.leases.keep(Lease(prolong, active.ended)):
             importer.parts.import_part(active, part)
 
-    def _tally(self, run: Run) -> Tally:
-        """What all machines have read and rejected by now."""
-        with self._importer.database.read() as connection:
-            parts = checkpoints.read_parts(connection, run.run_id)
+    def _tally(self, run: Run, *, final: bool = False) -> Tally:
+        """What all machines have read and rejected by now, or (unless `final`) a short while ago."""
         tally = Tally(self._limit)
-        tally.start(sum(part.progress.read for part in parts), sum(part.progress.rejected for part in parts))
+        tally.start(*self._totals.of(run, fresh=final))
         return tally
 
     def _advance(self, run_id: str) -> None:
@@ -181,7 +181,7 @@ class FleetWorker:
         claim = _claim_of(run)
         try:
             source = self._importer.open_source(run.source, run.account_id)
-            self._importer.finish(ActiveRun(claim, source, self._tally(run)))
+            self._importer.finish(ActiveRun(claim, source, self._tally(run, final=True)))
         except LeaseLost:
             log.info("account %s: somebody else finished the %s pass", run.account_id, run.pass_)
         except Exception as error:  # noqa: BLE001 - as above
@@ -214,7 +214,8 @@ class FleetWorker:
 
     def _offer(self, connection: Connection, run: Run) -> bool:
         """Offer a due run for planning; one that took too many workers' lives ends failed."""
-        if run.is_orphaned and run.tries >= self._retries.limit:
+        many = run.is_orphaned and run.tries >= self._retries.limit
+        if many and status.progress(connection, run.run_id) == run.progress_at_claim:
             status.fail(connection, _claim_of(run), _lost(run, "planning it"))
             self._importer.record(connection, run.run_id)
             return False

@@ -8,7 +8,7 @@ import sqlalchemy as sa
 from alembic import op
 
 from s3import.schema import triggers
-from s3import.tables import LONG_TEXT, WORD, import_accounts
+from s3import.tables import BIG, LONG_TEXT, WORD, import_accounts
 
 revision = "0002"
 down_revision = "0001"
@@ -26,6 +26,7 @@ def upgrade() -> None:
     )
     _keep_all_runs(connection)
     _let_rejects_be_without_text(connection)
+    _index_parts_that_are_left()
     triggers.create(connection)
 
 
@@ -34,7 +35,11 @@ def _keep_all_runs(connection: sa.Connection) -> None:
     inspector = sa.inspect(connection)
     unique = {constraint["name"] for constraint in inspector.get_unique_constraints("import_runs")}
     present = {column["name"] for column in inspector.get_columns("import_runs")}
-    columns = (sa.Column("number", sa.Integer, nullable=False, server_default="1"), sa.Column("again", WORD))
+    columns = (
+        sa.Column("number", sa.Integer, nullable=False, server_default="1"),
+        sa.Column("again", WORD),
+        sa.Column("progress_at_claim", BIG, nullable=False, server_default="0"),
+    )
     with _children_kept(connection), op.batch_alter_table("import_runs") as runs:
         for column in columns:
             if column.name not in present:
@@ -43,6 +48,11 @@ def _keep_all_runs(connection: sa.Connection) -> None:
             runs.create_unique_constraint("import_runs_of_pass", ["account_id", "pass", "number"])
         if "import_runs_by_account" in unique:
             runs.drop_constraint("import_runs_by_account", type_="unique")
+
+
+def _index_parts_that_are_left() -> None:
+    columns = ["run_id", "done", "entity", "number"]
+    op.create_index("import_parts_left", "import_parts", columns, if_not_exists=True)
 
 
 def _let_rejects_be_without_text(connection: sa.Connection) -> None:
