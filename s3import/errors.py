@@ -145,8 +145,20 @@ class TooManyRejects(MigrationFailed):
     code = "too_many_rejects"
 
 
+class AllRejected(MigrationFailed):
+    """A pass of which nothing came over: every record of it was rejected."""
+
+    code = "all_rejected"
+
+
 class RecentPassFirst(MigrationFailed):
     code = "recent_pass_first"
+
+
+class PassNotFinished(MigrationFailed):
+    """An account is to get a status that only the end of a pass gives it."""
+
+    code = "pass_not_finished"
 
 
 class NotImported(MigrationFailed):
@@ -162,9 +174,15 @@ class AccountIsActive(MigrationFailed):
 
 
 class AccountPurged(MigrationFailed):
-    """What a delta needs to know of the account was forgotten."""
+    """What a delta, or reading a pass again, needs to know of the account was forgotten."""
 
     code = "account_purged"
+
+
+class ResetUnfinished(MigrationFailed):
+    """A reset of the account was begun and interrupted: nothing else goes on until it is finished."""
+
+    code = "reset_unfinished"
 
 
 class AccountDeleted(MigrationFailed):
@@ -237,6 +255,12 @@ class LeaseLost(RunIsAlive):
     """This process was thought dead and its run was taken over: it writes nothing any more."""
 
     code = "lease_lost"
+
+
+class ResetAtWork(RunIsAlive):
+    """A process is taking the account's import back."""
+
+    code = "reset_at_work"
 
 
 class Interrupted(S3ImportError):

@@ -33,16 +33,15 @@ def account_page(
     mine = accounts.c
     query = sa.select(accounts).order_by(mine.id).limit(limit + 1)
     query = query.where(*([mine.status == status.value] if status else []), *([mine.id > after] if after else []))
-    found = [dict(row._mapping) for row in connection.execute(query)]
+    found = [{str(name): value for name, value in row._mapping.items()} for row in connection.execute(query)]
     return found[:limit], found[limit - 1]["id"] if len(found) > limit else None
 
 
 def run_page(
     connection: Connection, state: State | None, account_id: str | None, after: RunCursor | None, limit: int
 ) -> tuple[list[dict[str, Any]], RunCursor | None]:
-    """At most `limit` runs behind that place, those asked for last first, each as the contract's section 7 shows it.
-
-    And the place of the last one (None: there are no more)."""
+    """At most `limit` runs behind that place, those asked for last first, each as the contract's section 7 shows it,
+    and the place of the last one (None: there are no more)."""
     runs = import_runs.c
     query = report.runs().order_by(runs.requested_at.desc(), runs.run_id.desc()).limit(limit + 1)
     if state:

@@ -111,6 +111,9 @@ class Settings:
         "parts imported side by side; always 1 on SQLite", None, Number(int, 1, 256), shown="one a processor, 2 to 8"
     )
     retry_seconds: float = _setting("how long a temporary failure is tried again at once", 120.0, Number(float))
+    database_seconds: float = _setting(
+        "how long one statement may go without an answer from the database", 30.0, Number(float, 1)
+    )
     progress_seconds: float = _setting(
         "where stderr is no terminal: how often a line tells how far a run is", 5.0, Number(float)
     )
@@ -156,13 +159,9 @@ class Settings:
         Raises: ConfigurationError naming the variable that is wrong.
         """
         given = os.environ if environment is None else environment
-        texts = {setting.name: given.get(setting.variable, "") for setting in DECLARED.values()}
+        texts = {setting.name: given.get(setting.variable, "").strip() for setting in DECLARED.values()}
         return cls(
-            **{
-                name: DECLARED[name].parse(DECLARED[name].variable, text.strip())
-                for name, text in texts.items()
-                if text
-            }
+            **{name: DECLARED[name].parse(DECLARED[name].variable, text) for name, text in texts.items() if text}
         )
 
 

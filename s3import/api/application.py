@@ -75,6 +75,7 @@ def create_app(
         },
     )
     app.state.service = service
+    app.state.routes = [*app.routes, *router.routes]
     app.state.looks = Looks(lambda account_id: orjson.dumps(service.status_document(account_id)))
     app.state.render_metrics = render_metrics
     app.include_router(router)

@@ -19,7 +19,7 @@ _WHEN = {
     404: "There is no such account, run or path.",
     405: "The path knows other methods.",
     408: "The body did not arrive in time.",
-    409: "The recent pass comes first.",
+    409: "The pass that this needs is not finished, or what it needs was purged.",
     413: "The body is too large.",
     421: "A server without tokens was asked by a name that is not its own.",
     422: "A parameter or the body is not as described.",

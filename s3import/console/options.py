@@ -122,18 +122,33 @@ def imports(command: Command) -> Command:
     return command
 
 
+again = option(
+    "--again",
+    is_flag=True,
+    help="Read passes that were imported before once more, as after a repair: what was rejected comes in, newer "
+    "replaces older, what is there stays, nothing deleted comes back. Without --source from where they were read last.",
+)
 dry_run = option("--dry-run", is_flag=True, help="Read and check the dump, write nothing; parents are not looked up.")
 limit = option(
     "--limit", type=click.IntRange(1), default=20, show_default=True, help="How many items of each entity to show."
 )
 watch = option("--watch", is_flag=True, help="Show it again and again until nothing is at work any more.")
 
-yes = option("--yes", is_flag=True, help="Do it; without it, only tell what there is.")
+# What cannot be undone is said each time, and never by an environment.
+yes = click.option("--yes", is_flag=True, help="Do it; without it, only tell what there is.")
 force = option("--force", is_flag=True, help="Also where the account is active, and people work in it.")
 expired = option("--expired", is_flag=True, help="All accounts that S3IMPORT_RETENTION_DAYS has passed for.")
 detach = option("--detach", is_flag=True, help="Only queue the work, for `s3import serve` or the workers of a broker.")
 host = option("--host", default="127.0.0.1", show_default=True, help="The address to listen on.")
 port = option("--port", type=click.IntRange(0, 65535), default=8080, show_default=True, help="The port.")
+
+
+def files(command: Command) -> Command:
+    """What the commands take that copy files of passes which are imported."""
+    shown = json("Print one JSON document: how many were copied and how many failed.")
+    for add in (shown, files_in_flight, files_to, database, items, source, account):
+        command = add(command)
+    return command
 
 
 def json(text: str) -> Callable[[Command], Command]:
@@ -157,15 +172,17 @@ def settings_from(**options: Any) -> Settings:
     return replace(Settings.from_environment(), **trimmed)
 
 
-def requests_from(settings: Settings, accounts: Sequence[str], pass_: str, max_rejects: str | None) -> list[Request]:
+def requests_from(
+    settings: Settings, accounts: Sequence[str], pass_: str, max_rejects: str | None, *, again: bool = False
+) -> list[Request]:
     """What was asked for, an account each, repetitions left out. Raises: ConfigurationError."""
     from s3import.limits import RejectLimit
     from s3import.migration import Request
     from s3import.records import check_account_id
 
-    if not settings.source:
+    if not settings.source and not again:
         raise ConfigurationError("no source: give --source URI or set S3IMPORT_SOURCE")
-    if len(set(accounts)) > 1 and "{account}" not in settings.source and not settings.mapping:
+    if settings.source and len(set(accounts)) > 1 and "{account}" not in settings.source and not settings.mapping:
         raise ConfigurationError("a source for several accounts needs {account} where the account's id belongs")
     if not accounts:
         raise ConfigurationError(
@@ -174,7 +191,8 @@ def requests_from(settings: Settings, accounts: Sequence[str], pass_: str, max_r
     for account in accounts:
         check_account_id(account)
     limit = RejectLimit.parse(max_rejects) if max_rejects is not None else RejectLimit()
-    return [Request(account, passes_from(pass_), settings.source, limit) for account in dict.fromkeys(accounts)]
+    passes = passes_from(pass_)
+    return [Request(account, passes, settings.source, limit, again) for account in dict.fromkeys(accounts)]
 
 
 def named_accounts(accounts: tuple[str, ...], file: TextIO | None, *, all_accounts: bool) -> tuple[str, ...] | None:

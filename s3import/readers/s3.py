@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any, BinaryIO, TypeVar, cast
 
@@ -30,7 +30,7 @@ from s3import.readers.aws import canonical_etag, client
 from s3import.readers.bodies import RandomFile, WholeBody
 from s3import.readers.remedies import remedy, shown_code
 from s3import.readers.source import MAX_DOCUMENT_BYTES, Patience, Role
-from s3import.records import StoredObject
+from s3import.records import Served, StoredObject
 
 T = TypeVar("T")
 log = logging.getLogger(__name__)
@@ -138,9 +138,11 @@ class S3Source:
             found = self._head(key)
         except PartMissing:
             return None
+        served = Served(*(found.get(name) for name in ("ContentType", "ContentEncoding", "CacheControl")))
         if "ContentLength" not in found:
-            return next((stored for stored in self.list(key) if stored.key == key), None)
-        return StoredObject(key, found["ContentLength"], _etag(found, self._where(key)))
+            listed = next((stored for stored in self.list(key) if stored.key == key), None)
+            return listed and replace(listed, served=served)
+        return StoredObject(key, found["ContentLength"], _etag(found, self._where(key)), served)
 
     def _head(self, key: str) -> Mapping[str, Any]:
         found: Mapping[str, Any] = self.persist(
@@ -174,11 +176,13 @@ class S3Source:
             raise _refusal(error, action, where, self.bucket) from error
         except MISCONFIGURED as error:
             raise ConfigurationError(
-                f"{where} cannot be asked for: {error}; set AWS_PROFILE, or AWS_ACCESS_KEY_ID and "
+                f"{where} cannot be asked for ({type(error).__name__}); set AWS_PROFILE, or AWS_ACCESS_KEY_ID and "
                 "AWS_SECRET_ACCESS_KEY, or a role, and check the source's bucket and AWS_REGION"
             ) from error
         except (boto.BotoCoreError, *BROKEN) as error:
-            raise SourceUnavailable(f"{where} does not answer: {error}; run the same command again") from error
+            raise SourceUnavailable(
+                f"{where} does not answer ({type(error).__name__}); run the same command again"
+            ) from error
         raise AssertionError("an attempt neither returned nor raised")
 
     def _where(self, key: str) -> str:
@@ -318,10 +322,16 @@ def _judge(where: str, retry_seconds: float) -> Callable[[Exception], bool | flo
                 return False
         elif not isinstance(error, BROKEN):
             return False
-        log.warning("%s: %s; tried again for up to %g s", where, error, retry_seconds)
+        log.warning("%s: %s; tried again for up to %g s", where, _kind(error), retry_seconds)
         return _retry_after(error, retry_seconds) or True
 
     return judge
+
+
+def _kind(error: Exception) -> str:
+    """An error in a word or two: its own text may hold a secret."""
+    code = error.response["Error"].get("Code", "") if isinstance(error, boto.ClientError) else ""
+    return f"{type(error).__name__} {shown_code(code)}" if code else type(error).__name__
 
 
 def _status(error: boto.ClientError) -> int:

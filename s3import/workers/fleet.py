@@ -14,7 +14,7 @@ from sqlalchemy import Connection
 
 from s3import import status
 from s3import.checkpoints import Part
-from s3import.errors import Interrupted, LeaseLost, S3ImportError, WorkerLost, as_failure
+from s3import.errors import Interrupted, LeaseLost, S3ImportError, TooManyRejects, WorkerLost, as_failure
 from s3import.leases import Lease
 from s3import.limits import RejectLimit, Tally
 from s3import.migration import Importer, Retries
@@ -85,6 +85,8 @@ class FleetWorker:
             log.info("account %s: %s", run.account_id, error)
         except Interrupted as error:
             self._give_back(run, part, error)
+        except TooManyRejects as error:
+            self._judge(claim, run, part, error)
         except Exception as error:  # noqa: BLE001 - as above
             self._fail(claim, error)
         self._advance(run_id)
@@ -226,7 +228,16 @@ class FleetWorker:
         if tries > self._retries.limit:
             raise _lost(run, f"importing {part.planned.key}")
 
-    def _give_back(self, run: Run, part: Part, error: Interrupted) -> None:
+    def _judge(self, claim: Claim, run: Run, part: Part, error: TooManyRejects) -> None:
+        """End the run where rejects are too many of all that was read by now; this machine may know of less."""
+        try:
+            self._tally(run, final=True).require_within_limit(run.account_id)
+        except TooManyRejects as sure:
+            self._fail(claim, sure)
+        else:
+            self._give_back(run, part, error)
+
+    def _give_back(self, run: Run, part: Part, error: S3ImportError) -> None:
         log.info("account %s: %s given back: %s", run.account_id, part.planned.key, error)
         with self._importer.database.begin() as connection:
             dispatch.release_part(connection, run.run_id, part)

@@ -1,4 +1,4 @@
-"""A cable to a server on another port, which can be cut and mended."""
+"""A cable to a server on another port, which can be cut and mended, and can swallow what it is given."""
 
 from __future__ import annotations
 
@@ -14,8 +14,7 @@ class Cable:
     def __init__(self, upstream: tuple[str, int]) -> None:
         self._upstream = upstream
         self._ends: list[socket.socket] = []
-        self._speaks = threading.Event()
-        self._speaks.set()
+        self._mute = threading.Event()
         self._listening = socket.create_server(("127.0.0.1", 0))
         self.port = int(self._listening.getsockname()[1])
 
@@ -37,14 +36,14 @@ class Cable:
             end.close()
         self._ends.clear()
 
-    def mute(self) -> None:
-        """From now on nothing arrives any more, though everything stays connected and new connections are accepted."""
-        self._speaks.clear()
-
     def mend(self) -> None:
         """Listen again at the same port."""
         self._listening = socket.create_server(("127.0.0.1", self.port))
         self._accept()
+
+    def mute(self) -> None:
+        """From now on nothing arrives any more, though everything stays connected and new connections are accepted."""
+        self._mute.set()
 
     def _accept(self) -> None:
         threading.Thread(target=self._connect_all, args=(self._listening,), daemon=True).start()
@@ -61,6 +60,6 @@ class Cable:
     def _carry(self, source: socket.socket, target: socket.socket) -> None:
         with suppress(OSError):
             while received := source.recv(65536):
-                self._speaks.wait()
-                target.sendall(received)
+                if not self._mute.is_set():
+                    target.sendall(received)
             target.shutdown(socket.SHUT_WR)

@@ -28,9 +28,11 @@ from s3import.readers.items.opening import Items, open_items
 from s3import.readers.items.passes import Parents
 from s3import.readers.items.tables import Tables, TableSource
 from s3import.readers.source import Patience, Role, Source
-from s3import.records import Batch, Entity, Pass, Position, Window
+from s3import.records import HALVES, Batch, Entity, Pass, Position, Window
+from s3import.validators import check
 from tests.items.items import MAPPING, attachment, mapping, message, thread
 from tests.items.served import Served
+from tests.objects import CREDENTIALS
 
 QUICK = Patience(retry_seconds=5, connect_seconds=1, stall_seconds=5, first_wait_seconds=0.01)
 SINCE = dt.datetime(2026, 9, 1, tzinfo=dt.UTC)
@@ -112,6 +114,40 @@ def test_a_key_that_is_none(moto_tables: Served) -> None:
     )
     with pytest.raises(ConfigurationError, match="cannot be asked so"):
         list(batches(opened(parse_mapping(text, "m")), Pass.RECENT, Entity.MESSAGES))
+
+
+def test_an_arn_for_an_endpoint_that_knows_none(dynalite_endpoint: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where an endpoint other than AWS's refuses a table's ARN the message says what may be wrong with it."""
+    monkeypatch.setenv("AWS_ENDPOINT_URL", dynalite_endpoint)
+    for name, value in CREDENTIALS.items():
+        monkeypatch.setenv(name, value)
+    arn = "arn:aws:dynamodb:us-east-1:111122223333:table/threads"
+    known = parse_mapping(MAPPING.replace('table = "threads"', f'table = "{arn}"'), "m")
+    with pytest.raises(ConfigurationError, match="may not know ARNs as names of tables: give the name alone"):
+        plan_pass(opened(known), "acme", Pass.RECENT)
+
+
+@pytest.mark.parametrize(("account", "found"), [("4711", True), ("04711", False), ("acme", False)])
+def test_keys_that_are_numbers(served: Served, account: str, found: bool) -> None:
+    """No account gets the items of another whose id is the same number, and none that is no number has any."""
+    name = f"numbers-{served.suffix}"
+    served.client.create_table(
+        TableName=name,
+        KeySchema=[{"AttributeName": "account", "KeyType": "HASH"}],
+        AttributeDefinitions=[{"AttributeName": "account", "AttributeType": "N"}],
+        BillingMode="PAY_PER_REQUEST",
+    )
+    served.client.get_waiter("table_exists").wait(TableName=name, WaiterConfig={"Delay": 0.01, "MaxAttempts": 1000})
+    served.put("numbers", thread(1, account={"N": "4711"}))
+    text = MAPPING.replace('table = "threads"', f'table = "{name}"')
+    known = parse_mapping(text.replace('value = "{account}" }', 'value = "{account}", number = true }'), "m")
+    known = replace(known, entities=known.entities[:1])
+    source = open_items("dynamodb:", account, items=Items(known), patience=QUICK)
+    if found:
+        assert plan_pass(source, account, Pass.RECENT).parts
+    else:
+        with pytest.raises(DumpNotFound, match=f"{account} is not how DynamoDB writes a number"):
+            plan_pass(source, account, Pass.RECENT)
 
 
 def test_in_a_role(moto_tables: Served, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -238,6 +274,17 @@ def test_what_comes_later_is_left() -> None:
     source, _ = scripted(*[page(message(1), message(2, **later), message(3, **OLD))] * 3)
     assert ids(source, Pass.RECENT, Entity.MESSAGES) == ["m1"]
     assert ids(source, Pass.REMAINING, Entity.MESSAGES) == ["m3"]
+
+
+@pytest.mark.parametrize("created", [1790000000000, -5, 7258118400])
+def test_times_that_are_none_are_read(created: int) -> None:
+    """What was created outside of the years 1970 to 2199 is not taken for what comes later: it is a reject."""
+    text = MAPPING.replace('time = "milliseconds"', 'time = "seconds"')
+    only = parse_mapping(text, "m")
+    source, _ = scripted(*[page(message(1, created=created))] * 3, known=replace(only, entities=only.entities[1:2]))
+    found = [batch for pass_ in HALVES for batch in batches(source, pass_, Entity.MESSAGES)]
+    rejects = [reject for batch in found for reject in check(batch, Entity.MESSAGES, "acme").rejects]
+    assert [reason.code for reject in rejects for reason in reject.reasons] == ["invalid_timestamp"]
 
 
 def test_no_thread_is_missed_while_a_table_changes() -> None:

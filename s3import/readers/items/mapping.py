@@ -17,6 +17,8 @@ from s3import.records import REQUIRED, ROW_ENTITIES, SCHEMAS, TIMESTAMP_FIELDS, 
 
 SHARD = "{shard}"
 MAX_SHARDS = 1000
+MAX_DIGITS = 38
+_NUMBER = r"0|-?(?:[1-9][0-9]{0,125}(?:\.[0-9]{0,130}[1-9])?|0\.[0-9]{0,130}[1-9])"
 TIMES = ("text", "seconds", "milliseconds")
 
 Path = tuple[str, ...]
@@ -34,14 +36,18 @@ class AccountKey:
     is_number: bool = False
 
     def values(self, account_id: str) -> tuple[str, ...]:
-        """The values of the account's items: one for each shard."""
+        """The values of the account's items: one for each shard. No key of numbers has a value that is not one, or that
+        DynamoDB writes otherwise: 04711 must not find the items of 4711."""
         value = self.value.replace(ACCOUNT, account_id)
-        return tuple(value.replace(SHARD, str(shard)) for shard in range(self.shards))
+        values = (value.replace(SHARD, str(shard)) for shard in range(self.shards))
+        return tuple(value for value in values if not self.is_number or _is_number(value))
 
     def account_of(self, value: str | None) -> str | None:
         """The id of the account whose items have this value; None where it is no account's."""
         found = self._pattern.fullmatch(value) if value else None
-        return found["account"] if found and int(found.groupdict().get("shard") or 0) < self.shards else None
+        if found is None or int(found.groupdict().get("shard") or 0) >= self.shards:
+            return None
+        return found["account"] if not self.is_number or _is_number(found[0]) else None
 
     @property
     def _pattern(self) -> re.Pattern[str]:
@@ -51,6 +57,11 @@ class AccountKey:
             stands = re.escape(f"{{{name}}}")
             pattern = pattern.replace(stands, f"(?P<{name}>{wanted})", 1).replace(stands, f"(?P={name})")
         return re.compile(pattern, re.DOTALL)
+
+
+def _is_number(text: str) -> bool:
+    """Whether it is a number as DynamoDB writes it: of at most 38 digits, without any that say nothing."""
+    return re.fullmatch(_NUMBER, text) is not None and len(text.strip("-0").replace(".", "").strip("0")) <= MAX_DIGITS
 
 
 @dataclass(frozen=True, slots=True)
@@ -231,7 +242,7 @@ def _lines_of_keys(text: str) -> dict[Path, int]:
     """The line (from 1) of every table's header and of every key that starts a line."""
     lines: dict[Path, int] = {}
     table: Path = ()
-    for number, line in enumerate(text.splitlines(), 1):
+    for number, line in enumerate(text.split("\n"), 1):  # TOML knows no other ends of lines
         header = re.match(r"\s*\[([^\[\]]+)\]", line)
         key = re.match(r"\s*([^=\[\]{}#]+?)\s*=", line)
         if header:
@@ -303,7 +314,7 @@ def _fields(top: _Table, table: _Table, kind: pa.StructType, prefix: str = "") -
 
 
 def _field(top: _Table, table: _Table, name: str, field: str, kind: pa.DataType) -> FieldMapping:
-    if isinstance(table.members[name], str):
+    if isinstance(table.members[name], str | list):
         return FieldMapping(field, kind, (table.keypath(name),))
     given = table.table(name)
     given.only("path", "constant", "template", "after", "words", "time", "join")
@@ -328,6 +339,8 @@ def _pieces(given: _Table) -> tuple[str | Path, ...]:
 
 def _template(given: _Table, text: str) -> tuple[str | Path, ...]:
     """A text in which ``{call.id}`` stands for what lies there in the item, ``{account}`` for the account's id."""
+    if re.search(r"[{}]", re.sub(r"\{[^{}]*\}", "", text)):
+        given.fault("has a brace that is not closed, or was not opened", "template")
     literal, *rest = re.split(r"\{([^{}]*)\}", text.replace(ACCOUNT, "\0"))
     pieces: list[str | Path] = [literal]
     for path, literal in zip(rest[::2], rest[1::2], strict=True):

@@ -6,9 +6,11 @@ import base64
 import datetime as dt
 import json
 import threading
+import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
+from itertools import chain
 from typing import Any
 
 import orjson
@@ -19,7 +21,6 @@ from botocore.config import Config
 
 from s3import.errors import (
     ConfigurationError,
-    DumpNotFound,
     MigrationFailed,
     S3ImportError,
     SourceDenied,
@@ -30,9 +31,8 @@ from s3import.logs import in_context
 from s3import.readers.aws import client
 from s3import.readers.items.beside import Beside
 from s3import.readers.items.budget import ReadBudget
-from s3import.readers.items.columns import ITEM
 from s3import.readers.items.decode import items_batch
-from s3import.readers.items.joins import add_joined
+from s3import.readers.items.joins import Item, add_joined
 from s3import.readers.items.mapping import EntityMapping, ItemMapping
 from s3import.readers.items.passes import (
     NO_IDS,
@@ -40,16 +40,20 @@ from s3import.readers.items.passes import (
     before,
     in_pass,
     is_recent,
+    no_deltas,
     no_items,
     parents_of_recent,
     unique,
 )
-from s3import.readers.items.wanted import Wanted
+from s3import.readers.items.wanted import ITEM, Wanted
+from s3import.readers.jsonl import Block
+from s3import.readers.remedies import shown_code
 from s3import.readers.s3 import BROKEN, MISCONFIGURED, attempts, is_temporary
 from s3import.readers.source import Patience, Role, Source
 from s3import.records import Batch, Entity, Pass, Plan, PlannedPart, Position, StoredObject, Window, one_array
 
 MAX_KEYS = 100  # in one BatchGetItem
+KEY_KINDS = (("S", "N"), ("N", "S"))  # what may refer to an item, and what else may
 SCANS = 4  # shards read at once for what is recent in them
 TELLING = {"ReturnConsumedCapacity": "TOTAL"}
 UNFIT = {  # what keeps a table from being exported, and what to do
@@ -101,16 +105,45 @@ class Tables:
             if not last_key:
                 return
 
-    def fetch(self, table: str, keys: Sequence[dict[str, Any]]) -> Iterator[dict[str, Any]]:
-        """Those items of a table that have one of the keys (each given once). Raises: as `pages`."""
+    def fetch(self, table: str, keys: Sequence[Item]) -> Iterator[Item]:
+        """Those items of a table that have one of the keys (each given once). A key of another type than the table's
+        finds nothing. Raises: as `pages`."""
+        for kind, other in KEY_KINDS:
+            alike = [key for key in keys if kind in next(iter(key.values()))]
+            try:
+                yield from self._fetch(table, alike)
+            except ConfigurationError:
+                if not self._has_keys_of(table, next(iter(alike[0])), other):
+                    raise
+
+    def _has_keys_of(self, table: str, attribute: str, kind: str) -> bool:
+        try:
+            list(self._fetch(table, [{attribute: {kind: "0"}}]))
+        except ConfigurationError:
+            return False
+        return True
+
+    def _fetch(self, table: str, keys: Sequence[Item]) -> Iterator[Item]:
         left = list(keys)
         while left:
             asked, left = left[:MAX_KEYS], left[MAX_KEYS:]
             answer = self.ask(
-                self.client.batch_get_item, "BatchGetItem", table, {"RequestItems": {table: {"Keys": asked}}, **TELLING}
+                self._get_some, "BatchGetItem", table, {"RequestItems": {table: {"Keys": asked}}, **TELLING}
             )
-            yield from answer["Responses"].get(table, ())
-            left += answer.get("UnprocessedKeys", {}).get(table, {}).get("Keys", [])
+            yield from chain(*answer["Responses"].values())
+            unprocessed = _unprocessed(answer)
+            if unprocessed:
+                time.sleep(self.patience.first_wait_seconds)
+            left += unprocessed
+
+    def _get_some(self, **request: Any) -> dict[str, Any]:
+        """An answer to some of the keys at least: a table that processes none has too much to do, as if it said so."""
+        answer: dict[str, Any] = self.client.batch_get_item(**request)
+        [asked] = request["RequestItems"].values()
+        if len(_unprocessed(answer)) >= len(asked["Keys"]):
+            busy = {"Error": {"Code": "ProvisionedThroughputExceededException", "Message": "no key was processed"}}
+            raise boto.ClientError(busy, "BatchGetItem")
+        return answer
 
     def ask(
         self, ask: Callable[..., dict[str, Any]], action: str, table: str, request: dict[str, Any]
@@ -125,14 +158,27 @@ class Tables:
                     self.budget.spend(_units(answer.get("ConsumedCapacity")))
                     return answer
         except boto.ClientError as error:
-            raise _refusal(error, action, where) from error
+            raise _refusal(error, action, where, self._unused_to_arns(table)) from error
         except MISCONFIGURED as error:
             raise ConfigurationError(
-                f"{where} cannot be asked: {error}; correct the mapping or the AWS settings"
+                f"{where} cannot be asked ({type(error).__name__}); correct the mapping or the AWS settings"
             ) from error
         except (boto.BotoCoreError, *BROKEN) as error:
-            raise SourceUnavailable(f"{where} does not answer: {error}; run the same command again") from error
+            raise SourceUnavailable(
+                f"{where} does not answer ({type(error).__name__}); run the same command again"
+            ) from error
         raise AssertionError("an attempt neither returned nor raised")
+
+    def _unused_to_arns(self, table: str) -> str:
+        """What to say where a table is named by its ARN to an endpoint that is not AWS's."""
+        endpoint = str(self.client.meta.endpoint_url) if table.startswith("arn:") else ""
+        if not endpoint or ".amazonaws.com" in endpoint:
+            return ""
+        return f" (the endpoint {endpoint} may not know ARNs as names of tables: give the name alone)"
+
+
+def _unprocessed(answer: dict[str, Any]) -> list[Item]:
+    return [key for left in answer.get("UnprocessedKeys", {}).values() for key in left["Keys"]]
 
 
 def _units(consumed: Any) -> float:
@@ -167,13 +213,11 @@ class TableSource(Beside):
         """As `ItemSource.plan`. Raises: DumpNotFound for a delta, which tables do not tell, and where no table has an
         item of the account: as likely as not its key is another."""
         if window.pass_ is Pass.DELTA:
-            raise DumpNotFound(
-                "tables do not tell what changed in them; export them incrementally, and give that export as --source"
-            )
+            raise no_deltas()
         parts = tuple(part for one in self._mapping.entities for part in self._parts(one, window))
         if not any(self._has_items(part) for part in parts):
-            first = parts[0]
-            raise no_items(self._wanted[first.entity].account_id, f"such as {first.stored.etag} in {first.stored.key}")
+            where = f"such as {parts[0].stored.etag} in {parts[0].stored.key}" if parts else "in any table"
+            raise no_items(tuple(self._wanted.values()), where)
         return Plan(parts, from_manifest=True)
 
     def read_part(self, part: PlannedPart, start: Position, block_bytes: int) -> Iterator[Batch]:
@@ -227,7 +271,8 @@ class TableSource(Beside):
             if size_bytes >= block_bytes or not page.last_key:
                 count = start.line + len(lines)
                 end = Position(count, count, _cursor(page.last_key) if page.last_key else None)
-                yield items_batch(b"".join(lines), self._wanted[entity], start, end, last=not page.last_key)
+                block = Block(b"".join(lines), count - start.line, is_last=not page.last_key)
+                yield items_batch(block, self._wanted[entity], start, end)
                 start, lines, size_bytes = end, [], 0
 
     # --- what is recent for what is below it -----------------------------------------------------------------------
@@ -323,10 +368,10 @@ def _key(cursor: str | None) -> dict[str, Any] | None:
     return {name: {"B": base64.b64decode(value["B"])} if "B" in value else value for name, value in key.items()}
 
 
-def _refusal(error: boto.ClientError, action: str, where: str) -> S3ImportError:
-    """What an error that DynamoDB itself answered means to the caller."""
+def _refusal(error: boto.ClientError, action: str, where: str, hint: str) -> S3ImportError:
+    """What an error that DynamoDB itself answered means to the caller; `hint`: what else may be wrong with the name."""
     code = error.response["Error"].get("Code", "")
-    said = f"{code} {error.response['Error'].get('Message', '')}".strip()
+    said = shown_code(code) + hint  # not its message, which may quote what was asked
     if code == "ResourceNotFoundException":
         return SourceMissing(
             f"{where}, or its index, does not exist: {said}; correct the mapping, AWS_DEFAULT_REGION or --role-arn"
