@@ -16,6 +16,8 @@ from s3import.writers import Conflict, Database
 
 log = logging.getLogger(__name__)
 
+LEAST_SECONDS = 5.0  # that a heartbeat waits for its database
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Lease:
@@ -61,7 +63,8 @@ class Leases:
 
     def _prolong(self, lease: Lease, over: threading.Event) -> None:
         try:
-            with self._database.begin(silence_seconds=self._settings.lease_seconds / 2) as connection:
+            seconds = max(self._settings.lease_seconds / 2, LEAST_SECONDS)
+            with self._database.begin(silence_seconds=seconds) as connection:
                 mine = lease.prolong(connection)
         except (S3ImportError, Conflict) as error:
             log.warning("heartbeat failed: %s", error)
