@@ -112,8 +112,9 @@ def test_an_upgrade_knows_what_was_purged(old: Database) -> None:
     """It was a tombstone for the whole account."""
     with old.begin() as connection:
         connection.exec_driver_sql("DELETE FROM import_runs")
-        purged = {"account_id": "acme", "entity": "forgotten", "id": "acme", "deleted_at": ASKED, "from_dump": False}
-        connection.execute(sa.insert(tables.import_tombstones), purged)
+        connection.exec_driver_sql(
+            "INSERT INTO import_tombstones VALUES ('acme', 'forgotten', 'acme', '2026-05-01 00:00:00', false)"
+        )
         schema.upgrade(connection)
         assert connection.execute(sa.select(tables.import_tombstones)).first() is None
         known = tables.import_accounts.c
