@@ -34,7 +34,7 @@ def purge(transactions: Transactions, account_id: str) -> int:
     Raises: AccountNotFound when nothing is known of it; RunIsAlive; ResetAtWork, ResetUnfinished; NotImported while a
     pass is still to be imported; Interrupted.
     """
-    run_ids = transactions.run(account_id, partial(_begin, account_id))
+    run_ids = transactions.run(account_id, partial(begin, account_id))
     removed = 0
     for count in remove_bookkeeping(partial(transactions.run, account_id), account_id, run_ids):
         removed += count
@@ -50,7 +50,8 @@ def look(connection: Connection, account_id: str) -> int:
     return len(_runs(connection, account_id, resets.look_at_account(connection, account_id)))
 
 
-def _begin(account_id: str, connection: Connection) -> list[str]:
+def begin(account_id: str, connection: Connection) -> list[str]:
+    """Have nothing be remembered of the account from now on; the ids of the runs to forget. Raises: as `purge`."""
     standing = resets.open_account(connection, account_id)
     run_ids = _runs(connection, account_id, standing)
     if standing.status is not None and standing.purged_at is None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Sequence
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -116,6 +117,15 @@ def execute(settings: Settings, *statements: sa.Executable) -> None:
         for statement in statements:
             connection.execute(statement)
     database.close()
+
+
+def is_waiting(settings: Settings) -> bool:
+    """Whether somebody waits for a lock."""
+    look = "SELECT count(*) FROM information_schema.innodb_trx WHERE trx_state = 'LOCK WAIT'"
+    if settings.database.startswith("postgresql"):
+        look = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'"
+    with closing(app.connect(settings)) as database, database.read() as connection:
+        return bool(connection.exec_driver_sql(look).scalar_one())
 
 
 def _lasting(shown: dict[str, Any] | None) -> dict[str, Any] | None:

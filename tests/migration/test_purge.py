@@ -4,17 +4,30 @@ from __future__ import annotations
 
 import datetime as dt
 import threading
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing, suppress
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
+import sqlalchemy as sa
 
 from s3import import app, tables
-from s3import.errors import AccountPurged, ConfigurationError, NotImported
-from s3import.records import Pass
+from s3import.errors import (
+    AccountNotFound,
+    AccountPurged,
+    ConfigurationError,
+    Interrupted,
+    NotImported,
+    RunIsAlive,
+)
+from s3import.records import Entity, Pass
 from s3import.settings import Settings
-from tests.migration.dumps import ACCOUNT, simple_dump, write
-from tests.migration.moving import code_of, execute, ignore, migrate, rows, settings_for
+from s3import.undo import bookkeeping
+from s3import.undo import purge as purging
+from tests.fleet.fleets import ask, fleet
+from tests.migration.dumps import ACCOUNT, lines, records, simple_dump, write
+from tests.migration.moving import code_of, execute, ids, ignore, is_waiting, migrate, rows, settings_for
 from tests.migration.test_reset import kept
 
 pytestmark = pytest.mark.integration
@@ -92,3 +105,75 @@ def test_nothing_expires_without_a_setting(moved: Settings) -> None:
     """The message names it."""
     with pytest.raises(ConfigurationError, match="S3IMPORT_RETENTION_DAYS"):
         expire(moved)
+
+
+def test_nothing_is_forgotten_without_a_yes(moved: Settings) -> None:
+    """The message tells how much would be."""
+    before = kept(moved)
+    with pytest.raises(ConfigurationError, match=r"2 runs .*--yes"):
+        purge(moved, confirmed=False)
+    assert kept(moved) == before
+
+
+def test_an_unknown_account_is_named(moved: Settings) -> None:
+    """Before anybody is asked for a yes."""
+    with pytest.raises(AccountNotFound, match="there is no account typo"):
+        app.purge(moved, "typo", confirmed=False, observe=ignore, stop=threading.Event())
+
+
+def test_a_purged_account_cannot_be_verified(moved: Settings) -> None:
+    """Nobody can tell any more what was imported, and the message says so instead of asking for a migration."""
+    purge(moved)
+    with pytest.raises(AccountPurged, match=r"purged on \d{4}-\d\d-\d\d.*nothing can be verified"):
+        app.verify(moved, ACCOUNT, observe=ignore, stop=threading.Event())
+
+
+def test_an_interrupted_purge_goes_on(moved: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+    """From its first transaction on nothing is imported that it is forgetting about; the same command ends it."""
+    monkeypatch.setattr(bookkeeping, "PAGE_ROWS", 2)
+    stop = threading.Event()
+    with pytest.raises(Interrupted):
+        app.purge(moved, ACCOUNT, confirmed=True, observe=lambda _: stop.set(), stop=stop)
+    assert kept(moved) > 0
+    assert code_of(migrate(moved, passes=[Pass.DELTA])) == AccountPurged.code
+    assert code_of(migrate(moved, again=True)) == AccountPurged.code
+    purge(moved)
+    assert kept(moved) == 0
+
+
+def test_a_queued_delta_keeps_what_it_needs(moved: Settings) -> None:
+    """Whoever wants a purge cancels it first."""
+    assert ask(moved, passes=[Pass.DELTA]) == [None]
+    with pytest.raises(RunIsAlive, match="s3import cancel"):
+        purge(moved)
+    assert kept(moved) > 0
+
+
+def test_a_queued_delta_whose_account_was_purged_brings_nothing_back(moved: Settings, tmp_path: Path) -> None:
+    """However that came about: a worker asks again before it begins."""
+    write({"delta/threads/part-0.jsonl": lines(records(Entity.THREADS, 1, prefix="recent-"))}, tmp_path)
+    execute(moved, sa.delete(tables.threads).where(tables.threads.c.id == "recent-t0"))
+    assert ask(moved, passes=[Pass.DELTA]) == [None]
+    execute(moved, sa.update(tables.import_accounts).values(purged_at=dt.datetime.now(dt.UTC)))
+    execute(moved, sa.delete(tables.import_tombstones))
+    with fleet(moved, 1) as workers, suppress(AccountPurged):
+        workers.sweep()
+        workers.deliver_all()
+    assert "recent-t0" not in ids(moved, tables.threads)
+
+
+@pytest.mark.parametrize("server", ["postgres_url", "mariadb_url"])
+def test_whoever_asks_for_a_delta_waits_for_whoever_purges(
+    request: pytest.FixtureRequest, server: str, tmp_path: Path
+) -> None:
+    """One of the two is first, and the other one sees it."""
+    write(simple_dump(), tmp_path)
+    settings = settings_for(tmp_path, request.getfixturevalue(server))
+    migrate(settings)
+    with closing(app.connect(settings)) as database, database.begin() as connection, ThreadPoolExecutor(1) as other:
+        purging.begin(ACCOUNT, connection)
+        asking = other.submit(ask, settings, passes=[Pass.DELTA])
+        while not is_waiting(settings):
+            assert not asking.done()
+        connection.commit()
+        assert [type(answer) for answer in asking.result()] == [AccountPurged]

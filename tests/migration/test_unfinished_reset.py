@@ -30,7 +30,7 @@ from s3import.undo import reset as resetting
 from s3import.undo.reset import Removed
 from tests.fleet.fleets import ask
 from tests.migration.dumps import ACCOUNT, lines, simple_dump, write
-from tests.migration.moving import code_of, execute, ids, ignore, migrate, rows, settings_for, snapshot
+from tests.migration.moving import code_of, execute, ids, ignore, is_waiting, migrate, rows, settings_for, snapshot
 
 pytestmark = pytest.mark.integration
 
@@ -247,19 +247,10 @@ def test_whoever_begins_a_run_waits_for_whoever_begins_a_reset(
     settings, connection = begun
     with ThreadPoolExecutor(1) as other:
         asking = other.submit(asks, settings)
-        while not _is_waiting(settings):
+        while not is_waiting(settings):
             assert not asking.done()
         connection.commit()
         assert asking.result() == ResetAtWork.code
-
-
-def _is_waiting(settings: Settings) -> bool:
-    """Whether somebody waits for a lock."""
-    look = "SELECT count(*) FROM information_schema.innodb_trx WHERE trx_state = 'LOCK WAIT'"
-    if settings.database.startswith("postgresql"):
-        look = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'"
-    with closing(app.connect(settings)) as database, database.read() as connection:
-        return bool(connection.exec_driver_sql(look).scalar_one())
 
 
 def _folder(settings: Settings) -> str:

@@ -108,6 +108,19 @@ def test_an_upgraded_database_keeps_several_runs_of_a_pass(old: Database) -> Non
             connection.execute(tables.import_runs.insert(), {**first, "run_id": "third", "number": 2})
 
 
+def test_an_upgrade_knows_what_was_purged(old: Database) -> None:
+    """It was a tombstone for the whole account."""
+    with old.begin() as connection:
+        connection.exec_driver_sql("DELETE FROM import_runs")
+        connection.exec_driver_sql(
+            "INSERT INTO import_tombstones VALUES ('acme', 'forgotten', 'acme', '2026-05-01 00:00:00', false)"
+        )
+        schema.upgrade(connection)
+        assert connection.execute(sa.select(tables.import_tombstones)).first() is None
+        known = tables.import_accounts.c
+        assert connection.execute(sa.select(known.deletions_since, known.purged_at)).one() == (None, ASKED)
+
+
 def test_an_upgraded_database_has_all_columns_and_indexes(old: Database) -> None:
     """And none that this version does not know."""
     with old.begin() as connection:

@@ -1,0 +1,67 @@
+"""What cannot be undone is asked for twice, and every command says what it did."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.cli.commands import ACCOUNT, Dump, Ended, migrate, s3import
+
+pytestmark = pytest.mark.integration
+
+
+@pytest.fixture
+def moved(dump: Dump, sqlite_url: str) -> str:
+    """The URL of a database with an account that is active."""
+    assert migrate(dump, sqlite_url).status == 0
+    return sqlite_url
+
+
+def run(word: str, database_url: str, *words: str, account: str = ACCOUNT, **variables: str) -> Ended:
+    return s3import(word, "--account", account, "--database", database_url, *words, **variables)
+
+
+@pytest.mark.parametrize("word", ["reset", "purge"])
+def test_a_yes_does_not_come_from_the_environment(moved: str, word: str) -> None:
+    """Without one it only tells what there is: 2."""
+    ended = run(word, moved, S3IMPORT_YES="1")
+    assert (ended.status, ended.out, "give --yes" in ended.err) == (2, "", True)
+
+
+@pytest.mark.parametrize("word", ["reset", "purge"])
+@pytest.mark.parametrize("confirmed", [[], ["--yes"]], ids=["asked", "confirmed"])
+def test_an_account_that_is_not_there_is_named(moved: str, word: str, confirmed: list[str]) -> None:
+    """Whether or not a yes was given: 1."""
+    ended = run(word, moved, *confirmed, account="typo")
+    assert (ended.status, ended.out) == (1, "")
+    assert "there is no account typo" in ended.err
+
+
+@pytest.mark.parametrize(("word", "words"), [("reset", ["--yes", "--force"]), ("purge", ["--yes"])])
+def test_progress_is_shown(moved: str, word: str, words: list[str]) -> None:
+    """On stderr, a line now and then; on stdout what was done."""
+    ended = run(word, moved, *words, S3IMPORT_PROGRESS_SECONDS="0")
+    assert (ended.status, len(ended.out.splitlines())) == (0, 1)
+    assert "rows of bookkeeping removed" in ended.err
+
+
+def test_a_verification_after_a_purge_says_so(moved: str) -> None:
+    """It is no question of migrating first: 1."""
+    assert run("purge", moved, "--yes").status == 0
+    ended = run("verify", moved)
+    assert (ended.status, "[account_purged]" in ended.err, "migrate" in ended.err) == (1, True, False)
+
+
+def test_a_cancellation_says_what_it_did(dump: Dump, sqlite_url: str) -> None:
+    """Each pass with its state before."""
+    assert migrate(dump, sqlite_url, "--pass", "recent").status == 0
+    assert migrate(dump, sqlite_url, "--detach").status == 0
+    assert run("cancel", sqlite_url).out.splitlines() == [
+        "account acme: the recent pass is succeeded, as it was; there was nothing to cancel",
+        "account acme: the remaining pass was queued and is cancelled",
+    ]
+
+
+def test_db_init_says_what_it_did(bare_sqlite_url: str) -> None:
+    """Created, or up to date."""
+    said = [s3import("db", "init", "--database", bare_sqlite_url).out for _ in range(2)]
+    assert said == ["the tables are created\n", "the tables are up to date already\n"]
