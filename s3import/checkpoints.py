@@ -285,24 +285,29 @@ def read_parts(connection: Connection, run_id: str, number: int | None = None) -
     return [_as_part(row) for row in connection.execute(query, {"this_run": run_id})]
 
 
-def read_page(
-    connection: Connection, run_id: str, after: int, size: int = PAGE_PARTS, *, due: Entity | None = None
-) -> list[Part]:
-    """At most `size` of the run's parts behind number `after`, in the order of numbers; `due`: of that entity, not
-    done."""
-    parts = import_parts.c
-    query = _PARTS.where(parts.number > after).limit(size)
-    if due is not None:
-        query = query.where(parts.entity == due.value, parts.done.is_(False))
-    return [_as_part(row) for row in connection.execute(query, {"this_run": run_id})]
+def read_page(connection: Connection, run_id: str, after: int, size: int = PAGE_PARTS) -> list[Part]:
+    """The next of the run's parts behind number `after`, at most `size`, in the order of numbers."""
+    # Between two numbers, which are close to each other: with LIMIT alone PostgreSQL would rather sort all of a run.
+    numbers = import_parts.c.number
+    ahead = sa.select(sa.func.min(numbers)).where(import_parts.c.run_id == run_id, numbers > after)
+    first = connection.execute(ahead).scalar() or 0
+    page = _PARTS.where(numbers.between(first, first + size - 1))
+    return [_as_part(row) for row in connection.execute(page, {"this_run": run_id})] if first else []
 
 
 def due_pages(do: Do[Any], run_id: str, entity: Entity) -> Iterator[list[Part]]:
     """The parts of an entity that are not done, page by page as they are then."""
-    after = 0
-    while page := do(partial(read_page, run_id=run_id, after=after, due=entity)):
-        yield page
-        after = page[-1].number
+    last = sa.select(sa.func.max(import_parts.c.number)).where(import_parts.c.run_id == run_id)
+    for first in range(1, (do(lambda connection: connection.execute(last).scalar()) or 0) + 1, PAGE_PARTS):
+        if page := do(partial(_due, run_id=run_id, entity=entity, first=first)):
+            yield page
+
+
+def _due(connection: Connection, run_id: str, entity: Entity, first: int) -> list[Part]:
+    parts = import_parts.c
+    here = parts.number.between(first, first + PAGE_PARTS - 1)
+    due = _PARTS.where(here, parts.entity == entity.value, parts.done.is_(False))
+    return [_as_part(row) for row in connection.execute(due, {"this_run": run_id})]
 
 
 _PARTS = (
