@@ -18,7 +18,7 @@ from sqlalchemy import Connection
 
 from s3import import admission, checkpoints, deltas, file_places, status
 from s3import.accounts import account_status, apply_document, is_imported, mark_account_checked
-from s3import.checkpoints import Part, Totals
+from s3import.checkpoints import Part, PartTotals
 from s3import.errors import (
     AccountNotFound,
     InternalError,
@@ -40,7 +40,7 @@ from s3import.readers.dump import documents_at, plan_pass, read_account_document
 from s3import.readers.items.opening import require_deltas
 from s3import.readers.source import Source
 from s3import.records import Entity, Pass, Plan
-from s3import.resets import open_account
+from s3import.resets import Standing, open_account
 from s3import.settings import Settings
 from s3import.status import Again, Claim, Run, State
 from s3import.transactions import Transactions
@@ -116,7 +116,7 @@ FULL_BLOCKS = 4  # workers that may each have a batch of the full size; more sha
 class Parts:
     """A run's parts: all together, and one by one only where they are few."""
 
-    totals: Totals
+    totals: PartTotals
     few: list[Part] | None = None
 
 
@@ -301,12 +301,7 @@ class Importer:
         now = standing.status
         if is_imported(pass_, now) and not again:
             return None, None
-        if pass_ is not Pass.RECENT and not is_imported(Pass.RECENT, now):
-            raise RecentPassFirst(
-                f"account {account_id}: the {pass_} pass comes after the recent one, which has not been imported; "
-                f"run `s3import migrate --account {account_id} --pass recent` first"
-            )
-        standing.require_remembered()
+        require_turn(standing, pass_)
         other = deltas.other_at_work(connection, account_id, pass_, again=again is not None)
         if other and not self._end_orphan(connection, other):
             return other, None
@@ -362,7 +357,7 @@ class Importer:
             if checkpoints.is_large(connection, claim, plan):
                 return None
             few = checkpoints.remember_plan(connection, claim, plan)
-            return self._finish_plan(connection, run, Parts(Totals.of(few), few))
+            return self._finish_plan(connection, run, Parts(PartTotals.of(few), few))
 
         parts = self.transactions.run(account_id, remember) or self._remember_large(run, plan)
         self._announce(run, parts.totals)
@@ -374,7 +369,7 @@ class Importer:
         parts = Parts(do(partial(checkpoints.read_totals, run_id=run.claim.run_id)))
         return do(partial(self._finish_plan, run=run, parts=parts))
 
-    def _announce(self, run: ActiveRun, totals: Totals) -> None:
+    def _announce(self, run: ActiveRun, totals: PartTotals) -> None:
         """Begin to count where earlier attempts stopped, and say so."""
         claim = run.claim
         run.tally.start(totals.read, totals.rejected)
@@ -395,8 +390,10 @@ class Importer:
 
     def _finish_plan(self, connection: Connection, run: ActiveRun, parts: Parts) -> Parts:
         claim, totals = run.claim, parts.totals
-        if claim.again and claim.choices.files_to and not (totals.parts_done or totals.read):
-            file_places.retry_in(connection, claim.account_id, claim.run_id)
+        if claim.again:
+            if claim.choices.files_to and not (totals.parts_done or totals.read):
+                file_places.retry_in(connection, claim.account_id, claim.run_id)
+            checkpoints.forget_last_reading(connection, claim)
         self.record(connection, claim.run_id)
         return parts
 
@@ -453,6 +450,20 @@ class Importer:
             self.parts.import_part(run, part)
 
 
+def require_turn(standing: Standing, pass_: Pass) -> None:
+    """Make sure that the pass may be imported, or read again, as its account stands.
+
+    Raises: RecentPassFirst, AccountPurged.
+    """
+    if pass_ is not Pass.RECENT and not is_imported(Pass.RECENT, standing.status):
+        account = standing.account_id
+        raise RecentPassFirst(
+            f"account {account}: the {pass_} pass comes after the recent one, which has not been imported; "
+            f"run `s3import migrate --account {account} --pass recent` first"
+        )
+    standing.require_remembered()
+
+
 def _has_succeeded(connection: Connection, run: Run) -> bool:
     """Whether a run that was at work a moment ago has come to its end."""
     now = status.read_run(connection, run.run_id)
@@ -461,13 +472,17 @@ def _has_succeeded(connection: Connection, run: Run) -> bool:
 
 def _require_account(connection: Connection, run: ActiveRun) -> None:
     """Raises: AccountNotFound."""
-    account_id, where = run.claim.account_id, documents_at(run.source)
-    if account_status(connection, account_id) is None:
-        raise AccountNotFound(
-            f"account {account_id} is not in the database and {where} has no account.json that would create "
-            "it (or the account was deleted since its first run); create the account in Re:amaze with its brands and "
-            "channels, then run the same command again"
-        )
+    if account_status(connection, run.claim.account_id) is None:
+        raise no_account(run.claim.account_id, run.source)
+
+
+def no_account(account_id: str, source: Source) -> AccountNotFound:
+    """There is no account, and nothing that would create it."""
+    return AccountNotFound(
+        f"account {account_id} is not in the database and {documents_at(source)} has no account.json that would create "
+        "it (or the account was deleted since its first run); create the account in Re:amaze with its brands and "
+        "channels, then run the same command again"
+    )
 
 
 def _failure(future: Future[None]) -> BaseException | None:

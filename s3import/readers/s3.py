@@ -187,9 +187,7 @@ class S3Source:
                 "AWS_SECRET_ACCESS_KEY, or a role, and check the source's bucket and AWS_REGION"
             ) from error
         except (boto.BotoCoreError, *BROKEN) as error:
-            raise SourceUnavailable(
-                f"{where} does not answer ({type(error).__name__}); run the same command again"
-            ) from error
+            raise SourceUnavailable(f"{where} does not answer ({_kind(error)}); run the same command again") from error
         raise AssertionError("an attempt neither returned nor raised")
 
     def _where(self, key: str) -> str:
