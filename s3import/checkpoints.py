@@ -2,21 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from functools import partial
+from typing import Any, TypeVar
 
 import sqlalchemy as sa
 from sqlalchemy import Connection
 
 from s3import import file_places
 from s3import.errors import PartMissing
+from s3import.inventory import FEW, inventory_of, pages
 from s3import.records import Entity, Pass, Plan, PlannedPart, Position, StoredObject, Window
 from s3import.status import Claim, require_held, why_lost
 from s3import.tables import accounts, import_parts, import_rejects, import_runs
 
 COUNTS = ("read", "written", "unchanged", "rejected", "sanitised")
 MAX_IGNORED_FIELDS = 1000  # names kept per part: a bound on a column, far above what a dump has
+
+
+T = TypeVar("T")
+Do = Callable[[Callable[[Connection], T]], T]  # runs work in a transaction of its own
+
+PAGE_PARTS = 1000  # of a large plan in a transaction
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +59,101 @@ class Part:
     def bytes_done(self) -> int:
         """Bytes of the stored object that need not be read again."""
         return self.planned.stored.size_bytes if self.done else self.progress.bytes_done
+
+
+@dataclass(frozen=True, slots=True)
+class PartTotals:
+    """All parts of a run together; `bytes_left`: the size of those that are not done."""
+
+    parts: int
+    parts_done: int
+    size_bytes: int
+    bytes_done: int
+    bytes_left: int
+    read: int
+    rejected: int
+
+    @classmethod
+    def of(cls, parts: Sequence[Part]) -> PartTotals:
+        """The totals of these parts."""
+        return cls(
+            len(parts),
+            sum(part.done for part in parts),
+            sum(part.planned.stored.size_bytes for part in parts),
+            sum(part.bytes_done for part in parts),
+            sum(part.planned.stored.size_bytes for part in parts if not part.done),
+            sum(part.progress.read for part in parts),
+            sum(part.progress.rejected for part in parts),
+        )
+
+
+def read_totals(connection: Connection, run_id: str) -> PartTotals:
+    """The totals of a run, however many parts it has."""
+    parts = import_parts.c
+    left = sa.case((parts.done, 0), else_=parts.size_bytes)
+    sums = (
+        sa.case((parts.done, 1), else_=0),
+        parts.size_bytes,
+        sa.case((parts.done, parts.size_bytes), else_=parts.bytes_done),
+        left,
+        parts.read_count,
+        parts.rejected_count,
+    )
+    query = sa.select(sa.func.count(), *map(sa.func.sum, sums)).where(parts.run_id == run_id)
+    return PartTotals(*(int(total or 0) for total in connection.execute(query).one()))
+
+
+def is_large(connection: Connection, held: Claim, plan: Plan) -> bool:
+    """Whether the plan, or what an earlier attempt remembered of it, is too much for one transaction."""
+    if len(plan.parts) > FEW:
+        return True
+    if held.attempts < 2:
+        return False
+    most = sa.select(sa.func.max(import_parts.c.number)).where(import_parts.c.run_id == held.run_id)
+    return (connection.execute(most).scalar() or 0) > FEW
+
+
+def remember_large_plan(do: Do[Any], held: Claim, plan: Plan) -> None:
+    """As `remember_plan`, page by page, each in a transaction that `do` runs: repeated, or cut off and begun again, it
+    comes to the same."""
+    inventory, number = inventory_of(plan.parts), 0
+    do(partial(require_held, held=held))
+    while page := do(partial(read_page, run_id=held.run_id, after=number)):
+        inventory.note_known((part.number, part.planned, part.done) for part in page)
+        number = page[-1].number
+    for gone in pages(inventory.vanished(), PAGE_PARTS):
+        do(partial(_forget, held=held, plan=plan, gone=gone))
+    for changed in pages(inventory.changed(), PAGE_PARTS):
+        do(partial(_replan_page, held=held, changed=changed))
+    for fresh in pages(inventory.fresh(), PAGE_PARTS):
+        do(partial(_insert_page, held=held, first=number + 1, fresh=fresh))
+        number += len(fresh)
+    do(partial(_remember_skipped, held=held, plan=plan))
+
+
+def _forget(connection: Connection, held: Claim, plan: Plan, gone: Sequence[tuple[int, str]]) -> None:
+    require_held(connection, held)
+    if not plan.from_manifest:
+        raise _vanished(held, gone[0][1])
+    numbers = [number for number, _ in gone]
+    parts = import_parts.c
+    connection.execute(import_parts.delete().where(parts.run_id == held.run_id, parts.number.in_(numbers)))
+
+
+def _replan_page(connection: Connection, held: Claim, changed: Sequence[tuple[int, PlannedPart]]) -> None:
+    require_held(connection, held)
+    for number, planned in changed:
+        for part in read_parts(connection, held.run_id, number):
+            if part.planned != planned:
+                _replan(connection, held, part, planned)
+
+
+def _insert_page(connection: Connection, held: Claim, first: int, fresh: Sequence[PlannedPart]) -> None:
+    require_held(connection, held)
+    last = first + len(fresh) - 1
+    if not read_parts(connection, held.run_id, last):  # else the answer to the commit got lost
+        rows = [_part_row(held, number, planned) for number, planned in enumerate(fresh, first)]
+        connection.execute(import_parts.insert(), rows)
 
 
 def remember_plan(connection: Connection, held: Claim, plan: Plan) -> list[Part]:
@@ -106,13 +209,17 @@ def _forget_vanished(connection: Connection, held: Claim, plan: Plan, known: dic
         if key in planned or part.done:
             continue
         if not plan.from_manifest:
-            raise PartMissing(
-                f"{held.pass_}/{key} was planned and is no longer there; put it back, or write a manifest that names "
-                "the parts that make up the dump, then run the same command again"
-            )
+            raise _vanished(held, key)
         file_places.reopen(connection, held.run_id, part.number)
         connection.execute(import_parts.delete().where(_part(held, part.number)))
         del known[key]
+
+
+def _vanished(held: Claim, key: str) -> PartMissing:
+    return PartMissing(
+        f"{held.pass_}/{key} was planned and is no longer there; put it back, or write a manifest that names the parts "
+        "that make up the dump, then run the same command again"
+    )
 
 
 def _replan(connection: Connection, held: Claim, part: Part, planned: PlannedPart) -> None:
@@ -168,6 +275,31 @@ def read_parts(connection: Connection, run_id: str, number: int | None = None) -
     """The run's parts (or the one of that number) in the order of their numbers."""
     query = _PARTS if number is None else _PARTS.where(import_parts.c.number == number)
     return [_as_part(row) for row in connection.execute(query, {"this_run": run_id})]
+
+
+def read_page(connection: Connection, run_id: str, after: int, size: int = PAGE_PARTS) -> list[Part]:
+    """The next of the run's parts behind number `after`, at most `size`, in the order of numbers."""
+    # Between two numbers, which are close to each other: with LIMIT alone PostgreSQL would rather sort all of a run.
+    numbers = import_parts.c.number
+    ahead = sa.select(sa.func.min(numbers)).where(import_parts.c.run_id == run_id, numbers > after)
+    first = connection.execute(ahead).scalar() or 0
+    page = _PARTS.where(numbers.between(first, first + size - 1))
+    return [_as_part(row) for row in connection.execute(page, {"this_run": run_id})] if first else []
+
+
+def due_pages(do: Do[Any], run_id: str, entity: Entity) -> Iterator[list[Part]]:
+    """The parts of an entity that are not done, page by page as they are then."""
+    last = sa.select(sa.func.max(import_parts.c.number)).where(import_parts.c.run_id == run_id)
+    for first in range(1, (do(lambda connection: connection.execute(last).scalar()) or 0) + 1, PAGE_PARTS):
+        if page := do(partial(_due, run_id=run_id, entity=entity, first=first)):
+            yield page
+
+
+def _due(connection: Connection, run_id: str, entity: Entity, first: int) -> list[Part]:
+    parts = import_parts.c
+    here = parts.number.between(first, first + PAGE_PARTS - 1)
+    due = _PARTS.where(here, parts.entity == entity.value, parts.done.is_(False))
+    return [_as_part(row) for row in connection.execute(due, {"this_run": run_id})]
 
 
 _PARTS = (

@@ -39,7 +39,7 @@ class Inventory:
         self._rows = sqlite3.connect("", isolation_level=None, check_same_thread=False)
         self._rows.executescript(_TABLES)
 
-    def list(self, prefix: str, objects: Iterable[StoredObject]) -> None:
+    def take_listing(self, prefix: str, objects: Iterable[StoredObject]) -> None:
         """Take down what a listing below `prefix` gives."""
         length = len(prefix)
         rows = ((stored.key[length:], stored.size_bytes, stored.etag) for stored in objects)

@@ -6,6 +6,7 @@ migrate ─► import_pass ─► claim ─► plan ─► import_part (side by 
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Callable
 from concurrent.futures import FIRST_EXCEPTION, Future, ThreadPoolExecutor, wait
 from contextlib import AbstractContextManager, suppress
@@ -17,7 +18,7 @@ from sqlalchemy import Connection
 
 from s3import import admission, checkpoints, deltas, file_places, status
 from s3import.accounts import account_status, apply_document, is_imported, mark_account_checked
-from s3import.checkpoints import Part
+from s3import.checkpoints import Part, PartTotals
 from s3import.errors import (
     AccountNotFound,
     InternalError,
@@ -38,7 +39,7 @@ from s3import.parts import ActiveRun, PartImporter
 from s3import.readers.dump import documents_at, plan_pass, read_account_document
 from s3import.readers.items.opening import require_deltas
 from s3import.readers.source import Source
-from s3import.records import Entity, Pass
+from s3import.records import Entity, Pass, Plan
 from s3import.resets import Standing, open_account
 from s3import.settings import Settings
 from s3import.status import Again, Claim, Run, State
@@ -107,6 +108,18 @@ class Retries:
         return min(self.first_seconds * 2.0 ** (tries - 1), self.most_seconds)
 
 
+LONG_SECONDS = 0.5  # small parts that would take longer one after the other are worth other threads
+FULL_BLOCKS = 4  # workers that may each have a batch of the full size; more share what these may hold
+
+
+@dataclass(frozen=True, slots=True)
+class Parts:
+    """A run's parts: all together, and one by one only where they are few."""
+
+    totals: PartTotals
+    few: list[Part] | None = None
+
+
 class Importer:
     """Moves accounts into the database of `transactions` with `workers` parts at a time, however many accounts are
     under way. Their `stop` set from outside ends every run at its next batch.
@@ -129,7 +142,8 @@ class Importer:
         self.settings = settings
         self.open_source = open_source
         self.record = record
-        self.parts = PartImporter(transactions, settings.block_bytes, settings.keep_raw)
+        block_bytes = max(settings.block_bytes * min(workers, FULL_BLOCKS) // workers, 1)
+        self.parts = PartImporter(transactions, block_bytes, settings.keep_raw)
         self.leases = Leases(self.database, settings)
         self.workers = ThreadPoolExecutor(workers, thread_name_prefix="part")
         self.files = FileCopier(
@@ -330,7 +344,7 @@ class Importer:
             choices=self.settings.choices,
         )
 
-    def plan(self, run: ActiveRun) -> list[Part]:
+    def plan(self, run: ActiveRun) -> Parts:
         """Find out what the pass consists of, make sure that its account exists, and remember the plan."""
         claim, account_id = run.claim, run.claim.account_id
         divided = partial(checkpoints.read_window, account_id=account_id)
@@ -338,40 +352,50 @@ class Importer:
         if not claim.account_checked:
             self._check_account(run)
 
-        def remember(connection: Connection) -> list[Part]:
+        def remember(connection: Connection) -> Parts | None:
             _require_account(connection, run)
-            parts = checkpoints.remember_plan(connection, claim, plan)
-            if claim.again:
-                if claim.choices.files_to and not any(part.done or part.progress.read for part in parts):
-                    file_places.retry_in(connection, account_id, claim.run_id)
-                checkpoints.forget_last_reading(connection, claim)
-            self.record(connection, claim.run_id)
-            return parts
+            if checkpoints.is_large(connection, claim, plan):
+                return None
+            few = checkpoints.remember_plan(connection, claim, plan)
+            return self._finish_plan(connection, run, Parts(PartTotals.of(few), few))
 
-        parts = self.transactions.run(claim.account_id, remember)
-        self._announce(run, parts)
+        parts = self.transactions.run(account_id, remember) or self._remember_large(run, plan)
+        self._announce(run, parts.totals)
         return parts
 
-    def _announce(self, run: ActiveRun, parts: list[Part]) -> None:
+    def _remember_large(self, run: ActiveRun, plan: Plan) -> Parts:
+        do = partial(self.transactions.run, run.claim.account_id)
+        checkpoints.remember_large_plan(do, run.claim, plan)
+        parts = Parts(do(partial(checkpoints.read_totals, run_id=run.claim.run_id)))
+        return do(partial(self._finish_plan, run=run, parts=parts))
+
+    def _announce(self, run: ActiveRun, totals: PartTotals) -> None:
         """Begin to count where earlier attempts stopped, and say so."""
-        claim, tally = run.claim, run.tally
-        tally.start(sum(part.progress.read for part in parts), sum(part.progress.rejected for part in parts))
-        total = sum(part.planned.stored.size_bytes for part in parts)
-        done = sum(part.bytes_done for part in parts)
+        claim = run.claim
+        run.tally.start(totals.read, totals.rejected)
         self.observe(
             PassStarted(
                 claim.account_id,
                 claim.pass_,
                 claim.run_id,
                 claim.attempts,
-                len(parts),
-                sum(part.done for part in parts),
-                total,
-                done,
-                tally.read,
-                tally.rejected,
+                totals.parts,
+                totals.parts_done,
+                totals.size_bytes,
+                totals.bytes_done,
+                totals.read,
+                totals.rejected,
             )
         )
+
+    def _finish_plan(self, connection: Connection, run: ActiveRun, parts: Parts) -> Parts:
+        claim, totals = run.claim, parts.totals
+        if claim.again:
+            if claim.choices.files_to and not (totals.parts_done or totals.read):
+                file_places.retry_in(connection, claim.account_id, claim.run_id)
+            checkpoints.forget_last_reading(connection, claim)
+        self.record(connection, claim.run_id)
+        return parts
 
     def _check_account(self, run: ActiveRun) -> None:
         """Give account.json its one chance, in a transaction of its own. Raises: AccountNotFound."""
@@ -387,14 +411,30 @@ class Importer:
 
         self.transactions.run(claim.account_id, apply)
 
-    def import_parts(self, run: ActiveRun, parts: list[Part]) -> None:
+    def import_parts(self, run: ActiveRun, parts: Parts) -> None:
         """Parents' entities before their children's; the parts of one entity side by side. Raises the first error."""
+        do = partial(self.transactions.read, run.claim.account_id)
         for entity in Entity:
-            due = [part for part in parts if part.planned.entity is entity and not part.done]
-            if any(self.parts.takes_long(part) for part in due):
-                self._import_side_by_side(run, due)
+            if parts.few is None:
+                for page in checkpoints.due_pages(do, run.claim.run_id, entity):
+                    self._import_due(run, page)
             else:
-                self._import_in_turn(run, due)
+                self._import_due(run, [part for part in parts.few if part.planned.entity is entity and not part.done])
+
+    def _import_due(self, run: ActiveRun, due: list[Part]) -> None:
+        if any(self.parts.takes_long(part) for part in due):
+            self._import_side_by_side(run, due)
+        else:
+            self._import_small(run, due)
+
+    def _import_small(self, run: ActiveRun, due: list[Part]) -> None:
+        """One after the other, which is fastest for few; side by side once it shows that the others would take long."""
+        began = time.monotonic()
+        for done, part in enumerate(due):
+            if done and (time.monotonic() - began) / done * (len(due) - done) > LONG_SECONDS:
+                self._import_side_by_side(run, due[done:])
+                return
+            self._import_part(run, part)
 
     def _import_side_by_side(self, run: ActiveRun, due: list[Part]) -> None:
         futures = [self.workers.submit(in_context(self._import_part), run, part) for part in due]
@@ -404,10 +444,6 @@ class Importer:
             run.ended.set()
             wait([future for future in unfinished if not future.cancel()])
             raise first
-
-    def _import_in_turn(self, run: ActiveRun, due: list[Part]) -> None:
-        for part in due:
-            self._import_part(run, part)
 
     def _import_part(self, run: ActiveRun, part: Part) -> None:
         with self._slots:

@@ -62,7 +62,7 @@ def plan_pass(
     if manifest := _open_manifest(source, folder + MANIFEST):
         with closing(manifest):
             _read_manifest(inventory, manifest, document, account_id, pass_)
-    inventory.list(folder, source.list(folder))
+    inventory.take_listing(folder, source.list(folder))
     if manifest:
         inventory.plan(_named_parts(inventory, document, folder))
     elif inventory.find(folder, MANIFEST):

@@ -13,8 +13,9 @@ from typing import Protocol, TypeVar
 from sqlalchemy import Connection
 
 from s3import import status
-from s3import.checkpoints import Part
+from s3import.checkpoints import Part, PartTotals
 from s3import.errors import Interrupted, LeaseLost, S3ImportError, TooManyRejects, WorkerLost, as_failure
+from s3import.inventory import FEW
 from s3import.leases import Lease
 from s3import.limits import RejectLimit, Tally
 from s3import.migration import Importer, Retries
@@ -116,7 +117,7 @@ class FleetWorker:
         with importer.keep_run(active):
             parts = importer.plan(active)
             active.tally.require_within_limit(run.account_id)
-            if self._is_small(parts):
+            if self._is_small(parts.totals):
                 importer.import_parts(active, parts)
                 importer.copy_files(active)
                 importer.finish(active)
@@ -124,10 +125,10 @@ class FleetWorker:
             importer.transactions.run(run.account_id, lambda connection: dispatch.spread(connection, claim))
             return True
 
-    def _is_small(self, parts: Sequence[Part]) -> bool:
+    def _is_small(self, totals: PartTotals) -> bool:
         """Whether sharing the parts out would take longer than importing them."""
-        size_bytes = sum(part.planned.stored.size_bytes for part in parts if not part.done)
-        return size_bytes <= self._importer.settings.block_bytes
+        few = totals.parts - totals.parts_done <= FEW
+        return few and totals.bytes_left <= self._importer.settings.block_bytes
 
     def _take_part(self, connection: Connection, run_id: str, number: int) -> TakenPart | None:
         database, settings = self._importer.database, self._importer.settings
