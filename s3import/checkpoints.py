@@ -63,8 +63,8 @@ def remember_plan(connection: Connection, held: Claim, plan: Plan) -> list[Part]
     """
     require_held(connection, held)
     known = {part.planned.key: part for part in read_parts(connection, held.run_id)}
-    if held.again and not known and held.pass_ is not Pass.DELTA:
-        _forget_last_reading(connection, held)
+    if held.again and not known:
+        _replace_last_reading(connection, held)
     _forget_vanished(connection, held, plan, known)
     number = max((part.number for part in known.values()), default=0)
     fresh = []
@@ -82,8 +82,12 @@ def remember_plan(connection: Connection, held: Claim, plan: Plan) -> list[Part]
     return read_parts(connection, held.run_id) if known else fresh
 
 
-def _forget_last_reading(connection: Connection, held: Claim) -> None:
+def _replace_last_reading(connection: Connection, held: Claim) -> None:
     """Only now: until the plan is made, its parts tell how a source that is not divided in passes was divided."""
+    if held.choices.files_to:
+        file_places.retry_in(connection, held.account_id, held.run_id)
+    if held.pass_ is Pass.DELTA:
+        return
     mine, others = import_runs.alias().c, import_runs.c
     number, source = (sa.select(column).where(mine.run_id == held.run_id) for column in (mine.number, mine.source))
     same = (others.account_id == held.account_id, others["pass"] == held.pass_.value)

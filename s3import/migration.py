@@ -15,7 +15,7 @@ from typing import Any
 
 from sqlalchemy import Connection
 
-from s3import import admission, checkpoints, deltas, file_places, status
+from s3import import admission, checkpoints, deltas, status
 from s3import.accounts import account_status, apply_document, is_imported, mark_account_checked
 from s3import.checkpoints import Part
 from s3import.errors import (
@@ -133,7 +133,11 @@ class Importer:
         self.leases = Leases(self.database, settings)
         self.workers = ThreadPoolExecutor(workers, thread_name_prefix="part")
         self.files = FileCopier(
-            transactions, open_target, in_flight=settings.files_in_flight, block_bytes=settings.block_bytes
+            transactions,
+            open_target,
+            in_flight=settings.files_in_flight,
+            block_bytes=settings.block_bytes,
+            keep_raw=settings.keep_raw,
         )
         self._slots = threading.BoundedSemaphore(workers)
 
@@ -346,8 +350,6 @@ class Importer:
         def remember(connection: Connection) -> list[Part]:
             _require_account(connection, run)
             parts = checkpoints.remember_plan(connection, claim, plan)
-            if claim.again and claim.choices.files_to and not any(part.done or part.progress.read for part in parts):
-                file_places.retry_in(connection, account_id, claim.run_id)
             self.record(connection, claim.run_id)
             return parts
 
