@@ -363,6 +363,7 @@ def _later_files(
             target_opener(settings),
             in_flight=settings.files_in_flight,
             block_bytes=settings.block_bytes,
+            keep_raw=settings.keep_raw,
         )
 
         def open_sources(run: Run) -> list[Source]:

@@ -16,7 +16,7 @@ import sqlalchemy as sa
 from sqlalchemy import Connection
 
 from s3import.errors import RejectCode
-from s3import.records import TEXT, Entity
+from s3import.records import TEXT, Entity, Pass
 from s3import.tables import FILES, Id, import_files, import_recordings, import_rejects, import_runs
 
 T = TypeVar("T")
@@ -111,6 +111,32 @@ def find(connection: Connection, account_id: str, entity: Entity, ids: Sequence[
     return found
 
 
+def are_lost(connection: Connection, run_id: str) -> bool:
+    """Whether the run has files of which it does not know where their records stand."""
+    noted = import_files.c
+    lost = sa.select(noted.record_id).where(noted.run_id == run_id, noted.part_number.is_(None)).limit(1)
+    return connection.execute(lost).first() is not None
+
+
+def find_again(
+    connection: Connection, account_id: str, entity: Entity, run_id: str, part_number: int, lines: Mapping[str, int]
+) -> None:
+    """Write down where the records of such files stand, by their ids: in those lines of the part."""
+    noted = import_files.c
+    lost = (noted.run_id == run_id, noted.part_number.is_(None))
+    for some in in_chunks(list(lines)):
+        ids = connection.scalars(sa.select(noted.record_id).where(_of(account_id, entity, some), *lost)).all()
+        this = (
+            noted.account_id == account_id,
+            noted.entity == entity.value,
+            noted.record_id == sa.bindparam("this_id"),
+        )
+        place = {"part_number": part_number, "line": sa.bindparam("this_line")}
+        update = import_files.update().where(*this).values(place)
+        if ids:
+            connection.execute(update, [{"this_id": one, "this_line": lines[one]} for one in ids])
+
+
 def rejects_at(connection: Connection, places: Iterable[FilePlace]) -> dict[FilePlace, FileReject]:
     """The rejects of files at these places."""
     by_part: defaultdict[tuple[str, int], dict[int, FilePlace]] = defaultdict(dict)
@@ -173,12 +199,14 @@ def reopen(connection: Connection, run_id: str, part_number: int) -> None:
 
 
 def retry_in(connection: Connection, account_id: str, run_id: str) -> None:
-    """Have this run, which reads its pass again, try the files that failed when the pass was read before."""
-    runs, this = import_runs.c, import_runs.alias()
-    same_pass = sa.select(this.c["pass"]).where(this.c.run_id == run_id).scalar_subquery()
-    before = sa.select(runs.run_id).where(
-        runs.account_id == account_id, runs["pass"] == same_pass, runs.run_id != run_id
+    """Give this run, which reads its pass again, the files of the runs that read it before (of deltas, from the same
+    source); it tries those again that failed. Where the records stand is not known until they are read."""
+    runs, this = import_runs.c, import_runs.alias().c
+    pass_, source = (
+        sa.select(one).where(this.run_id == run_id).scalar_subquery() for one in (this["pass"], this.source)
     )
+    same = sa.and_(runs["pass"] == pass_, sa.or_(runs["pass"] != Pass.DELTA.value, runs.source == source))
+    before = sa.select(runs.run_id).where(runs.account_id == account_id, same, runs.run_id != run_id)
     for entity, (table, row_id) in FILES.items():
         noted = import_files.c
         failed = sa.and_(table.c.account_id == account_id, row_id == noted.record_id, table.c.state == FAILED)
@@ -190,6 +218,8 @@ def retry_in(connection: Connection, account_id: str, run_id: str) -> None:
                 table.update().where(table.c.account_id == account_id, row_id.in_(ids)).values(state=PENDING)
             )
             connection.execute(import_files.update().where(_of(account_id, entity, ids)).values(run_id=run_id))
+    rest = sa.and_(import_files.c.account_id == account_id, import_files.c.run_id.in_(before))
+    connection.execute(import_files.update().where(rest).values(run_id=run_id, part_number=None, line=None))
 
 
 def _reopen(connection: Connection, account_id: str, places: Sequence[FilePlace]) -> None:

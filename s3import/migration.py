@@ -147,7 +147,11 @@ class Importer:
         self.leases = Leases(self.database, settings)
         self.workers = ThreadPoolExecutor(workers, thread_name_prefix="part")
         self.files = FileCopier(
-            transactions, open_target, in_flight=settings.files_in_flight, block_bytes=settings.block_bytes
+            transactions,
+            open_target,
+            in_flight=settings.files_in_flight,
+            block_bytes=settings.block_bytes,
+            keep_raw=settings.keep_raw,
         )
         self._slots = threading.BoundedSemaphore(workers)
 

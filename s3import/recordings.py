@@ -30,13 +30,24 @@ class NotedFiles:
 
     def note(self, connection: Connection, writer: Any, batch: Batch, checked: Checked, written: Written) -> None:
         """Note those of a batch that was just written. Raises: as `Writer.load`."""
-        if self.entity not in FILES or not written.written:
+        if self.entity not in FILES:
             return
+        if written.unchanged and file_places.are_lost(connection, self.run_id):
+            self._find_places(connection, batch, checked, written)
         rows = _lines_by_key(self.entity, batch, checked, written)
         if file_places.are_noted(connection, self.account_id):
             self._forget(connection, rows)
         if self.to_be_copied:
             self._note(connection, writer, rows)
+
+    def _find_places(self, connection: Connection, batch: Batch, checked: Checked, written: Written) -> None:
+        """A part that is read again has the records of files that this run already has."""
+        ids, lines = checked.accepted["id"].to_pylist(), batch.lines.take(checked.rows).to_pylist()
+        found: dict[str, int] = {}
+        for index, (row_id, line) in enumerate(zip(ids, lines, strict=True)):
+            if index not in written.rejected:
+                found.setdefault(row_id, line)
+        file_places.find_again(connection, self.account_id, self.entity, self.run_id, self.part_number, found)
 
     def _forget(self, connection: Connection, rows: _Rows) -> None:
         """What was known of the files of earlier versions goes; of a recording, unless it is copied and the same."""

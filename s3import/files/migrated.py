@@ -41,12 +41,13 @@ class FileCopier:
         *,
         in_flight: int,
         block_bytes: int,
+        keep_raw: int,
         downloads: Downloads | None = None,
     ) -> None:
         self._transactions = transactions
         self._open_target = open_target
         self._in_flight = in_flight
-        self._block_bytes = block_bytes
+        self._block_bytes, self._keep_raw = block_bytes, keep_raw
         self._downloads = downloads or Downloads()
         self._pool = ThreadPoolExecutor(in_flight, thread_name_prefix="file")
 
@@ -85,7 +86,13 @@ class FileCopier:
             Copying(states, copiers, self._pool, self._in_flight).run()
         if self._transactions.read(states.account_id, partial(ledger.failed_files, run_id=states.run_id)):
             Texts(
-                self._transactions, states.account_id, states.run_id, sources[0], self._block_bytes, require_going
+                self._transactions,
+                states.account_id,
+                states.run_id,
+                sources[0],
+                self._block_bytes,
+                self._keep_raw,
+                require_going,
             ).fill()
 
     def close(self) -> None:

@@ -30,8 +30,6 @@ from s3import.writers import Database
 
 log = logging.getLogger(__name__)
 
-MAX_TEXTS = 100_000  # of a run; what fails beyond that has a place and no text
-
 
 # --- written with what became of the files ---------------------------------------------------------------------------
 
@@ -84,18 +82,12 @@ def _insert(
             by_part[place.run_id, place.part_number or 0].append(reject)
         else:
             number, line = _make_room(connection, account_id, place)
-            by_part[place.run_id, number].append(Reject(line, place.record_id, reasons, "", raw_truncated=False))
-            _load(connection, database, account_id, by_part)
-    _load(connection, database, account_id, by_part)
-
-
-def _load(
-    connection: Connection, database: Database, account_id: str, by_part: dict[tuple[str, int], list[Reject]]
-) -> None:
+            reject = Reject(line, place.record_id, reasons, "", raw_truncated=False)
+            rows = as_rows([reject], run_id=place.run_id, part_number=number, account_id=account_id)
+            database.writer.load(connection, import_rejects, rows)
     for (run_id, number), rejects in by_part.items():
-        rows = as_rows(rejects, run_id=run_id, part_number=number, account_id=account_id)
+        rows = as_rows(rejects, run_id=run_id, part_number=number, account_id=account_id, texts=0)
         database.writer.load(connection, import_rejects, rows)
-    by_part.clear()
 
 
 def _free(connection: Connection, places: Sequence[FilePlace]) -> set[FilePlace]:
@@ -127,13 +119,15 @@ def _make_room(connection: Connection, account_id: str, place: FilePlace) -> tup
 
 @dataclass(frozen=True, slots=True)
 class Texts:
-    """Gives the rejects of a run's failed files the texts of their records, for which its dump is read once."""
+    """Gives the rejects of a run's failed files the texts of their records, for which its dump is read once; at most
+    `keep_raw` rejects of the run have one."""
 
     transactions: Transactions
     account_id: str
     run_id: str
     source: Source
     block_bytes: int
+    keep_raw: int
     require_going: Callable[[], None]
 
     def fill(self) -> None:
@@ -150,11 +144,14 @@ class Texts:
 
     def _wanted(self, connection: Connection) -> dict[int, dict[int, str]]:
         """By part and line, the ids of the records whose texts are missing."""
-        kept = import_rejects.c
-        mine = sa.and_(kept.run_id == self.run_id, kept.raw == "", kept.raw_truncated)
-        query = sa.select(kept.part_number, kept.line, kept.record_id).where(mine)
+        kept, noted = import_rejects.c, import_files.c
+        there = sa.select(sa.func.count(kept.raw)).where(kept.run_id == self.run_id)
+        most = max(self.keep_raw - connection.execute(there).scalar_one(), 0)
+        same = sa.and_(*(kept[name] == noted[name] for name in ("run_id", "part_number", "line")))
+        query = sa.select(noted.part_number, noted.line, noted.record_id).join_from(import_files, import_rejects, same)
+        query = query.where(noted.run_id == self.run_id, kept.raw.is_(None))
         wanted: defaultdict[int, dict[int, str]] = defaultdict(dict)
-        for number, line, row_id in connection.execute(query.order_by(kept.part_number, kept.line).limit(MAX_TEXTS)):
+        for number, line, row_id in connection.execute(query.order_by(noted.part_number, noted.line).limit(most)):
             wanted[number][line] = row_id
         return wanted
 
@@ -174,4 +171,4 @@ class Texts:
         this = (kept.run_id == self.run_id, kept.part_number == number, kept.line == sa.bindparam("this_line"))
         texts: dict[str, sa.BindParameter[Any]] = {"raw": sa.bindparam("text"), "raw_truncated": sa.bindparam("is_cut")}
         rows = [{"this_line": one.line, "text": one.raw, "is_cut": one.raw_truncated} for one in found]
-        connection.execute(import_rejects.update().where(*this, kept.raw == "").values(texts), rows)
+        connection.execute(import_rejects.update().where(*this, kept.raw.is_(None)).values(texts), rows)

@@ -168,7 +168,7 @@ def test_a_part_that_changed_has_its_failed_files_tried_again(
     fill(source_folder, dump_of([attachment(n) for n in range(8)], {"files/7": b"7"}))
     assert code_of(interrupted()) == "interrupted"
     assert 0 < shown(settings)[0][2] < 7
-    fill(source_folder, {PART: dumps.lines([attachment(0, updated_at=LATER)])})
+    fill(source_folder, {PART: dumps.lines([attachment(0)])})
     assert code_of(interrupted()) == "interrupted"
     assert 0 < shown(settings)[0][2] < 7
     migrate(settings, passes=RECENT)
@@ -176,6 +176,17 @@ def test_a_part_that_changed_has_its_failed_files_tried_again(
     assert [(one[3], one[2] > 1) for one in found] == [(f"a{n}", n > 0) for n in range(7)]
     assert len({one[2] for one in found}) == 7
     assert shown(settings) == ((8, 1, 7), {"file_missing": 7})
+
+
+def test_a_pass_that_is_read_again_tries_its_failed_files_again(settings: Settings, source_folder: FolderPlace) -> None:
+    """Its rejects are those of that reading, each with its place and text."""
+    fill(source_folder, dump_of([attachment(0), attachment(1)], {}, [call(6)]))
+    migrate(settings, passes=RECENT)
+    before = list(app.rejects(settings, ACCOUNT, tuple(Pass)))
+    fill(source_folder, {"files/0": b"0"})
+    assert migrate(settings, passes=RECENT, again=True).error is None
+    assert list(app.rejects(settings, ACCOUNT, tuple(Pass))) == [one for one in before if one["id"] != "a0"]
+    assert shown(settings) == ((3, 1, 2), {"file_missing": 2})
 
 
 def test_rejects_of_files_cost_one_more_reading_of_the_dump(
