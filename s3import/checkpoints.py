@@ -9,6 +9,7 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy import Connection
 
+from s3import import file_places
 from s3import.errors import PartMissing
 from s3import.records import Entity, Pass, Plan, PlannedPart, Position, StoredObject, Window
 from s3import.status import Claim, require_held, why_lost
@@ -78,6 +79,19 @@ def remember_plan(connection: Connection, held: Claim, plan: Plan) -> list[Part]
     return read_parts(connection, held.run_id) if known else fresh
 
 
+def forget_last_reading(connection: Connection, held: Claim) -> None:
+    """Replace what was kept of the pass's reading from the same source by this one, whose plan is made: until then its
+    parts tell how a source that is not divided in passes was divided. All deltas are kept."""
+    mine, others = import_runs.alias().c, import_runs.c
+    number, source = (
+        sa.select(column).where(mine.run_id == held.run_id).scalar_subquery() for column in (mine.number, mine.source)
+    )
+    same = (others.account_id == held.account_id, others["pass"] == held.pass_.value)
+    run_ids = sa.select(others.run_id).where(*same, others.number < number, others.source == source)
+    for run_id in connection.scalars(run_ids).all() if held.pass_ is not Pass.DELTA else ():
+        connection.execute(import_runs.delete().where(others.run_id == run_id))
+
+
 def _remember_skipped(connection: Connection, held: Claim, plan: Plan) -> None:
     connection.execute(
         import_runs.update()
@@ -96,6 +110,7 @@ def _forget_vanished(connection: Connection, held: Claim, plan: Plan, known: dic
                 f"{held.pass_}/{key} was planned and is no longer there; put it back, or write a manifest that names "
                 "the parts that make up the dump, then run the same command again"
             )
+        file_places.reopen(connection, held.run_id, part.number)
         connection.execute(import_parts.delete().where(_part(held, part.number)))
         del known[key]
 
@@ -106,6 +121,7 @@ def _replan(connection: Connection, held: Claim, part: Part, planned: PlannedPar
         # Only the manifest's word changed: what was imported stays imported, and is held against the new word.
         row = {name: row[name] for name in ("expected_rows", "expected_sha256", "token", "done")}
     else:
+        file_places.reopen(connection, held.run_id, part.number)
         rejects = import_rejects.c
         connection.execute(
             import_rejects.delete().where(rejects.run_id == held.run_id, rejects.part_number == part.number)
@@ -171,6 +187,14 @@ def _as_part(row: Any) -> Part:
     window = Window.parse(row.window) if row.window else None
     planned = PlannedPart(Entity(row.entity), row.key, stored, row.expected_rows, row.expected_sha256, window)
     return Part(row.number, planned, progress, row.done, row.token)
+
+
+def totals(connection: Connection, run_id: str) -> tuple[int, int]:
+    """The records that were read and rejected of all of the run's parts."""
+    parts = import_parts.c
+    sums = (sa.func.coalesce(sa.func.sum(number), 0) for number in (parts.read_count, parts.rejected_count))
+    read, rejected = connection.execute(sa.select(*sums).where(parts.run_id == run_id)).one()
+    return int(read), int(rejected)
 
 
 def read_window(connection: Connection, account_id: str) -> Window | None:

@@ -8,38 +8,32 @@ import signal
 import sys
 import time
 import traceback
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from functools import partial
-from typing import Any, NoReturn, TextIO
+from typing import TYPE_CHECKING, Any, NoReturn, TextIO
 
 import click
 
 from s3import import __version__
-from s3import.console import options
+from s3import.console import options, streams
 from s3import.console.exits import DONE, FAILED, SOME_REJECTED, exit_status, status_of, worst
 from s3import.console.signals import signals
 from s3import.errors import (
     ConfigurationError,
+    OutputLost,
     S3ImportError,
     as_failure,
     printable,
 )
 
+if TYPE_CHECKING:
+    from s3import.files import Retried
+
 WATCH_SECONDS = 1.0
 
 
-class Commands(click.Group):
-    """Commands whose output may go into a pipe that somebody closes: `| head`."""
-
-    def invoke(self, context: click.Context) -> Any:
-        try:
-            return super().invoke(context)
-        except BrokenPipeError:  # click would call it a failure
-            return None
-
-
-@click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
+@click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
 @click.version_option(__version__)
 def cli() -> None:
     """Move accounts from their dumps into the Re:amaze database, exactly once each record.
@@ -60,8 +54,7 @@ def db_init(database: str | None) -> None:
     """Create the tables, or upgrade them to this version."""
     from s3import import app
 
-    app.create_tables(options.settings_from(database=database))
-    click.echo("the tables are up to date")
+    click.echo(f"the tables are {app.create_tables(options.settings_from(database=database))}")
 
 
 @cli.group()
@@ -115,6 +108,7 @@ def export(account: str, **given: Any) -> None:
 @options.describe_calls
 @options.accounts_from
 @options.all_accounts
+@options.again
 @options.dry_run
 @options.detach
 @options.json("Print one JSON document: that of `status`, or a list of them under `accounts`.")
@@ -124,6 +118,7 @@ def migrate(
     all_accounts: bool,
     pass_: str,
     max_rejects: str | None,
+    again: bool,
     dry_run: bool,
     detach: bool,
     as_json: bool,
@@ -131,7 +126,8 @@ def migrate(
 ) -> None:
     """Import accounts: first their recent pass, then the remaining one, whatever of them is left to do.
 
-    With `--pass delta` what changed since, as often as there is a new dump of it.
+    With `--pass delta` what changed since, as often as there is a new dump of it; with `--again` what was imported
+    before, once more.
     The same command again after a failure or a crash resumes at the last checkpoint. Temporary failures are tried again
     for S3IMPORT_RETRY_SECONDS (120). Where stderr is no terminal, a line every S3IMPORT_PROGRESS_SECONDS (5) tells how
     far it is.
@@ -145,15 +141,17 @@ def migrate(
         named = options.named_accounts(accounts, accounts_from, all_accounts=all_accounts)
         with sources.shared_by(settings, named) as shared:
             found = () if named is not None else sources.all_accounts(settings, shared, options.passes_from(pass_))
-            requests = options.requests_from(settings, named or found, pass_, max_rejects)
+            requests = options.requests_from(settings, named or found, pass_, max_rejects, again=again)
             migrate, rehearse = partial(app.migrate, shared=shared), partial(app.rehearse, shared=shared)
             work = rehearse if dry_run else app.queue if detach else migrate
             with Terminal(accounts=len(requests), line_seconds=settings.progress_seconds) as screen:
                 results = work(settings, requests, observe=screen, stop=stop)
-    with suppress(BrokenPipeError):  # nobody reads it: the exit status still tells
+    with after_the_work():
         click.echo(summary.as_json(results) if as_json else summary.as_text(results))
     for error in summary.errors(results):
         complain(error)
+    for complaint in summary.complaints(results) if as_json else ():  # the text has it already
+        say(complaint)
     raise click.exceptions.Exit(stop.exit_status or worst(exit_status(result) for result in results))
 
 
@@ -190,8 +188,15 @@ def rejects(account: str, database: str | None, pass_: str, as_json: bool) -> No
 
     show = summary.reject_as_json if as_json else summary.reject_as_text
     passes = tuple(Pass) if pass_ == "all" else options.passes_from(pass_)
+    listed = 0
     for reject in app.rejects(options.settings_from(database=database), account, passes):
         click.echo(show(reject))
+        listed += 1
+    say(
+        f"account {account}: {listed:,} rejects; {summary.cure(account)}"
+        if listed
+        else f"account {account}: no rejects"
+    )
 
 
 @cli.command()
@@ -215,7 +220,7 @@ def verify(account: str, as_json: bool, **given: Any) -> None:
         settings = options.settings_from(**given)
         with Terminal(accounts=1, line_seconds=settings.progress_seconds) as screen:
             verified = app.verify(settings, account, observe=screen, stop=stop)
-    with suppress(BrokenPipeError):  # nobody reads it: the exit status still tells
+    with after_the_work():
         click.echo(summary.verified_as_json(verified) if as_json else summary.verified_as_text(verified))
     if verified.findings.difference_count:
         raise click.exceptions.Exit(FAILED)
@@ -226,26 +231,43 @@ def files() -> None:
     """The bytes behind attachments and recordings."""
 
 
+@files.command("copy")
+@options.files
+def files_copy(account: str, as_json: bool, **given: Any) -> None:
+    """Copy the files of an account that was imported without --files-to.
+
+    They are looked for where each pass was imported from, then at --source. What was interrupted goes on; what is
+    copied is left alone. Exit status 3 when some failed: `rejects` lists them, `files retry` tries them again.
+    """
+    from s3import import app
+
+    later_files(app.copy_files, account, as_json=as_json, **given)
+
+
 @files.command("retry")
-@options.account
-@options.source
-@options.items
-@options.database
-@options.files_to
-@options.files_in_flight
-@options.json("Print one JSON document: how many were copied and how many failed again.")
+@options.files
 def files_retry(account: str, as_json: bool, **given: Any) -> None:
     """Try again to copy the files of an account that failed; those that succeed are no rejects any more.
 
-    Without --source and --files-to they are looked for where they were, and go where they were to go. Exit status 3
-    when some failed again.
+    They are looked for where each pass was imported from, then at --source, and go where they were to go unless
+    --files-to is given. Exit status 3 when some failed again.
     """
-    with signals() as stop:
-        from s3import import app
-        from s3import.console import summary
+    from s3import import app
 
-        retried = app.retry_files(options.settings_from(**given), account, stop=stop)
-    click.echo(summary.document_as_json(retried.document()) if as_json else summary.retried_as_text(retried))
+    later_files(app.retry_files, account, as_json=as_json, **given)
+
+
+def later_files(copy: Callable[..., Retried], account: str, *, as_json: bool, **given: Any) -> NoReturn:
+    """Copy files of an account with its progress on stderr, and say what became of them."""
+    with signals() as stop:
+        from s3import.console import summary
+        from s3import.console.terminal import Terminal
+
+        settings = options.settings_from(**given)
+        with Terminal(accounts=1, line_seconds=settings.progress_seconds) as screen:
+            retried = copy(settings, account, observe=screen, stop=stop)
+    with after_the_work():
+        click.echo(summary.document_as_json(retried.document()) if as_json else summary.retried_as_text(retried))
     raise click.exceptions.Exit(SOME_REJECTED if retried.failed else DONE)
 
 
@@ -255,9 +277,9 @@ def files_retry(account: str, as_json: bool, **given: Any) -> None:
 def cancel(account: str, database: str | None) -> None:
     """Stop what is queued or running of an account, at its next batch; the checkpoint is kept."""
     from s3import import app
+    from s3import.console import summary
 
-    for run in app.cancel(options.settings_from(database=database), account):
-        click.echo(f"account {account}: the {run.pass_} pass is {run.state}")
+    click.echo(summary.cancelled_as_text(account, app.cancel(options.settings_from(database=database), account)))
 
 
 @cli.command()
@@ -275,9 +297,11 @@ def reset(account: str, yes: bool, force: bool, **given: Any) -> None:
     with signals() as stop:
         from s3import import app
         from s3import.console import summary
+        from s3import.console.terminal import Terminal
 
         settings = options.settings_from(**given)
-        removed = app.reset(settings, account, confirmed=yes, force=force, observe=lambda _: None, stop=stop)
+        with Terminal(accounts=1, line_seconds=settings.progress_seconds) as screen:
+            removed = app.reset(settings, account, confirmed=yes, force=force, observe=screen, stop=stop)
     click.echo(summary.removed_as_text(removed))
 
 
@@ -285,20 +309,27 @@ def reset(account: str, yes: bool, force: bool, **given: Any) -> None:
 @options.any_account
 @options.expired
 @options.database
-def purge(account: str | None, expired: bool, database: str | None) -> None:
+@options.yes
+def purge(account: str | None, expired: bool, database: str | None, yes: bool) -> None:
     """Forget what was kept of a migration that is over: rejects with their text, runs, deletions. Rows stay.
 
-    `serve` and `worker` do it by themselves for accounts that S3IMPORT_RETENTION_DAYS has passed for.
+    With --expired that needs no --yes: the setting says it. `serve` and `worker` do it by themselves for accounts that
+    S3IMPORT_RETENTION_DAYS has passed for.
     """
-    from s3import import app
-
     if (account is None) is not expired:
         raise ConfigurationError("give either --account ID or --expired")
-    settings = options.settings_from(database=database)
-    if account is not None:
-        app.purge(settings, account)
-    for name in app.purge_expired(settings) if account is None else [account]:
-        click.echo(f"account {name}: purged")
+    with signals() as stop:
+        from s3import import app
+        from s3import.console.terminal import Terminal
+
+        settings = options.settings_from(database=database)
+        with Terminal(accounts=1, line_seconds=settings.progress_seconds) as screen:
+            if account is None:
+                for name in app.purge_expired(settings, observe=screen, stop=stop):
+                    click.echo(f"account {name}: purged")
+                return
+            removed = app.purge(settings, account, confirmed=yes, observe=screen, stop=stop)
+    click.echo(f"account {account}: purged, {removed:,} rows of bookkeeping; its own rows stay")
 
 
 @cli.command()
@@ -336,6 +367,23 @@ def service_extra() -> Iterator[None]:
         ) from error
 
 
+@contextmanager
+def after_the_work() -> Iterator[None]:
+    """Print a result whose loss changes nothing of what was done: the exit status still tells how that went."""
+    try:
+        yield
+    except BrokenPipeError:  # nobody reads it
+        pass
+    except OutputLost as error:
+        complain(error)
+
+
+def say(text: str) -> None:
+    """Say something on stderr, if anybody listens there."""
+    with suppress(OSError):
+        click.echo(f"s3import: {printable(text)}", err=True)
+
+
 def redraw(text: str | bytes) -> None:
     """Show a new look at something in the place of the one before; below it where stdout is no terminal."""
     if sys.stdout.isatty():
@@ -360,7 +408,8 @@ def run(arguments: list[str] | None = None) -> int:
         result = cli.main(arguments, prog_name="s3import", standalone_mode=False)
         return result if isinstance(result, int) else DONE
     except click.ClickException as error:
-        error.show()
+        with suppress(OSError):  # as below
+            error.show()
         return error.exit_code
     except click.exceptions.Exit as done:
         return done.exit_code
@@ -369,6 +418,8 @@ def run(arguments: list[str] | None = None) -> int:
     except S3ImportError as error:
         complain(error)
         return status_of(error)
+    except BrokenPipeError:  # `| head`: whoever read it has seen enough
+        return DONE
     except Exception as error:  # noqa: BLE001 - the last line of defence says only its type
         failure = as_failure(error)
         failure.__cause__ = error
@@ -378,10 +429,11 @@ def run(arguments: list[str] | None = None) -> int:
 
 def main() -> NoReturn:
     """The entry point. Leaves without tearing down threads and libraries: the exit status must not depend on them."""
+    streams.prepare()
     signal.signal(signal.SIGTERM, lambda number, _: os._exit(128 + number))
     logging.getLogger().addHandler(logging.NullHandler())  # libraries speak through our errors, or not at all
     status = run()
-    with suppress(OSError, ValueError):
-        sys.stdout.flush()
-        sys.stderr.flush()
+    for stream in (sys.stdout, sys.stderr):
+        with suppress(OSError, ValueError, OutputLost):
+            stream.flush()
     os._exit(status)

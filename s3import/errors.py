@@ -36,10 +36,28 @@ class InvalidRequest(ConfigurationError):
     code = "invalid_request"
 
 
+class DatabaseMisconfigured(ConfigurationError):
+    """The database URL leads nowhere: a wrong login, an option or a name that is not there."""
+
+    code = "database_misconfigured"
+
+
+class SchemaTooNew(ConfigurationError):
+    """The database's tables were made by a newer version."""
+
+    code = "schema_mismatch"
+
+
 class UnknownBrand(InvalidRequest):
     """A channel names a brand that its account does not have."""
 
     code = "unknown_brand"
+
+
+class BrokerRefused(ConfigurationError):
+    """The broker does not let this process in, or not to its queue."""
+
+    code = "broker_refused"
 
 
 class SourceNotAllowed(InvalidRequest):
@@ -75,6 +93,10 @@ class InvalidAccountDocument(MigrationFailed):
 
 class InvalidManifest(MigrationFailed):
     code = "invalid_manifest"
+
+
+class DocumentTooLarge(MigrationFailed):
+    """A document is larger than what is read of one as a whole."""
 
 
 class PartMissing(MigrationFailed):
@@ -127,8 +149,20 @@ class TooManyRejects(MigrationFailed):
     code = "too_many_rejects"
 
 
+class AllRejected(MigrationFailed):
+    """A pass of which nothing came over: every record of it was rejected."""
+
+    code = "all_rejected"
+
+
 class RecentPassFirst(MigrationFailed):
     code = "recent_pass_first"
+
+
+class PassNotFinished(MigrationFailed):
+    """An account is to get a status that only the end of a pass gives it."""
+
+    code = "pass_not_finished"
 
 
 class NotImported(MigrationFailed):
@@ -144,9 +178,15 @@ class AccountIsActive(MigrationFailed):
 
 
 class AccountPurged(MigrationFailed):
-    """What a delta needs to know of the account was forgotten."""
+    """What a delta, or reading a pass again, needs to know of the account was forgotten."""
 
     code = "account_purged"
+
+
+class ResetUnfinished(MigrationFailed):
+    """A reset of the account was begun and interrupted: nothing else goes on until it is finished."""
+
+    code = "reset_unfinished"
 
 
 class AccountDeleted(MigrationFailed):
@@ -173,6 +213,12 @@ class WorkerLost(MigrationFailed):
     code = "worker_lost"
 
 
+class OutputLost(MigrationFailed):
+    """What was done is done, but its result could not be written to stdout."""
+
+    code = "output_lost"
+
+
 # --- wait, then run the same command again ------------------------------------------------------------------------
 
 
@@ -192,6 +238,10 @@ class ProcessLost(TemporaryFailure):
     code = "process_lost"
 
 
+class BrokerUnavailable(TemporaryFailure):
+    code = "broker_unavailable"
+
+
 class DatabaseUnavailable(TemporaryFailure):
     code = "database_unavailable"
 
@@ -209,6 +259,12 @@ class LeaseLost(RunIsAlive):
     """This process was thought dead and its run was taken over: it writes nothing any more."""
 
     code = "lease_lost"
+
+
+class ResetAtWork(RunIsAlive):
+    """A process is taking the account's import back."""
+
+    code = "reset_at_work"
 
 
 class Interrupted(S3ImportError):

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from s3import.errors import ConfigurationError, TooManyRejects
 
 ENOUGH_FOR_A_SHARE = 10_000  # records read before a percentage can stop a pass early
+ENOUGH_TO_DESPAIR = 10_000  # rejects after which a pass of which nothing came over ends
 RATE_WINDOW_SECONDS = 15.0
 
 
@@ -36,6 +37,11 @@ class RejectLimit:
             raise ConfigurationError(f"--max-rejects takes a number (100) or a percentage (0.5%), not {text!r}")
         return limit
 
+    @property
+    def is_set(self) -> bool:
+        """Whether somebody said how many are too many."""
+        return self.count is not None or self.percent is not None
+
     def allows(self, rejected: int, read: int, *, final: bool) -> bool:
         """Whether the pass may go on. A percentage is held against the whole pass at its `final` record, and
         before that once enough records were read to know."""
@@ -49,20 +55,32 @@ class RejectLimit:
         return f"{self.percent:g}%" if self.percent is not None else str(self.count)
 
 
+@dataclass(frozen=True, slots=True)
+class Rates:
+    """How fast a run goes, each a second; None: not known yet."""
+
+    rows_per_second: float | None = None
+    bytes_per_second: float | None = None
+    files_per_second: float | None = None
+
+
 class Tally:
     """What a run has read and rejected so far, over all its parts and attempts. Safe to use from several threads."""
 
     def __init__(self, limit: RejectLimit, *, dry_run: bool = False) -> None:
         self._limit, self._dry_run = limit, dry_run
         self._lock = threading.Lock()
-        self._samples: deque[tuple[float, int, int]] = deque()
+        self._samples: deque[tuple[float, int, int, int]] = deque()
         self.read = 0
         self.rejected = 0
         self.bytes = 0
+        self.files = 0
+        self._came_over = False
 
     def start(self, read: int, rejected: int) -> None:
         """Begin with what earlier attempts did."""
         self.read, self.rejected = read, rejected
+        self._came_over = read > rejected
 
     def add(self, read: int, rejected: int, bytes_: int) -> None:
         """Count one committed batch."""
@@ -70,6 +88,19 @@ class Tally:
             self.read += read
             self.rejected += rejected
             self.bytes += bytes_
+            self._came_over = self._came_over or read > rejected
+
+    def nothing_came_over(self, *, final: bool = False) -> bool:
+        """Whether every record was rejected, and that is enough to know (`final`: there are no more), where nobody said
+        how many rejects are too many."""
+        if self._came_over or self._limit.is_set:
+            return False
+        return self.rejected >= (1 if final else ENOUGH_TO_DESPAIR)
+
+    def add_files(self, number: int) -> None:
+        """Count files that were copied or have failed."""
+        with self._lock:
+            self.files += number
 
     def require_within_limit(self, account_id: str, *, final: bool = False) -> None:
         """Raises: TooManyRejects."""
@@ -88,14 +119,15 @@ class Tally:
             f"allows; {why}. Repair the dump or allow more, then run the same command again{kept}"
         )
 
-    def rates(self) -> tuple[float | None, float | None]:
-        """Records and bytes a second over the last seconds; None until two samples were taken."""
+    def rates(self) -> Rates:
+        """How fast it went over the last seconds; nothing is known until two samples were taken."""
         now = time.monotonic()
         with self._lock:
-            self._samples.append((now, self.read, self.bytes))
+            self._samples.append((now, self.read, self.bytes, self.files))
             while self._samples[0][0] < now - RATE_WINDOW_SECONDS and len(self._samples) > 2:
                 self._samples.popleft()
-            then, read, bytes_ = self._samples[0]
+            then, *before = self._samples[0]
             if now - then < 0.5:
-                return None, None
-            return (self.read - read) / (now - then), (self.bytes - bytes_) / (now - then)
+                return Rates()
+            done = zip((self.read, self.bytes, self.files), before, strict=True)
+            return Rates(*((number - was) / (now - then) for number, was in done))

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from s3import.errors import ConfigurationError
 from s3import.readers.items.mapping import read_mapping
 from s3import.readers.items.opening import open_tables
-from s3import.readers.location import ACCOUNT
+from s3import.readers.location import resolve
 from s3import.readers.source import Patience
 from s3import.records import check_account_id
 from s3import.settings import Settings
@@ -35,5 +35,5 @@ def export(settings: Settings, account_id: str, *, stop: threading.Event) -> Ite
     if not settings.source or not settings.mapping:
         raise ConfigurationError("an export takes --source s3://bucket/prefix and --mapping FILE; give both")
     tables = open_tables(patience=Patience(retry_seconds=settings.retry_seconds), role=role_of(settings))
-    uri = settings.source.replace(ACCOUNT, account_id)
+    uri = resolve(settings.source, account_id)
     yield from export_tables(tables, read_mapping(settings.mapping), uri, stop=stop)

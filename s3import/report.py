@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import datetime as dt
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import groupby
 from typing import Any
@@ -12,12 +11,14 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy import Connection
 
+from s3import import progress
 from s3import.accounts import account_status
 from s3import.checkpoints import COUNTS
 from s3import.clock import clock
 from s3import.errors import RejectCode
+from s3import.progress import rfc3339
 from s3import.records import HALVES, ROW_ENTITIES, Entity, Pass
-from s3import.status import State
+from s3import.status import State, is_newest
 from s3import.tables import Id, accounts, import_parts, import_rejects, import_runs
 
 MAX_PAGE_CHARACTERS = 4 * 1024 * 1024
@@ -31,15 +32,47 @@ def document(connection: Connection, account_id: str) -> dict[str, Any] | None:
     asked for later never shows less.
     """
     rows = connection.execute(_ALL, {"account_id": account_id}).all()
+    found = _document(account_id, rows)
+    return found if found["account_status"] is not None or any(found["passes"].values()) else None
+
+
+def documents(connection: Connection, account_ids: Sequence[str]) -> list[dict[str, Any]]:
+    """The status documents of these accounts, in their order, by one statement; of those that have a run."""
+    mine = (import_runs.c.account_id.in_(account_ids), is_newest())
+    query = with_slices(runs().where(*mine), sa.asc("number"))
+    rows = connection.execute(query).all()
+    by_account = {account_id: [row for row in rows if row.account_id == account_id] for account_id in account_ids}
+    return [_document(account_id, mine) for account_id, mine in by_account.items() if mine]
+
+
+def _document(account_id: str, rows: Sequence[Any]) -> dict[str, Any]:
+    """Of a pass's runs, which come in the order of their numbers, the newest is shown."""
     passes: dict[str, Any] = {pass_.value: None for pass_ in HALVES}
-    for (pass_, run_id), of_run in groupby(rows, key=lambda row: (row._mapping["pass"], row.run_id)):
+    passes.update((run._mapping["pass"], document) for run, document in pass_documents(rows))
+    return {"account_id": account_id, "account_status": rows[0].account_status, "passes": passes}
+
+
+def pass_documents(rows: Iterable[Any]) -> Iterator[tuple[Any, dict[str, Any]]]:
+    """Each run of the rows, in their order, with its document; `rows`: as `with_slices` gives them."""
+    for run_id, of_run in groupby(rows, key=lambda row: row.run_id):
         if run_id is not None:
             run, *_ = slices = list(of_run)
-            passes[pass_] = _pass_document(run, [one for one in slices if one.entity is not None])
-    account_status = rows[0].account_status
-    if account_status is None and not any(passes.values()):
-        return None
-    return {"account_id": account_id, "account_status": account_status, "passes": passes}
+            yield run, _pass_document(run, [one for one in slices if one.entity is not None])
+
+
+def runs() -> sa.Select[Any]:
+    """All runs with what documents tell of them beside their slices."""
+    lease_left = (import_runs.c.lease_until - clock()).label("lease_left")
+    columns = (import_runs, lease_left, accounts.c.status.label("account_status"))
+    return sa.select(*columns).outerjoin_from(import_runs, accounts, accounts.c.id == import_runs.c.account_id)
+
+
+def with_slices(some_runs: sa.Select[Any], *order: sa.UnaryExpression[Any]) -> sa.Select[Any]:
+    """These `runs` and their slices: a row for each slice, one for a run without any; in that `order`, then by run."""
+    page = some_runs.cte("page")
+    slices = _slices(sa.select(page.c.run_id)).subquery("slices")
+    joined = page.outerjoin(slices, slices.c.of_run == page.c.run_id)
+    return sa.select(page, slices).select_from(joined).order_by(*order, page.c.run_id)
 
 
 def _all() -> sa.Select[Any]:
@@ -49,17 +82,17 @@ def _all() -> sa.Select[Any]:
     account_status = sa.select(accounts.c.status).where(accounts.c.id == wanted).scalar_subquery()
     one_row = sa.select(sa.literal(1).label("one")).subquery()
     lease_left = (import_runs.c.lease_until - clock()).label("lease_left")
-    slices = _slices(wanted).subquery("slices")
-    joined = one_row.outerjoin(import_runs, import_runs.c.account_id == wanted)
+    mine = sa.and_(import_runs.c.account_id == wanted, is_newest())
+    slices = _slices(sa.select(import_runs.c.run_id).where(mine)).subquery("slices")
+    joined = one_row.outerjoin(import_runs, mine)
     joined = joined.outerjoin(slices, slices.c.of_run == import_runs.c.run_id)
     columns = (account_status.label("account_status"), import_runs, lease_left, slices)
-    return sa.select(*columns).select_from(joined).order_by(import_runs.c.run_id)
+    return sa.select(*columns).select_from(joined).order_by(import_runs.c.number, import_runs.c.run_id)
 
 
-def _slices(account_id: sa.ColumnElement[str]) -> sa.Select[Any]:
+def _slices(run_ids: sa.Select[Any]) -> sa.Select[Any]:
     """The sums over runs' parts, by entity and by what there is to tell of them: a row for thousands of parts."""
     parts = import_parts.c
-    runs = sa.select(import_runs.c.run_id).where(import_runs.c.account_id == account_id)
     same = (parts.run_id, parts.entity, parts.rejects_by_code, parts.ignored_fields)
     bytes_done = sa.case((parts.done, parts.size_bytes), else_=parts.bytes_done)
     sums = {
@@ -69,8 +102,10 @@ def _slices(account_id: sa.ColumnElement[str]) -> sa.Select[Any]:
         **{what: parts[f"{what}_count"] for what in COUNTS},
     }
     columns = (sa.cast(sa.func.sum(number), sa.BigInteger).label(name) for name, number in sums.items())
-    shown = (parts.run_id.label("of_run"), *same[1:], sa.func.count().label("parts_total"), *columns)
-    return sa.select(*shown).where(parts.run_id.in_(runs)).group_by(*same)
+    held = sa.and_(parts.holder.is_not(None), parts.token != 0)  # not those on offer
+    leased_until = sa.func.max(sa.case((held, parts.lease_until))).label("leased_until")
+    shown = (parts.run_id.label("of_run"), *same[1:], sa.func.count().label("parts_total"), *columns, leased_until)
+    return sa.select(*shown).where(parts.run_id.in_(run_ids)).group_by(*same)
 
 
 _ALL = _all()
@@ -88,11 +123,11 @@ def _pass_document(run: Any, slices: Sequence[Any]) -> dict[str, Any]:
         "run_id": run.run_id,
         "state": run.state,
         "source": run.source,
-        "requested_at": _rfc3339(run.requested_at),
-        "started_at": _rfc3339(run.started_at),
-        "finished_at": _rfc3339(run.finished_at),
+        "requested_at": rfc3339(run.requested_at),
+        "started_at": rfc3339(run.started_at),
+        "finished_at": rfc3339(run.finished_at),
         "attempts": run.attempts,
-        "progress": _progress_document(run, slices),
+        "progress": progress.document(run, slices),
         "counts": counts,
         "files": {
             "total": run.files_total,
@@ -115,23 +150,6 @@ def _sums(names: Sequence[str], slices: Sequence[Any]) -> dict[str, int]:
     return {name: sum(getattr(one, name) for one in slices) for name in names}
 
 
-def _progress_document(run: Any, slices: Sequence[Any]) -> dict[str, Any]:
-    sums = _sums(("parts_total", "parts_done", "bytes_total", "bytes_done"), slices)
-    total, done = sums["bytes_total"], sums["bytes_done"]
-    running = run.state == State.RUNNING
-    if run.state == State.SUCCEEDED:
-        fraction = 1.0
-    else:
-        fraction = min(done / total, 0.999) if total else 0.0
-    rate = run.bytes_per_second if running else None
-    return {
-        **sums,
-        "fraction": round(fraction, 4),
-        "rows_per_second": round(run.rows_per_second, 1) if running and run.rows_per_second else None,
-        "eta_seconds": round((total - done) / rate, 1) if rate else None,
-    }
-
-
 def _error_document(run: Any) -> dict[str, str] | None:
     if run.error_code:
         return {"code": run.error_code, "message": run.error_message}
@@ -144,23 +162,10 @@ def _error_document(run: Any) -> dict[str, str] | None:
     return None
 
 
-def _rfc3339(time: dt.datetime | None) -> str | None:
-    return time.astimezone(dt.UTC).isoformat().replace("+00:00", "Z") if time else None
-
-
 def is_known(connection: Connection, account_id: str) -> bool:
     """Whether the account exists or was ever migrated."""
     runs = sa.select(import_runs.c.run_id).where(import_runs.c.account_id == account_id)
     return account_status(connection, account_id) is not None or connection.execute(runs).first() is not None
-
-
-def rejects(connection: Connection, account_id: str, passes: Sequence[Pass] = tuple(Pass)) -> Iterator[dict[str, Any]]:
-    """The kept rejects as the contract's section 5 shows them: by pass, part and line."""
-    runs = import_runs.c
-    for pass_ in (one for one in Pass if one in passes):
-        query = _reject_query().where(runs.account_id == account_id, runs["pass"] == pass_.value).order_by(*_BY_PLACE)
-        for row in connection.execution_options(yield_per=1000).execute(query):
-            yield _reject_document(row)
 
 
 @dataclass(frozen=True, slots=True)
@@ -175,15 +180,15 @@ class Cursor:
 def reject_page(
     connection: Connection, account_id: str, passes: Sequence[Pass], after: Cursor | None, limit: int
 ) -> tuple[list[dict[str, Any]], Cursor | None]:
-    """At most `limit` rejects that come `after` that place, as `rejects` gives them, and where the next page begins
-    (None: there is none). A page ends early once its texts come to 4 MiB."""
+    """At most `limit` rejects that come `after` that place, as the contract's section 5 shows them, by pass, part and
+    line; and where the next page begins (None: there is none). A page ends early once its texts come to 4 MiB."""
     page: list[dict[str, Any]] = []
     place, size = after, 0
     for row in _rejects_after(connection, account_id, passes, after, limit + 1):
         if len(page) == limit or size >= MAX_PAGE_CHARACTERS:
             return page, place
         page.append(_reject_document(row))
-        place, size = Cursor(Pass(row.run_pass), row.part_number, row.line), size + len(row.raw)
+        place, size = Cursor(Pass(row.run_pass), row.part_number, row.line), size + len(row.raw or "")
     return page, None
 
 
@@ -192,7 +197,8 @@ def _rejects_after(
 ) -> Iterator[Any]:
     """At most `limit` rows, by one look into the primary key for each piece of it that has a beginning and an end."""
     runs = import_runs.c
-    known = connection.execute(sa.select(runs["pass"], runs.run_id).where(runs.account_id == account_id)).all()
+    newest = sa.select(runs["pass"], runs.run_id).where(runs.account_id == account_id, is_newest())
+    known = connection.execute(newest).all()
     run_ids = {pass_: run_id for pass_, run_id in known if pass_ in passes}
     for pass_ in Pass:
         for piece in _pieces(pass_, after) if pass_ in run_ids else ():

@@ -7,12 +7,14 @@ import re
 import threading
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any, TypeVar
+from typing import Any, NoReturn, TypeVar
+from urllib.parse import quote, unquote
 
 import sqlalchemy as sa
 from sqlalchemy import Connection
 
-from s3import import accounts, report, schema, status
+from s3import import accounts, listings, report, schema, status
+from s3import.accounts import AccountStatus, is_imported
 from s3import.admission import Admission, admit
 from s3import.errors import (
     AccountNotFound,
@@ -20,16 +22,19 @@ from s3import.errors import (
     DatabaseUnavailable,
     DumpNotFound,
     InvalidRequest,
+    PassNotFinished,
     RunNotFound,
     SchemaMismatch,
     UnknownBrand,
 )
-from s3import.readers.allowed import fill, require_allowed
+from s3import.listings import RunCursor
+from s3import.readers.allowed import require_allowed
 from s3import.readers.items.opening import require_deltas
+from s3import.readers.location import resolve
 from s3import.records import Brand, Channel, Pass, check_account_id, is_id
 from s3import.report import Cursor
 from s3import.settings import Settings
-from s3import.status import Run
+from s3import.status import Run, State
 from s3import.tables import accounts as accounts_table
 from s3import.tables import brands, channels
 from s3import.transactions import Transactions
@@ -40,6 +45,10 @@ T = TypeVar("T")
 PATIENCE_SECONDS = 3.0  # for conflicts and deadlocks: whoever asks is still waiting for the answer
 MAX_PAGE = 1000
 _CURSOR = re.compile(rf"({'|'.join(Pass)})\.(\d{{1,9}})\.(\d{{1,18}})", re.ASCII)
+_RUN_CURSOR = re.compile(r"(\d{1,18})\.([0-9a-f]{32})", re.ASCII)
+_ID_CURSOR = re.compile(r"(?:[A-Za-z0-9._-]|~[0-9A-F]{2})+", re.ASCII)
+_EPOCH = dt.datetime(1970, 1, 1, tzinfo=dt.UTC)
+_MICROSECOND = dt.timedelta(microseconds=1)
 _RUN_ID = re.compile(r"[0-9a-f]{32}")
 
 
@@ -55,8 +64,8 @@ class Account:
 
 
 @dataclass(frozen=True, slots=True)
-class RejectPage:
-    """Some of an account's rejects, and the cursor behind which the next ones come (None: there are no more)."""
+class Page:
+    """Some of a list's items, and the cursor behind which the next ones come (None: there are no more)."""
 
     items: list[dict[str, Any]]
     next: str | None
@@ -99,6 +108,27 @@ class Service:
         """The account. Raises: AccountNotFound."""
         return self._read(account_id, lambda connection: _require_account(connection, account_id))
 
+    def list_accounts(self, status: AccountStatus | None = None, after: str | None = None, limit: int = 100) -> Page:
+        """At most `limit` (up to 1000) accounts by id, behind the cursor `after`; `status`: only those that have it."""
+        first = _parse_id_cursor(after) if after else None
+        with self.database.read() as connection:
+            items, last = listings.account_page(connection, status, first, min(limit, MAX_PAGE))
+        return Page(items, None if last is None else _id_cursor(last))
+
+    def confirm_status(self, account_id: str, wanted: AccountStatus) -> Account:
+        """The account, which has that status already, or the one after it: passes set it when they succeed.
+
+        Raises: AccountNotFound; PassNotFinished while the pass behind that status is not in.
+        """
+        account = self.account(account_id)
+        pass_ = next(pass_ for pass_, after in accounts.STATUS_AFTER.items() if after is wanted)
+        if not is_imported(pass_, AccountStatus(account.status)):
+            raise PassNotFinished(
+                f"account {account_id}: the {pass_} pass has not succeeded yet; ask for it (POST /migrate) and wait "
+                f"until GET /check-migration says so: from that moment the account is {wanted} by itself"
+            )
+        return account
+
     def create_brand(self, account_id: str, brand: Brand) -> tuple[Brand, bool]:
         """The brand, and whether it was created. Raises: AccountNotFound."""
         _require_id("id", brand.id)
@@ -130,20 +160,25 @@ class Service:
 
     # --- migrations ------------------------------------------------------------------------------------------------
 
-    def request_migration(self, account_id: str, wanted: Pass | None = None, source: str | None = None) -> Admission:
-        """Queue the passes asked for (None: whatever is left), from `source` or the configured one.
+    def request_migration(
+        self, account_id: str, wanted: Pass | None = None, source: str | None = None, *, again: bool = False
+    ) -> Admission:
+        """Queue the passes asked for (None: whatever is left), from `source` or the configured one. With `again` passes
+        that were imported are read once more: without a `source` from where they were read last.
 
         However many ask at the same moment, from however many processes, one of them starts the run.
-        Raises: AccountNotFound, RecentPassFirst, SourceNotAllowed.
+        Raises: AccountNotFound, RecentPassFirst, AccountPurged, SourceNotAllowed.
         """
         check_id(account_id)
-        uri = self._source(account_id, source)
-        if wanted is Pass.DELTA:
+        uri = self._source(account_id, source) if source is not None or not again else None
+        if wanted is Pass.DELTA and uri:
             _require_deltas(uri)
 
         def request(connection: Connection) -> Admission:
             before = accounts.account_status(connection, account_id)
-            admission = admit(connection, account_id, wanted, uri)
+            known = uri is None and status.known_source(connection, account_id, wanted or Pass.RECENT)
+            where = None if known else uri or self._source(account_id, source)
+            admission = admit(connection, account_id, wanted, where, again=again)
             if accounts.account_status(connection, account_id) is not before:  # a pass ended in the midst of this
                 raise Conflict(f"account {account_id}: its status changed while a migration was asked for")
             return admission
@@ -157,9 +192,7 @@ class Service:
         """The run, which ends at its next batch unless it was at an end already. Raises: RunNotFound."""
 
         def cancel(connection: Connection) -> Run:
-            if status.cancel(connection, run_id):
-                self.record(connection, run_id)
-            run = status.read_run(connection, run_id)
+            run = self._cancel(connection, run_id)
             if run is None:
                 raise _no_run()
             return run
@@ -167,6 +200,30 @@ class Service:
         if not _RUN_ID.fullmatch(run_id):
             raise _no_run()
         return self._transactions.run("", cancel)
+
+    def cancel_account(self, account_id: str) -> list[tuple[Run, State]]:
+        """As `cancel`, whatever of an account is queued or running; the runs of its passes as they were, with their
+        states now. Raises: AccountNotFound, where it has none."""
+
+        def cancel(connection: Connection) -> list[tuple[Run, State]]:
+            status.lock_runs(connection, account_id)
+            found = [status.find_run(connection, account_id, pass_) for pass_ in Pass]
+            return [(run, self._end(connection, run)) for run in found if run is not None]
+
+        runs = self._write(account_id, cancel)
+        if not runs:
+            raise AccountNotFound(f"account {account_id} has no run here; check --account and --database")
+        return runs
+
+    def _end(self, connection: Connection, run: Run) -> State:
+        after = self._cancel(connection, run.run_id)
+        return after.state if after is not None else run.state
+
+    def _cancel(self, connection: Connection, run_id: str) -> Run | None:
+        """End the run where it can be ended, leave word of that, and read it again."""
+        if status.cancel(connection, run_id):
+            self.record(connection, run_id)
+        return status.read_run(connection, run_id)
 
     def status_document(self, account_id: str) -> dict[str, Any]:
         """The status document. Raises: AccountNotFound."""
@@ -177,20 +234,32 @@ class Service:
             raise _no_account(account_id)
         return document
 
+    def list_migrations(
+        self, state: State | None = None, account_id: str | None = None, after: str | None = None, limit: int = 100
+    ) -> Page:
+        """At most `limit` (up to 1000) runs, those asked for last first, behind the cursor `after`; with `state` or
+        `account_id` only such."""
+        if account_id is not None:
+            check_id(account_id)
+        first = _parse_run_cursor(after) if after else None
+        with self.database.read() as connection:
+            items, last = listings.run_page(connection, state, account_id, first, min(limit, MAX_PAGE))
+        return Page(items, _run_cursor(last) if last else None)
+
     def rejects(
         self, account_id: str, passes: Sequence[Pass] = tuple(Pass), after: str | None = None, limit: int = 100
-    ) -> RejectPage:
+    ) -> Page:
         """At most `limit` (up to 1000) kept rejects by pass, part and line, behind the cursor `after`.
 
         Raises: AccountNotFound.
         """
         cursor = _parse_cursor(after) if after else None  # `after=` asks for the first page
 
-        def look(connection: Connection) -> RejectPage:
+        def look(connection: Connection) -> Page:
             if not report.is_known(connection, account_id):
                 raise _no_account(account_id)
             items, place = report.reject_page(connection, account_id, passes, cursor, min(limit, MAX_PAGE))
-            return RejectPage(items, f"{place.pass_}.{place.part_number}.{place.line}" if place else None)
+            return Page(items, f"{place.pass_}.{place.part_number}.{place.line}" if place else None)
 
         return self._read(account_id, look)
 
@@ -200,7 +269,7 @@ class Service:
         Raises: DatabaseUnavailable, DatabaseRefused, SchemaMismatch.
         """
         revision: sa.Select[Any] = sa.select(sa.column("version_num")).select_from(sa.table(schema.VERSION_TABLE))
-        with self.database.read() as connection:
+        with self.database.look() as connection:
             found = connection.execute(revision).scalar()
         if found != schema.HEAD:
             raise SchemaMismatch("the tables are of another version of s3import; run `s3import db init`")
@@ -222,7 +291,7 @@ class Service:
             return require_allowed(source, account_id, self.settings.source, self.settings.allowed_sources)
         if self.settings.source is None:
             raise InvalidRequest("this server has no source of its own; name one", code="source_required")
-        return fill(self.settings.source, account_id)
+        return resolve(self.settings.source, account_id)
 
 
 def _require_deltas(uri: str) -> None:
@@ -266,11 +335,38 @@ def _row(connection: Connection, table: sa.Table, account_id: str, row_id: str) 
     return dict(row._mapping)
 
 
+def _refuse_cursor() -> NoReturn:
+    raise InvalidRequest("`after` takes the `next` of an earlier page, as it was", code="invalid_cursor")
+
+
 def _parse_cursor(text: str) -> Cursor:
     found = _CURSOR.fullmatch(text)
     if not found:
-        raise InvalidRequest("`after` takes the `next` of an earlier page, as it was", code="invalid_cursor")
+        return _refuse_cursor()
     return Cursor(Pass(found[1]), int(found[2]), int(found[3]))
+
+
+def _run_cursor(place: RunCursor) -> str:
+    return f"{(place.requested_at - _EPOCH) // _MICROSECOND}.{place.run_id}"
+
+
+def _parse_run_cursor(text: str) -> RunCursor:
+    found = _RUN_CURSOR.fullmatch(text)
+    try:
+        return RunCursor(_EPOCH + int(found[1]) * _MICROSECOND, found[2]) if found else _refuse_cursor()
+    except OverflowError:
+        return _refuse_cursor()
+
+
+def _id_cursor(account_id: str) -> str:
+    """The id in signs that no part of a URL gives a meaning."""
+    return quote(account_id, safe="").replace("~", "%7E").replace("%", "~")
+
+
+def _parse_id_cursor(text: str) -> str:
+    if not _ID_CURSOR.fullmatch(text):
+        return _refuse_cursor()
+    return unquote(text.replace("~", "%"))
 
 
 def _no_account(account_id: str) -> AccountNotFound:

@@ -87,6 +87,7 @@ accounts = _table(
     sa.Column("status", WORD, nullable=False),
     sa.Column("created_at", UtcTime, nullable=False),
     sa.Column("updated_at", UtcTime, nullable=False),
+    sa.Index("accounts_by_status", "status", "id"),
 )
 
 brands = _table(
@@ -200,13 +201,16 @@ import_runs = _table(
     sa.Column("run_id", WORD, primary_key=True),
     sa.Column("account_id", Id, nullable=False),
     sa.Column("pass", WORD, nullable=False),
+    sa.Column("number", sa.Integer, nullable=False, default=1),  # of the pass's runs, of which the newest is shown
+    sa.Column("again", WORD),  # it reads a pass once more, see status.Again; NULL: it was asked for in the plain way
     sa.Column("source", LONG_TEXT, nullable=False),
     sa.Column("state", WORD, nullable=False),
     sa.Column("requested_at", UtcTime, nullable=False),
     sa.Column("started_at", UtcTime),
     sa.Column("finished_at", UtcTime),
     sa.Column("attempts", sa.Integer, nullable=False, default=0),
-    sa.Column("tries", sa.Integer, nullable=False, default=0),  # attempts since somebody last asked for the run
+    sa.Column("tries", sa.Integer, nullable=False, default=0),  # since it was asked for, or last committed anything
+    sa.Column("progress_at_claim", BIG, nullable=False, default=0),  # see status.progress
     sa.Column("not_before", sa.Double),  # the database's clock: a worker does not try again earlier
     sa.Column("token", BIG, nullable=False, default=0),  # fencing: grows with every claim
     sa.Column("holder", LONG_TEXT),  # host and process, for people
@@ -216,6 +220,7 @@ import_runs = _table(
     sa.Column("skipped_objects", JSON_TEXT, nullable=False),
     sa.Column("rows_per_second", sa.Double),
     sa.Column("bytes_per_second", sa.Double),
+    sa.Column("files_per_second", sa.Double),
     sa.Column("error_code", WORD),
     sa.Column("error_message", LONG_TEXT),
     sa.Column("files_to", LONG_TEXT),  # where the bytes of its files go; NULL: nowhere
@@ -225,8 +230,9 @@ import_runs = _table(
         for what in ("total", "copied", "missing", "differ", "bytes")
     ),
     sa.Column("verified", JSON_TEXT),  # what came of comparing its dump with the database
-    sa.UniqueConstraint("account_id", "pass", name="import_runs_by_account"),
+    sa.UniqueConstraint("account_id", "pass", "number", name="import_runs_of_pass"),
     sa.Index("import_runs_by_state", "state", "requested_at"),
+    sa.Index("import_runs_by_request", "requested_at", "run_id"),
     sa.Index("import_runs_by_lease", "lease_until"),
 )
 
@@ -261,6 +267,7 @@ import_parts = _table(
     sa.Column("ignored_fields", JSON_TEXT, nullable=False),
     _key("run_id", "number"),
     sa.Index("import_parts_by_lease", "lease_until"),
+    sa.Index("import_parts_left", "run_id", "done", "entity", "number"),
 )
 
 import_rejects = _table(
@@ -273,13 +280,26 @@ import_rejects = _table(
     sa.Column("account_id", Id, nullable=False),
     sa.Column("record_id", LONG_TEXT),
     sa.Column("reasons", JSON_TEXT, nullable=False),
-    sa.Column("raw", LONG_TEXT, nullable=False),
+    sa.Column("raw", LONG_TEXT),  # NULL: not kept any more, there are so many
     sa.Column("raw_truncated", sa.Boolean, nullable=False),
     _key("run_id", "part_number", "line"),
     sa.ForeignKeyConstraint(
         ["run_id", "part_number"], ["import_parts.run_id", "import_parts.number"], ondelete="CASCADE"
     ),
 )
+
+import_accounts = _table(
+    "import_accounts",
+    sa.Column("account_id", Id, sa.ForeignKey("accounts.id", ondelete="CASCADE"), primary_key=True),
+    sa.Column("deletions_since", UtcTime),  # what people delete is remembered; NULL: it is not, or not any more
+    sa.Column("purged_at", UtcTime),  # what was kept of the migration is forgotten, deletions too
+    sa.Column("reset_scope", WORD),  # of a reset that has begun and not ended; NULL: there is none
+    sa.Column("reset_window", LONG_TEXT),  # how its source was divided, as of `import_parts`
+    sa.Column("reset_token", BIG),  # fencing: that of the process which may take rows away
+    sa.Column("reset_holder", LONG_TEXT),
+    sa.Column("reset_until", sa.Double),  # the database's clock, as `lease_until`
+)
+"""What is known of an account's migration as a whole, from its first run on."""
 
 import_tombstones = _table(
     "import_tombstones",
@@ -288,13 +308,12 @@ import_tombstones = _table(
     sa.Column("id", Id, nullable=False),
     sa.Column("deleted_at", UtcTime, nullable=False),
     sa.Column("from_dump", sa.Boolean, nullable=False, default=False),
+    sa.Column("inherited", sa.Boolean, nullable=False, default=False, server_default=sa.false()),
     _key("account_id", "entity", "id"),
 )
 """Rows that are gone, never beside the row itself. What people deleted in Re:amaze (recorded by triggers) never comes
-back; what a dump says is deleted (`from_dump`) comes back only by a record that is newer than `deleted_at`."""
-
-FORGOTTEN = "forgotten"
-"""The entity of a tombstone that stands for all of its account's: they were purged."""
+back; what a dump says is deleted (`from_dump`) comes back only by a record that is newer than `deleted_at`; an
+attachment that went with its message (`inherited`) also once that one is there again."""
 
 import_recordings = _table(
     "import_recordings",
@@ -307,6 +326,29 @@ import_recordings = _table(
     sa.ForeignKeyConstraint(["account_id", "message_id"], ["messages.account_id", "messages.id"], ondelete="CASCADE"),
 )
 """The recordings of calls on their way, as attachments are: state pending, copied or failed."""
+
+import_files = _table(
+    "import_files",
+    sa.Column("account_id", Id, nullable=False),
+    sa.Column("entity", WORD, nullable=False),
+    sa.Column("record_id", Id, nullable=False),
+    sa.Column("run_id", WORD, nullable=False),
+    sa.Column("part_number", sa.Integer),
+    sa.Column("line", BIG),
+    _key("account_id", "entity", "record_id"),
+    sa.ForeignKeyConstraint(
+        ["run_id", "part_number"], ["import_parts.run_id", "import_parts.number"], ondelete="CASCADE"
+    ),
+    sa.Index("import_files_by_part", "run_id", "part_number"),
+)
+"""Which run wrote the record that a file belongs to: that run alone copies it, from its own source. `part_number` and
+`line` are the record's place there (NULL: not known), where the file's reject stands."""
+
+FILES: dict[Entity, tuple[sa.Table, sa.Column[Any]]] = {
+    Entity.ATTACHMENTS: (attachments, attachments.c.id),
+    Entity.MESSAGES: (import_recordings, import_recordings.c.message_id),
+}
+"""For each entity that has files: the table that keeps their states, and the column that names the record."""
 
 import_notices = _table(
     "import_notices",

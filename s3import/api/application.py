@@ -12,9 +12,11 @@ import anyio.to_thread
 import orjson
 from fastapi import FastAPI
 from fastapi.exceptions import RequestValidationError
+from fastapi.telemetry import TelemetryConfig
 from starlette.exceptions import HTTPException
 
 from s3import import __version__
+from s3import.api.callbacks import callbacks
 from s3import.api.describe import describe
 from s3import.api.gate import Gate
 from s3import.api.looks import Looks
@@ -30,6 +32,10 @@ ABOUT = (
     "Moves accounts of Conversations to Re:amaze. Every error is `application/problem+json` with a stable `code`; "
     "every answer carries `X-Request-Id`, the request's own where it has one."
 )
+
+TELEMETRY: TelemetryConfig = {"logs": False, "operation_spans": False}
+"""Where an operator configures OpenTelemetry: spans and numbers of requests, but no exceptions, whose texts may hold a
+customer's."""
 
 Lifespan = Callable[[FastAPI], AbstractAsyncContextManager[None]]
 
@@ -61,6 +67,7 @@ def create_app(
         docs_url=None,
         redoc_url=None,
         redirect_slashes=False,
+        telemetry=TELEMETRY,
         exception_handlers={
             S3ImportError: on_error,
             HTTPException: on_http_exception,
@@ -68,9 +75,11 @@ def create_app(
         },
     )
     app.state.service = service
+    app.state.routes = [*app.routes, *router.routes]
     app.state.looks = Looks(lambda account_id: orjson.dumps(service.status_document(account_id)))
     app.state.render_metrics = render_metrics
     app.include_router(router)
+    app.webhooks.include_router(callbacks)
     app.add_middleware(Polls, looks=app.state.looks)
     app.add_middleware(Gate, tokens=tokens)
     app.openapi = partial(describe, app)  # type: ignore[method-assign]

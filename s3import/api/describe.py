@@ -19,7 +19,7 @@ _WHEN = {
     404: "There is no such account, run or path.",
     405: "The path knows other methods.",
     408: "The body did not arrive in time.",
-    409: "The recent pass comes first.",
+    409: "The pass that this needs is not finished, or what it needs was purged.",
     413: "The body is too large.",
     421: "A server without tokens was asked by a name that is not its own.",
     422: "A parameter or the body is not as described.",
@@ -49,7 +49,13 @@ def answers(model: Any, *statuses: int) -> dict[int | str, dict[str, Any]]:
 def describe(app: FastAPI) -> dict[str, Any]:
     """The OpenAPI document, made once."""
     if app.openapi_schema is None:
-        document = get_openapi(title=app.title, version=app.version, description=app.description, routes=app.routes)
+        document = get_openapi(
+            title=app.title,
+            version=app.version,
+            description=app.description,
+            routes=app.routes,
+            webhooks=app.webhooks.routes,
+        )
         parts = document.setdefault("components", {})
         for model in (Problem, Fault):
             schema = model.model_json_schema(ref_template=_SCHEMA)
@@ -58,5 +64,6 @@ def describe(app: FastAPI) -> dict[str, Any]:
         parts["securitySchemes"] = {"token": {"type": "http", "scheme": "bearer"}}
         document["security"] = [{"token": []}]
         document["paths"]["/health"]["get"]["security"] = []
+        document["webhooks"]["migration"]["post"]["security"] = []
         app.openapi_schema = document
     return app.openapi_schema

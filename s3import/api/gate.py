@@ -47,13 +47,14 @@ class Gate:
             return
         request_id = _id_of(Headers(scope=scope))
         scope.setdefault("state", {})["request_id"] = request_id
-        answer = _Answer(send, request_id)
+        answer = _Answer(send, request_id, bodiless=scope["method"] == "HEAD")
+        asked = {**scope, "method": "GET"} if scope["method"] == "HEAD" else scope
         began = time.perf_counter()
         with log_context(request_id=request_id):
-            await self._pass(scope, receive, answer)
+            await self._pass(asked, receive, answer)
             milliseconds = 1000 * (time.perf_counter() - began)
             path = bytes(scope.get("raw_path") or b"").decode("ascii", "replace")  # still percent-encoded
-            told = logging.DEBUG if scope["method"] == "GET" and answer.status == HTTPStatus.OK else logging.INFO
+            told = logging.DEBUG if asked["method"] == "GET" and answer.status == HTTPStatus.OK else logging.INFO
             log.log(told, "%s %s %s in %.1f ms", scope["method"], path, answer.status, milliseconds)
 
     async def _pass(self, scope: Scope, receive: Receive, answer: _Answer) -> None:
@@ -99,10 +100,14 @@ class Gate:
 
 
 class _Answer:
-    """Sends what the application answers, with the request's id, and remembers the status (0: none yet)."""
+    """Sends what the application answers, with the request's id, and remembers the status (0: none yet).
 
-    def __init__(self, send: Send, request_id: str) -> None:
+    `bodiless`: only the head of what answers GET, as HEAD asks for it.
+    """
+
+    def __init__(self, send: Send, request_id: str, *, bodiless: bool) -> None:
         self.request_id = request_id
+        self._bodiless = bodiless
         self.status = 0
         self._send = send
 
@@ -111,6 +116,8 @@ class _Answer:
             self.status = message["status"]
             extra = [(b"x-request-id", self.request_id.encode()), (b"cache-control", b"no-store")]
             message = {**message, "headers": [*message.get("headers", ()), *extra]}
+        elif self._bodiless:
+            message = {**message, "body": b""}
         await self._send(message)
 
 

@@ -6,12 +6,16 @@ Only what is taken is checked against these; what is given is built elsewhere, a
 from __future__ import annotations
 
 import datetime as dt
+from enum import StrEnum
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, WithJsonSchema
 
+from s3import.accounts import AccountStatus
+from s3import.notify import Kind
+from s3import.progress import StageState
 from s3import.readers.allowed import MAX_SOURCE_LENGTH
-from s3import.records import MAX_ID_LENGTH
+from s3import.records import MAX_ID_LENGTH, Pass
 from s3import.status import State
 
 _ID: dict[str, Any] = {
@@ -33,10 +37,32 @@ AccountId = Annotated[str, WithJsonSchema(_ACCOUNT_ID)]
 """Checked by the service, which says `invalid_account_id`."""
 Id = Annotated[str, WithJsonSchema(_ID)]
 RunId = Annotated[str, WithJsonSchema(_RUN_ID)]
+Next = Annotated[str | None, Field(description="Ask with it as `after` for the next page; null: there is none.")]
 Count = Annotated[int, Field(ge=0)]
 FreeText = Annotated[str | None, Field(description="Free text; a NUL in it is stored as U+FFFD.")]
-PassWanted = Annotated[
-    Literal["recent", "remaining", "all", "delta"] | None,
+
+
+class PassWanted(StrEnum):
+    RECENT = "recent"
+    REMAINING = "remaining"
+    ALL = "all"
+    DELTA = "delta"
+
+
+class StatusWanted(StrEnum):
+    ACTIVE_RECENT_ONLY = "active-recent-only"
+    ACTIVE = "active"
+
+
+class Idle(StrEnum):
+    """Why there is nothing to do."""
+
+    ALREADY_IMPORTED = "already-imported"
+    ALREADY_ACTIVE = "already-active"
+
+
+OptionalPass = Annotated[
+    PassWanted | None,
     Field(
         alias="pass",
         description="Left out, or `all`: whatever of recent and remaining is left to do, one after the other. `delta`: "
@@ -50,6 +76,14 @@ Source = Annotated[
         examples=["s3://dumps/conversations/{account}"],
         description="At or below the configured source, or one that the operator allows; left out: the configured one. "
         "`{account}` stands for the account id.",
+    ),
+]
+Again = Annotated[
+    bool | None,
+    Field(
+        strict=True,
+        description="Read passes that were imported before once more: what was repaired comes in, newer replaces "
+        "older, nothing deleted comes back. Without a `source` from where they were read last.",
     ),
 ]
 
@@ -80,11 +114,17 @@ class NewChannel(_Taken):
     name: FreeText = None
 
 
+class AccountUpdate(_Taken):
+    model_config = ConfigDict(json_schema_extra={"examples": [{"status": "active-recent-only"}]})
+    status: StatusWanted
+
+
 class NewMigration(_Taken):
     model_config = ConfigDict(json_schema_extra={"examples": [{"account_id": "acme", "pass": "recent"}]})
     account_id: AccountId
-    pass_: PassWanted = None
+    pass_: OptionalPass = None
     source: Source = None
+    again: Again = None
 
 
 # --- what is given -----------------------------------------------------------------------------------------------
@@ -93,7 +133,7 @@ class NewMigration(_Taken):
 class Account(BaseModel):
     id: str
     name: str | None
-    status: Literal["migrating", "active-recent-only", "active"]
+    status: AccountStatus
     created_at: dt.datetime
     updated_at: dt.datetime
 
@@ -120,7 +160,17 @@ class Migration(BaseModel):
 class Ignored(BaseModel):
     """Why there is nothing to do."""
 
-    ignored: Literal["already-imported", "already-active"]
+    ignored: Idle
+
+
+class Stage(BaseModel):
+    """One of the things that a pass consists of."""
+
+    name: Annotated[str, Field(examples=["messages"])]
+    state: StageState
+    done: Count
+    total: Annotated[Count | None, Field(description="Null: not known yet.")]
+    unit: Annotated[str, Field(examples=["bytes", "records", "files"])]
 
 
 class Progress(BaseModel):
@@ -130,7 +180,10 @@ class Progress(BaseModel):
     bytes_done: Count
     fraction: Annotated[float, Field(ge=0, le=1)]
     rows_per_second: float | None
-    eta_seconds: float | None
+    eta_seconds: Annotated[float | None, Field(description="Null: nobody can tell yet. Never 0 before the end.")]
+    stage: Annotated[str | None, Field(description="The stage at work, or where the run stopped.")]
+    stages: list[Stage]
+    last_sign_of_life_at: Annotated[dt.datetime | None, Field(description="By the database's clock.")]
 
 
 class Counts(BaseModel):
@@ -214,8 +267,26 @@ class StatusDocument(BaseModel):
     """How far an account is, all of it at one moment."""
 
     account_id: str
-    account_status: Literal["migrating", "active-recent-only", "active"] | None
+    account_status: AccountStatus | None
     passes: Passes
+
+
+class MigrationStatus(PassStatus):
+    """A run as a list shows it."""
+
+    account_id: str
+    account_status: Annotated[AccountStatus | None, Field(description="Null: the account is gone.")]
+    pass_: Annotated[Pass, Field(alias="pass")]
+
+
+class RunPage(BaseModel):
+    items: list[MigrationStatus]
+    next: Next
+
+
+class AccountPage(BaseModel):
+    items: list[Account]
+    next: Next
 
 
 class Reason(BaseModel):
@@ -225,19 +296,50 @@ class Reason(BaseModel):
 
 
 class Reject(BaseModel):
-    pass_: Annotated[Literal["recent", "remaining", "delta"], Field(alias="pass")]
+    pass_: Annotated[Pass, Field(alias="pass")]
     entity: str
     part: str
     line: Annotated[int, Field(ge=1, description="From 1; in Parquet the row.")]
     id: str | None
     reasons: list[Reason]
-    raw: Annotated[str, Field(description="The record's own text, up to 64 KiB.")]
+    raw: Annotated[
+        str | None, Field(description="The record's own text, up to 64 KiB; null: kept of a run's first rejects only.")
+    ]
     raw_truncated: bool
 
 
 class RejectPage(BaseModel):
     items: list[Reject]
-    next: Annotated[str | None, Field(description="Ask with it as `after` for the next page; null: there is none.")]
+    next: Next
+
+
+class Notice(BaseModel):
+    """What became of a run, and the command that may be due now."""
+
+    kind: Kind
+    account_id: str
+    pass_: Annotated[Pass, Field(alias="pass")]
+    run_id: RunId
+    state: State
+    occurred_at: dt.datetime
+    attempts: Count
+    duration_seconds: Annotated[float | None, Field(description="From the first attempt to the end, waiting included.")]
+    counts: CountsByEntity
+    files: Files
+    rejects: Rejects
+    error: RunError | None
+    next: Annotated[str | None, Field(description="The command to run now.")]
+    after_repair: Annotated[str | None, Field(description="Of a pass with rejects: what to run on a repaired dump.")]
+
+
+class MigrationEvent(BaseModel):
+    """The body of a callback."""
+
+    type: Literal[
+        "migration.started", "migration.delayed", "migration.succeeded", "migration.failed", "migration.cancelled"
+    ]
+    timestamp: dt.datetime
+    data: Notice
 
 
 class Health(BaseModel):

@@ -12,16 +12,22 @@ from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
+from starlette.routing import Match
 
 from s3import.errors import (
     AccountNotFound,
     AccountPurged,
+    DatabaseMisconfigured,
     DatabaseRefused,
     InvalidRequest,
+    PassNotFinished,
     RecentPassFirst,
+    ResetUnfinished,
+    RunIsAlive,
     RunNotFound,
     S3ImportError,
     SchemaMismatch,
+    SchemaTooNew,
     SourceNotAllowed,
     TemporaryFailure,
     printable,
@@ -37,11 +43,16 @@ _STATUSES: tuple[tuple[type[S3ImportError], int], ...] = (
     (RunNotFound, 404),
     (AccountNotFound, 404),
     (RecentPassFirst, 409),
+    (PassNotFinished, 409),
     (AccountPurged, 409),
+    (ResetUnfinished, 409),
+    (RunIsAlive, 409),
     (InvalidRequest, 422),
     (TemporaryFailure, 503),
     (DatabaseRefused, 503),
+    (DatabaseMisconfigured, 503),
     (SchemaMismatch, 503),
+    (SchemaTooNew, 503),
 )
 _CODES = {404: "not_found", 405: "method_not_allowed", 500: "internal_error"}
 _OUR_FAULT = {
@@ -96,7 +107,17 @@ async def on_http_exception(request: Request, error: HTTPException) -> Response:
     """Answer what the router refuses: unknown paths and methods."""
     code = _CODES.get(error.status_code, "invalid_request")
     detail = f"{HTTPStatus(error.status_code).phrase}: /openapi.json lists what there is"
-    return problem(request_id(request), error.status_code, code, detail, headers=error.headers)
+    headers = dict(error.headers or {})
+    if error.status_code == HTTPStatus.METHOD_NOT_ALLOWED:
+        headers["Allow"] = ", ".join(sorted(_methods(request)))
+    return problem(request_id(request), error.status_code, code, detail, headers=headers)
+
+
+def _methods(request: Request) -> set[str]:
+    """What may be asked of the request's path: of all its routes, the router itself tells only the first one's."""
+    routes = (route for route in request.app.state.routes if route.matches(request.scope)[0] is not Match.NONE)
+    methods: set[str] = {method for route in routes for method in route.methods or ()}
+    return methods | {"HEAD"} if "GET" in methods else methods
 
 
 async def on_invalid_request(request: Request, error: RequestValidationError) -> Response:

@@ -6,13 +6,14 @@ from collections.abc import Callable
 from dataclasses import asdict
 from typing import Annotated, Any
 
+import anyio.to_thread
 import orjson
 from fastapi import APIRouter, Depends, Query, Request
-from starlette.concurrency import run_in_threadpool
 from starlette.exceptions import HTTPException
 from starlette.responses import PlainTextResponse, Response
 
 from s3import import records
+from s3import.accounts import AccountStatus
 from s3import.api import models
 from s3import.api.describe import PROBLEMS, answers
 from s3import.api.looks import Looks
@@ -20,7 +21,9 @@ from s3import.api.problems import problem, request_id
 from s3import.errors import S3ImportError
 from s3import.records import Pass
 from s3import.service import MAX_PAGE, Service, check_id
+from s3import.status import State
 
+READY_SECONDS = 5.0
 METRICS_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 
 router = APIRouter(responses=PROBLEMS)
@@ -62,10 +65,28 @@ def create_account(wanted: models.NewAccount, service: ServiceAtHand) -> Respons
     return shown(asdict(account), 201 if created else 200)
 
 
+@router.get("/accounts", operation_id="listAccounts", responses=answers(models.AccountPage))
+def list_accounts(
+    service: ServiceAtHand,
+    status: Annotated[AccountStatus | None, Query(description="Left out: any.")] = None,
+    after: After = None,
+    limit: Limit = 100,
+) -> Response:
+    """List accounts by id, page by page."""
+    return shown(asdict(service.list_accounts(status, after, limit)))
+
+
 @router.get("/accounts/{account_id}", operation_id="getAccount", responses=answers(models.Account))
 def get_account(account_id: models.AccountId, service: ServiceAtHand) -> Response:
     """Show an account."""
     return shown(asdict(service.account(account_id)))
+
+
+@router.patch("/accounts/{account_id}", operation_id="updateAccount", responses=answers(models.Account))
+def update_account(account_id: models.AccountId, wanted: models.AccountUpdate, service: ServiceAtHand) -> Response:
+    """Confirm that an account may have a status. 200: the pass behind it has succeeded, and has set it by itself; 409
+    `pass_not_finished`: it has not."""
+    return shown(asdict(service.confirm_status(account_id, AccountStatus(wanted.status))))
 
 
 @router.post(
@@ -105,12 +126,24 @@ def create_channel(account_id: models.AccountId, wanted: models.NewChannel, serv
 def migrate(wanted: models.NewMigration, service: ServiceAtHand) -> Response:
     """Ask for a migration. 202: this request started the run, or resumes it; 200: the run that is queued or at work
     already, or why there is nothing to do; 409 `recent_pass_first`: the other passes come after it."""
-    pass_ = Pass(wanted.pass_) if wanted.pass_ in tuple(Pass) else None
-    admission = service.request_migration(wanted.account_id, pass_, wanted.source)
+    pass_ = None if wanted.pass_ in (None, models.PassWanted.ALL) else Pass(wanted.pass_)
+    admission = service.request_migration(wanted.account_id, pass_, wanted.source, again=bool(wanted.again))
     if admission.run is None:
         return shown({"ignored": admission.ignored})
     run = {"run_id": admission.run.run_id, "state": admission.run.state}
     return shown(run, 202 if admission.started else 200)
+
+
+@router.get("/migrations", operation_id="listMigrations", responses=answers(models.RunPage))
+def list_migrations(
+    service: ServiceAtHand,
+    state: Annotated[State | None, Query(description="Left out: any.")] = None,
+    account_id: Annotated[models.AccountId | None, Query(description="Left out: any.")] = None,
+    after: After = None,
+    limit: Limit = 100,
+) -> Response:
+    """List the runs of all accounts, those asked for last first, page by page."""
+    return shown(asdict(service.list_migrations(state, account_id, after, limit)))
 
 
 @router.delete("/migrations/{run_id}", operation_id="cancelMigration", responses=answers(models.Migration))
@@ -153,8 +186,9 @@ async def get_health(
     if live:
         return shown({"status": "ok"})
     try:
-        await run_in_threadpool(service.check_ready)
-    except S3ImportError:
+        with anyio.fail_after(READY_SECONDS):
+            await anyio.to_thread.run_sync(service.check_ready, abandon_on_cancel=True)
+    except (S3ImportError, TimeoutError):
         detail = "the server answers, but its database cannot be used; the log says why"
         return problem(request_id(request), 503, "not_ready", detail, ready=False)
     return shown({"status": "ok", "ready": True})

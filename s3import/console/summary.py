@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 import re
+import shlex
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
@@ -14,15 +15,17 @@ from s3import.errors import Interrupted, S3ImportError, printable
 from s3import.files import Retried
 from s3import.migration import Result
 from s3import.records import Entity
+from s3import.status import Run, State
 from s3import.trial import Tried
 from s3import.undo.reset import Removed
 from s3import.verification import Finding, Verified
 
 _LINE_ENDS = re.compile(b"\xc2\x85|\xe2\x80[\xa8\xa9]")  # U+0085, U+2028, U+2029
+LISTED = 10  # rejects of a dry run, for a person to read
 COUNTS = ("read", "written", "unchanged", "rejected", "sanitised")
 
 QUEUED = "queued: `s3import serve` or the workers of a broker import it, `s3import status --watch` shows how far it is"
-NOTHING_TO_DO = "nothing to do: what was asked for had been imported before"
+NOTHING_TO_DO = "nothing to do: what was asked for had been imported before; with --again it is read once more"
 
 
 def as_json(results: Sequence[Result]) -> bytes:
@@ -37,7 +40,7 @@ def as_json(results: Sequence[Result]) -> bytes:
 def as_text(results: Sequence[Result]) -> str:
     """What became of each account, in a few lines."""
     if len(results) > 1:
-        return "\n".join([*map(_line, results), _total(results)])
+        return "\n".join([*map(_line, results), _total(results), *_cure_of_many(results)])
     result = results[0]
     text = document_as_text(result.document)
     if result.error is None and not result.imported:
@@ -76,6 +79,17 @@ def errors(results: Sequence[Result]) -> Iterator[S3ImportError]:
     yield from [error for error in failures if isinstance(error, Interrupted)][:1]
 
 
+def cancelled_as_text(account_id: str, runs: Sequence[tuple[Run, State]]) -> str:
+    """What a cancellation did: each pass, with its state before where that has changed."""
+    lines = [
+        f"account {account_id}: the {run.pass_} pass was {run.state} and is {now}"
+        if now is not run.state
+        else f"account {account_id}: the {run.pass_} pass is {now}, as it was; there was nothing to cancel"
+        for run, now in runs
+    ]
+    return "\n".join(lines)
+
+
 def removed_as_text(removed: Removed) -> str:
     """What a reset took away, and what it left."""
     lines = [f"account {removed.account_id}: taken back {_counted(removed.rows)}"]
@@ -94,7 +108,7 @@ def document_as_json(document: dict[str, Any]) -> bytes:
 
 def document_as_text(document: dict[str, Any]) -> str:
     """A status document (or that of a dry run) for a person: state, counts, and what to do next."""
-    head = f"account {document['account_id']}: {_standing(document)}"
+    head = f"account {document['account_id']}: {_standing(document)}{_how_many_rejected(document)}"
     idle = "not checked" if document.get("dry_run") else "not started"
     lines = [
         line
@@ -107,7 +121,7 @@ def document_as_text(document: dict[str, Any]) -> str:
 def at_work(document: dict[str, Any]) -> bool:
     """Whether a pass of the account is queued, or running and not known to have lost its process."""
     passes = filter(None, document["passes"].values())
-    return any(shown["state"] in ("queued", "running") and not shown["error"] for shown in passes)
+    return any(shown["state"] == "queued" or (shown["state"] == "running" and not shown["error"]) for shown in passes)
 
 
 def reject_as_json(reject: dict[str, Any]) -> bytes:
@@ -140,8 +154,14 @@ def verified_as_text(verified: Verified) -> str:
 
 
 def retried_as_text(retried: Retried) -> str:
-    """What became of files that were tried again."""
-    return f"account {retried.account_id}: {retried.copied:,} files copied, {retried.failed:,} failed again"
+    """What became of files that were copied after their passes."""
+    text = f"account {retried.account_id}: {retried.copied:,} files copied, {retried.failed:,} failed"
+    if not retried.failed:
+        return text
+    name = retried.account_id
+    return (
+        f"{text}; `s3import rejects --account {name}` lists them, `s3import files retry --account {name}` tries again"
+    )
 
 
 def _verdict(differences: int) -> str:
@@ -217,6 +237,7 @@ def _pass_lines(name: str, shown: dict[str, Any]) -> list[str]:
     if shown["rejects"]["total"]:
         codes = ", ".join(f"{code} {count:,}" for code, count in sorted(shown["rejects"]["by_code"].items()))
         lines.append(f"    rejects: {codes}")
+    lines += [f"      {reject_as_text({**reject, 'pass': name})}" for reject in shown.get("first_rejects", [])[:LISTED]]
     if shown["ignored_fields"]:
         lines.append(f"    ignored fields: {', '.join(map(printable, shown['ignored_fields']))}")
     if shown["skipped_objects"]:
@@ -246,7 +267,10 @@ def _state(shown: dict[str, Any]) -> str:
         if progress["eta_seconds"] is not None:
             text += f", about {progress['eta_seconds']:,.0f} s left"
     seconds = _seconds(shown["started_at"], shown["finished_at"])
-    return text + (f", {seconds:,.1f} s" if seconds is not None else "")
+    if seconds is None:
+        return text
+    several = f" ({shown['attempts']} attempts, the time between them included)" if shown["attempts"] > 1 else ""
+    return f"{text}, {seconds:,.1f} s{several}"
 
 
 def _seconds(start: str | None, end: str | None) -> float | None:
@@ -270,6 +294,44 @@ def _table(counts: dict[str, dict[str, int]]) -> list[str]:
 
 
 def _advice(document: dict[str, Any]) -> list[str]:
-    if document.get("dry_run") or not any(shown and shown["rejects"]["total"] for shown in document["passes"].values()):
+    if document.get("dry_run") or not _rejected_in(document):
         return []
-    return [f"  every reject with its reasons: s3import rejects --account {document['account_id']}"]
+    account = shlex.quote(document["account_id"])
+    advice = [f"  every reject with its reasons: s3import rejects --account {account}"]
+    if any(shown and shown["rejects"]["total"] and shown["state"] == "succeeded" for shown in _passes(document)):
+        advice.append(f"  once the dump is repaired: s3import migrate --account {account} --again")
+    return advice
+
+
+def cure(account_id: str) -> str:
+    """What to do about rejects of what was imported."""
+    account = shlex.quote(account_id)
+    return (
+        f"`s3import rejects --account {account}` lists them with their reasons; once the dump is repaired (or what it "
+        f"lacks is created), `s3import migrate --account {account} --again` brings them in"
+    )
+
+
+def complaints(results: Sequence[Result]) -> Iterator[str]:
+    """A sentence for each account that is done with rejects."""
+    for result in results:
+        if result.error is None and result.rejected and not result.document.get("dry_run"):
+            yield f"account {result.account_id}: {result.rejected:,} records were rejected; {cure(result.account_id)}"
+
+
+def _cure_of_many(results: Sequence[Result]) -> list[str]:
+    return ["of rejects: " + cure("ID")] if any(_ending(result) == "done with rejects" for result in results) else []
+
+
+def _how_many_rejected(document: dict[str, Any]) -> str:
+    rejected = _rejected_in(document)
+    return f"; {rejected:,} records rejected" if rejected else ""
+
+
+def _rejected_in(document: dict[str, Any]) -> int:
+    return sum(shown["rejects"]["total"] for shown in _passes(document))
+
+
+def _passes(document: dict[str, Any]) -> list[dict[str, Any]]:
+    """Those that there are."""
+    return [shown for shown in document["passes"].values() if shown]

@@ -80,7 +80,8 @@ _KINDS = {
 def payload(kind: Kind, account_id: str, pass_: str, shown: Mapping[str, Any], now: dt.datetime) -> dict[str, Any]:
     """What a notice says, taken from the pass as the status document shows it; nothing of any record.
 
-    `duration_seconds` runs from the first attempt to the end, None before that; `next` is the command to run now.
+    `duration_seconds` runs from the first attempt to the end, waiting included, None before that; `next` is the command
+    to run now, `after_repair` the one that reads a pass with rejects again once its dump is repaired.
     """
     return {
         "kind": kind.value,
@@ -95,17 +96,17 @@ def payload(kind: Kind, account_id: str, pass_: str, shown: Mapping[str, Any], n
         "files": shown["files"],
         "rejects": shown["rejects"],
         "error": _error(shown["error"]),
-        "next": _next_command(kind, account_id, pass_, shown),
+        **_commands(kind, f"--account {shlex.quote(account_id)} --pass {pass_}", shown),
     }
 
 
-def _next_command(kind: Kind, account_id: str, pass_: str, shown: Mapping[str, Any]) -> str | None:
-    place = f"--account {shlex.quote(account_id)} --pass {pass_}"
+def _commands(kind: Kind, place: str, shown: Mapping[str, Any]) -> dict[str, str | None]:
+    commands: dict[str, str | None] = {"next": None, "after_repair": None}
     if kind is Kind.SUCCEEDED and shown["rejects"]["total"]:
-        return f"s3import rejects {place}"
+        commands = {"next": f"s3import rejects {place}", "after_repair": f"s3import migrate {place} --again"}
     if kind in (Kind.FAILED, Kind.CANCELLED) and (shown["error"] or {}).get("code") != AccountDeleted.code:
-        return f"s3import migrate {place}"
-    return None
+        commands["next"] = f"s3import migrate {place}"
+    return commands
 
 
 def _error(error: Mapping[str, str] | None) -> dict[str, str] | None:

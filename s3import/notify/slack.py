@@ -48,12 +48,15 @@ def _require_ok(answer: WebhookResponse) -> None:
 
 def as_text(told: Mapping[str, Any]) -> str:
     """The message for a notice's payload, in Slack's markup."""
-    head = _HEADS[Kind(told["kind"])].format(
-        account=code(told["account_id"]), pass_=told["pass"], attempts=told["attempts"]
+    kind, rejected = Kind(told["kind"]), told["rejects"]["total"]
+    head = (_DONE_WITH_REJECTS if kind is Kind.SUCCEEDED and rejected else _HEADS[kind]).format(
+        account=code(told["account_id"]), pass_=told["pass"], attempts=told["attempts"], records=_records(rejected)
     )
-    lines = [head + _some_rejected(told) + _duration(told), *_counts(told), *_rejects(told), *_error(told)]
+    lines = [head + _duration(told), *_counts(told), *_rejects(told), *_error(told)]
     if told["next"]:
-        lines.append(f"{_NEXT[Kind(told['kind'])]}: {code(told['next'])}")
+        lines.append(f"{_NEXT[kind]}: {code(told['next'])}")
+    if told.get("after_repair"):  # notices of an earlier version lack it
+        lines.append(f"once the dump is repaired: {code(told['after_repair'])}")
     return "\n".join(lines)
 
 
@@ -64,6 +67,7 @@ _HEADS = {
     Kind.FAILED: ":x: {account}: the {pass_} pass has failed",
     Kind.CANCELLED: ":no_entry: {account}: the {pass_} pass was cancelled",
 }
+_DONE_WITH_REJECTS = ":warning: {account}: the {pass_} pass is done, but {records} rejected"
 _NEXT = {
     Kind.SUCCEEDED: "every reject with its reasons",
     Kind.FAILED: "to go on at the last checkpoint",
@@ -81,16 +85,17 @@ def code(text: str) -> str:
     return f"`{escape(text.replace('`', 'ˋ'))}`"
 
 
-def _some_rejected(told: Mapping[str, Any]) -> str:
-    rejected = told["rejects"]["total"]
-    return f", {rejected:,} records were rejected" if rejected and told["kind"] == Kind.SUCCEEDED else ""
+def _records(number: int) -> str:
+    return "1 record was" if number == 1 else f"{number:,} records were"
 
 
 def _duration(told: Mapping[str, Any]) -> str:
+    """How long it took; of several attempts, with the waiting between them, only within which time they were."""
     seconds = told["duration_seconds"]
     if seconds is None:
         return ""
-    return f", after {dt.timedelta(seconds=round(seconds))}" if seconds >= 60 else f", after {seconds:.1f} s"
+    time = str(dt.timedelta(seconds=round(seconds))) if seconds >= 60 else f"{seconds:.1f} s"
+    return f", after {time}" if told["attempts"] == 1 else f", in {told['attempts']} attempts within {time}"
 
 
 def _counts(told: Mapping[str, Any]) -> list[str]:
@@ -107,7 +112,10 @@ def _rejects(told: Mapping[str, Any]) -> list[str]:
     if not codes:
         return []
     more = f" and {len(codes) - MAX_CODES} more" if len(codes) > MAX_CODES else ""
-    return ["rejects: " + ", ".join(f"{escape(name)} {number:,}" for name, number in codes[:MAX_CODES]) + more]
+    total = told["rejects"]["total"]
+    return [
+        f"{total:,} rejects: " + ", ".join(f"{escape(name)} {number:,}" for name, number in codes[:MAX_CODES]) + more
+    ]
 
 
 def _error(told: Mapping[str, Any]) -> list[str]:

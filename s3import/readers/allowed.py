@@ -13,8 +13,7 @@ from dataclasses import dataclass
 from urllib.parse import quote, unquote
 
 from s3import.errors import ConfigurationError, SourceNotAllowed
-from s3import.readers.location import ACCOUNT, split_scheme
-from s3import.records import check_account_id
+from s3import.readers.location import folder_of, resolve, split_scheme
 
 MAX_SOURCE_LENGTH = 2048  # characters; an S3 key has at most 1024 bytes
 _BUCKET = re.compile(r"//[^/]")
@@ -33,28 +32,24 @@ class Place:
         return self.kind == other.kind and self.names[: len(other.names)] == other.names
 
 
-def fill(source: str, account_id: str) -> str:
-    """The source of one account: ``{account}`` replaced in such a way that opening it gives the account id back."""
-    scheme, _ = split_scheme(source)
-    return source.replace(ACCOUNT, quote(account_id, safe="") if scheme == "file" else account_id)
-
-
 def require_allowed(source: str, account_id: str, configured: str | None, allowed: Sequence[str]) -> str:
     """The source in its plainest form, once it is sure that it lies below `configured` or one of `allowed`.
 
     In all of them ``{account}`` stands for the account id, so that one account's request never reaches another's dump
-    where the configured source tells them apart. Folders are compared, and given back, with all links resolved.
+    where the configured source tells them apart. Folders are compared, and given back, with all links resolved. One of
+    the bases itself is given back as it is, whatever the account id holds.
     Raises: SourceNotAllowed; ConfigurationError for what the operator configured wrongly, or for the account id.
     """
-    check_account_id(account_id)
+    bases = [resolve(base, account_id) for base in (configured, *allowed) if base]
+    if source in bases:
+        return source
     _require_plain(source)
     try:
-        wanted = _place(source, account_id)
+        wanted = _place(resolve(source, account_id))
         uri = _uri(source, wanted)
     except (ConfigurationError, OSError, ValueError) as error:
         raise _refusal() from error
-    bases = (_place(base, account_id) for base in (configured, *allowed) if base)
-    if not any(wanted.is_below(base) for base in bases):
+    if not any(wanted.is_below(_place(base)) for base in bases):
         raise _refusal()
     return uri
 
@@ -79,23 +74,14 @@ def _readings(source: str) -> Iterator[str]:
         source = decoded
 
 
-def _place(source: str, account_id: str) -> Place:
+def _place(uri: str) -> Place:
     """Where `open_source` would look. Raises: ConfigurationError for what it would not open."""
-    scheme, rest = split_scheme(source)
+    scheme, rest = split_scheme(uri)
     if scheme in ("", "file"):
-        return Place("folder", _names(os.path.realpath(_folder(scheme, rest).replace(ACCOUNT, account_id))))
+        return Place("folder", _names(os.path.realpath(folder_of(uri))))
     if scheme == "s3" and not _BUCKET.match(rest):
         raise ConfigurationError("an S3 source names a bucket: s3://bucket/prefix")
-    return Place(scheme, _names(rest.replace(ACCOUNT, account_id)))
-
-
-def _folder(scheme: str, rest: str) -> str:
-    if scheme == "":
-        return rest
-    found = re.fullmatch(r"(?://(?:localhost)?|(?!//))(/.*)", unquote(rest), re.DOTALL | re.IGNORECASE)
-    if not found:
-        raise ConfigurationError("a file URI names a folder of this machine: file:///dir")
-    return found[1]
+    return Place(scheme, _names(rest))
 
 
 def _names(path: str) -> tuple[str, ...]:

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
-from urllib.parse import unquote
+from urllib.parse import quote, unquote
 
 from s3import.errors import ConfigurationError
 from s3import.readers.source import Patience, Role, Source
@@ -18,7 +19,7 @@ ANYBODY = "anybody"  # stands for an account where a source is opened that is no
 
 @dataclass(frozen=True, slots=True)
 class Location:
-    """Where an account's dump lies: the whole URI for people, and the part behind the scheme, the account filled in."""
+    """Where an account's dump lies: the whole URI for people, and what follows its scheme, the account filled in."""
 
     uri: str
     path: str
@@ -40,12 +41,27 @@ def open_source(
     `connections`: at most so many bodies are read at once without waiting for each other (at least the workers).
     Raises: ConfigurationError when the id or the URI cannot be one, or the credentials' configuration is broken.
     """
-    check_account_id(account_id)
+    uri = resolve(uri, account_id)
     scheme, rest = split_scheme(uri)
-    # Percent-decoding comes before the account id, which is literal.
-    path = (unquote(rest) if scheme == "file" else rest).replace(ACCOUNT, account_id)
-    where = Location(uri.replace(ACCOUNT, account_id), path, patience or Patience(), connections, role)
-    return SCHEMES[scheme](where)
+    return SCHEMES[scheme](Location(uri, rest, patience or Patience(), connections, role))
+
+
+def resolve(uri: str, account_id: str) -> str:
+    """The source of one account, which opens the same place whenever and from wherever it is opened again.
+
+    ``{account}`` becomes the account id: literally, but percent-encoded in ``file:`` URIs. A relative path becomes an
+    absolute one. What was resolved before stays as it is.
+    Raises: ConfigurationError, when the id or the URI cannot be one.
+    """
+    check_account_id(account_id)
+    scheme, _ = split_scheme(uri)
+    filled = uri.replace(ACCOUNT, quote(account_id, safe="") if scheme == "file" else account_id)
+    return str(Path.cwd() / filled) if filled and scheme == "" and not filled.startswith("/") else filled
+
+
+def _decoded(scheme: str, text: str) -> str:
+    """What a part of a URI stands for; bytes that are no UTF-8 as the file system's functions take them."""
+    return unquote(text, errors="surrogateescape") if scheme == "file" else text
 
 
 def account_folders(uri: str, **access: Any) -> set[str]:
@@ -53,11 +69,12 @@ def account_folders(uri: str, **access: Any) -> set[str]:
 
     Raises: ConfigurationError, also where the place is no folder's; what listing raises.
     """
-    if split_scheme(uri)[0] == "dynamodb":
+    scheme, _ = split_scheme(uri)
+    if scheme == "dynamodb":
         raise ConfigurationError(f"the source {uri} names what the mapping names: give just dynamodb:")
     before, _, after = uri.partition(ACCOUNT)
-    parent, begin = before[: before.rfind("/") + 1], before[before.rfind("/") + 1 :]
-    end = after.partition("/")[0]
+    parent, begin = before[: before.rfind("/") + 1], _decoded(scheme, before[before.rfind("/") + 1 :])
+    end = _decoded(scheme, after.partition("/")[0])
     names = open_source(parent or ".", ANYBODY, **access).folders(begin)
     return {name[len(begin) : len(name) - len(end)] for name in names if name.endswith(end)}
 
@@ -67,7 +84,7 @@ def split_scheme(uri: str) -> tuple[str, str]:
     found = re.match(r"([A-Za-z][A-Za-z0-9+.-]*):", uri)
     if found and found[1].lower() in SCHEMES:
         return found[1].lower(), uri[found.end() :]
-    if "://" in uri:
+    if found and uri.startswith("//", found.end()):
         raise ConfigurationError(f"the source {uri} is of no kind that can be read; give one of {_KINDS}")
     return "", uri
 
@@ -81,12 +98,18 @@ def _open_folder(location: Location) -> Source:
 
 
 def _open_file_uri(location: Location) -> Source:
-    found = re.fullmatch(r"(?://(?:localhost)?|(?!//))(/.*)", location.path, re.DOTALL | re.IGNORECASE)
+    return _open_folder(replace(location, path=folder_of(location.uri)))
+
+
+def folder_of(uri: str) -> str:
+    """The folder that a resolved path or ``file:`` URI names. Raises: ConfigurationError, when it names none here."""
+    scheme, rest = split_scheme(uri)
+    if scheme == "":
+        return rest
+    found = re.fullmatch(r"(?://(?:localhost)?|(?!//))(/.*)", _decoded(scheme, rest), re.DOTALL | re.IGNORECASE)
     if not found:
-        raise ConfigurationError(
-            f"the source {location.uri} names no folder of this machine; give file:///dir/{ACCOUNT}"
-        )
-    return _open_folder(Location(location.uri, found[1], location.patience, location.connections))
+        raise ConfigurationError(f"the source {uri} names no folder of this machine; give file:///dir/{ACCOUNT}")
+    return found[1]
 
 
 def _open_s3(location: Location) -> Source:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any, BinaryIO, TypeVar, cast
 
@@ -18,6 +18,7 @@ from urllib3.exceptions import HTTPError
 from s3import import __version__
 from s3import.errors import (
     ConfigurationError,
+    DocumentTooLarge,
     MigrationFailed,
     PartMissing,
     S3ImportError,
@@ -26,17 +27,18 @@ from s3import.errors import (
     SourceMissing,
     SourceUnavailable,
 )
-from s3import.readers.aws import client
+from s3import.readers.aws import canonical_etag, client
 from s3import.readers.bodies import RandomFile, WholeBody
+from s3import.readers.remedies import remedy, shown_code
 from s3import.readers.source import MAX_DOCUMENT_BYTES, Patience, Role
-from s3import.records import StoredObject
+from s3import.records import Served, StoredObject
 
 T = TypeVar("T")
 log = logging.getLogger(__name__)
 
 LONGEST_WAIT_SECONDS = 8.0
+MAX_EMPTY_PAGES = 1000  # of a listing, in a row: S3 itself gives some behind many deleted objects
 REFUSALS = 3  # tries after which a 403 is believed: new permissions take a moment to spread
-ARCHIVED = "it is archived: restore it"
 THROTTLED = {
     *("RequestTimeout", "SlowDown", "Throttling", "ThrottlingException", "RequestLimitExceeded", "InternalError"),
     *("ProvisionedThroughputExceededException", "InternalServerError"),  # DynamoDB's words, with a status of 400
@@ -75,6 +77,8 @@ def connect(patience: Patience, connections: int, role: Role | None = None) -> A
         read_timeout=patience.stall_seconds,
         max_pool_connections=connections,
         retries={"total_max_attempts": 1},
+        # Not every store that speaks the protocol knows the checksums that boto3 adds by itself.
+        request_checksum_calculation="when_required",
         response_checksum_validation="when_required",
         tcp_keepalive=True,
         user_agent=f"s3import/{__version__}",  # boto3's own takes a quarter of a request's time to put together
@@ -112,7 +116,9 @@ class S3Source:
             for entry in page.get("Contents", ()):
                 if entry["Size"] > 0 or not entry["Key"].endswith("/"):
                     key = entry["Key"].removeprefix(self._root)
-                    yield StoredObject(key, entry["Size"], entry["ETag"])
+                    yield StoredObject(
+                        key, entry["Size"], _etag(entry if "ETag" in entry else self._head(key), self._where(key))
+                    )
 
     def folders(self, prefix: str) -> Iterator[str]:
         """As `Source.folders`."""
@@ -130,10 +136,26 @@ class S3Source:
     def find(self, key: str) -> StoredObject | None:
         """As `Source.find`."""
         try:
-            found = self.persist("s3:GetObject", key, lambda: self.client.head_object(**self.address(key)))
+            found = self._head(key)
         except PartMissing:
             return None
-        return StoredObject(key, found["ContentLength"], found["ETag"])
+        served = Served(*(found.get(name) for name in ("ContentType", "ContentEncoding", "CacheControl")))
+        if "ContentLength" not in found:
+            listed = next((stored for stored in self.list(key) if stored.key == key), None)
+            return listed and replace(listed, served=served)
+        return StoredObject(key, found["ContentLength"], _etag(found, self._where(key)), served)
+
+    def _head(self, key: str) -> Mapping[str, Any]:
+        found: Mapping[str, Any] = self.persist("s3:GetObject", key, lambda: self._ask_head(self.address(key)))
+        return found
+
+    def _ask_head(self, address: Mapping[str, str]) -> Any:
+        try:
+            return self.client.head_object(**address)
+        except boto.ClientError as error:
+            if _status(error) in (400, 403):  # an answer without a body does not say why
+                self.client.get_object(**address, Range="bytes=0-0")["Body"].close()
+            raise
 
     def address(self, key: str) -> dict[str, str]:
         """What names the object to boto3."""
@@ -152,7 +174,7 @@ class S3Source:
 
         A server's Retry-After is honoured. Raises: what `Source` promises.
         """
-        where = f"s3://{self.bucket}/{self._root}{key}"
+        where = self._where(key)
         try:
             for attempt in attempts(where, self._patience):
                 with attempt:
@@ -161,12 +183,15 @@ class S3Source:
             raise _refusal(error, action, where, self.bucket) from error
         except MISCONFIGURED as error:
             raise ConfigurationError(
-                f"{where} cannot be asked for: {error}; set AWS_PROFILE, or AWS_ACCESS_KEY_ID and "
+                f"{where} cannot be asked for ({type(error).__name__}); set AWS_PROFILE, or AWS_ACCESS_KEY_ID and "
                 "AWS_SECRET_ACCESS_KEY, or a role, and check the source's bucket and AWS_REGION"
             ) from error
         except (boto.BotoCoreError, *BROKEN) as error:
-            raise SourceUnavailable(f"{where} does not answer: {error}; run the same command again") from error
+            raise SourceUnavailable(f"{where} does not answer ({_kind(error)}); run the same command again") from error
         raise AssertionError("an attempt neither returned nor raised")
+
+    def _where(self, key: str) -> str:
+        return f"s3://{self.bucket}/{self._root}{key}"
 
     def _version(self, stored: StoredObject) -> _Version:
         return _Version(
@@ -174,20 +199,31 @@ class S3Source:
         )
 
     def _pages(self, prefix: str, **wanted: Any) -> Iterator[dict[str, Any]]:
+        """The pages of a listing up to its end. Raises: MigrationFailed where the store does not tell how to go on."""
         wanted |= {"Bucket": self.bucket, "Prefix": self._root + prefix, "MaxKeys": self._page_size}
+        seen: set[str] = set()
+        empty = 0
         while True:
             page = self.persist("s3:ListBucket", prefix, lambda: self.client.list_objects_v2(**wanted))
             yield page
             if not page.get("IsTruncated"):
                 return
-            wanted["ContinuationToken"] = page["NextContinuationToken"]
+            empty = 0 if page.get("Contents") or page.get("CommonPrefixes") else empty + 1
+            token = page.get("NextContinuationToken")
+            if not token or token in seen or _first(page) in seen or empty > MAX_EMPTY_PAGES:
+                raise _endless(self._where(prefix))
+            seen |= {token, _first(page) or token}
+            wanted["ContinuationToken"] = token
 
     def _read_document(self, key: str) -> bytes:
         answer = self.client.get_object(**self.address(key))
         with closing(answer["Body"]) as body:
-            if answer["ContentLength"] > MAX_DOCUMENT_BYTES:
-                raise MigrationFailed(f"{self.uri}: {key} is larger than {MAX_DOCUMENT_BYTES} bytes; shorten it")
-            return cast("bytes", body.read())
+            document = cast("bytes", body.read(MAX_DOCUMENT_BYTES + 1))
+        if len(document) > MAX_DOCUMENT_BYTES:
+            raise DocumentTooLarge(f"{self.uri}: {key} is larger than {MAX_DOCUMENT_BYTES} bytes; shorten it")
+        if len(document) < answer.get("ContentLength", 0):
+            raise ConnectionError("the document ended early")
+        return document
 
 
 @dataclass(frozen=True, slots=True)
@@ -206,21 +242,61 @@ class _Version:
     def fetch(self, start: int, end: int) -> Any:
         """One request; the body is a StreamingBody of botocore."""
         partly = {"Range": f"bytes={start}-{end - 1}"} if (start, end) != (0, self.size_bytes) else {}
-        answer = self.client.get_object(**self.request, IfMatch=self.stored.etag, **partly)
+        answer = self._get(partly)
         try:
             self._check(answer, end - start)
-        except SourceChanged:
+            if partly and answer["ResponseMetadata"]["HTTPStatusCode"] != 206:
+                raise _changed(self._where)
+        except S3ImportError:
             answer["Body"].close()
             raise
         return answer["Body"]
+
+    def _get(self, partly: Mapping[str, str]) -> Any:
+        request = {**self.request, **partly}
+        try:
+            return self.client.get_object(**request, IfMatch=self.stored.etag)
+        except boto.ClientError as error:
+            if _status(error) != 412:
+                raise
+        # A store that spells an ETag in two ways refuses the version that is there: `_check` tells it from another.
+        return self.client.get_object(**request)
 
     def confirm(self) -> None:
         self._check(self.persist(lambda: self.client.head_object(**self.request)), self.size_bytes)
 
     def _check(self, answer: Mapping[str, Any], size_bytes: int) -> None:
-        """Not every store that speaks the protocol heeds If-Match and Range."""
-        if (answer["ETag"], answer["ContentLength"]) != (self.stored.etag, size_bytes):
-            raise _changed("s3://{Bucket}/{Key}".format(**self.request))
+        """Not every store that speaks the protocol heeds If-Match and Range, or tells how long a body is."""
+        planned, found = canonical_etag(self.stored.etag), _etag(answer, self._where)
+        if (found, answer.get("ContentLength", size_bytes)) != (planned, size_bytes):
+            raise _changed(self._where)
+
+    @property
+    def _where(self) -> str:
+        return "s3://{Bucket}/{Key}".format(**self.request)
+
+
+def _etag(answer: Mapping[str, Any], where: str) -> str:
+    """The version that the answer is about. Raises: MigrationFailed."""
+    if not answer.get("ETag"):
+        raise MigrationFailed(
+            f"{where}: the store gives no ETag, without which nobody can tell two versions of an object apart; copy "
+            "the dump into a store that does, or into a folder"
+        )
+    return canonical_etag(answer["ETag"])
+
+
+def _first(page: Mapping[str, Any]) -> str | None:
+    """The first key of a page of a listing, if it has one."""
+    entries: list[dict[str, str]] = page.get("Contents") or []
+    return entries[0]["Key"] if entries else None
+
+
+def _endless(where: str) -> MigrationFailed:
+    return MigrationFailed(
+        f"{where}: the store says that its listing goes on, but not where, or it gives the same page again: what the "
+        "dump consists of cannot be known. Update the store or the proxy before it, or copy the dump into a folder"
+    )
 
 
 def attempts(where: str, patience: Patience) -> Iterator[stamina.Attempt]:
@@ -251,10 +327,16 @@ def _judge(where: str, retry_seconds: float) -> Callable[[Exception], bool | flo
                 return False
         elif not isinstance(error, BROKEN):
             return False
-        log.warning("%s: %s; tried again for up to %g s", where, error, retry_seconds)
+        log.warning("%s: %s; tried again for up to %g s", where, _kind(error), retry_seconds)
         return _retry_after(error, retry_seconds) or True
 
     return judge
+
+
+def _kind(error: Exception) -> str:
+    """An error in a word or two: its own text may hold a secret."""
+    code = error.response["Error"].get("Code", "") if isinstance(error, boto.ClientError) else ""
+    return f"{type(error).__name__} {shown_code(code)}" if code else type(error).__name__
 
 
 def _status(error: boto.ClientError) -> int:
@@ -283,8 +365,8 @@ def _changed(where: str) -> SourceChanged:
 
 def _refusal(error: boto.ClientError, action: str, where: str, bucket: str) -> S3ImportError:
     """What an error that S3 itself answered means to the caller."""
-    status, code = _status(error), error.response["Error"].get("Code", "")
-    said = f"{code} {error.response['Error'].get('Message', '')}".strip()
+    status, said = _status(error), error.response["Error"]
+    code = said.get("Code", "")
     if code == "NoSuchBucket":
         return SourceMissing(f"the bucket {bucket} does not exist; correct the source")
     if status == 404:
@@ -292,6 +374,8 @@ def _refusal(error: boto.ClientError, action: str, where: str, bucket: str) -> S
     if status in (412, 416):
         return _changed(where)
     if is_temporary(error):
-        return SourceUnavailable(f"{where} does not answer: {said}; run the same command again")
-    remedy = ARCHIVED if code == "InvalidObjectState" else f"use credentials that may, or allow {action} for these"
-    return SourceDenied(f"S3 refuses {action} on {where}: {said}; {remedy}, then run the same command again")
+        return SourceUnavailable(f"{where} does not answer: {shown_code(code)}; run the same command again")
+    advice = remedy(action, code, said.get("Message", ""), error.response["ResponseMetadata"].get("HTTPHeaders", {}))
+    return SourceDenied(
+        f"S3 refuses {action} on {where}: {shown_code(code)}; {advice}, then run the same command again"
+    )

@@ -4,26 +4,43 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from enum import StrEnum
 from pathlib import Path
 from typing import Any
 
 import sqlalchemy as sa
 from sqlalchemy import Connection
 
-from s3import.errors import DatabaseUnavailable, SchemaMismatch
+from s3import.errors import DatabaseUnavailable, SchemaMismatch, SchemaTooNew
 from s3import.schema import triggers
 from s3import.tables import metadata
 
 VERSION_TABLE = "import_schema_version"
-HEAD = "0001"  # the newest revision under versions/; a test holds the two together
+HEAD = "0002"  # the newest revision under versions/; a test holds the two together
 LOCK_ID = 0x5331_1909  # any number that nobody else uses for a PostgreSQL advisory lock
 LOCK_SECONDS = 60  # that MySQL waits for another process to change the tables
 
+_SCHEMA_FIRST = """
+    SELECT set_config(
+        'search_path', concat_ws(', ', quote_ident(nspname), nullif(current_setting('search_path'), '')), true
+    )
+    FROM pg_class JOIN pg_namespace ON pg_namespace.oid = relnamespace
+    WHERE pg_class.oid = coalesce(to_regclass('accounts'), to_regclass('import_runs'))
+"""
 
-def upgrade(connection: Connection) -> None:
+
+class Upgrade(StrEnum):
+    """What became of a database's tables."""
+
+    CREATED = "created"
+    UPGRADED = "upgraded"
+    NOTHING = "up to date already"
+
+
+def upgrade(connection: Connection) -> Upgrade:
     """Create what is missing and bring the rest up to date. Safe to call from several processes at once.
 
-    Raises: SchemaMismatch where somebody else made tables of our names that do not fit.
+    Raises: SchemaMismatch where somebody else made tables of our names that do not fit, SchemaTooNew.
     """
     from alembic import command
     from alembic.config import Config
@@ -31,26 +48,55 @@ def upgrade(connection: Connection) -> None:
     config = Config(attributes={"connection": connection})
     config.set_main_option("script_location", str(Path(__file__).parent))
     with _locked(connection):
-        misfits = [] if _revision(connection) else list(_misfits(connection))
-        if misfits:
-            raise _refusal(misfits, HEAD)
-        command.upgrade(config, "head")
-        if any(triggers.missing(connection)):
+        _stay_in_their_schema(connection)
+        found = _revision(connection)
+        if found and found > HEAD:
+            raise _too_new(found)
+        if found:
+            command.upgrade(config, "head")
+        else:
+            _create(connection)
+            command.stamp(config, "head")
+        without_triggers = any(triggers.missing(connection))
+        if without_triggers:
             triggers.create(connection)
+    if not found:
+        return Upgrade.CREATED
+    return Upgrade.UPGRADED if found != HEAD or without_triggers else Upgrade.NOTHING
+
+
+def _stay_in_their_schema(connection: Connection) -> None:
+    """On PostgreSQL, for the rest of the transaction: create things beside the tables that are there already, which may
+    not be where the search path begins."""
+    if connection.dialect.name == "postgresql":
+        connection.exec_driver_sql(_SCHEMA_FIRST)
+
+
+def _create(connection: Connection) -> None:
+    """All tables as they are today, beside those of Re:amaze's own. Raises: SchemaMismatch, where these do not fit."""
+    if misfits := list(_misfits(connection)):
+        raise _refusal(misfits, HEAD)
+    metadata.create_all(connection, checkfirst=True)
 
 
 def require(connection: Connection) -> None:
     """Make sure that the tables fit before a byte is read: creates them in a database that has none of them.
 
-    Raises: SchemaMismatch naming everything that differs.
+    Raises: SchemaMismatch naming everything that differs, SchemaTooNew.
     """
-    present = metadata.tables.keys() & set(sa.inspect(connection).get_table_names())
-    if not present:
+    if not is_there(connection):
         upgrade(connection)
-        return
+
+
+def is_there(connection: Connection) -> bool:
+    """Whether there is any of our tables; what is there must fit. Changes nothing. Raises: as `require`."""
+    if not metadata.tables.keys() & set(sa.inspect(connection).get_table_names()):
+        return False
     found, differences = _revision(connection), list(_differences(connection))
     if found == HEAD and not differences:
-        return
+        return True
+    if found and found > HEAD:
+        raise _too_new(found)
     if found != HEAD:
         differences.insert(0, f"they are at revision {found or 'none'}, not {HEAD}")
     raise _refusal(differences, found)
@@ -63,10 +109,17 @@ def _refusal(differences: list[str], found: str | None) -> SchemaMismatch:
     )
 
 
+def _too_new(found: str) -> SchemaTooNew:
+    return SchemaTooNew(
+        f"the database's tables are at revision {found}, and this version of s3import knows those up to {HEAD}; "
+        "install a newer s3import, or point --database at another database"
+    )
+
+
 def _remedy(found: str | None) -> str:
     if found == HEAD:
         return "change the tables back, or point --database at another database"
-    return "install a newer s3import" if found and found > HEAD else "run `s3import db init`"
+    return "run `s3import db init`"
 
 
 def exists(connection: Connection) -> bool:
@@ -97,7 +150,7 @@ def _revision(connection: Connection) -> str | None:
     if not sa.inspect(connection).has_table(VERSION_TABLE):
         return None
     revision = connection.execute(sa.text(f"SELECT version_num FROM {VERSION_TABLE}")).scalar()
-    return str(revision) if revision is not None else None
+    return str(revision)[:32] if revision is not None else None
 
 
 def _differences(connection: Connection) -> Iterator[str]:

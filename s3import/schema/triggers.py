@@ -1,7 +1,7 @@
 """Triggers that remember what people delete: a row that goes leaves a tombstone, and so does every row below it.
 
-Only while its account is not ``active``, and not when the account itself goes: it is gone by then. What s3import takes
-away because a dump says so has its tombstone already, and keeps it.
+From its account's first run until its migration is purged, and not when the account itself goes: it is gone by then.
+What s3import takes away because a dump says so has its tombstone already, and keeps it.
 """
 
 from __future__ import annotations
@@ -20,7 +20,9 @@ WATCHED = (brands, channels, threads, messages, attachments)
 _PREFIX = "import_deletions_of_"
 _FUNCTION = "import_remember_deletions"
 _COLUMNS = "import_tombstones (account_id, entity, id, deleted_at, from_dump)"
-_MIGRATING = "accounts.status <> 'active'"
+_REMEMBERED = (
+    "accounts JOIN import_accounts ON import_accounts.account_id = accounts.id AND deletions_since IS NOT NULL"
+)
 
 
 def create(connection: Connection) -> None:
@@ -33,6 +35,12 @@ def missing(connection: Connection) -> Iterator[str]:
     """The names of triggers that are not there."""
     found = {row[0] for row in connection.exec_driver_sql(_FIND[_kind(connection)])}
     return (name for table in WATCHED if (name := _name(table)) not in found)
+
+
+def foreign(connection: Connection, table_name: str) -> list[str]:
+    """The names of a table's triggers (and rules, on PostgreSQL) that are not s3import's."""
+    found = connection.execute(_FOREIGN[_kind(connection)], {"name": table_name}).scalars()
+    return sorted(name for name in found if not name.startswith(_PREFIX))
 
 
 def _kind(connection: Connection) -> str:
@@ -53,7 +61,7 @@ def _on_postgresql() -> Iterator[str]:
         BEGIN
             INSERT INTO {_COLUMNS}
             SELECT gone.account_id, TG_TABLE_NAME, gone.id, clock_timestamp(), false
-            FROM gone JOIN accounts ON accounts.id = gone.account_id WHERE {_MIGRATING}
+            FROM gone, {_REMEMBERED} WHERE accounts.id = gone.account_id
             ON CONFLICT DO NOTHING;
             RETURN NULL;
         END $$
@@ -81,7 +89,7 @@ def _on_sqlite() -> Iterator[str]:
             CREATE TRIGGER {_name(table)} AFTER DELETE ON {table.name} BEGIN
                 INSERT OR IGNORE INTO {_COLUMNS}
                 SELECT id, '{table.name}', OLD.id, strftime('%Y-%m-%d %H:%M:%f000', 'now'), 0
-                FROM accounts WHERE id = OLD.account_id AND {_MIGRATING};
+                FROM {_REMEMBERED} WHERE id = OLD.account_id;
             END
         """
 
@@ -95,7 +103,7 @@ def _on_mysql() -> Iterator[str]:
         yield f"DROP TRIGGER IF EXISTS {_name(table)}"
         yield f"""
             CREATE TRIGGER {_name(table)} BEFORE DELETE ON {table.name} FOR EACH ROW BEGIN
-                IF EXISTS (SELECT 1 FROM accounts WHERE id = OLD.account_id AND {_MIGRATING}) THEN
+                IF EXISTS (SELECT 1 FROM {_REMEMBERED} WHERE id = OLD.account_id) THEN
                     INSERT INTO {_COLUMNS} VALUES (OLD.account_id, '{table.name}', OLD.id, UTC_TIMESTAMP(6), 0)
                     ON DUPLICATE KEY UPDATE id = import_tombstones.id;
                     {descendants}
@@ -132,7 +140,18 @@ def _paths_below(table: sa.Table) -> Iterator[Path]:
 _CREATE = {"postgresql": _on_postgresql, "mysql": _on_mysql, "sqlite": _on_sqlite}
 _FIND = {
     "postgresql": "SELECT tgname FROM pg_trigger JOIN pg_class ON pg_class.oid = tgrelid"
-    " WHERE relnamespace = current_schema()::regnamespace AND tgenabled <> 'D'",
+    " WHERE pg_table_is_visible(pg_class.oid) AND tgenabled <> 'D'",
     "mysql": "SELECT trigger_name FROM information_schema.triggers WHERE trigger_schema = DATABASE()",
     "sqlite": "SELECT name FROM sqlite_master WHERE type = 'trigger'",
+}
+_FOREIGN = {
+    "postgresql": sa.text(
+        "SELECT tgname::text FROM pg_trigger WHERE tgrelid = to_regclass(:name) AND NOT tgisinternal"
+        " AND tgenabled <> 'D' UNION ALL SELECT rulename::text FROM pg_rewrite WHERE ev_class = to_regclass(:name)"
+    ),
+    "mysql": sa.text(
+        "SELECT trigger_name FROM information_schema.triggers"
+        " WHERE event_object_schema = DATABASE() AND event_object_table = :name"
+    ),
+    "sqlite": sa.text("SELECT name FROM sqlite_master WHERE type = 'trigger' AND tbl_name = :name"),
 }

@@ -11,9 +11,12 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from s3import.errors import ConfigurationError
+from s3import.errors import ConfigurationError, printable
 from s3import.writers.translation import translated
-from s3import.writers.writer import READ_ONLY, Writer
+from s3import.writers.url import parse_url
+from s3import.writers.writer import READ_ONLY, SILENCE, STATEMENT_SECONDS, Writer
+
+BRIEF_SECONDS = 10.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +59,7 @@ class Database:
     writer: Writer
     dialect: Dialect
     application_name: str
+    silence_seconds: float = STATEMENT_SECONDS
 
     def evict(self, connection: sa.Connection, application_name: str) -> None:
         """End what a process of that name left open, so that its locks are in nobody's way: it may be dead or paused.
@@ -70,51 +74,58 @@ class Database:
         return not self.dialect.in_process or Path(self.engine.url.database or "").exists()
 
     @contextmanager
-    def begin(self) -> Iterator[sa.Connection]:
+    def begin(self, *, silence_seconds: float | None = None) -> Iterator[sa.Connection]:
         """A transaction that commits at the end of the block and rolls back on any error.
 
-        Raises: Conflict, DatabaseUnavailable, DatabaseRefused.
+        A statement that gets no answer within `silence_seconds` (None: what the database was opened with) fails.
+        Raises: Conflict, DatabaseUnavailable, DatabaseRefused, ConfigurationError (the URL, or a login).
         """
-        with translated(), self.engine.begin() as connection:
+        with self._connect(silence_seconds) as connection, connection.begin():
             yield connection
 
     @contextmanager
-    def read(self) -> Iterator[sa.Connection]:
+    def read(self, *, silence_seconds: float | None = None) -> Iterator[sa.Connection]:
         """A transaction that only reads and never waits for those that write. Raises: as `begin`."""
-        with translated(), self.engine.connect() as connection:
+        with self._connect(silence_seconds) as connection:
             yield connection.execution_options(**{READ_ONLY: True})
 
     @contextmanager
     def look(self) -> Iterator[sa.Connection]:
-        """As `read`, for a few small statements that need no transaction around them. Raises: as `begin`."""
+        """As `read`, for a few small statements that need no transaction around them, and a quick answer."""
         level = {"isolation_level": self.dialect.looking} if self.dialect.looking else {}
-        with self.read() as connection:
+        with self.read(silence_seconds=BRIEF_SECONDS) as connection:
             yield connection.execution_options(**level)
+
+    @contextmanager
+    def _connect(self, silence_seconds: float | None) -> Iterator[sa.Connection]:
+        with translated(), self.engine.connect() as connection:
+            limit = min(silence_seconds or self.silence_seconds, self.silence_seconds)
+            yield connection.execution_options(**{SILENCE: limit})
 
     def close(self) -> None:
         """Close all connections that are not in use."""
         self.engine.dispose()
 
 
-def open_database(url: str, *, application_name: str = "s3import", pool_size: int = 5) -> Database:
+def open_database(
+    url: str,
+    *,
+    application_name: str = "s3import",
+    pool_size: int = 5,
+    silence_seconds: float = STATEMENT_SECONDS,
+) -> Database:
     """The database at `url`; no connection is made yet. `pool_size` is the number of connections kept open.
 
+    A statement fails that gets no answer within `silence_seconds`: the server ends it, and this process does where the
+    server says nothing at all.
     Raises: ConfigurationError for a URL that names no database s3import can write to; never shows a password.
     """
-    parsed = _parse(url)
+    parsed = parse_url(url)
     dialect = _BY_SCHEME.get(parsed.drivername.lower())
     if dialect is None:
         known = ", ".join(known.schemes[0] for known in _DIALECTS)
-        raise ConfigurationError(f"cannot write to a database of kind {parsed.drivername!r}; use one of: {known}")
+        scheme = printable(parsed.drivername)[:32]
+        raise ConfigurationError(f"cannot write to a database of kind {scheme!r}; use one of: {known}")
     module: Any = import_module(dialect.module)
-    engine = module.make_engine(parsed.set(drivername=module.DRIVER), application_name, pool_size)
-    return Database(engine, module.WRITER(), dialect, application_name)
-
-
-def _parse(url: str) -> sa.URL:
-    try:
-        return sa.make_url(url)
-    except (sa.exc.ArgumentError, ValueError):  # its own message would show the URL
-        raise ConfigurationError(
-            "the database URL is not one; it looks like postgresql://user:password@host:5432/name or sqlite:///file.db"
-        ) from None
+    engine = module.make_engine(parsed.set(drivername=module.DRIVER), application_name, pool_size, silence_seconds)
+    return Database(engine, module.WRITER(), dialect, application_name, silence_seconds)

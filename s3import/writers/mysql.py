@@ -13,40 +13,105 @@ import pyarrow.compute as pc
 import pymysql
 import sqlalchemy as sa
 
-from s3import.errors import DatabaseRefused
+from s3import.errors import DatabaseMisconfigured, DatabaseRefused
 from s3import.writers.idle import check_idle_connections
 from s3import.writers.translation import Conflict, judge_mysql_number, translated
-from s3import.writers.writer import driver_cursor, timestamps_as_text
+from s3import.writers.url import Parser, options_of, truth, whole_number
+from s3import.writers.writer import (
+    CONNECT_SECONDS,
+    GRACE_SECONDS,
+    driver_cursor,
+    require_kept,
+    silence_seconds,
+    timestamps_as_text,
+)
 
 DRIVER = "mysql+pymysql"
 
-# A process that hangs loses its transaction, and the locks in it, after 20 seconds. MariaDB can tell a hanging
-# transaction from a connection that merely waits in the pool, MySQL cannot (and the pool then opens another one).
+# Whatever the server may set for sessions that would change what statements and answers mean. A process that hangs
+# loses its transaction, and the locks in it, after 20 seconds. MariaDB can tell a hanging transaction from a connection
+# that merely waits in the pool, MySQL cannot (and the pool then opens another one).
 _SESSION = (
     "SET SESSION sql_mode = 'STRICT_ALL_TABLES,NO_ENGINE_SUBSTITUTION', foreign_key_checks = 1, unique_checks = 1,"
-    " net_read_timeout = 20 /*M! , idle_transaction_timeout = 20 */ /*!50700 , wait_timeout = 20 */"
+    " time_zone = '+00:00', sql_auto_is_null = 0, sql_safe_updates = 0, sql_select_limit = DEFAULT,"
+    " sql_big_selects = 1, lock_wait_timeout = 20, innodb_lock_wait_timeout = 20, net_read_timeout = 20"
+    " /*M! , idle_transaction_timeout = 20 */ /*!50700 , wait_timeout = 20 */"
 )
+_LIMITS = " /*M! , max_statement_time = {seconds} */ /*!50708 , max_execution_time = {milliseconds} */"
+_TRANSACTION = "SET SESSION TRANSACTION READ WRITE"
+_OPTIONS: dict[str, Parser] = {
+    **dict.fromkeys(("connect_timeout", "max_allowed_packet"), whole_number),
+    **dict.fromkeys(("local_infile", "ssl_disabled", "ssl_verify_cert", "ssl_verify_identity"), truth),
+    **dict.fromkeys(("unix_socket", "bind_address", "read_default_file", "read_default_group"), str),
+    **dict.fromkeys(("ssl_ca", "ssl_cert", "ssl_key", "ssl_key_password"), str),
+    **dict.fromkeys(("ssl_capath", "ssl_cipher"), str),
+    "ssl_check_hostname": truth,
+    "charset": str,  # it is utf8mb4 whatever the URL says
+    "use_unicode": truth,
+}
+_OF_SQLALCHEMY = ("ssl_ca", "ssl_cert", "ssl_key", "ssl_capath", "ssl_cipher", "ssl_check_hostname")
 _LOCAL_FORBIDDEN = {1148, 3948, 4166}
 _ROW_OVERHEAD_BYTES = 1024
 _LARGE_TEXT = pa.large_string()
 
 
-def make_engine(url: sa.URL, application_name: str, pool_size: int) -> sa.Engine:
-    """An engine whose connections are strict, speak utf8mb4 and lose a transaction that hangs."""
+def make_engine(url: sa.URL, application_name: str, pool_size: int, limit_seconds: float) -> sa.Engine:
+    """An engine whose connections are strict, speak utf8mb4 and lose a transaction that hangs.
+
+    Their statements may take `limit_seconds` (MySQL limits only those that read).
+    Raises: ConfigurationError for an option that PyMySQL does not know.
+    """
+    options = options_of(url, _OPTIONS)
     engine = sa.create_engine(
         url,
         isolation_level="READ COMMITTED",
         pool_size=pool_size,
         hide_parameters=True,
         connect_args={
-            "local_infile": url.query.get("local_infile", "1") == "1",
+            "connect_timeout": CONNECT_SECONDS,
+            "local_infile": True,
+            **{name: value for name, value in options.items() if name not in _OF_SQLALCHEMY},
             "charset": "utf8mb4",
+            "use_unicode": True,
             "program_name": application_name,
-            "init_command": _SESSION,
+            "init_command": _SESSION + _LIMITS.format(seconds=limit_seconds, milliseconds=int(limit_seconds * 1000)),
         },
     )
+    sa.event.listen(engine, "do_connect", _connect)
+    sa.event.listen(engine, "begin", _limit)
     check_idle_connections(engine)
     return engine
+
+
+class _Connection(pymysql.connections.Connection):  # type: ignore[misc]
+    """A connection that breaks when the server says nothing for a while, which can be changed."""
+
+    def limit(self, seconds: float) -> None:
+        self._read_timeout = self._write_timeout = seconds
+
+
+def _connect(_dialect: Any, _record: Any, arguments: Any, options: Any) -> _Connection:
+    seconds = options["connect_timeout"]  # for each answer until it is logged in; `_limit` has the word from then on
+    try:
+        connection = _Connection(*arguments, read_timeout=seconds, write_timeout=seconds, **options)
+    except (
+        OSError,
+        RuntimeError,
+        ValueError,
+        LookupError,
+    ) as error:  # it looks at files and packages before it connects
+        raise DatabaseMisconfigured(
+            f"the driver of the database cannot use what the database URL names ({type(error).__name__}); "
+            "correct its options"
+        ) from error
+    with connection.cursor() as cursor:
+        cursor.execute(_TRANSACTION)
+    return connection
+
+
+def _limit(connection: sa.Connection) -> None:
+    driver: Any = connection.connection.driver_connection
+    driver.limit(silence_seconds(connection) + GRACE_SECONDS)
 
 
 class MysqlWriter:
@@ -172,7 +237,8 @@ def _insert(connection: sa.Connection, table: sa.Table, rows: pa.Table, texts: l
     statement = f"INSERT INTO {quote(table.name)} ({names}) VALUES ({marks})"
     values = zip(*(column.to_pylist() for column in texts), strict=True)
     with driver_cursor(connection) as cursor:
-        cursor.executemany(statement, list(values))
+        kept = cursor.executemany(statement, list(values))
+    require_kept(connection, table, rows.num_rows, kept or 0)
 
 
 WRITER = MysqlWriter

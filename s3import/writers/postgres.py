@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import time
+from collections.abc import Generator, Iterator
 from typing import Any
 
+import psycopg
 import pyarrow as pa
 import sqlalchemy as sa
 from pgpq import ArrowToPostgresBinaryEncoder
@@ -12,11 +14,21 @@ from pgpq.encoders import StringEncoderBuilder
 from pgpq.schema import Jsonb
 from psycopg import sql
 
-from s3import.errors import SchemaMismatch
+from s3import.errors import ConfigurationError, SchemaMismatch, printable
 from s3import.records import TEXT, TIMESTAMP
 from s3import.writers.idle import check_idle_connections
 from s3import.writers.translation import translated
-from s3import.writers.writer import driver_cursor, fitted
+from s3import.writers.url import Parser, one_of, options_of, require_known, whole_number
+from s3import.writers.writer import (
+    CONNECT_SECONDS,
+    GRACE_SECONDS,
+    READ_ONLY,
+    STATEMENT_SECONDS,
+    driver_cursor,
+    fitted,
+    require_kept,
+    silence_seconds,
+)
 
 DRIVER = "postgresql+psycopg"
 IDLE_TRANSACTION_SECONDS = 20  # a process that hangs in a transaction loses it, and its locks, after this time
@@ -42,31 +54,139 @@ _INDEX_LOOKUPS = sa.text(
     " set_config('enable_mergejoin', 'off', true), set_config('jit', 'off', true)"
 )
 
+_OPTIONS = frozenset(option.keyword.decode() for option in psycopg.pq.Conninfo.get_defaults())
+_CHECKED: dict[str, Parser] = {
+    "sslmode": one_of("disable", "allow", "prefer", "require", "verify-ca", "verify-full"),
+    **dict.fromkeys(
+        ("connect_timeout", "keepalives", "keepalives_idle", "keepalives_interval", "keepalives_count"), whole_number
+    ),
+    "tcp_user_timeout": whole_number,
+}
+# A peer that is gone, or a network that swallows everything, is noticed by the operating system; `_Connection` notices
+# a server that says nothing.
+_TIMEOUTS = {
+    "connect_timeout": CONNECT_SECONDS,
+    "keepalives_idle": 10,
+    "keepalives_interval": 5,
+    "keepalives_count": 3,
+    "tcp_user_timeout": 20_000,  # milliseconds
+}
+# Whatever may be set for a session, a role or a database, and would change what statements and answers mean.
+_PINNED = "; ".join(
+    f"SET LOCAL {name} = {value}"
+    for name, value in {
+        "DateStyle": "'ISO, MDY'",
+        "IntervalStyle": "'postgres'",
+        "TimeZone": "'UTC'",
+        "standard_conforming_strings": "on",
+        "quote_all_identifiers": "off",
+        "bytea_output": "'hex'",
+        "extra_float_digits": "1",
+        "transform_null_equals": "off",
+        "row_security": "off",  # an error is better than rows that nobody sees
+        "lock_timeout": "0",
+        "idle_in_transaction_session_timeout": f"'{IDLE_TRANSACTION_SECONDS}s'",
+    }.items()
+)
+
 _TERMINATE = sa.text(
     "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
     " WHERE application_name = :name AND usename = current_user AND pid <> pg_backend_pid()"
 )
 
 
-def make_engine(url: sa.URL, application_name: str, pool_size: int) -> sa.Engine:
-    """An engine whose connections name their application and lose a transaction that hangs."""
+def make_engine(url: sa.URL, application_name: str, pool_size: int, _limit_seconds: float) -> sa.Engine:
+    """An engine whose transactions are the same whatever the server, the database and the role set for their sessions.
+
+    What is set is set with the connection's start, or for one transaction: a pooler's other clients never see it.
+    Nothing is prepared, as the next statement may reach another session.
+    Raises: ConfigurationError for an option that libpq does not know.
+    """
+    require_known(url, _OPTIONS)
+    options_of(url.set(query={name: text for name, text in url.query.items() if name in _CHECKED}), _CHECKED)
     engine = sa.create_engine(
         url,
-        isolation_level="READ COMMITTED",
+        isolation_level="AUTOCOMMIT",  # the driver begins nothing: `_begin` does, with the settings, in one round trip
         pool_size=pool_size,
         hide_parameters=True,
-        connect_args={"application_name": url.query.get("application_name", application_name)},
+        use_native_hstore=False,
+        connect_args={
+            **{name: value for name, value in _TIMEOUTS.items() if name not in url.query},
+            "application_name": url.query.get("application_name", application_name),
+            "client_encoding": "UTF8",
+            "prepare_threshold": None,
+        },
     )
-    sa.event.listen(engine, "connect", _configure)
+    sa.event.listen(engine, "do_connect", _connect)
+    sa.event.listen(engine, "connect", _require_utf8)
+    sa.event.listen(engine, "begin", _begin)
+    sa.event.listen(engine, "before_cursor_execute", _ask_in_binary)
     check_idle_connections(engine)
     return engine
 
 
-def _configure(connection: Any, _record: Any) -> None:
-    autocommit = connection.autocommit
-    connection.autocommit = True
-    connection.execute(f"SET idle_in_transaction_session_timeout = '{IDLE_TRANSACTION_SECONDS}s'")
-    connection.autocommit = autocommit
+class _Connection(psycopg.Connection[Any]):
+    """A connection that is broken once the server has said nothing for `silence_seconds` while it should."""
+
+    silence_seconds = STATEMENT_SECONDS + GRACE_SECONDS
+
+    def wait(self, gen: Any, *args: Any, **kwargs: Any) -> Any:
+        return super().wait(self._unless_silent(gen), *args, **kwargs)
+
+    def _unless_silent(self, gen: Any) -> Generator[Any, Any, Any]:
+        try:
+            wanted = next(gen)
+            last_sign = time.monotonic()
+            while True:
+                ready = yield wanted
+                now = time.monotonic()
+                if ready:
+                    last_sign = now
+                elif now - last_sign > self.silence_seconds:
+                    self.close()
+                    raise psycopg.OperationalError("silent")
+                wanted = gen.send(ready)
+        except StopIteration as end:
+            return end.value
+
+
+def _connect(_dialect: Any, _record: Any, arguments: Any, options: Any) -> _Connection:
+    return _Connection.connect(*arguments, **options)
+
+
+def _require_utf8(connection: Any, _record: Any) -> None:
+    for whose in ("server", "client"):
+        name = f"{whose}_encoding"
+        encoding = connection.info.parameter_status(name) or connection.execute(f"SHOW {name}").fetchone()[0]
+        if encoding != "UTF8":
+            connection.close()
+            raise ConfigurationError(
+                f"the PostgreSQL database has {name} {printable(encoding)}, in which letters would get lost; "
+                "s3import writes to databases that are made WITH ENCODING 'UTF8'"
+            )
+
+
+def _begin(connection: sa.Connection) -> None:
+    seconds = silence_seconds(connection)
+    driver: Any = connection.connection.driver_connection
+    driver.silence_seconds = seconds + GRACE_SECONDS
+    options = connection.get_execution_options()
+    if not _is_look(connection):
+        mode = "" if options.get(READ_ONLY) else ", READ WRITE"
+        begin = (
+            f"BEGIN ISOLATION LEVEL READ COMMITTED{mode}; {_PINNED}; SET LOCAL statement_timeout = {seconds * 1000:.0f}"
+        )
+        driver.execute(begin)  # not by SQLAlchemy, which would put a cursor around it where rows are to be streamed
+
+
+def _is_look(connection: sa.Connection) -> bool:
+    return connection.get_execution_options().get("isolation_level") == "AUTOCOMMIT"
+
+
+def _ask_in_binary(connection: sa.Connection, cursor: Any, *_: Any) -> None:
+    # Nothing is set for a statement on its own: its times must not depend on how the session writes them.
+    if _is_look(connection):
+        cursor.format = psycopg.pq.Format.BINARY
 
 
 class PostgresWriter:
@@ -81,11 +201,13 @@ class PostgresWriter:
         types = self._live_types(connection, table, tuple(rows.column_names))
         fitting = _fit(table, rows, types)
         encoder = _encoder(fitting.schema, types)
-        with driver_cursor(connection) as cursor, cursor.copy(_copy_statement(table, rows)) as copy:
-            copy.write(encoder.write_header())
-            for chunk in _chunks(fitting):
-                copy.write(encoder.write_batch(chunk))
-            copy.write(encoder.finish())
+        with driver_cursor(connection) as cursor:
+            with cursor.copy(_copy_statement(table, rows)) as copy:
+                copy.write(encoder.write_header())
+                for chunk in _chunks(fitting):
+                    copy.write(encoder.write_batch(chunk))
+                copy.write(encoder.finish())
+            require_kept(connection, table, rows.num_rows, cursor.rowcount)
 
     def evict(self, connection: sa.Connection, application_name: str) -> None:
         connection.execute(_TERMINATE, {"name": application_name})

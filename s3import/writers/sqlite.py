@@ -11,7 +11,8 @@ import sqlalchemy as sa
 from s3import.errors import ConfigurationError
 from s3import.fingerprints import SQLITE_FUNCTION, fingerprint_of_values
 from s3import.writers.translation import translated
-from s3import.writers.writer import READ_ONLY, driver_cursor, timestamps_as_text
+from s3import.writers.url import options_of, whole_number
+from s3import.writers.writer import READ_ONLY, driver_cursor, require_kept, timestamps_as_text
 
 DRIVER = "sqlite+pysqlite"
 BUSY_SECONDS = 10
@@ -27,17 +28,21 @@ _PRAGMAS = (
     "wal_autocheckpoint = 8000",
 )
 
+_OPTIONS = {"timeout": whole_number}
 
-def make_engine(url: sa.URL, _application_name: str, pool_size: int) -> sa.Engine:
+
+def make_engine(url: sa.URL, _application_name: str, pool_size: int, _limit_seconds: float) -> sa.Engine:
     """An engine whose transactions take the write lock at once, unless marked `READ_ONLY`.
 
-    Raises: ConfigurationError for a database in memory, which would be gone with the process.
+    Raises: ConfigurationError for a database in memory, which would be gone with the process, and for an option that is
+    none.
     """
-    if url.database in (None, "", ":memory:"):
+    if url.host or url.username or url.database in (None, "", ":memory:"):
         raise ConfigurationError(
             "the database URL names no file; write sqlite:///reamaze.db or sqlite:////full/path.db"
         )
-    engine = sa.create_engine(url, pool_size=pool_size, hide_parameters=True, connect_args={"timeout": BUSY_SECONDS})
+    options = {"timeout": BUSY_SECONDS, **options_of(url, _OPTIONS)}
+    engine = sa.create_engine(url, pool_size=pool_size, hide_parameters=True, connect_args=options)
     sa.event.listen(engine, "connect", _configure)
     sa.event.listen(engine, "begin", _begin)
     return engine
@@ -66,6 +71,7 @@ class SqliteWriter:
         statement = _insert_statement(connection, table, rows)
         with closing(driver_cursor(connection)) as cursor:
             cursor.executemany(statement, zip(*columns, strict=True))
+            require_kept(connection, table, rows.num_rows, cursor.rowcount)
 
     def evict(self, connection: sa.Connection, application_name: str) -> None:
         """A dead process holds no lock on the file."""

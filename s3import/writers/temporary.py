@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from typing import Any
 
 import pyarrow as pa
@@ -13,11 +14,26 @@ from s3import.writers.writer import Writer
 _metadata = sa.MetaData()
 
 
-def temporary_table(name: str, *columns: sa.Column[Any]) -> sa.Table:
-    """The definition of a temporary table; `fill` makes it."""
+def temporary_table(name: str, *columns: sa.Column[Any], key: Collection[str]) -> sa.Table:
+    """The definition of a temporary table; `fill` makes it. No two rows share a `key`.
+
+    Only MySQL is told so: some of its servers want a key in each table, the others would build an index for nothing.
+    """
+    primary_key = sa.PrimaryKeyConstraint(*key).ddl_if(callable_=_wants_keys)
     return sa.Table(
-        name, _metadata, *columns, prefixes=["TEMPORARY"], postgresql_on_commit="DELETE ROWS", mysql_charset="utf8mb4"
+        name,
+        _metadata,
+        *columns,
+        primary_key,
+        prefixes=["TEMPORARY"],
+        postgresql_on_commit="DELETE ROWS",
+        mysql_engine="InnoDB",
+        mysql_charset="utf8mb4",
     )
+
+
+def _wants_keys(*_: Any, dialect: sa.Dialect, **__: Any) -> bool:
+    return dialect.name in ("mysql", "mariadb")
 
 
 def fill(connection: sa.Connection, writer: Writer, table: sa.Table, rows: pa.Table) -> None:

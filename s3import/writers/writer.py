@@ -10,9 +10,25 @@ import sqlalchemy as sa
 
 from s3import.errors import DatabaseRefused
 from s3import.records import TEXT
+from s3import.schema import triggers
 
 READ_ONLY = "s3import_read_only"
 """The execution option of a connection that only reads: it does not wait for those that write."""
+
+SILENCE = "s3import_silence_seconds"
+"""The execution option of a connection: how long one of its statements may take before it fails."""
+
+GRACE_SECONDS = 5.0
+"""How much longer this process waits than the server should: one that says nothing even then is taken for gone."""
+
+STATEMENT_SECONDS = 30.0
+CONNECT_SECONDS = 10
+
+
+def silence_seconds(connection: sa.Connection) -> float:
+    """How long a statement of this connection may take."""
+    seconds: float = connection.get_execution_options().get(SILENCE, STATEMENT_SECONDS)
+    return seconds
 
 
 class Writer(Protocol):
@@ -23,7 +39,8 @@ class Writer(Protocol):
 
         The columns of `rows` are some of the table's: text, integers, bool, timestamps in UTC, and JSON as text.
         Raises: Conflict when a key is broken (some rows may be in: roll back to the savepoint, or all of it),
-        DatabaseRefused for a value or size the database does not take, DatabaseUnavailable.
+        DatabaseRefused for a value or size the database does not take, or rows that it does not keep;
+        DatabaseUnavailable.
         """
         ...
 
@@ -39,6 +56,21 @@ class Writer(Protocol):
 def driver_cursor(connection: sa.Connection) -> Any:
     """A cursor of the driver itself, within the connection's transaction."""
     return connection.connection.cursor()
+
+
+def require_kept(connection: sa.Connection, table: sa.Table, sent: int, kept: int) -> None:
+    """Raises: DatabaseRefused, where the database kept another number of rows than it was sent."""
+    if kept != sent:
+        raise interference(connection, table, f"keeps {kept} of {sent} rows that it was sent")
+
+
+def interference(connection: sa.Connection, table: sa.Table, what: str) -> DatabaseRefused:
+    """The error that something of the database's own changes what is written; names the table and its triggers."""
+    found = ", ".join(triggers.foreign(connection, table.name)) or "none that s3import can see"
+    return DatabaseRefused(
+        f"the table {table.name} {what} (triggers and rules that are not s3import's: {found}); turn them off while "
+        "s3import is at work, then run the same command again"
+    )
 
 
 def timestamps_as_text(column: pa.ChunkedArray) -> pa.ChunkedArray:

@@ -10,9 +10,9 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from s3import.errors import SourceNotAllowed
-from s3import.readers.allowed import fill, require_allowed
-from s3import.readers.location import open_source
+from s3import.errors import ConfigurationError, SourceNotAllowed
+from s3import.readers.allowed import require_allowed
+from s3import.readers.location import open_source, resolve
 
 S3 = "s3://dumps/conversations/{account}"
 PIECES = st.sampled_from(
@@ -142,5 +142,16 @@ def test_a_filled_in_source_is_opened_where_the_account_lies(tmp_path: Path, sch
     (tmp_path / account).mkdir()
     (tmp_path / account / "account.json").write_bytes(b"found")
     configured = f"{scheme}{tmp_path}/{{account}}"
-    for source in (fill(configured, account), require_allowed(configured, account, configured, [])):
+    for source in (resolve(configured, account), require_allowed(configured, account, configured, [])):
         assert open_source(source, account).read("account.json") == b"found"
+
+
+@given(account=st.text(st.sampled_from("a%2e62?#: éü") | st.characters(), min_size=1, max_size=12))
+@pytest.mark.parametrize("base", ["s3://dumps/{account}", "/dumps/{account}", "file:///dumps/{account}"])
+def test_what_a_status_shows_may_be_asked_for_again(base: str, account: str) -> None:
+    """The source of an account, as it is shown, is allowed whatever the id holds, and stays what it is."""
+    try:
+        shown = resolve(base, account)
+    except ConfigurationError:
+        return
+    assert require_allowed(shown, account, base, []) == shown

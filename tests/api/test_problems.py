@@ -75,6 +75,17 @@ def problem_of(answer: Any, status: int, code: str) -> dict[str, Any]:
         ("GET", "/accounts/acme/rejects?limit=1001", None, 422, "invalid_request"),
         ("GET", "/accounts/acme/rejects?pass=all", None, 422, "invalid_request"),
         ("GET", "/accounts/acme/rejects?after=recent.1", None, 422, "invalid_cursor"),
+        ("GET", "/accounts?after=a%25b", None, 422, "invalid_cursor"),
+        ("GET", "/accounts?status=gone", None, 422, "invalid_request"),
+        ("GET", "/migrations?after=1", None, 422, "invalid_cursor"),
+        ("GET", f"/migrations?after=999999999999999999.{'a' * 32}", None, 422, "invalid_cursor"),
+        ("GET", "/migrations?state=done", None, 422, "invalid_request"),
+        ("GET", "/migrations?account_id=..", None, 422, "invalid_account_id"),
+        ("PATCH", "/accounts/acme", b'{"status":"migrating"}', 422, "invalid_request"),
+        ("PATCH", "/accounts/acme", b'{"status":"active","name":"x"}', 422, "invalid_request"),
+        ("PATCH", "/accounts/acme", b"{}", 422, "invalid_request"),
+        ("PATCH", "/accounts/..", b'{"status":"active"}', 404, "not_found"),
+        ("PATCH", "/accounts/%2e%2e", b'{"status":"active"}', 422, "invalid_account_id"),
         ("GET", "/accounts/acme/rejects?after=recent.1.99999999999999999999", None, 422, "invalid_cursor"),
     ],
 )
@@ -86,8 +97,27 @@ def test_every_error_is_a_problem(
 
 
 def test_a_wrong_method_is_told_the_right_ones(client: TestClient) -> None:
-    """405 comes with Allow."""
-    assert client.put("/accounts").headers["allow"] == "POST"
+    """405 comes with Allow, which names every method of the path."""
+    assert client.put("/accounts").headers["allow"] == "GET, HEAD, POST"
+    assert client.put("/accounts/acme").headers["allow"] == "GET, HEAD, PATCH"
+    assert client.put("/migrate").headers["allow"] == "POST"
+    assert client.put("/openapi.json").headers["allow"] == "GET, HEAD"
+
+
+@pytest.mark.parametrize(
+    "path", ["/health", "/openapi.json", "/accounts", "/check-migration?account_id=acme", "/nowhere"]
+)
+def test_head_is_answered_like_get_without_a_body(client: TestClient, path: str) -> None:
+    """A probe that asks by HEAD gets the status and the headers of GET, tokens and all."""
+    client.post("/accounts", json={"id": "acme"})
+    full, headless = client.get(path, headers={"X-Request-Id": "1"}), client.head(path, headers={"X-Request-Id": "1"})
+    assert (headless.status_code, headless.headers) == (full.status_code, full.headers)
+    assert headless.content == b""
+
+
+def test_head_needs_a_token(client: TestClient) -> None:
+    """As GET does."""
+    assert client.head("/accounts/acme", headers={"Authorization": ""}).status_code == 401
 
 
 def test_a_fault_names_fields_and_never_values(client: TestClient) -> None:

@@ -31,7 +31,12 @@ def looks(database_url: str, tmp_path: Path) -> list[tuple[Document, int]]:
     """What two API servers said in turns while an account was imported, each time with the number of messages that
     were in the database a moment later."""
     write(simple_dump(MESSAGES), tmp_path)
-    settings = settings_for(tmp_path, database_url, lease_seconds=15.0)
+    (tmp_path / ACCOUNT / "files").mkdir()
+    for number in range(MESSAGES):
+        (tmp_path / ACCOUNT / f"files/{number}").write_bytes(b"x" * 17)
+    settings = settings_for(
+        tmp_path, database_url, lease_seconds=15.0, files_to=str(tmp_path / "copies"), files_in_flight=1
+    )
     importing = threading.Thread(target=migrate, args=(settings,))
     database = open_database(database_url)
     apps = [create_app(Service(settings, database), tokens=[TOKEN]) for _ in range(2)]
@@ -61,7 +66,7 @@ def test_what_is_said_is_true_at_every_moment(looks: list[tuple[Document, int]])
 
 
 def _progress_never_goes_back(looks: list[tuple[Document, int]]) -> None:
-    """Progress grows, and success comes last."""
+    """Progress grows, stage by stage, files too, and success comes last."""
     assert looks[-1][0]["account_status"] == "active"
     for pass_ in HALVES:
         shown = [document["passes"][pass_] for document, _ in looks if document["passes"][pass_]]
@@ -70,7 +75,29 @@ def _progress_never_goes_back(looks: list[tuple[Document, int]]) -> None:
             assert values == sorted(values), what
         ended = [one for one in shown if one["state"] == "succeeded"]
         assert all(one["counts"]["messages"]["written"] == MESSAGES for one in ended)
-        assert all(one["progress"]["fraction"] < 1 for one in shown if one["state"] != "succeeded")
+        before = [one["progress"] for one in shown if one["state"] != "succeeded"]
+        assert all(one["fraction"] < 1 for one in before)
+        assert all(one["eta_seconds"] is None or one["eta_seconds"] >= 1 for one in before)
+        _stages_follow_each_other([one["progress"] for one in shown])
+
+
+STAGES = ["threads", "messages", "attachments", "files"]
+ORDER = ["pending", "running", "done"]
+
+
+def _stages_follow_each_other(shown: list[Document]) -> None:
+    """Each goes from pending to done, one at a time, and tells of no more than there is."""
+    planned = [one for one in shown if one["stages"]]
+    for number, name in enumerate(STAGES):
+        looks = [one["stages"][number] for one in planned]
+        assert {stage["name"] for stage in looks} == {name}
+        assert [stage["state"] for stage in looks] == sorted((stage["state"] for stage in looks), key=ORDER.index)
+        assert [stage["done"] for stage in looks] == sorted(stage["done"] for stage in looks)
+        assert all(stage["total"] is None or stage["done"] <= stage["total"] for stage in looks)
+        assert (looks[-1]["state"], looks[-1]["done"]) == ("done", looks[-1]["total"])
+    for one in planned:
+        at_work = [stage["name"] for stage in one["stages"] if stage["state"] == "running"]
+        assert at_work == ([one["stage"]] if one["stage"] else [])
 
 
 def _nothing_is_counted_before_it_is_committed(looks: list[tuple[Document, int]]) -> None:

@@ -47,6 +47,36 @@ def test_a_connection_carries_many_requests(port: int) -> None:
     assert len(sockets) == 1
 
 
+@pytest.mark.parametrize(
+    ("path", "status"),
+    [
+        ("/health", 200),
+        ("/openapi.json", 200),
+        ("/check-migration?account_id=acme", 200),
+        ("/nowhere", 404),
+        ("/migrate", 405),
+    ],
+)
+def test_head_tells_what_get_would(service: Service, port: int, path: str, status: int) -> None:
+    """The same status and headers without a body, and the connection goes on."""
+    put_account(service)
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=120)
+    seen = []
+    for method in ("HEAD", "GET"):
+        connection.request(method, path, headers={"Authorization": f"Bearer {TOKEN}"})
+        answer = connection.getresponse()
+        seen.append((answer.status, answer.headers["Content-Length"], answer.headers["Allow"], len(answer.read())))
+    connection.close()
+    assert seen[0] == (*seen[1][:3], 0)
+    assert (seen[0][0], int(seen[0][1])) == (status, seen[1][3])
+
+
+def test_head_needs_a_token_too(port: int) -> None:
+    """It is a question like any other."""
+    asked = b"HEAD /metrics HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n"
+    assert talk(port, asked).startswith(b"HTTP/1.1 401 ")
+
+
 def test_a_chunked_body_is_read(port: int) -> None:
     """A body without a length is taken like any other, however small its pieces."""
     pieces = chunks(b'{"id":"acme","name":"Acme"}', 5)

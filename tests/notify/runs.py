@@ -16,6 +16,7 @@ from s3import.status import Claim
 from s3import.writers import Database
 
 ACCOUNT = "acme"
+SECRET = "whsec_" + 8 * "abcd"
 SOURCE = "/dumps/acme"
 
 

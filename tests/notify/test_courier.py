@@ -14,7 +14,7 @@ from s3import.notify import Channel, Courier, Notice, record, senders
 from s3import.settings import Settings
 from s3import.writers import Database
 from tests.notify.receiver import Receiver, Reply
-from tests.notify.runs import ACCOUNT, claim_run, notices
+from tests.notify.runs import ACCOUNT, SECRET, claim_run, notices
 
 pytestmark = pytest.mark.integration
 
@@ -26,7 +26,7 @@ def record_start(database: Database, *channels: Channel, account_id: str = ACCOU
 
 def settings(receiver: Receiver) -> Settings:
     return Settings(
-        slack_webhook_url=f"{receiver.url}/slack", callback_url=f"{receiver.url}/callback", callback_secret="a secret"
+        slack_webhook_url=f"{receiver.url}/slack", callback_url=f"{receiver.url}/callback", callback_secret=SECRET
     )
 
 

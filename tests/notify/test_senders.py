@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-import hashlib
-import hmac
+import datetime as dt
 import logging
 import re
+import textwrap
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
+from standardwebhooks import Webhook, WebhookVerificationError
 
+from s3import.api import models
 from s3import.errors import ConfigurationError
 from s3import.notify import Channel, NotDelivered, Notice, Refused, Sender, senders
 from s3import.notify.callback import CallbackSender
@@ -18,8 +21,8 @@ from s3import.notify.deadline import Deadline
 from s3import.notify.slack import SlackSender, as_text
 from s3import.settings import Settings
 from tests.notify.receiver import Receiver, Reply
+from tests.notify.runs import SECRET
 
-SECRET = "a secret of ours"
 NO_COUNT = {"read": 0, "written": 0, "unchanged": 0, "rejected": 0, "sanitised": 0}
 TOLD: dict[str, Any] = {
     "kind": "succeeded",
@@ -30,11 +33,12 @@ TOLD: dict[str, Any] = {
     "occurred_at": "2026-01-02T03:04:05Z",
     "attempts": 1,
     "duration_seconds": 75.2,
-    "counts": {"threads": {**NO_COUNT, "read": 1200, "written": 1200}, "messages": NO_COUNT},
+    "counts": {"threads": {**NO_COUNT, "read": 1200, "written": 1200}, "messages": NO_COUNT, "attachments": NO_COUNT},
     "files": {"total": 0, "copied": 0, "failed": 0, "bytes": 0},
     "rejects": {"total": 0, "by_code": {}},
     "error": None,
     "next": None,
+    "after_repair": None,
 }
 FAILED = {
     **TOLD,
@@ -158,19 +162,38 @@ def test_a_deadline_hides_nothing(receiver: Receiver) -> None:
 
 
 def test_the_callback_says_it_all(receiver: Receiver) -> None:
-    """The body is the notice's payload with its id."""
+    """The body tells what happened, when, and the notice's payload."""
     CallbackSender(receiver.url, SECRET)(notice(FAILED))
-    assert receiver.requests[0].json == {"id": "f" * 32, **FAILED}
+    told = receiver.requests[0].json
+    assert told == {"type": "migration.failed", "timestamp": FAILED["occurred_at"], "data": FAILED}
+    assert models.MigrationEvent.model_validate(told).data.pass_ == "recent"
 
 
-def test_the_callback_is_signed(receiver: Receiver) -> None:
-    """Who knows the secret can tell from the header that body and time are ours."""
-    CallbackSender(receiver.url, SECRET, now=lambda: 1700000000.9)(notice())
-    request = receiver.requests[0]
-    match = re.fullmatch(r"t=(\d+),v1=([0-9a-f]{64})", request.headers["S3Import-Signature"])
-    assert match is not None
-    assert match[1] == "1700000000"
-    assert match[2] == hmac.new(SECRET.encode(), b"1700000000." + request.body, hashlib.sha256).hexdigest()
+@pytest.mark.parametrize("zone", [dt.UTC, dt.timezone(dt.timedelta(hours=-9))], ids=str)
+def test_the_callback_is_signed(receiver: Receiver, zone: dt.timezone) -> None:
+    """Who knows the secret can tell by Standard Webhooks that id, body and time are ours, in whichever zone we are."""
+    CallbackSender(receiver.url, SECRET, now=lambda: dt.datetime.now(zone))(notice())
+    (request,) = receiver.requests
+    assert Webhook(SECRET).verify(request.body, dict(request.headers)) == request.json
+    assert request.headers["webhook-id"] == "f" * 32
+    with pytest.raises(WebhookVerificationError):
+        Webhook("whsec_" + 8 * "dcba").verify(request.body, dict(request.headers))
+
+
+def test_the_documented_receiver_takes_callbacks(receiver: Receiver) -> None:
+    """The code that docs/api.md shows verifies what is sent, and knows what it has seen before."""
+    page = Path(__file__, "../../../docs/api.md").resolve().read_text()
+    block = re.search(r"^    from standardwebhooks.*?(?=^\S)", page, re.MULTILINE | re.DOTALL)
+    assert block is not None
+    documented: dict[str, Any] = {}
+    exec(textwrap.dedent(block[0]).replace("whsec_…", SECRET), documented)
+    sender = CallbackSender(receiver.url, SECRET)
+    for _ in range(2):
+        sender(notice(FAILED))
+    answers = [documented["receive"](request.body, dict(request.headers)) for request in receiver.requests]
+    assert answers == [204, 204]
+    assert documented["seen"] == {"f" * 32}
+    assert documented["receive"](b"{}", dict(receiver.requests[0].headers)) == 400
 
 
 @pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
@@ -209,11 +232,24 @@ def test_done() -> None:
 
 def test_done_with_rejects() -> None:
     """Rejects are counted by code, the most frequent first, with the command that lists them."""
-    told = {**TOLD, "rejects": {"total": 5, "by_code": {"invalid_id": 1, "too_long": 4}}, "next": "s3import rejects x"}
-    head, *_, rejects, next_ = as_text(told).splitlines()
-    assert head.endswith("the recent pass is done, 5 records were rejected, after 0:01:15")
-    assert rejects == "rejects: too_long 4, invalid_id 1"
+    commands = {"next": "s3import rejects x", "after_repair": "s3import migrate x --again"}
+    told = {**TOLD, "rejects": {"total": 5, "by_code": {"invalid_id": 1, "too_long": 4}}, **commands}
+    head, *_, rejects, next_, after_repair = as_text(told).splitlines()
+    assert head == ":warning: `acme`: the recent pass is done, but 5 records were rejected, after 0:01:15"
+    assert rejects == "5 rejects: too_long 4, invalid_id 1"
     assert next_ == "every reject with its reasons: `s3import rejects x`"
+    assert after_repair == "once the dump is repaired: `s3import migrate x --again`"
+
+
+def test_one_reject_is_no_success_either() -> None:
+    """However few they are, a pass with rejects does not look like one without."""
+    told = {**TOLD, "rejects": {"total": 1, "by_code": {"too_long": 1}}}
+    assert as_text(told).startswith(":warning: `acme`: the recent pass is done, but 1 record was rejected")
+
+
+def test_several_attempts() -> None:
+    """The time between attempts is not called time that it took."""
+    assert as_text({**TOLD, "attempts": 3}).splitlines()[0].endswith("is done, in 3 attempts within 0:01:15")
 
 
 def test_failed() -> None:
@@ -261,6 +297,14 @@ def test_a_callback_needs_its_secret() -> None:
     """A callback that could not be signed is refused."""
     with pytest.raises(ConfigurationError, match="S3IMPORT_CALLBACK_SECRET"):
         senders(Settings(callback_url="https://example.org/"))
+
+
+@pytest.mark.parametrize("secret", ["plain words", "whsec_", "whsec_c2hvcnQ=", "whsec_" + 8 * "abc$", "YWJj" * 8])
+def test_a_secret_that_is_none_is_refused(secret: str) -> None:
+    """It is `whsec_` and then base64 of enough bytes; the message says how to make one, and repeats nothing."""
+    with pytest.raises(ConfigurationError, match="openssl rand") as caught:
+        senders(Settings(callback_url="https://example.org/", callback_secret=secret))
+    assert secret == "whsec_" or secret not in str(caught.value)
 
 
 @pytest.mark.parametrize(

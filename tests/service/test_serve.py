@@ -22,6 +22,7 @@ from tests.migration.dumps import ACCOUNT
 from tests.migration.moving import migrate, snapshot
 from tests.migration.strikes import kill_process
 from tests.notify.receiver import Receiver
+from tests.notify.runs import SECRET
 from tests.service.client import Client
 from tests.service.conftest import served_settings
 from tests.service.processes import Processes, free_port, wait_until
@@ -156,7 +157,7 @@ def test_word_of_runs_gets_out(postgres_url: str, started: Processes, tmp_path: 
             served_settings(tmp_path, postgres_url),
             slack_webhook_url=f"{receiver.url}/slack",
             callback_url=f"{receiver.url}/callback",
-            callback_secret="for signatures",
+            callback_secret=SECRET,
         )
         (tmp_path / ACCOUNT / "remaining/manifest.json").write_bytes(b"no manifest")
         client = Client(free_port())
@@ -165,8 +166,12 @@ def test_word_of_runs_gets_out(postgres_url: str, started: Processes, tmp_path: 
         client.create_account()
         client.migrate()
         wait_until(lambda: len(receiver.requests) == 6)
-        told = [(r.json["pass"], r.json["kind"]) for r in receiver.requests if r.path == "/callback"]
-    assert sorted(told) == [("recent", "started"), ("recent", "succeeded"), ("remaining", "failed")]
+        told = [(r.json["data"]["pass"], r.json["type"]) for r in receiver.requests if r.path == "/callback"]
+    assert sorted(told) == [
+        ("recent", "migration.started"),
+        ("recent", "migration.succeeded"),
+        ("remaining", "migration.failed"),
+    ]
     assert [r.path for r in receiver.requests].count("/slack") == 3
 
 

@@ -5,13 +5,15 @@ from __future__ import annotations
 import subprocess
 import sys
 from pathlib import Path
+from urllib.parse import quote
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from s3import.errors import ConfigurationError
-from s3import.readers.location import account_folders, open_source
+from s3import.readers.folder import FolderSource
+from s3import.readers.location import account_folders, open_source, resolve
 from s3import.records import check_account_id
 
 UNFIT = ["", ".", "..", "a/b", "a\\b", "{a", "a}", "a\nb", "a\x7f", "\x85", "x" * 256, "\ud800", "a\0"]
@@ -28,6 +30,59 @@ def test_refuses_unfit_account_ids(account_id: str) -> None:
 def test_takes_any_other_account_id(account_id: str) -> None:
     """Every other id is one."""
     check_account_id(account_id)
+
+
+def is_fit(account_id: str) -> bool:
+    try:
+        check_account_id(account_id)
+    except ConfigurationError:
+        return False
+    return True
+
+
+FIT = st.text(st.sampled_from("a%20b?#&=:+ .~éü😀") | st.characters(), min_size=1, max_size=20).filter(is_fit)
+
+
+@pytest.mark.parametrize("form", ["/dumps of all/{account}/x", "dumps/{account}", "{account}", "x://{account}//x"])
+@given(account_id=FIT)
+@example(account_id="a%62")
+@example(account_id="file:x")
+@example(account_id="s3:")
+def test_a_resolved_path_opens_the_same_folder_again(form: str, account_id: str) -> None:
+    """An account id in a path stands for itself, however often the path is resolved and opened."""
+    folder = str(Path.cwd() / form.replace("{account}", account_id))
+    if form.startswith("x://"):
+        form = f"/dumps/{form}"
+        folder = form.replace("{account}", account_id)
+    resolved = resolve(form, account_id)
+    assert resolve(resolved, account_id) == resolved
+    for uri in (form, resolved):
+        opened = open_source(uri, account_id)
+        assert isinstance(opened, FolderSource)
+        assert (opened.path, opened.uri) == (Path(folder), resolved)
+
+
+@pytest.mark.parametrize(
+    "form", ["file://{}/{{account}}/x", "FILE:{}/{{account}}/x", "file://localhost{}/{{account}}/x"]
+)
+@given(account_id=FIT)
+@example(account_id="a%62")
+@example(account_id="a%2fb")
+def test_a_resolved_file_uri_opens_the_same_folder_again(form: str, account_id: str) -> None:
+    """In a file URI the account id is percent-encoded, so that decoding gives it back, once and again."""
+    form = form.format("/dumps%20of%20all/%ff")
+    resolved = resolve(form, account_id)
+    assert resolved == form.replace("{account}", quote(account_id, safe=""))
+    for uri in (form, resolved, resolve(resolved, account_id)):
+        opened = open_source(uri, account_id)
+        assert isinstance(opened, FolderSource)
+        assert (opened.path, opened.uri) == (Path("/dumps of all/\udcff", account_id, "x"), resolved)
+
+
+@given(account_id=FIT)
+def test_an_account_id_in_a_bucket_is_literal(account_id: str) -> None:
+    """Keys of S3 are no URLs: nothing in them is encoded."""
+    assert resolve("s3://dumps/{account}/x", account_id) == f"s3://dumps/{account_id}/x"
 
 
 @given(st.text(max_size=300))
@@ -103,6 +158,12 @@ def test_finds_the_accounts_within_a_name(tmp_path: Path) -> None:
     for name in ("dump-acme.v1", "dump-.v1", "dump-other.v2", "acme.v1"):
         (tmp_path / name).mkdir()
     assert account_folders(f"{tmp_path}/dump-{{account}}.v1/x") == {"acme", ""}
+
+
+def test_finds_the_accounts_behind_encoded_names(tmp_path: Path) -> None:
+    """In a file URI the names beside {account} are decoded before they are compared, the account's own is not."""
+    (tmp_path / "dump of a%62.v1").mkdir()
+    assert account_folders(f"{tmp_path.as_uri()}/dump%20of%20{{account}}%2Ev1") == {"a%62"}
 
 
 def test_finds_no_accounts_among_buckets() -> None:

@@ -1,4 +1,4 @@
-"""What people delete while their account is migrating leaves tombstones, on every database."""
+"""What people delete from an account's first run on leaves tombstones, on every database."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ import pytest
 import sqlalchemy as sa
 
 from s3import import schema, tables
+from s3import.accounts import remember_deletions
 from s3import.records import ROW_ENTITIES
 from s3import.schema import triggers
 from s3import.writers import Database, open_database
@@ -31,6 +32,8 @@ def migrating(database_url: str) -> Iterator[Database]:
     """A database of each kind, with an account that is migrating and a thread with two messages, an attachment each."""
     database = open_database(database_url, pool_size=2)
     create_account(database)
+    with database.begin() as connection:
+        remember_deletions(connection, ACCOUNT)
     put(database, THREADS, thread("t"), thread("other"))
     put(database, MESSAGES, message("m1"), message("m2"))
     put(database, ATTACHMENTS, attachment("a1", message_id="m1"), attachment("a2", message_id="m2"))
@@ -98,9 +101,16 @@ def test_nothing_is_remembered_of_an_account_that_goes(migrating: Database, stat
     assert tombstones(migrating) == set()
 
 
-def test_nothing_is_remembered_of_an_active_account(migrating: Database) -> None:
-    """Its migration is over."""
+def test_an_active_account_is_remembered_too(migrating: Database) -> None:
+    """A delta or a second reading of its dumps brings nothing back."""
     execute(migrating, sa.update(tables.accounts).values(status="active"))
+    delete(migrating, tables.threads, "t")
+    assert tombstones(migrating) == EVERYTHING
+
+
+def test_nothing_is_remembered_of_an_account_without_a_migration(migrating: Database) -> None:
+    """Before its first run, or once that is purged."""
+    execute(migrating, sa.delete(tables.import_accounts))
     delete(migrating, tables.threads)
     assert tombstones(migrating) == set()
 

@@ -48,6 +48,7 @@ from s3import.readers.items.passes import (
 )
 from s3import.readers.items.wanted import ITEM, Wanted
 from s3import.readers.jsonl import Block
+from s3import.readers.remedies import shown_code
 from s3import.readers.s3 import BROKEN, MISCONFIGURED, attempts, is_temporary
 from s3import.readers.source import Patience, Role, Source
 from s3import.records import Batch, Entity, Pass, Plan, PlannedPart, Position, StoredObject, Window, one_array
@@ -164,10 +165,12 @@ class Tables:
             raise _refusal(error, action, where, self._unused_to_arns(table)) from error
         except MISCONFIGURED as error:
             raise ConfigurationError(
-                f"{where} cannot be asked: {error}; correct the mapping or the AWS settings"
+                f"{where} cannot be asked ({type(error).__name__}); correct the mapping or the AWS settings"
             ) from error
         except (boto.BotoCoreError, *BROKEN) as error:
-            raise SourceUnavailable(f"{where} does not answer: {error}; run the same command again") from error
+            raise SourceUnavailable(
+                f"{where} does not answer ({type(error).__name__}); run the same command again"
+            ) from error
         raise AssertionError("an attempt neither returned nor raised")
 
     def _unused_to_arns(self, table: str) -> str:
@@ -382,7 +385,7 @@ def _key(cursor: str | None) -> dict[str, Any] | None:
 def _refusal(error: boto.ClientError, action: str, where: str, hint: str) -> S3ImportError:
     """What an error that DynamoDB itself answered means to the caller; `hint`: what else may be wrong with the name."""
     code = error.response["Error"].get("Code", "")
-    said = f"{code} {error.response['Error'].get('Message', '')}".strip() + hint
+    said = shown_code(code) + hint  # not its message, which may quote what was asked
     if code == "ResourceNotFoundException":
         return SourceMissing(
             f"{where}, or its index, does not exist: {said}; correct the mapping, AWS_DEFAULT_REGION or --role-arn"
