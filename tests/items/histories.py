@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import datetime as dt
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from random import Random
 from typing import Any
@@ -143,7 +143,8 @@ _STEPS = st.builds(
 @st.composite
 def histories(draw: st.DrawFn) -> History:
     """Any history: several accounts and entities mixed, sparse attributes, items that change hands, come and go."""
-    design, is_single = draw(st.sampled_from(tuple(DESIGNS))), draw(st.booleans())
+    design, is_single, tells_old = draw(st.sampled_from(tuple(DESIGNS))), draw(st.booleans()), draw(st.booleans())
+    names: dict[Any, _Step] | None = None if tells_old else {}
     luck = draw(st.randoms(use_true_random=False))
     base: dict[str, Table] = {table: {} for table in (("all",) if is_single else PREFIXES)}
     for account in OURS:
@@ -155,20 +156,36 @@ def histories(draw: st.DrawFn) -> History:
             base["all" if is_single else entity][_key(item, design)] = item
     before, after = draw(st.lists(_STEPS, max_size=25)), draw(st.lists(_STEPS, min_size=1, max_size=25))
     for number, step in enumerate(before):
-        _take(base["all" if is_single else step.entity], step, design, f"base {number}", luck)
+        name = "all" if is_single else step.entity
+        _take(base[name], _kept(step, design, name, names), design, f"base {number}", luck)
     tables = {name: dict(items) for name, items in base.items()}
     writes: dict[str, tuple[Write, ...]] = dict.fromkeys(tables, ())
     micros, at_once = FULL, set[Key]()
     for number, step in enumerate(after):
         name = "all" if is_single else step.entity
-        found = _take(tables[name], step, design, f"write {number}", luck)
+        found = _take(tables[name], _kept(step, design, name, names), design, f"write {number}", luck)
         if found is not None:
             if not step.is_at_once or found[0] in at_once:  # else it is of the same transaction
                 micros, at_once = micros + HOUR // 7, set()
             at_once.add(found[0])
             writes[name] += (Write(found[0], micros, *found[1:]),)
     cuts = tuple(sorted(draw(st.sets(st.integers(1, 3 * len(after)), max_size=3))))
-    return History(design, is_single, draw(st.booleans()), draw(st.booleans()), base, writes, cuts, luck)
+    return History(design, is_single, tells_old, draw(st.booleans()), base, writes, cuts, luck)
+
+
+def _kept(step: _Step, design: str, table: str, names: dict[Any, _Step] | None) -> _Step:
+    """The step, of the row that the item's key had first (`names`): without images before writes nobody could tell that
+    it is another's now."""
+    if names is None or design == "whole":
+        return step
+    more = {"half": (step.account,), "inverse": (step.entity, step.id, step.is_of_no_entity)}.get(design, ())
+    key = (table, step.uid, *more)
+    first = names.setdefault(key, step)
+    kept = replace(step, entity=first.entity, id=first.id, is_of_no_entity=first.is_of_no_entity)
+    if first.account is None:
+        names[key] = kept
+        return kept
+    return replace(kept, account=step.account and first.account)
 
 
 def _take(

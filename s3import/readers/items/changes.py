@@ -7,6 +7,7 @@ any more after it, because it was deleted or nothing in it says so, is a deletio
 from __future__ import annotations
 
 import datetime as dt
+import hashlib
 import json
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
@@ -48,8 +49,8 @@ Texts = Iterable[tuple[bytes, bool]]
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """One write: the item's key, when it was, and the item after it (None: deleted) and before it (None: not told, or,
-    with `tells_old`, there was none)."""
+    """One write: a name for the item's key, when it was, and the item after it (None: deleted) and before it (None: not
+    told, or, with `tells_old`, there was none)."""
 
     key: bytes
     micros: int
@@ -68,9 +69,14 @@ def parse_change(line: bytes, *, tells_old: bool = False) -> Change | None:
         known = all(one is None or isinstance(one, dict) for one in (keys, new, old))
         if not known or keys is None or not 0 <= micros < TOO_LATE_TICKS:
             return None
-        return Change(orjson.dumps(keys, option=orjson.OPT_SORT_KEYS), micros, keys, new, old, tells_old)
+        return Change(_key(keys), micros, keys, new, old, tells_old)
     except (LookupError, TypeError, ValueError, AttributeError, RecursionError):
         return None
+
+
+def _key(keys: Image) -> bytes:
+    """A name for a key, as short as it may be: many are held at once."""
+    return hashlib.blake2b(orjson.dumps(keys, option=orjson.OPT_SORT_KEYS), digest_size=16).digest()
 
 
 def _members(line: bytes) -> Any:
