@@ -11,11 +11,11 @@ The database is the only truth about a run. Its states and the transitions that 
                      │          (e)    ▼
                      └────────────── failed
 
-(a) `enqueue`: the same ``run_id`` where there is a run that can go on; (b) `claim`, also of a run whose lease ended
-because its process died: one more attempt, from the parts' beginnings where nothing had come over; (c) `finish`; (d)
-`fail`, or straight back to queued where a worker is to try again; (e) `cancel`, or `fail` because the account was
-deleted; (f) `enqueue` of another delta, or of a pass that is to be read again: a new run with the next number begins,
-and the pass is from then on what that run says. The old one stays as it is.
+(a) `enqueue`: the same ``run_id`` where there is a run that can go on, from its parts' beginnings where nothing had come
+over; (b) `claim`, also of a run whose lease ended because its process died: one more attempt; (c) `finish`; (d) `fail`,
+or straight back to queued where a worker is to try again; (e) `cancel`, or `fail` because the account was deleted; (f)
+`enqueue` of another delta, or of a pass that is to be read again: a new run with the next number begins, and the pass is
+from then on what that run says. The old one stays as it is.
 
 Every claim raises the run's fencing token and writes it into the parts that are left. A checkpoint only succeeds for
 the holder of that token, inside the transaction that holds the batch's rows: a process that was thought dead and
@@ -288,6 +288,8 @@ def _insert_run(connection: Connection, run: Run) -> None:
 
 def _queue_again(connection: Connection, run: Run, source: str, again: Again | None) -> bool:
     runs = import_runs.c
+    if run.error_code == AllRejected.code:  # it begins anew
+        connection.execute(import_parts.delete().where(import_parts.c.run_id == run.run_id))  # with their rejects
     queued = (
         import_runs.update()
         .where(runs.run_id == run.run_id, runs.state.in_([State.FAILED, State.CANCELLED]))
@@ -353,9 +355,7 @@ def claim(
     ).rowcount
     if not taken:
         return None
-    if run.error_code == AllRejected.code:
-        connection.execute(import_parts.delete().where(import_parts.c.run_id == run.run_id))  # with their rejects
-    elif run.attempts:  # else it has no parts yet
+    if run.attempts:  # else it has no parts yet
         fence(connection, run.run_id, run.token + 1)
     token, attempts = run.token + 1, run.attempts + 1
     return Claim(run.run_id, run.account_id, run.pass_, token, attempts, tries, run.account_checked, chosen, run.again)
