@@ -38,6 +38,7 @@ from s3import.transactions import Transactions
 from s3import.undo import purge as purging
 from s3import.undo.reset import Removed, Reset
 from s3import.verification import Verification, Verified
+from s3import.workers import backlog
 from s3import.workers.processes import in_processes
 from s3import.writers import Database, open_database
 
@@ -392,6 +393,12 @@ def cancel(settings: Settings, account_id: str) -> list[tuple[Run, State]]:
     with closing(connect(settings)) as database, Notifier(database, senders(settings)) as notifier:
         _on_tables(database, settings, account_id, lambda _: None, threading.Event())
         return Service(settings, database, record=notifier.record).cancel_account(account_id)
+
+
+def is_left_alone(settings: Settings, account_id: str) -> bool:
+    """Whether the account waits for a worker and there is none at work. Raises: AccountNotFound."""
+    with _bookkeeping(settings, account_id) as database, database.read() as connection:
+        return backlog.is_left_alone(connection, account_id)
 
 
 def status_document(settings: Settings, account_id: str) -> dict[str, Any]:

@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from s3import.files import Retried
 
 WATCH_SECONDS = 1.0
+LOOKS_ALONE = 5  # in a row, before a queued run counts as one that nobody takes
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
@@ -167,9 +168,12 @@ def status(account: str, database: str | None, watch: bool, as_json: bool) -> No
 
     settings = options.settings_from(database=database)
     show = summary.document_as_json if as_json else summary.document_as_text
-    document = app.status_document(settings, account)
+    document, alone = app.status_document(settings, account), 0
     while watch and summary.at_work(document):
         redraw(show(document))
+        alone = alone + 1 if app.is_left_alone(settings, account) else 0
+        if alone == LOOKS_ALONE or (alone > LOOKS_ALONE and sys.stdout.isatty()):  # there it was cleared with the rest
+            click.echo(summary.NOBODY_WORKS, err=True)
         time.sleep(WATCH_SECONDS)
         document = app.status_document(settings, account)
     (redraw if watch else click.echo)(show(document))

@@ -77,20 +77,23 @@ def _listen(line: Connection, wake: Callable[[], None], render_metrics: Callable
 
 
 class _Line:
-    """The child's end: one word at a time."""
+    """The child's end: one word at a time, and one answer; nobody who sends a word waits for an answer to another."""
 
     def __init__(self, line: Connection) -> None:
         self._line = line
-        self._lock = threading.Lock()
+        self._sending, self._answered = threading.Lock(), threading.Lock()
 
     def wake(self) -> None:
-        with self._lock:
-            self._line.send(QUEUED)
+        self._send(QUEUED)
 
     def render_metrics(self) -> bytes:
-        with self._lock:
-            self._line.send(METRICS)
+        with self._answered:
+            self._send(METRICS)
             return self._line.recv_bytes()
+
+    def _send(self, word: str) -> None:
+        with self._sending:
+            self._line.send(word)
 
 
 def _serve(settings: Settings, host: str, port: int, connection: Connection) -> None:

@@ -25,6 +25,9 @@ LISTED = 10  # rejects of a dry run, for a person to read
 COUNTS = ("read", "written", "unchanged", "rejected", "sanitised")
 
 QUEUED = "queued: `s3import serve` or the workers of a broker import it, `s3import status --watch` shows how far it is"
+NOBODY_WORKS = (
+    "nobody is at work: start `s3import serve`, or with a broker `s3import worker`; what is queued waits for it"
+)
 NOTHING_TO_DO = "nothing to do: what was asked for had been imported before; with --again it is read once more"
 
 

@@ -12,6 +12,17 @@ from s3import.status import Run, State, as_run, run_query
 from s3import.tables import accounts, import_runs
 
 
+def is_left_alone(connection: Connection, account_id: str) -> bool:
+    """Whether a run of the account waits for a worker, and no worker at all shows a sign of life."""
+    runs, others = import_runs.c, import_runs.alias().c
+    come = sa.or_(runs.not_before.is_(None), runs.not_before <= clock(), runs.lease_until.is_not(None))  # or on offer
+    lost = sa.and_(runs.state == State.RUNNING, runs.lease_until <= clock())
+    waits = sa.or_(sa.and_(runs.state == State.QUEUED, come), lost)
+    anybody = sa.exists().where(others.state == State.RUNNING, others.lease_until > clock())
+    mine = sa.select(runs.run_id).where(runs.account_id == account_id, waits, ~anybody)
+    return connection.execute(mine.limit(1)).first() is not None
+
+
 def due(connection: Connection, limit: int) -> list[Run]:
     """At most `limit` runs that a worker should take now, the longest waiting first: running ones whose process died,
     then queued ones whose time has come and whose account is ready for their pass."""

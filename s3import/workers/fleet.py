@@ -161,7 +161,7 @@ class FleetWorker:
             with self._importer.database.begin() as connection:
                 numbers = dispatch.offer_parts(connection, run_id, self._capacity)
                 run = status.read_run(connection, run_id)
-                finished = run is not None and run.spread and dispatch.all_done(connection, run_id)
+                finished = not numbers and run is not None and run.spread and dispatch.all_done(connection, run_id)
         except (S3ImportError, Conflict) as error:
             log.warning("run %s: cannot offer its parts yet: %s", run_id, error)
             return

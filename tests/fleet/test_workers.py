@@ -93,6 +93,8 @@ def test_a_part_that_kills_its_workers_ends_the_run(settings: Settings) -> None:
 
 def test_a_part_may_kill_any_number_of_workers_that_get_on(settings: Settings, tmp_path: Path) -> None:
     """Each checkpoint has the count begin anew."""
+    write(spread_dump(count=40), tmp_path)
+    settings = replace(settings, block_bytes=300)
     with fleet(settings, retries=TWO_TRIES, capacity=Capacity(per_account=1)) as workers:
         ask(settings, passes=[Pass.RECENT])
         workers.sweep()
