@@ -176,7 +176,7 @@ def _begin(connection: sa.Connection) -> None:
         begin = (
             f"BEGIN ISOLATION LEVEL READ COMMITTED{mode}; {_PINNED}; SET LOCAL statement_timeout = {seconds * 1000:.0f}"
         )
-        connection.exec_driver_sql(begin)
+        connection.exec_driver_sql(begin, execution_options={"stream_results": False, "yield_per": None})
 
 
 def _is_look(connection: sa.Connection) -> bool:
