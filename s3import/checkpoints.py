@@ -189,6 +189,14 @@ def _as_part(row: Any) -> Part:
     return Part(row.number, planned, progress, row.done, row.token)
 
 
+def totals(connection: Connection, run_id: str) -> tuple[int, int]:
+    """The records that were read and rejected of all of the run's parts."""
+    parts = import_parts.c
+    sums = (sa.func.coalesce(sa.func.sum(number), 0) for number in (parts.read_count, parts.rejected_count))
+    read, rejected = connection.execute(sa.select(*sums).where(parts.run_id == run_id)).one()
+    return int(read), int(rejected)
+
+
 def read_window(connection: Connection, account_id: str) -> Window | None:
     """The window that the account's first run remembered: every later pass divides by the same instants."""
     remembered = import_parts.c.window

@@ -320,9 +320,10 @@ class PlannedPart:
 @dataclass(frozen=True, slots=True)
 class Plan:
     """What one pass consists of: its parts, parents' entities first, and the keys (relative to the pass's folder) of
-    objects that are no parts. `from_manifest`: a manifest said so, not merely the listing."""
+    objects that are no parts. `from_manifest`: a manifest said so, not merely the listing. Parts that are many are not
+    in memory: each look at them reads them again."""
 
-    parts: tuple[PlannedPart, ...]
+    parts: Sequence[PlannedPart]
     skipped_objects: tuple[str, ...] = ()
     from_manifest: bool = False
 

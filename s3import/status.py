@@ -86,6 +86,7 @@ class Run:
     token: int = 0
     attempts: int = 0
     tries: int = 0
+    progress_at_claim: int = 0
     holder: str | None = None
     spread: bool = False
     lease_until: float = 0.0
@@ -205,6 +206,7 @@ _AS_THEY_ARE = (
     "token",
     "attempts",
     "tries",
+    "progress_at_claim",
     "holder",
     "spread",
     "error_code",
@@ -322,6 +324,8 @@ def claim(
     claimant's; where they say nothing the run's stay. Calls that an earlier attempt wrote decide for all of them.
     """
     runs = import_runs.c
+    reached = progress(connection, run.run_id) if run.attempts else 0
+    tries = 1 if reached != run.progress_at_claim else run.tries + 1
     is_first = not run.attempts and not run.again
     describe_calls = run.choices.describe_calls or (choices.describe_calls and is_first)
     chosen = Choices(choices.files_to or run.choices.files_to, describe_calls)
@@ -336,7 +340,8 @@ def claim(
             state=State.RUNNING,
             token=run.token + 1,
             attempts=runs.attempts + 1,
-            tries=runs.tries + 1,
+            tries=tries,
+            progress_at_claim=reached,
             source=source,
             holder=holder,
             spread=False,
@@ -352,8 +357,19 @@ def claim(
         return None
     if run.attempts:  # else it has no parts yet
         fence(connection, run.run_id, run.token + 1)
-    token, attempts, tries = run.token + 1, run.attempts + 1, run.tries + 1
+    token, attempts = run.token + 1, run.attempts + 1
     return Claim(run.run_id, run.account_id, run.pass_, token, attempts, tries, run.account_checked, chosen, run.again)
+
+
+def progress(connection: Connection, run_id: str) -> int:
+    """A number that is another one whenever the run has committed something."""
+    parts, runs = import_parts.c, import_runs.c
+    of_parts = sa.select(sa.func.sum(parts.read_count + sa.case((parts.done, 1), else_=0))).where(
+        parts.run_id == run_id
+    )
+    of_files = sa.select(runs.files_copied + runs.files_missing + runs.files_differ).where(runs.run_id == run_id)
+    sums = [connection.execute(one).scalar() for one in (of_parts, of_files)]
+    return sum(int(one or 0) for one in sums)
 
 
 def fence(connection: Connection, run_id: str, token: int) -> None:

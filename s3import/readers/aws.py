@@ -23,6 +23,13 @@ from s3import.errors import ConfigurationError
 from s3import.logs import current
 from s3import.readers.source import Role
 
+_FAULTS = {
+    "ProfileNotFound": "there is no profile of the name in AWS_PROFILE",
+    "InvalidRegionError": "AWS_REGION or AWS_DEFAULT_REGION is no region",
+    "NoRegionError": "set AWS_REGION",
+    "ValueError": "AWS_ENDPOINT_URL is no URL",
+}
+
 
 def client(service: str, config: Config, role: Role | None = None) -> Any:
     """A client of boto3 by its own credential chain and ``AWS_*`` settings; safe to share between threads.
@@ -39,9 +46,9 @@ def client(service: str, config: Config, role: Role | None = None) -> Any:
             session.register_component("credential_provider", CredentialResolver([provider]))
         return boto3.session.Session(botocore_session=session).client(service, config=config)
     except (boto.BotoCoreError, ValueError) as error:
-        raise ConfigurationError(
-            f"AWS cannot be reached as configured ({type(error).__name__}); correct the AWS settings"
-        ) from error
+        kind = type(error).__name__  # its text may hold what was set, and a secret in it
+        fault = _FAULTS.get(kind, "correct the AWS settings")
+        raise ConfigurationError(f"AWS cannot be reached as configured ({kind}): {fault}") from error
 
 
 def sends_checksums() -> bool:

@@ -18,6 +18,7 @@ from urllib3.exceptions import HTTPError
 from s3import import __version__
 from s3import.errors import (
     ConfigurationError,
+    DocumentTooLarge,
     MigrationFailed,
     PartMissing,
     S3ImportError,
@@ -145,10 +146,16 @@ class S3Source:
         return StoredObject(key, found["ContentLength"], _etag(found, self._where(key)), served)
 
     def _head(self, key: str) -> Mapping[str, Any]:
-        found: Mapping[str, Any] = self.persist(
-            "s3:GetObject", key, lambda: self.client.head_object(**self.address(key))
-        )
+        found: Mapping[str, Any] = self.persist("s3:GetObject", key, lambda: self._ask_head(self.address(key)))
         return found
+
+    def _ask_head(self, address: Mapping[str, str]) -> Any:
+        try:
+            return self.client.head_object(**address)
+        except boto.ClientError as error:
+            if _status(error) in (400, 403):  # an answer without a body does not say why
+                self.client.get_object(**address, Range="bytes=0-0")["Body"].close()
+            raise
 
     def address(self, key: str) -> dict[str, str]:
         """What names the object to boto3."""
@@ -180,9 +187,7 @@ class S3Source:
                 "AWS_SECRET_ACCESS_KEY, or a role, and check the source's bucket and AWS_REGION"
             ) from error
         except (boto.BotoCoreError, *BROKEN) as error:
-            raise SourceUnavailable(
-                f"{where} does not answer ({type(error).__name__}); run the same command again"
-            ) from error
+            raise SourceUnavailable(f"{where} does not answer ({_kind(error)}); run the same command again") from error
         raise AssertionError("an attempt neither returned nor raised")
 
     def _where(self, key: str) -> str:
@@ -215,7 +220,7 @@ class S3Source:
         with closing(answer["Body"]) as body:
             document = cast("bytes", body.read(MAX_DOCUMENT_BYTES + 1))
         if len(document) > MAX_DOCUMENT_BYTES:
-            raise MigrationFailed(f"{self.uri}: {key} is larger than {MAX_DOCUMENT_BYTES} bytes; shorten it")
+            raise DocumentTooLarge(f"{self.uri}: {key} is larger than {MAX_DOCUMENT_BYTES} bytes; shorten it")
         if len(document) < answer.get("ContentLength", 0):
             raise ConnectionError("the document ended early")
         return document

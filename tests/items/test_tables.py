@@ -179,7 +179,7 @@ class Scripted:
         self.queries: list[dict[str, Any]] = []
 
     def query(self, **query: Any) -> dict[str, Any]:
-        if "Limit" in query:  # whether there is any item at all
+        if query.get("Limit") == 1:  # whether there is any item at all
             return {"Items": [{}]}
         self.queries.append(query)
         answer = self.answers.pop(0)
@@ -311,6 +311,64 @@ def test_the_order_of_creation_saves_reading() -> None:
     second = list(batches(source, Pass.REMAINING, Entity.MESSAGES, block_bytes=1))
     assert [batch.records["id"].to_pylist() for batch in second] == [["m1"], []]
     assert all(query["ScanIndexForward"] for query in client.queries)
+
+
+def in_order() -> ItemMapping:
+    """The mapping of messages and threads, both in the order of their creation."""
+    text = MAPPING.replace('prefix = "M#" }', 'prefix = "M#", in_order = true }').replace(
+        'key = { attribute = "account", value = "{account}" }\n',
+        'key = { attribute = "account", value = "{account}" }\nsort = { attribute = "created", in_order = true }\n',
+        1,
+    )
+    known = parse_mapping(text, "m")
+    return replace(known, entities=known.entities[:2])
+
+
+@pytest.mark.parametrize("odd", [{"S": "noon"}, {"N": "-5"}, {"N": "99999999999999999"}])
+def test_pages_without_a_time_in_order(odd: dict[str, str]) -> None:
+    """Items whose time is none hide nothing behind them, at either end, and are rejects of a pass themselves."""
+    known = in_order()
+    new, odd_new = page(message(3), last=3), page(message(4, created=odd), last=4)
+    old, odd_old = page(message(2, **OLD), last=2), page(message(1, created=odd), last=1)
+    backwards = [odd_new, new, old]
+    source, _ = scripted(*backwards, *backwards, known=replace(known, entities=known.entities[1:]))
+    assert ids(source, Pass.RECENT, Entity.MESSAGES) == ["m4", "m3"]
+    source, _ = scripted(odd_old, old, new, known=replace(known, entities=known.entities[1:]))
+    found = [
+        id_
+        for batch in batches(source, Pass.REMAINING, Entity.MESSAGES, block_bytes=1)
+        for id_ in batch.records["id"].to_pylist()
+    ]
+    assert found == ["m1", "m2"]
+
+
+def test_parents_are_looked_for_no_further_than_they_lie() -> None:
+    """The recent pass of threads in order ends with the last one that a recent message takes along."""
+    old = {"created": OLD_TEXT}
+    threads = [page(thread(n, **(old if n < 8 else {})), last=n) for n in range(9, 0, -1)]
+    source, client = scripted(page(message(1, thread="t6")), *threads, known=in_order())
+    assert ids(source, Pass.RECENT, Entity.THREADS) == ["t9", "t8", "t6"]
+    assert len(client.queries) == 1 + 4
+
+
+def test_what_is_read_in_order(served: Served) -> None:
+    """Of a table in order both passes read what is recent twice and little beyond it, and then everything once."""
+    text = served.mapping_text(MAPPING).replace('prefix = "M#" }', 'prefix = "M#", in_order = true }')
+    items = [message(n, sort=f"M#{n:04}", **({} if n >= 180 else OLD)) for n in range(200)]
+    for some in range(0, 200, 25):
+        served.put_all("messages", *items[some : some + 25])
+    known = parse_mapping(text, "m")
+    source = opened(replace(known, entities=known.entities[1:2]))
+    assert isinstance(source, TableSource)
+    read: list[int] = []
+
+    def note(parsed: dict[str, Any], **_: Any) -> None:
+        read.append(len(parsed["Items"]) if parsed.get("Count", 0) > 1 else 0)
+
+    source._tables.client.meta.events.register("after-call.dynamodb.Query", note)
+    found = [ids(source, pass_, Entity.MESSAGES) for pass_ in HALVES]
+    assert [len(one) for one in found] == [20, 180]
+    assert sum(read) == 100 + 100 + 200
 
 
 def test_a_budget_holds_for_other_processes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -43,6 +43,7 @@ from s3import.readers.items.passes import (
     no_deltas,
     no_items,
     parents_of_recent,
+    reaches,
     unique,
 )
 from s3import.readers.items.wanted import ITEM, Wanted
@@ -54,6 +55,7 @@ from s3import.records import Batch, Entity, Pass, Plan, PlannedPart, Position, S
 
 MAX_KEYS = 100  # in one BatchGetItem
 KEY_KINDS = (("S", "N"), ("N", "S"))  # what may refer to an item, and what else may
+FIRST_PAGE = 100  # items of what is recent: it may not be many
 SCANS = 4  # shards read at once for what is recent in them
 TELLING = {"ReturnConsumedCapacity": "TOTAL"}
 UNFIT = {  # what keeps a table from being exported, and what to do
@@ -95,12 +97,14 @@ class Tables:
     def pages(self, query: dict[str, Any], last_key: dict[str, Any] | None) -> Iterator[Page]:
         """The pages of a query behind a key; one may be empty.
 
+        A query with a Limit begins with pages so small, each twice as large as the one before.
         Raises: SourceUnavailable, SourceDenied, SourceMissing; ConfigurationError for a query that cannot be one.
         """
         while True:
             start = {"ExclusiveStartKey": last_key} if last_key else {}
             answer = self.ask(self.client.query, "Query", query["TableName"], {**query, **start, **TELLING})
             last_key = answer.get("LastEvaluatedKey")
+            query = {**query, "Limit": 2 * query["Limit"]} if "Limit" in query else query
             yield Page(answer["Items"], last_key)
             if not last_key:
                 return
@@ -224,14 +228,19 @@ class TableSource(Beside):
         """As `ItemSource.read_part`."""
         window = part.window
         if window is None:
-            yield from self._read(part.entity, part.stored.etag, self.window(), start, block_bytes, stops=False)
+            query = _query(self._wanted[part.entity].mapping, part.stored.etag, backwards=False)
+            yield from self._batches(part.entity, query, start, block_bytes)
             return
         # The remaining pass takes the recent ones' older parents once more: a table changes, and what became such a
         # parent only now was not in the recent pass.
-        parents = self._recent_parents(window).of(part.entity) if window.pass_ is Pass.RECENT else NO_IDS
-        stops = not len(parents)  # else one of them may lie anywhere
-        for batch in self._read(part.entity, part.stored.etag, window, start, block_bytes, stops=stops):
-            yield before(in_pass(batch, window, parents), window.until)
+        is_recent_pass = window.pass_ is Pass.RECENT
+        parents = self._recent_parents(window).of(part.entity) if is_recent_pass else NO_IDS
+        # In order, what has no right time is of the pass that comes across it before the other pass's items: neither
+        # comes across all.
+        undated = is_recent_pass if _is_ordered(self._wanted[part.entity].mapping) else None
+        for batch in self._read(part.entity, part.stored.etag, window, start, block_bytes, parents):
+            yield before(in_pass(batch, window, parents, undated=undated), window.until)
+            undated = undated and not reaches(batch, window, Pass.REMAINING)
 
     def _has_items(self, part: PlannedPart) -> bool:
         query = _query(self._wanted[part.entity].mapping, part.stored.etag, backwards=False)
@@ -245,17 +254,22 @@ class TableSource(Beside):
             )
 
     def _read(
-        self, entity: Entity, key_value: str, window: Window, start: Position, block_bytes: int, *, stops: bool
+        self, entity: Entity, key_value: str, window: Window, start: Position, block_bytes: int, also: pa.StringArray
     ) -> Iterator[Batch]:
         """A query's items in batches of whole pages. Where they are in the order of their creation it begins at the end
-        that the pass is about, and (`stops`) ends as soon as it comes to the other pass's."""
+        that the pass is about, and ends as soon as it comes to the other pass's and has found all that are needed
+        `also`."""
         mapping, recent = self._wanted[entity].mapping, window.pass_ is Pass.RECENT
-        ordered = _is_ordered(mapping)
-        query = _query(mapping, key_value, backwards=ordered and recent)
-        for batch in self._batches(entity, query, start, block_bytes):
-            newer = is_recent(batch, window, NO_IDS).true_count
-            mine = newer if recent else batch.records.num_rows - newer
-            over = ordered and stops and batch.records.num_rows > 0 and not mine
+        query = _query(mapping, key_value, backwards=recent)
+        if not _is_ordered(mapping):
+            yield from self._batches(entity, {**query, "ScanIndexForward": True}, start, block_bytes)
+            return
+        small = {"Limit": FIRST_PAGE} if recent else {}
+        missing = set(also.to_pylist())
+        for batch in self._batches(entity, {**query, **small}, start, 1 if recent else block_bytes):
+            missing -= set(batch.records["id"].to_pylist()) if missing else set()
+            others = Pass.REMAINING if recent else Pass.RECENT
+            over = not missing and reaches(batch, window, others)
             yield replace(batch, last=True) if over else batch
             if over:
                 return
@@ -281,23 +295,22 @@ class TableSource(Beside):
         """Found once, by reading what is recent and has parents."""
         with self._lock:
             if window.since not in self._parents:
-                messages = self._parents_of(Entity.ATTACHMENTS, window, NO_IDS)
-                older = self._without_recent(messages, window)
-                threads = self._parents_of(Entity.MESSAGES, window, older)
-                self._parents[window.since] = Parents({Entity.MESSAGES: older, Entity.THREADS: threads})
+                messages = self._older(Entity.MESSAGES, self._parents_of(Entity.ATTACHMENTS, window, NO_IDS), window)
+                threads = self._older(Entity.THREADS, self._parents_of(Entity.MESSAGES, window, messages), window)
+                self._parents[window.since] = Parents({Entity.MESSAGES: messages, Entity.THREADS: threads})
             return self._parents[window.since]
 
-    def _without_recent(self, messages: pa.StringArray, window: Window) -> pa.StringArray:
-        """Those of the messages that are not recent by themselves: few, or none, so that a reading in order may stop
-        early; where it is not in order, all of them."""
-        mapping = self._mapping.of(Entity.MESSAGES)
-        if not len(messages) or mapping is None or not _is_ordered(mapping):
-            return messages
+    def _older(self, entity: Entity, ids: pa.StringArray, window: Window) -> pa.StringArray:
+        """Of the ids of an entity's records in ordered shards those that are not recent by themselves: few, or none, so
+        that a shard need not be read to its end for what lies in another."""
+        mapping = self._mapping.of(entity)
+        if not len(ids) or mapping is None or mapping.key.shards == 1 or not _is_ordered(mapping):
+            return ids
 
         def own(batch: Batch) -> pa.StringArray:
             return one_array(batch.records["id"]).filter(is_recent(batch, window, NO_IDS))
 
-        return messages.filter(pc.invert(pc.is_in(messages, self._scan(Entity.MESSAGES, window, own))))
+        return ids.filter(pc.invert(pc.is_in(ids, self._scan(entity, window, own, NO_IDS))))
 
     def _parents_of(self, entity: Entity, window: Window, also_recent: pa.StringArray) -> pa.StringArray:
         """The ids of the parents of an entity's recent records."""
@@ -305,19 +318,20 @@ class TableSource(Beside):
         def parents(batch: Batch) -> pa.StringArray:
             return parents_of_recent(batch, entity, window, also_recent)
 
-        return self._scan(entity, window, parents, stops=not len(also_recent))
+        return self._scan(entity, window, parents, also_recent)
 
     def _scan(
-        self, entity: Entity, window: Window, ids_of: Callable[[Batch], pa.StringArray], *, stops: bool = True
+        self, entity: Entity, window: Window, ids_of: Callable[[Batch], pa.StringArray], also: pa.StringArray
     ) -> pa.StringArray:
-        """The ids found in an entity's items as far as the window's pass needs them: page by page, shards at once."""
+        """The ids found in an entity's items as far as the recent pass needs them: page by page, shards at once."""
+        recent = replace(window, pass_=Pass.RECENT)
 
         def of_part(part: PlannedPart) -> pa.StringArray:
-            batches = self._read(entity, part.stored.etag, window, Position(), 1, stops=stops)
+            batches = self._read(entity, part.stored.etag, recent, Position(), 1, also)
             return unique(ids_of(before(batch, window.until)) for batch in batches)
 
         mapping = self._mapping.of(entity)
-        parts = self._parts(mapping, window) if mapping else ()
+        parts = self._parts(mapping, recent) if mapping else ()
         with ThreadPoolExecutor(SCANS, "recent") as reading:
             scans = [reading.submit(in_context(of_part), part) for part in parts]
             return unique(scan.result() for scan in scans)
