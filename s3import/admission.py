@@ -8,9 +8,10 @@ from sqlalchemy import Connection
 
 from s3import.accounts import AccountStatus, is_imported
 from s3import.errors import AccountNotFound, ConfigurationError, RecentPassFirst
+from s3import.queueing import enqueue, known_source
 from s3import.records import HALVES, Choices, Pass
 from s3import.resets import open_account
-from s3import.status import Again, Run, State, enqueue, find_run, known_source
+from s3import.status import Again, Run, State, find_run
 
 PASSES_LEFT: dict[AccountStatus, tuple[Pass, ...]] = {
     AccountStatus.MIGRATING: (Pass.RECENT, Pass.REMAINING),

@@ -15,7 +15,7 @@ from s3import.errors import PartMissing
 from s3import.inventory import FEW, inventory_of, pages
 from s3import.records import Entity, Pass, Plan, PlannedPart, Position, StoredObject, Window
 from s3import.status import Claim, require_held, why_lost
-from s3import.tables import accounts, import_parts, import_rejects, import_runs
+from s3import.tables import accounts, import_parts, import_rejects, import_reread, import_runs
 
 COUNTS = ("read", "written", "unchanged", "rejected", "sanitised")
 MAX_IGNORED_FIELDS = 1000  # names kept per part: a bound on a column, far above what a dump has
@@ -47,13 +47,15 @@ class Progress:
 
 @dataclass(frozen=True, slots=True)
 class Part:
-    """A planned part of a run, its number within the run (from 1) and its progress."""
+    """A planned part of a run, its number within the run (from 1) and its progress. `restarted`: rows are there that
+    another object in its place left; they lose every tie."""
 
     number: int
     planned: PlannedPart
     progress: Progress
     done: bool
     token: int
+    restarted: bool = False
 
     @property
     def bytes_done(self) -> int:
@@ -229,11 +231,19 @@ def _replan(connection: Connection, held: Claim, part: Part, planned: PlannedPar
         row = {name: row[name] for name in ("expected_rows", "expected_sha256", "token", "done")}
     else:
         file_places.reopen(connection, held.run_id, part.number)
-        rejects = import_rejects.c
-        connection.execute(
-            import_rejects.delete().where(rejects.run_id == held.run_id, rejects.part_number == part.number)
-        )
+        row["restarted"] = _leaves_rows(part)
+        for table in (import_rejects, import_reread):
+            mine = (table.c.run_id == held.run_id, table.c.part_number == part.number)
+            connection.execute(table.delete().where(*mine))
     connection.execute(import_parts.update().where(_part(held, part.number)).values(**row))
+
+
+def _leaves_rows(part: Part) -> bool:
+    """Whether rows of the part are there that its next object has to win ties against. Where it met rows of others too
+    nobody knows which are whose, and what is there stays."""
+    if not part.progress.read:
+        return part.restarted
+    return part.progress.written > 0 and (part.restarted or not part.progress.unchanged)
 
 
 def _part(held: Claim, number: int) -> sa.ColumnElement[bool]:
@@ -318,7 +328,7 @@ def _as_part(row: Any) -> Part:
     )
     window = Window.parse(row.window) if row.window else None
     planned = PlannedPart(Entity(row.entity), row.key, stored, row.expected_rows, row.expected_sha256, window)
-    return Part(row.number, planned, progress, row.done, row.token)
+    return Part(row.number, planned, progress, row.done, row.token, bool(row.restarted))
 
 
 def totals(connection: Connection, run_id: str) -> tuple[int, int]:

@@ -16,7 +16,7 @@ from typing import Any
 
 from sqlalchemy import Connection
 
-from s3import import admission, checkpoints, deltas, file_places, status
+from s3import import admission, checkpoints, deltas, file_places, queueing, status
 from s3import.accounts import account_status, apply_document, is_imported, mark_account_checked
 from s3import.checkpoints import Part, PartTotals
 from s3import.errors import (
@@ -309,7 +309,7 @@ class Importer:
         other = deltas.other_at_work(connection, account_id, pass_, again=again is not None)
         if other and not self._end_orphan(connection, other):
             return other, None
-        run, _ = status.enqueue(connection, account_id, pass_, source, self.settings.choices, again)
+        run, _ = queueing.enqueue(connection, account_id, pass_, source, self.settings.choices, again)
         if run.state is not State.QUEUED and not run.is_orphaned:
             return run, None
         return run, self._take(connection, run, source)

@@ -113,7 +113,13 @@ class PartImporter:
         """The batch's rows, rejects and checkpoint, in the caller's transaction."""
         claim, writer = run.claim, self.transactions.database.writer
         written, existing = write(
-            connection, writer, part.planned.entity, claim.account_id, prepared.rows, expect_existing=existing
+            connection,
+            writer,
+            part.planned.entity,
+            claim.account_id,
+            prepared.rows,
+            expect_existing=existing,
+            restarted=(claim.run_id, part.number) if part.restarted else None,
         )
         rejects = [*prepared.checked.rejects, *_rejected_by_the_database(prepared, written)]
         after = _after(claim, part, prepared, written, rejects)

@@ -13,7 +13,7 @@ from urllib.parse import quote, unquote
 import sqlalchemy as sa
 from sqlalchemy import Connection
 
-from s3import import accounts, listings, report, schema, status
+from s3import import accounts, listings, queueing, report, schema, status
 from s3import.accounts import AccountStatus, is_imported
 from s3import.admission import Admission, admit
 from s3import.errors import (
@@ -176,7 +176,7 @@ class Service:
 
         def request(connection: Connection) -> Admission:
             before = accounts.account_status(connection, account_id)
-            known = uri is None and status.known_source(connection, account_id, wanted or Pass.RECENT)
+            known = uri is None and queueing.known_source(connection, account_id, wanted or Pass.RECENT)
             where = None if known else uri or self._source(account_id, source)
             admission = admit(connection, account_id, wanted, where, again=again)
             if accounts.account_status(connection, account_id) is not before:  # a pass ended in the midst of this

@@ -265,6 +265,7 @@ import_parts = _table(
     ),
     sa.Column("rejects_by_code", JSON_TEXT, nullable=False),
     sa.Column("ignored_fields", JSON_TEXT, nullable=False),
+    sa.Column("restarted", sa.Boolean),  # another object is in its place than the one whose rows are there
     _key("run_id", "number"),
     sa.Index("import_parts_by_lease", "lease_until"),
     sa.Index("import_parts_left", "run_id", "done", "entity", "number"),
@@ -287,6 +288,18 @@ import_rejects = _table(
         ["run_id", "part_number"], ["import_parts.run_id", "import_parts.number"], ondelete="CASCADE"
     ),
 )
+
+import_reread = _table(
+    "import_reread",
+    sa.Column("run_id", WORD, nullable=False),
+    sa.Column("part_number", sa.Integer, nullable=False),
+    sa.Column("id", Id, nullable=False),
+    _key("run_id", "part_number", "id"),
+    sa.ForeignKeyConstraint(
+        ["run_id", "part_number"], ["import_parts.run_id", "import_parts.number"], ondelete="CASCADE"
+    ),
+)
+"""The records of a restarted part that were read since: what is there under their ids is not its earlier object's."""
 
 import_accounts = _table(
     "import_accounts",

@@ -9,7 +9,7 @@ import pytest
 import stamina
 from prometheus_client.parser import text_string_to_metric_families
 
-from s3import import status
+from s3import import queueing, status
 from s3import.accounts import create_account
 from s3import.events import Advanced, Retrying
 from s3import.metrics import Metrics
@@ -50,7 +50,7 @@ def run_of(database: Database, account_id: str, *, lease_seconds: float | None) 
     """A queued run, claimed if a lease is given."""
     with database.begin() as connection:
         create_account(connection, account_id, None)
-        run, _ = status.enqueue(connection, account_id, Pass.RECENT, "/dumps")
+        run, _ = queueing.enqueue(connection, account_id, Pass.RECENT, "/dumps")
         if lease_seconds is not None:
             status.claim(connection, run, source="/dumps", holder="a test", lease_seconds=lease_seconds)
         return run.run_id

@@ -22,7 +22,7 @@ import sqlalchemy as sa
 from s3import.errors import AccountDeleted
 from s3import.records import ROW_ENTITIES, Entity, Reason, Written
 from s3import.schema import triggers
-from s3import.tables import PARENTS, TARGETS, Id, UtcTime, accounts, import_tombstones
+from s3import.tables import PARENTS, TARGETS, Id, UtcTime, accounts, import_reread, import_tombstones
 from s3import.writers.deletions import delete
 from s3import.writers.kept import require_as_sent
 from s3import.writers.temporary import fill, temporary_table
@@ -30,6 +30,7 @@ from s3import.writers.tombstones import Found, KeptOut, Tombstone, count_tombsto
 from s3import.writers.translation import Conflict, translated
 from s3import.writers.writer import Writer, require_kept
 
+PartKey = tuple[str, int]  # of a run, and the part's number within it
 _BEFORE_ALL = sa.literal(dt.datetime(1900, 1, 1, tzinfo=dt.UTC), UtcTime)  # earlier than any record's instant
 
 
@@ -66,12 +67,14 @@ def write(
     rows: pa.Table,
     *,
     expect_existing: bool = False,
+    restarted: PartKey | None = None,
 ) -> tuple[Written, bool]:
     """Write a batch's rows within the caller's transaction, by the contract's rules.
 
     `rows` has columns of the entity's table, `account_id` among them, or those of deletions. `expect_existing` spares
     the try to load the rows as they are; the second result is what to pass for the part's next batch: whether that is
-    likely to be merged, too.
+    likely to be merged, too. A part that was `restarted`, as another object is in its place, wins ties against what the
+    first one left; once it has read an id the row that is there stays.
     Raises: Conflict when another transaction got in between (try the caller's transaction again), AccountDeleted,
     DatabaseRefused, DatabaseUnavailable; the transaction must then be rolled back.
     """
@@ -80,9 +83,9 @@ def write(
     if entity is Entity.DELETIONS:
         _check_account(connection, account_id)
         return delete(connection, writer, account_id, rows), expect_existing
-    if not expect_existing and _load_directly(connection, writer, entity, account_id, rows):
+    if not expect_existing and not restarted and _load_directly(connection, writer, entity, account_id, rows):
         return Written(rows.num_rows, 0), False
-    written = _Merge(connection, writer, entity, account_id, rows).run()
+    written = _Merge(connection, writer, entity, account_id, rows, restarted).run()
     return written, written.written < rows.num_rows
 
 
@@ -139,8 +142,15 @@ class _Merge:
     """One batch that does not go straight in."""
 
     def __init__(
-        self, connection: sa.Connection, writer: Writer, entity: Entity, account_id: str, rows: pa.Table
+        self,
+        connection: sa.Connection,
+        writer: Writer,
+        entity: Entity,
+        account_id: str,
+        rows: pa.Table,
+        restarted: PartKey | None,
     ) -> None:
+        self.restarted = restarted
         self.connection = connection
         self.writer = writer
         self.entity = entity
@@ -163,6 +173,8 @@ class _Merge:
         self._replace(sorted(winners & newer))
         self._require_as_sent(sorted(winners))
         self._renew_tombstones(kept_out, absent, winners)
+        if self.restarted:
+            self._remember_as_read(self.restarted)
         unchanged = self.rows.num_rows - len(winners) - len(rejected)
         return Written(len(winners), unchanged, rejected, frozenset(winners))
 
@@ -173,9 +185,21 @@ class _Merge:
         effective = sa.func.coalesce(self.target.c.updated_at, self.target.c.created_at)
         there = self._lookup(self.target, "id", effective)
         wanted = sa.func.coalesce(there, _BEFORE_ALL) < self.keys.c.at
+        if self.restarted:
+            wanted = sa.or_(wanted, sa.and_(there == self.keys.c.at, self._is_unread(self.restarted)))
         found = self.connection.execute(sa.select(self.keys.c.ordinal, there.is_(None)).where(wanted)).all()
         absent = {ordinal for ordinal, is_absent in found if is_absent}
         return absent, {ordinal for ordinal, is_absent in found if not is_absent}
+
+    def _is_unread(self, part: PartKey) -> sa.ColumnElement[bool]:
+        read = import_reread.c
+        mine = (read.run_id == part[0], read.part_number == part[1], read.id == self.keys.c.id)
+        return sa.select(read.id).where(*mine).scalar_subquery().is_(None)
+
+    def _remember_as_read(self, part: PartKey) -> None:
+        columns = (sa.literal(part[0]), sa.literal(part[1]), self.keys.c.id)
+        new = sa.select(*columns).where(self._is_unread(part)).distinct()
+        self.connection.execute(sa.insert(import_reread).from_select(["run_id", "part_number", "id"], new))
 
     def _unknown_parents(self) -> dict[int, tuple[Reason, ...]]:
         found: dict[int, tuple[Reason, ...]] = {}
@@ -238,7 +262,8 @@ class _Merge:
             return
         staged = _STAGED[self.entity]
         fill(self.connection, self.writer, staged, self.rows.take(ordinals))
-        result = self.connection.execute(_replacement(self.target, staged, self.rows.column_names))
+        replacement = _replacement(self.target, staged, self.rows.column_names, ties_too=self.restarted is not None)
+        result = self.connection.execute(replacement)
         if result.rowcount != len(ordinals):
             if triggers.foreign(self.connection, self.target.name):
                 require_kept(self.connection, self.target, len(ordinals), result.rowcount)
@@ -268,13 +293,13 @@ class _Merge:
         return ids
 
 
-def _replacement(target: sa.Table, staged: sa.Table, columns: Iterable[str]) -> sa.Update:
+def _replacement(target: sa.Table, staged: sa.Table, columns: Iterable[str], *, ties_too: bool) -> sa.Update:
     """Never a deletion and an insertion: that would take the row's children along."""
     older = sa.func.coalesce(target.c.updated_at, target.c.created_at)
     newer = sa.func.coalesce(staged.c.updated_at, staged.c.created_at)
     same = sa.and_(target.c.account_id == staged.c.account_id, target.c.id == staged.c.id)
     changed = {name: staged.c[name] for name in columns if name not in ("account_id", "id")}
-    return sa.update(target).values(changed).where(same, older < newer)
+    return sa.update(target).values(changed).where(same, older <= newer if ties_too else older < newer)
 
 
 def _keys_of(entity: Entity, rows: pa.Table) -> pa.Table:

@@ -6,7 +6,7 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from s3import import status
+from s3import import queueing, status
 from s3import.accounts import AccountStatus
 from s3import.errors import MigrationFailed
 from s3import.records import Brand, Channel, Pass
@@ -39,7 +39,7 @@ def put_account(service: Service, account_status: str = "migrating", account_id:
 def put_run(service: Service, pass_: Pass, state: State, account_id: str = ACCOUNT) -> str:
     """A run of the account that got to that state in the usual way; its id."""
     with service.database.begin() as connection:
-        run, _ = status.enqueue(connection, account_id, pass_, "s3://dumps/conversations/acme")
+        run, _ = queueing.enqueue(connection, account_id, pass_, "s3://dumps/conversations/acme")
         if state is not State.QUEUED and state is not State.CANCELLED:
             claim = status.claim(connection, run, source=run.source, holder="a worker", lease_seconds=60)
             assert claim is not None

@@ -9,7 +9,7 @@ from dataclasses import replace
 import pytest
 import sqlalchemy as sa
 
-from s3import import status, tables
+from s3import import queueing, status, tables
 from s3import.errors import LeaseLost
 from s3import.events import Event, FilesAdvanced
 from s3import.files import ledger
@@ -134,7 +134,7 @@ def test_a_worker_that_lost_the_run_settles_nothing(settings: Settings) -> None:
     migrate(settings, passes=RECENT)
     execute(settings, tables.attachments.update().values(state="pending"))
     with open_database(settings.database).begin() as connection:
-        run, _ = status.enqueue(connection, "acme", Pass.REMAINING, "/dumps")
+        run, _ = queueing.enqueue(connection, "acme", Pass.REMAINING, "/dumps")
         claim = status.claim(connection, run, source="/dumps", holder="first", lease_seconds=0)
         assert claim is not None
         connection.execute(tables.import_runs.update().values(token=99))

@@ -130,9 +130,11 @@ def fleet(
         yield Fleet(settings, queue, workers, stops)
 
 
-def ask(settings: Settings, *accounts: str, passes: Sequence[Pass] = BOTH) -> list[S3ImportError | None]:
+def ask(
+    settings: Settings, *accounts: str, passes: Sequence[Pass] = BOTH, again: bool = False
+) -> list[S3ImportError | None]:
     """What `s3import migrate --detach` does; the error of each account."""
-    requests = [Request(account, tuple(passes), settings.source or "") for account in accounts or (ACCOUNT,)]
+    requests = [Request(account, tuple(passes), settings.source, again=again) for account in accounts or (ACCOUNT,)]
     return [r.error for r in app.queue(settings, requests, observe=ignore, stop=threading.Event())]
 
 

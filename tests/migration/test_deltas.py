@@ -137,7 +137,7 @@ def test_a_delta_that_is_not_there_is_no_delta(moved: Settings) -> None:
 
 def test_rejects_of_a_delta_come_last(moved: Settings, tmp_path: Path) -> None:
     """And can be asked for by its name."""
-    put_delta(tmp_path, threads=[{"id": "wrong"}])
+    put_delta(tmp_path, threads=[{"id": "wrong"}, *records(THREADS, 1, prefix="new-")])
     result = migrate(moved, passes=DELTA)
     assert result.rejected == 1
     assert [reject["pass"] for reject in app.rejects(moved, ACCOUNT, tuple(Pass))] == ["delta"]

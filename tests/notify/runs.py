@@ -8,7 +8,7 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy import Connection
 
-from s3import import status, tables
+from s3import import queueing, status, tables
 from s3import.accounts import create_account
 from s3import.checkpoints import Progress, checkpoint, remember_plan
 from s3import.records import Entity, Pass, Plan, PlannedPart, StoredObject
@@ -23,7 +23,7 @@ SOURCE = "/dumps/acme"
 def claim_run(connection: Connection, account_id: str = ACCOUNT, *, lease_seconds: float = 15) -> Claim:
     """A run of an account that is created if need be, just claimed."""
     create_account(connection, account_id, "Acme")
-    run, _ = status.enqueue(connection, account_id, Pass.RECENT, SOURCE)
+    run, _ = queueing.enqueue(connection, account_id, Pass.RECENT, SOURCE)
     claim = status.claim(connection, run, source=SOURCE, holder="a test", lease_seconds=lease_seconds)
     assert claim is not None
     return claim

@@ -9,7 +9,7 @@ from contextlib import suppress
 import pytest
 import sqlalchemy as sa
 
-from s3import import status, tables
+from s3import import queueing, status, tables
 from s3import.accounts import create_account
 from s3import.errors import AccountDeleted, DatabaseUnavailable, DumpNotFound, LeaseLost
 from s3import.notify import Channel, NotDelivered, Notice, Refused, Sender, deliver_due, record
@@ -134,7 +134,7 @@ def test_a_run_that_only_waits(sqlite: Database) -> None:
     """A run that was asked for and has not begun is nothing to tell."""
     with sqlite.begin() as connection:
         create_account(connection, ACCOUNT, None)
-        run, _ = status.enqueue(connection, ACCOUNT, Pass.RECENT, "/dumps")
+        run, _ = queueing.enqueue(connection, ACCOUNT, Pass.RECENT, "/dumps")
         record(connection, BOTH, run.run_id)
     assert notices(sqlite) == []
 

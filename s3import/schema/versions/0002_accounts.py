@@ -19,6 +19,7 @@ from s3import.tables import (
     import_files,
     import_parts,
     import_rejects,
+    import_reread,
     import_runs,
 )
 
@@ -44,6 +45,8 @@ def upgrade() -> None:
     _keep_all_runs(connection)
     _let_rejects_be_without_text(connection)
     _add_column(import_runs.c.files_per_second)
+    _add_column(import_parts.c.restarted)
+    import_reread.create(connection, checkfirst=True)
     _add_index(import_runs, "import_runs_by_request")
     _add_index(import_parts, "import_parts_left")
     _add_index(accounts, "accounts_by_status")
