@@ -21,6 +21,7 @@ from s3import.console.exits import DONE, FAILED, SOME_REJECTED, exit_status, sta
 from s3import.console.signals import signals
 from s3import.errors import (
     ConfigurationError,
+    DatabaseUnavailable,
     OutputLost,
     S3ImportError,
     as_failure,
@@ -30,7 +31,7 @@ from s3import.errors import (
 WATCH_SECONDS = 1.0
 
 
-@click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
+@click.group(cls=options.Group, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
 @click.version_option(__version__)
 def cli() -> None:
     """Move accounts from their dumps into the Re:amaze database, exactly once each record.
@@ -139,33 +140,45 @@ def migrate(
             requests = options.requests_from(settings, named or found, pass_, max_rejects)
             migrate, rehearse = partial(app.migrate, shared=shared), partial(app.rehearse, shared=shared)
             work = rehearse if dry_run else app.queue if detach else migrate
-            with Terminal(accounts=len(requests), line_seconds=settings.progress_seconds) as screen:
+            place = app.place_of(settings, requests)
+            with Terminal(accounts=len(requests), line_seconds=settings.progress_seconds, place=str(place)) as screen:
                 results = work(settings, requests, observe=screen, stop=stop)
     with after_the_work():
-        click.echo(summary.as_json(results) if as_json else summary.as_text(results))
+        click.echo(summary.as_json(results) if as_json else summary.as_text(results, place))
     for error in summary.errors(results):
         complain(error)
     raise click.exceptions.Exit(stop.exit_status or worst(exit_status(result) for result in results))
 
 
 @cli.command()
-@options.account
+@options.any_account
+@options.state
 @options.database
 @options.watch
-@options.json("Print the status document as JSON; with --watch one a line.")
-def status(account: str, database: str | None, watch: bool, as_json: bool) -> None:
-    """Show how far an account is: one look, or --watch."""
+@options.json("Print the status document as JSON; of several accounts, and with --watch, one a line.")
+def status(account: str | None, state: str | None, database: str | None, watch: bool, as_json: bool) -> None:
+    """Show how far an account is; without --account a line for every account at work and for the 100 done last.
+
+    One look, or --watch. Exit status 75 and the account's status `unknown` when the database does not answer.
+    """
     from s3import import app
     from s3import.console import summary
 
+    if account is not None and state is not None:
+        raise ConfigurationError("--state chooses among all accounts; give it without --account")
     settings = options.settings_from(database=database)
-    show = summary.document_as_json if as_json else summary.document_as_text
-    document = app.status_document(settings, account)
-    while watch and summary.at_work(document):
-        redraw(show(document))
-        time.sleep(WATCH_SECONDS)
-        document = app.status_document(settings, account)
-    (redraw if watch else click.echo)(show(document))
+    show = partial(summary.standings, as_json=as_json, place=app.place_of(settings), listed=account is None)
+    try:
+        documents = app.status_documents(settings, account, state)
+        while watch and any(map(summary.at_work, documents)):
+            redraw(show(documents))
+            time.sleep(WATCH_SECONDS)
+            documents = app.status_documents(settings, account, state)
+    except DatabaseUnavailable:
+        if account is not None:
+            click.echo(show([app.unknown_status(account)]))
+        raise
+    (redraw if watch else click.echo)(show(documents))
 
 
 @cli.command()
@@ -204,10 +217,11 @@ def verify(account: str, as_json: bool, **given: Any) -> None:
         from s3import.console.terminal import Terminal
 
         settings = options.settings_from(**given)
-        with Terminal(accounts=1, line_seconds=settings.progress_seconds) as screen:
+        place = app.place_of(settings)
+        with Terminal(accounts=1, line_seconds=settings.progress_seconds, place=str(place)) as screen:
             verified = app.verify(settings, account, observe=screen, stop=stop)
     with after_the_work():
-        click.echo(summary.verified_as_json(verified) if as_json else summary.verified_as_text(verified))
+        click.echo(summary.verified_as_json(verified) if as_json else summary.verified_as_text(verified, place))
     if verified.findings.difference_count:
         raise click.exceptions.Exit(FAILED)
 
@@ -235,9 +249,11 @@ def files_retry(account: str, as_json: bool, **given: Any) -> None:
         from s3import import app
         from s3import.console import summary
 
-        retried = app.retry_files(options.settings_from(**given), account, stop=stop)
+        settings = options.settings_from(**given)
+        retried = app.retry_files(settings, account, stop=stop)
     with after_the_work():
-        click.echo(summary.document_as_json(retried.document()) if as_json else summary.retried_as_text(retried))
+        as_text = partial(summary.retried_as_text, place=app.place_of(settings))
+        click.echo(summary.document_as_json(retried.document()) if as_json else as_text(retried))
     raise click.exceptions.Exit(SOME_REJECTED if retried.failed else DONE)
 
 
@@ -270,7 +286,7 @@ def reset(account: str, yes: bool, force: bool, **given: Any) -> None:
 
         settings = options.settings_from(**given)
         removed = app.reset(settings, account, confirmed=yes, force=force, observe=lambda _: None, stop=stop)
-    click.echo(summary.removed_as_text(removed))
+    click.echo(summary.removed_as_text(removed, app.place_of(settings)))
 
 
 @cli.command()
@@ -324,7 +340,7 @@ def service_extra() -> Iterator[None]:
         yield
     except ModuleNotFoundError as error:
         raise ConfigurationError(
-            f"this command needs the package {error.name}: pip install 's3import[service]'"
+            f"this command needs the package {error.name}: pip install 'reamaze-s3import[service]'"
         ) from error
 
 

@@ -16,7 +16,7 @@ from typing import Any
 from sqlalchemy import Connection
 
 from s3import import checkpoints, deltas, status
-from s3import.accounts import account_status, apply_document, is_imported, mark_account_checked
+from s3import.accounts import account_status, apply_document, is_imported, mark_account_checked, notes_on
 from s3import.checkpoints import Part
 from s3import.errors import (
     AccountNotFound,
@@ -65,6 +65,7 @@ class Outcome:
     imported: tuple[Pass, ...] = ()
     rejected: int = 0
     error: S3ImportError | None = None
+    notes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,6 +77,7 @@ class Result:
     imported: tuple[Pass, ...] = ()
     rejected: int = 0
     error: S3ImportError | None = None
+    notes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,7 +153,16 @@ class Importer:
                     imported.append(pass_)
         except S3ImportError as error:
             return Outcome(request.account_id, tuple(imported), rejected, error)
-        return Outcome(request.account_id, tuple(imported), rejected)
+        notes = self._notes(request) if imported else ()
+        return Outcome(request.account_id, tuple(imported), rejected, notes=notes)
+
+    def _notes(self, request: Request) -> tuple[str, ...]:
+        """What of the account.json that lies there now has no effect; nothing where that cannot be told."""
+        with suppress(S3ImportError):
+            document = read_account_document(self.open_source(request.source, request.account_id), request.account_id)
+            if document is not None:
+                return self.transactions.read(request.account_id, partial(notes_on, document=document))
+        return ()
 
     def import_pass(self, run: ActiveRun, retries: Retries | None = None) -> int:
         """Import the pass of a claimed run from its plan to its finish; the number of its rejects.

@@ -77,7 +77,13 @@ def test_files_are_half_of_the_way() -> None:
     slices = [parts("threads", 2)]
     waiting = progress.document(run(files_to="/copies", bytes_per_second=10.0), slices)
     assert (waiting["fraction"], waiting["eta_seconds"]) == (0.5, None)
-    files = {"files_to": "/copies", "files_total": 100, "files_copied": 20, "files_missing": 5, "files_per_second": 5.0}
+    files: dict[str, Any] = {
+        "files_to": "/copies",
+        "files_total": 100,
+        "files_copied": 20,
+        "files_missing": 5,
+        "files_per_second": 5.0,
+    }
     copying = progress.document(run(**files), slices)
     assert (copying["fraction"], copying["eta_seconds"], copying["stage"]) == (0.625, 15.0, "files")
 

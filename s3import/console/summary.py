@@ -6,10 +6,12 @@ import datetime as dt
 import re
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import orjson
 
+from s3import.app import WorkPlace
 from s3import.errors import Interrupted, S3ImportError, printable
 from s3import.files import Retried
 from s3import.migration import Result
@@ -34,12 +36,13 @@ def as_json(results: Sequence[Result]) -> bytes:
     return _json(documents[0] if len(documents) == 1 else {"accounts": documents})
 
 
-def as_text(results: Sequence[Result]) -> str:
-    """What became of each account, in a few lines."""
+def as_text(results: Sequence[Result], place: WorkPlace) -> str:
+    """What became of each account, in a few lines, and where."""
     if len(results) > 1:
-        return "\n".join([*map(_line, results), _total(results)])
+        return "\n".join([*map(_line, results), *_place_lines(place), _total(results)])
     result = results[0]
-    text = document_as_text(result.document)
+    text = document_as_text(result.document, place)
+    text += "".join(f"\n  {printable(note)}" for note in result.notes)
     if result.error is None and not result.imported:
         text += f"\n  {QUEUED}" if at_work(result.document) else f"\n  {NOTHING_TO_DO}"
     return text
@@ -76,9 +79,9 @@ def errors(results: Sequence[Result]) -> Iterator[S3ImportError]:
     yield from [error for error in failures if isinstance(error, Interrupted)][:1]
 
 
-def removed_as_text(removed: Removed) -> str:
+def removed_as_text(removed: Removed, place: WorkPlace) -> str:
     """What a reset took away, and what it left."""
-    lines = [f"account {removed.account_id}: taken back {_counted(removed.rows)}"]
+    lines = [f"account {removed.account_id}: taken back {_counted(removed.rows)}", *_place_lines(place)]
     if any(removed.left.values()):
         lines.append(f"  left, as people made it or no dump holds it any more: {_counted(removed.left)}")
     return "\n".join(lines)
@@ -92,16 +95,43 @@ def document_as_json(document: dict[str, Any]) -> bytes:
     return _json(document)
 
 
-def document_as_text(document: dict[str, Any]) -> str:
+def standings(documents: Sequence[dict[str, Any]], *, as_json: bool, place: WorkPlace, listed: bool) -> str | bytes:
+    """Status documents: that of one account, or (`listed`) of several with a line each."""
+    if as_json:
+        return b"\n".join(map(_json, documents))
+    if not listed:
+        return document_as_text(documents[0], place)
+    lines = list(map(_overview_line, documents)) or ["no such account, or nothing was migrated yet"]
+    return "\n".join([*_place_lines(place), *lines])
+
+
+def _overview_line(document: dict[str, Any]) -> str:
+    """An account with all of its passes in one line."""
+    passes = [f"{name} {_progress(shown)}{_rejected(shown)}" for name, shown in document["passes"].items() if shown]
+    return f"account {document['account_id']}: {_standing(document)}; {'; '.join(passes)}"
+
+
+def _rejected(shown: dict[str, Any]) -> str:
+    return f", {shown['rejects']['total']:,} rejected" if shown["rejects"]["total"] else ""
+
+
+def document_as_text(document: dict[str, Any], place: WorkPlace) -> str:
     """A status document (or that of a dry run) for a person: state, counts, and what to do next."""
     head = f"account {document['account_id']}: {_standing(document)}"
     idle = "not checked" if document.get("dry_run") else "not started"
+    sources = {shown["source"] for shown in document["passes"].values() if shown and "source" in shown}
+    of_all = replace(place, source=sources.pop()) if len(sources) == 1 else place
     lines = [
         line
         for name, shown in document["passes"].items()
-        for line in (_pass_lines(name, shown) if shown else [f"  {name}: {idle}"])
+        for line in (_pass_lines(name, shown, bool(sources)) if shown else [f"  {name}: {idle}"])
     ]
-    return "\n".join([head, *lines, *_advice(document)])
+    return "\n".join([head, *_place_lines(of_all), *lines, *_advice(document)])
+
+
+def _place_lines(place: WorkPlace) -> list[str]:
+    source = [f"  source {printable(place.source)}"] if place.source else []
+    return [f"  database {printable(place.database)}", *source]
 
 
 def at_work(document: dict[str, Any]) -> bool:
@@ -127,10 +157,11 @@ def verified_as_json(verified: Verified) -> bytes:
     return _json(verified.document())
 
 
-def verified_as_text(verified: Verified) -> str:
+def verified_as_text(verified: Verified, place: WorkPlace) -> str:
     """What a verification found: counts, then each difference and change by id and field; never a value."""
     found = verified.findings
-    lines = [f"account {verified.account_id}: {_verdict(found.difference_count)}", *_verified_table(found.counts())]
+    verdict = _verdict(found.difference_count)
+    lines = [f"account {verified.account_id}: {verdict}", *_place_lines(place), *_verified_table(found.counts())]
     if verified.changed_parts:
         lines.append(f"  not as they were imported: {', '.join(map(printable, verified.changed_parts))}")
     listed = [*found.differences, *found.changes]
@@ -139,9 +170,10 @@ def verified_as_text(verified: Verified) -> str:
     return "\n".join([*lines, f"  and {unlisted:,} more"] if unlisted else lines)
 
 
-def retried_as_text(retried: Retried) -> str:
+def retried_as_text(retried: Retried, place: WorkPlace) -> str:
     """What became of files that were tried again."""
-    return f"account {retried.account_id}: {retried.copied:,} files copied, {retried.failed:,} failed again"
+    head = f"account {retried.account_id}: {retried.copied:,} files copied, {retried.failed:,} failed again"
+    return "\n".join([head, *_place_lines(place)])
 
 
 def _verdict(differences: int) -> str:
@@ -168,8 +200,9 @@ def _json(document: Any) -> bytes:
 
 
 def _with_error(result: Result) -> dict[str, Any]:
+    notes = {"notes": list(result.notes)} if result.notes else {}
     if result.error is None:
-        return result.document
+        return {**result.document, **notes}
     return {**result.document, "error": {"code": result.error.code, "message": result.error.message}}
 
 
@@ -210,8 +243,9 @@ def _ending(result: Result) -> str:
     return "done with rejects" if result.rejected else "done"
 
 
-def _pass_lines(name: str, shown: dict[str, Any]) -> list[str]:
-    lines = [f"  {name}: {_state(shown)}", *_table(shown["counts"])]
+def _pass_lines(name: str, shown: dict[str, Any], sources_differ: bool) -> list[str]:
+    source = [f"    source {printable(shown['source'])}"] if sources_differ else []
+    lines = [f"  {name}: {_state(shown)}", *source, *_table(shown["counts"])]
     if shown.get("files", {}).get("total"):
         lines.append(f"    files: {_files(shown['files'])}")
     if shown["rejects"]["total"]:
@@ -236,20 +270,32 @@ def _files(files: dict[str, int]) -> str:
 def _state(shown: dict[str, Any]) -> str:
     if "state" not in shown:
         return "not checked to its end" if shown["error"] else "checked"
+    text = _progress(shown)
+    seconds = _seconds(shown["started_at"], shown["finished_at"])
+    if seconds is None:
+        return text
+    several = f" ({shown['attempts']} attempts, the time between them included)" if shown["attempts"] > 1 else ""
+    return f"{text}, {seconds:,.1f} s{several}"
+
+
+def _progress(shown: dict[str, Any]) -> str:
+    """The state, and how far it got there."""
     progress = shown["progress"]
-    parts = f"{progress['parts_done']} of {progress['parts_total']} parts"
-    text = f"{shown['state']}, {parts}"
+    text = f"{shown['state']}, {progress['parts_done']} of {progress['parts_total']} parts"
+    if progress["stage"]:
+        text += f", {_stage(next(stage for stage in progress['stages'] if stage['name'] == progress['stage']))}"
     if shown["state"] == "running":
         text += f", {progress['fraction']:.1%}"
         if progress["rows_per_second"]:
             text += f", {progress['rows_per_second']:,.0f} rows/s"
         if progress["eta_seconds"] is not None:
             text += f", about {progress['eta_seconds']:,.0f} s left"
-    seconds = _seconds(shown["started_at"], shown["finished_at"])
-    if seconds is None:
-        return text
-    several = f" ({shown['attempts']} attempts, the time between them included)" if shown["attempts"] > 1 else ""
-    return f"{text}, {seconds:,.1f} s{several}"
+    return text
+
+
+def _stage(stage: dict[str, Any]) -> str:
+    of_them = f" {stage['done']:,} of {stage['total']:,}" if stage["unit"] == "files" and stage["total"] else ""
+    return f"{'at' if stage['state'] == 'running' else 'stopped at'} {stage['name']}{of_them}"
 
 
 def _seconds(start: str | None, end: str | None) -> float | None:

@@ -26,8 +26,9 @@ RUN = """
 """
 PART = """
     INSERT INTO import_parts (
-        run_id, number, account_id, entity, {key}, object_key, etag, size_bytes, token, tries, position, line, bytes_done,
-        done, read_count, written_count, unchanged_count, rejected_count, sanitised_count, rejects_by_code, ignored_fields
+        run_id, number, account_id, entity, {key}, object_key, etag, size_bytes, token, tries, position, line,
+        bytes_done, done, read_count, written_count, unchanged_count, rejected_count, sanitised_count,
+        rejects_by_code, ignored_fields
     ) VALUES (
         'run', 1, 'acme', 'threads', 'k', 'o', 'e', 9, 7, 0, 5, 1, 5, false, 1, 0, 0, 1, 0, '{{}}', '[]'
     )
