@@ -12,7 +12,7 @@ from sqlalchemy import Connection
 
 from s3import.errors import InvalidAccountDocument
 from s3import.records import ORIGINS, AccountDocument, Brand, Channel, Pass
-from s3import.tables import accounts, brands, channels, import_accounts, import_runs
+from s3import.tables import accounts, brands, channels, import_accounts, import_runs, import_tombstones
 
 MAX_NOTED = 10  # brands and channels that one note names
 
@@ -51,6 +51,13 @@ def account_status(connection: Connection, account_id: str) -> AccountStatus | N
 def set_status(connection: Connection, account_id: str, status: AccountStatus) -> None:
     """Give the account that status, if it is there."""
     account = accounts.update().where(accounts.c.id == account_id)
+    connection.execute(account.values(status=status, updated_at=dt.datetime.now(dt.UTC)))
+
+
+def raise_status(connection: Connection, account_id: str, status: AccountStatus) -> None:
+    """Give the account that status, unless it is there already or further on."""
+    before = list(AccountStatus)[: list(AccountStatus).index(status)]
+    account = accounts.update().where(accounts.c.id == account_id, accounts.c.status.in_(before))
     connection.execute(account.values(status=status, updated_at=dt.datetime.now(dt.UTC)))
 
 
@@ -94,16 +101,18 @@ def create_channel(connection: Connection, account_id: str, channel: Channel) ->
 
 
 def apply_document(connection: Connection, document: AccountDocument) -> None:
-    """Create the account and what of its brands and channels is missing; changes nothing that exists.
+    """Create the account and what of its brands and channels is missing; changes nothing that exists, and brings back
+    nothing that somebody deleted.
 
     Raises: InvalidAccountDocument, when a channel names a brand that exists neither here nor there.
     """
     create_account(connection, document.id, document.name)
-    present = _ids(connection, brands, document.id)
-    _insert(connection, brands, document.id, [brand for brand in document.brands if brand.id not in present])
+    present, deleted = _ids(connection, brands, document.id), _deleted(connection, document.id)
+    gone = {row_id for table, row_id in deleted if table == brands.name} - present
     known = present | {brand.id for brand in document.brands}
-    present = _ids(connection, channels, document.id)
-    missing = [channel for channel in document.channels if channel.id not in present]
+    _insert(connection, brands, document.id, [brand for brand in document.brands if brand.id not in present | gone])
+    present = _ids(connection, channels, document.id) | {row_id for table, row_id in deleted if table == channels.name}
+    missing = [channel for channel in document.channels if channel.id not in present and channel.brand_id not in gone]
     if any(channel.brand_id not in known for channel in missing):
         raise InvalidAccountDocument(
             f"account.json of account {document.id}: a channel names a brand_id that is neither among its brands nor "
@@ -167,6 +176,15 @@ def remember_deletions(connection: Connection, account_id: str) -> None:
 
 def _ids(connection: Connection, table: sa.Table, account_id: str) -> set[str]:
     return set(connection.scalars(sa.select(table.c.id).where(table.c.account_id == account_id)))
+
+
+def _deleted(connection: Connection, account_id: str) -> set[tuple[str, str]]:
+    """The brands and channels that people deleted and did not make again, by table and id."""
+    kept = import_tombstones.c
+    query = sa.select(kept.entity, kept.id).where(
+        kept.account_id == account_id, kept.entity.in_([brands.name, channels.name])
+    )
+    return {(entity, row_id) for entity, row_id in connection.execute(query)}
 
 
 def _insert(connection: Connection, table: sa.Table, account_id: str, rows: Sequence[Brand | Channel]) -> None:

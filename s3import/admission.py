@@ -6,11 +6,11 @@ from dataclasses import dataclass
 
 from sqlalchemy import Connection
 
-from s3import import deltas
-from s3import.accounts import AccountStatus, account_status
-from s3import.errors import AccountNotFound, RecentPassFirst
-from s3import.records import Choices, Pass
-from s3import.status import Run, enqueue
+from s3import.accounts import AccountStatus, is_imported
+from s3import.errors import AccountNotFound, ConfigurationError, RecentPassFirst
+from s3import.records import HALVES, Choices, Pass
+from s3import.resets import open_account
+from s3import.status import Again, Run, State, enqueue, find_run, known_source
 
 PASSES_LEFT: dict[AccountStatus, tuple[Pass, ...]] = {
     AccountStatus.MIGRATING: (Pass.RECENT, Pass.REMAINING),
@@ -34,40 +34,69 @@ def admit(
     connection: Connection,
     account_id: str,
     wanted: Pass | None,
-    source: str,
+    source: str | None,
     *,
+    again: bool = False,
     choices: Choices = Choices(),
     may_be_new: bool = False,
 ) -> Admission:
     """Queue the passes asked for (`wanted` None: whatever is left), each at most once, however often it is asked.
 
-    `source` is the account's own, ``{account}`` filled in; `choices` go with new runs; with `may_be_new` its
-    account.json may create the account.
-    Raises: AccountNotFound; RecentPassFirst; Conflict when others ask in the same moment (ask again: they were first).
+    `source` is the account's own, ``{account}`` filled in; None: each pass's own. With `again` passes that were
+    imported are read once more. `choices` go with new runs; with `may_be_new` its account.json may create the account.
+    Raises: AccountNotFound; RecentPassFirst; AccountPurged; ResetAtWork, ResetUnfinished; ConfigurationError where no
+    source is known; Conflict when others ask in the same moment (ask again: they were first).
     """
-    status = account_status(connection, account_id)
+    standing = open_account(connection, account_id)
+    status = standing.status
     if status is None and may_be_new:
         status = AccountStatus.MIGRATING
     if status is None:
         raise AccountNotFound(f"there is no account {account_id}; create it first (POST /accounts)")
-    left = PASSES_LEFT[status]
-    if wanted is Pass.DELTA:
-        return _admit_delta(connection, account_id, status, source, choices)
+    if wanted not in (None, Pass.RECENT) and status is AccountStatus.MIGRATING:
+        what = "any delta" if wanted is Pass.DELTA else "the remaining one"
+        raise RecentPassFirst(f"account {account_id}: the recent pass has to be imported before {what}")
+    if wanted is Pass.DELTA or (again and is_imported(Pass.RECENT, status)):
+        standing.require_remembered()
+    left: tuple[Pass, ...] = (wanted,) if wanted else HALVES
+    if again:
+        left = passes_to_read(connection, account_id, left)
+    elif wanted is not Pass.DELTA:
+        if not PASSES_LEFT[status]:
+            return Admission(ignored="already-active")
+        left = tuple(pass_ for pass_ in left if pass_ in PASSES_LEFT[status])
     if not left:
-        return Admission(ignored="already-active")
-    if wanted is not None and wanted not in left:
         return Admission(ignored="already-imported")
-    if wanted is Pass.REMAINING and wanted is not left[0]:
-        raise RecentPassFirst(f"account {account_id}: the recent pass has to be imported before the remaining one")
-    queued = [enqueue(connection, account_id, pass_, source, choices) for pass_ in left if wanted in (None, pass_)]
-    run, started = queued[0]
+
+    def ask(pass_: Pass) -> tuple[Run, bool]:
+        where = source or source_of(connection, account_id, pass_)
+        return enqueue(connection, account_id, pass_, where, choices, why_again(pass_, wanted) if again else None)
+
+    (run, started), *_ = [ask(pass_) for pass_ in left]
     return Admission(run, started)
 
 
-def _admit_delta(
-    connection: Connection, account_id: str, status: AccountStatus, source: str, choices: Choices
-) -> Admission:
-    if status is AccountStatus.MIGRATING:
-        raise RecentPassFirst(f"account {account_id}: the recent pass has to be imported before any delta")
-    deltas.require_remembered(connection, account_id)
-    return Admission(*enqueue(connection, account_id, Pass.DELTA, source, choices))
+# --- once more -------------------------------------------------------------------------------------------------------
+
+
+def passes_to_read(connection: Connection, account_id: str, wanted: tuple[Pass, ...]) -> tuple[Pass, ...]:
+    """Of the passes that are to be read again those that are left: a round through both halves of the dump that was
+    interrupted after the recent one goes on with the remaining one."""
+    recent = find_run(connection, account_id, Pass.RECENT) if len(wanted) > 1 else None
+    halfway = recent is not None and recent.again is Again.ROUND and recent.state is State.SUCCEEDED
+    return wanted[1:] if halfway else wanted
+
+
+def why_again(pass_: Pass, wanted: Pass | None) -> Again:
+    """What a run of this pass says of the round it belongs to, where `wanted` was asked for (None: both halves)."""
+    return Again.ROUND if wanted is None and pass_ is Pass.RECENT else Again.ALONE
+
+
+def source_of(connection: Connection, account_id: str, pass_: Pass) -> str:
+    """Where the pass was read last. Raises: ConfigurationError where nothing of the account was ever read."""
+    source = known_source(connection, account_id, pass_)
+    if source is None:
+        raise ConfigurationError(
+            f"account {account_id}: no source is known of it; give --source URI or set S3IMPORT_SOURCE"
+        )
+    return source

@@ -11,21 +11,20 @@ from concurrent.futures import ThreadPoolExecutor, wait
 from contextlib import closing, contextmanager, nullcontext, suppress
 from dataclasses import dataclass, replace
 from functools import lru_cache, partial
-from typing import Any
+from typing import Any, TypeVar
 
 import pyarrow as pa
 import stamina
-from sqlalchemy import Connection
 
 from s3import import listings, report, schema
 from s3import.admission import admit
 from s3import.errors import AccountNotFound, ConfigurationError, Interrupted, S3ImportError
 from s3import.events import AccountEnded, Event, Observer
-from s3import.files import FileCopier, Retried, TargetOpener, check_target, last_copied, open_target
+from s3import.files import FileCopier, LaterFiles, Retried, TargetOpener, check_target, open_target
 from s3import.migration import Importer, Outcome, Request, Result, SourceOpener
 from s3import.notify import Notifier, senders
 from s3import.readers.location import resolve
-from s3import.readers.source import Patience
+from s3import.readers.source import Patience, Source
 from s3import.records import HALVES, Choices, Pass, check_account_id
 from s3import.rehearsal import Rehearsal
 from s3import.service import Service
@@ -40,7 +39,11 @@ from s3import.workers.processes import in_processes
 from s3import.writers import Database, open_database
 from s3import.writers.url import shown
 
+T = TypeVar("T")
+
 MAX_WORKERS_BY_DEFAULT = 8
+PATIENT_SECONDS = 900.0  # for one statement over all rows of an account
+REJECTS_AT_ONCE = 1000
 MANY_ACCOUNTS = 32  # so many are worth processes of their own
 ACCOUNTS_A_PAGE = 100
 UNKNOWN = "unknown"
@@ -49,17 +52,25 @@ SIGNAL_SECONDS = 0.2  # a signal may reach any thread, but only the main one han
 stamina.instrumentation.set_on_retry_hooks([])  # retries are told as events
 
 
-def connect(settings: Settings) -> Database:
-    """Open the settings' database; whoever opens it closes it. Raises: ConfigurationError."""
+def connect(settings: Settings, *, patient: bool = False) -> Database:
+    """Open the settings' database; whoever opens it closes it. `patient`: for work that asks for whole tables at once.
+
+    Raises: ConfigurationError.
+    """
     connections = MAX_ACCOUNTS_AT_ONCE + MAX_WORKERS_BY_DEFAULT + (settings.workers or 0)
-    return open_database(settings.database, application_name=_holder(), pool_size=connections)
+    seconds = max(settings.database_seconds, PATIENT_SECONDS if patient else 0.0)
+    return open_database(settings.database, application_name=_holder(), pool_size=connections, silence_seconds=seconds)
 
 
-def create_tables(settings: Settings) -> None:
-    """Create or upgrade the tables of the settings' database. Raises: SchemaMismatch, if they still do not fit."""
-    with closing(connect(settings)) as database, database.begin() as connection:
-        schema.upgrade(connection)
+def create_tables(settings: Settings) -> schema.Upgrade:
+    """Create or upgrade the tables of the settings' database; what that came to.
+
+    Raises: SchemaMismatch, if they still do not fit.
+    """
+    with closing(connect(settings, patient=True)) as database, database.begin() as connection:
+        done = schema.upgrade(connection)
         schema.require(connection)
+    return done
 
 
 def migrate(
@@ -78,7 +89,8 @@ def migrate(
     sharing = nullcontext(shared) if shared else shared_by(settings, [request.account_id for request in requests])
     with closing(connect(settings)) as database, sharing as common:
         open_dump = source_opener(settings, workers(settings, database), common)
-        open_dump(requests[0].source, requests[0].account_id)  # what is wrong with it shows before anything is done
+        if requests[0].source is not None:
+            open_dump(requests[0].source, requests[0].account_id)  # what is wrong with it shows before anything is done
         notifier = Notifier(database, senders(settings))
 
         def tell(event: Event) -> None:
@@ -182,7 +194,7 @@ def verify(settings: Settings, account_id: str, *, observe: Observer, stop: thre
     """
     check_account_id(account_id)
     side_by_side = readers(settings)
-    with closing(connect(settings)) as database:
+    with closing(connect(settings, patient=True)) as database:
         transactions = _on_tables(database, settings, account_id, observe, stop)
         verification = Verification(
             transactions,
@@ -207,39 +219,56 @@ def reset(
     Raises: ConfigurationError, telling what would go, unless `confirmed`; and as `Reset.run`.
     """
     check_account_id(account_id)
-    with closing(connect(settings)) as database:
+    with closing(connect(settings, patient=True)) as database:
         transactions = _on_tables(database, settings, account_id, observe, stop)
         reset = Reset(
             transactions,
             account_id,
+            settings,
             open_source=source_opener(settings, 1),
             open_target=target_opener(settings),
-            block_bytes=settings.block_bytes,
         )
         if not confirmed:
             rows = ", ".join(f"{count} {entity}" for entity, count in reset.count().items())
             raise ConfigurationError(f"account {account_id} has {rows}; give --yes to take back what was imported")
-        return reset.run(force=force)
+        return _while_signals_come(partial(reset.run, force=force))
 
 
-def purge(settings: Settings, account_id: str) -> None:
-    """Forget what was kept of an account's migration. Raises: AccountNotFound, RunIsAlive, NotImported."""
+def purge(settings: Settings, account_id: str, *, confirmed: bool, observe: Observer, stop: threading.Event) -> int:
+    """Forget what was kept of an account's migration; how many rows of bookkeeping that was.
+
+    Raises: ConfigurationError, telling what would be forgotten, unless `confirmed`; and as `purging.purge`.
+    """
     check_account_id(account_id)
-    with closing(connect(settings)) as database:
-        transactions = _on_tables(database, settings, account_id, lambda _: None, threading.Event())
-        transactions.run(account_id, lambda connection: purging.purge(connection, account_id))
+    with closing(connect(settings, patient=True)) as database:
+        transactions = _on_tables(database, settings, account_id, observe, stop)
+        if not confirmed:
+            runs = transactions.read(account_id, partial(purging.look, account_id=account_id))
+            raise ConfigurationError(
+                f"account {account_id}: {runs} runs are kept with their rejects, and what people deleted; give --yes "
+                "to forget that for good"
+            )
+        return _while_signals_come(partial(purging.purge, transactions, account_id))
 
 
-def purge_expired(settings: Settings) -> list[str]:
+def purge_expired(settings: Settings, *, observe: Observer, stop: threading.Event) -> list[str]:
     """Forget what was kept of accounts for longer than the settings say; their ids. Raises: ConfigurationError."""
     if settings.retention_days is None:
         raise ConfigurationError("nothing expires: set S3IMPORT_RETENTION_DAYS to the days that bookkeeping is kept")
-    with closing(connect(settings)) as database:
-        if not database.is_there:
+    with closing(connect(settings, patient=True)) as database:
+        transactions = Transactions(database, settings.retry_seconds, observe, stop)
+        if not (database.is_there and transactions.read("", schema.exists)):
             return []
-        with database.read() as connection:
-            tables_exist = schema.exists(connection)
-        return purging.purge_expired(database, settings.retention_days) if tables_exist else []
+        return _while_signals_come(partial(purging.purge_expired, transactions, settings.retention_days))
+
+
+def _while_signals_come(work: Callable[[], T]) -> T:
+    """Do the work in a thread of its own, so that the main one can handle signals."""
+    with ThreadPoolExecutor(1, "account") as coordinator:
+        working = coordinator.submit(work)
+        while wait([working], SIGNAL_SECONDS).not_done:
+            pass
+    return working.result()
 
 
 def _on_tables(
@@ -271,40 +300,55 @@ def queue(settings: Settings, requests: list[Request], *, observe: Observer, sto
 
 
 def _queued(transactions: Transactions, request: Request, choices: Choices) -> Outcome:
-    wanted = request.passes[0] if len(request.passes) == 1 else None
     try:
-        source = resolve(request.source, request.account_id)
-        transactions.run(
-            request.account_id,
-            lambda connection: admit(connection, request.account_id, wanted, source, choices=choices, may_be_new=True),
-        )
+        source = request.source and resolve(request.source, request.account_id)
+        ask = partial(admit, account_id=request.account_id, wanted=request.wanted, source=source)
+        transactions.run(request.account_id, partial(ask, again=request.again, choices=choices, may_be_new=True))
     except S3ImportError as error:
         return Outcome(request.account_id, error=error)
     return Outcome(request.account_id)
 
 
-def retry_files(settings: Settings, account_id: str, *, stop: threading.Event) -> Retried:
-    """Copy an account's failed files, from the settings' source and to their `files_to` or where those of its last run
-    lay and went.
+def copy_files(settings: Settings, account_id: str, *, observe: Observer, stop: threading.Event) -> Retried:
+    """Copy the files of an account that were only referenced, from where each pass came from (or else the settings'
+    source) to the settings' `files_to` or where files of the account went before. Raises: as `LaterFiles.copy`."""
+    return _later_files(settings, account_id, observe, stop, lambda later: later.copy(settings.files_to))
 
-    Raises: AccountNotFound, NotImported, RunIsAlive, FilesRefused, and whatever reading the source may raise.
-    """
+
+def retry_files(settings: Settings, account_id: str, *, observe: Observer, stop: threading.Event) -> Retried:
+    """Copy an account's failed files, from and to as `copy_files`. Raises: as `LaterFiles.retry`."""
+    return _later_files(settings, account_id, observe, stop, lambda later: later.retry(settings.files_to))
+
+
+def _later_files(
+    settings: Settings,
+    account_id: str,
+    observe: Observer,
+    stop: threading.Event,
+    work: Callable[[LaterFiles], Retried],
+) -> Retried:
     check_account_id(account_id)
     with closing(connect(settings)) as database:
-        transactions = _on_tables(database, settings, account_id, lambda _: None, stop)
-        run = transactions.read(account_id, partial(last_copied, account_id=account_id, files_to=settings.files_to))
-        source = source_opener(settings, workers=1)(settings.source or run.source, account_id)
+        transactions = _on_tables(database, settings, account_id, observe, stop)
+        open_dump = source_opener(settings, workers=1)
         copier = FileCopier(
             transactions,
             target_opener(settings),
             in_flight=settings.files_in_flight,
             block_bytes=settings.block_bytes,
         )
+
+        def open_sources(run: Run) -> list[Source]:
+            sources = [open_dump(place, account_id) for place in (run.source, settings.source) if place]
+            return list({source.uri: source for source in sources}.values())
+
+        going = partial(_require_going, stop)
+        later = LaterFiles(transactions, copier, account_id, open_sources, settings.block_bytes, going)
         with ThreadPoolExecutor(1, "account") as coordinator, closing(copier):
-            retrying = coordinator.submit(copier.retry, account_id, run, source, partial(_require_going, stop))
-            while wait([retrying], SIGNAL_SECONDS).not_done:
+            copying = coordinator.submit(work, later)
+            while wait([copying], SIGNAL_SECONDS).not_done:
                 pass
-        return retrying.result()
+        return copying.result()
 
 
 def _require_going(stop: threading.Event) -> None:
@@ -312,8 +356,11 @@ def _require_going(stop: threading.Event) -> None:
         raise Interrupted("interrupted; the same command goes on where it was")
 
 
-def cancel(settings: Settings, account_id: str) -> list[Run]:
-    """Cancel what is queued or running of an account, and tell so; its runs afterwards. Raises: AccountNotFound."""
+def cancel(settings: Settings, account_id: str) -> list[tuple[Run, State]]:
+    """Cancel what is queued or running of an account, and tell so; its runs as they were, with their states now.
+
+    Raises: AccountNotFound.
+    """
     with closing(connect(settings)) as database, Notifier(database, senders(settings)) as notifier:
         _on_tables(database, settings, account_id, lambda _: None, threading.Event())
         return Service(settings, database, record=notifier.record).cancel_account(account_id)
@@ -333,14 +380,14 @@ class WorkPlace:
 def place_of(settings: Settings, requests: Sequence[Request] = ()) -> WorkPlace:
     """Where the settings say that something happens; of a single request the source is its account's own."""
     source = settings.source if requests else None
-    if len(requests) == 1:
+    if len(requests) == 1 and requests[0].source:
         source = resolve(requests[0].source, requests[0].account_id)
     return WorkPlace(shown(settings.database), source)
 
 
 def status_document(settings: Settings, account_id: str) -> dict[str, Any]:
     """The status document of an account. Raises: AccountNotFound."""
-    with _bookkeeping(settings, account_id) as connection:
+    with _bookkeeping(settings, account_id) as database, database.read() as connection:
         document = report.document(connection, account_id)
     if document is None:
         raise _unknown(account_id)
@@ -367,11 +414,20 @@ def unknown_status(account_id: str) -> dict[str, Any]:
 
 
 def rejects(settings: Settings, account_id: str, passes: Sequence[Pass]) -> Iterator[dict[str, Any]]:
-    """The kept rejects of an account's passes, one after the other. Raises: AccountNotFound."""
-    with _bookkeeping(settings, account_id) as connection:
-        if not report.is_known(connection, account_id):
-            raise _unknown(account_id)
-        yield from report.rejects(connection, account_id, passes)
+    """The kept rejects of an account's passes, one after the other. Raises: AccountNotFound.
+
+    No transaction is open while whoever asked looks at them: in a pager that may take hours.
+    """
+    with _bookkeeping(settings, account_id) as database:
+        place = None
+        while True:
+            with database.read() as connection:
+                if not report.is_known(connection, account_id):
+                    raise _unknown(account_id)
+                page, place = report.reject_page(connection, account_id, passes, place, REJECTS_AT_ONCE)
+            yield from page
+            if place is None:
+                return
 
 
 def target_opener(settings: Settings) -> TargetOpener:
@@ -384,16 +440,17 @@ def target_opener(settings: Settings) -> TargetOpener:
 
 
 @contextmanager
-def _bookkeeping(settings: Settings, account_id: str) -> Iterator[Connection]:
-    """A connection for looking things up, in a database that has been migrated into. Raises: AccountNotFound."""
+def _bookkeeping(settings: Settings, account_id: str) -> Iterator[Database]:
+    """A database for looking things up, which has been migrated into. Raises: AccountNotFound."""
     check_account_id(account_id)
     with closing(connect(settings)) as database:
         if not database.is_there:
             raise _unknown(account_id)
         with database.read() as connection:
-            if not schema.exists(connection):
-                raise _unknown(account_id)
-            yield connection
+            tables_exist = schema.exists(connection)
+        if not tables_exist:
+            raise _unknown(account_id)
+        yield database
 
 
 def _result(database: Database, outcome: Outcome) -> Result:

@@ -9,6 +9,7 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy import Connection
 
+from s3import import file_places
 from s3import.errors import PartMissing
 from s3import.records import Entity, Pass, Plan, PlannedPart, Position, StoredObject, Window
 from s3import.status import Claim, require_held, why_lost
@@ -56,11 +57,14 @@ def remember_plan(connection: Connection, held: Claim, plan: Plan) -> list[Part]
     """Write the plan down and give the run's parts with their progress, in the plan's order.
 
     A part that is as it was keeps its checkpoint. One whose object changed since starts again, its rejects and counts
-    taken back. Parts that are done may be gone from the source by now.
+    taken back. Parts that are done may be gone from the source by now. Where the pass is read again from the same
+    source, what was kept of its last reading is replaced.
     Raises: PartMissing, when a part that is not done is gone and no manifest says that it may be; as `checkpoint`.
     """
     require_held(connection, held)
     known = {part.planned.key: part for part in read_parts(connection, held.run_id)}
+    if held.again and not known and held.pass_ is not Pass.DELTA:
+        _forget_last_reading(connection, held)
     _forget_vanished(connection, held, plan, known)
     number = max((part.number for part in known.values()), default=0)
     fresh = []
@@ -76,6 +80,18 @@ def remember_plan(connection: Connection, held: Claim, plan: Plan) -> list[Part]
     if known or plan.skipped_objects:
         _remember_skipped(connection, held, plan)
     return read_parts(connection, held.run_id) if known else fresh
+
+
+def _forget_last_reading(connection: Connection, held: Claim) -> None:
+    """Only now: until the plan is made, its parts tell how a source that is not divided in passes was divided."""
+    mine, others = import_runs.alias().c, import_runs.c
+    number, source = (sa.select(column).where(mine.run_id == held.run_id) for column in (mine.number, mine.source))
+    same = (others.account_id == held.account_id, others["pass"] == held.pass_.value)
+    last = sa.select(others.run_id).where(
+        *same, others.number < number.scalar_subquery(), others.source == source.scalar_subquery()
+    )
+    run_ids = list(connection.scalars(last))
+    connection.execute(import_runs.delete().where(others.run_id.in_(run_ids)))
 
 
 def _remember_skipped(connection: Connection, held: Claim, plan: Plan) -> None:
@@ -96,6 +112,7 @@ def _forget_vanished(connection: Connection, held: Claim, plan: Plan, known: dic
                 f"{held.pass_}/{key} was planned and is no longer there; put it back, or write a manifest that names "
                 "the parts that make up the dump, then run the same command again"
             )
+        file_places.reopen(connection, held.run_id, part.number)
         connection.execute(import_parts.delete().where(_part(held, part.number)))
         del known[key]
 
@@ -106,6 +123,7 @@ def _replan(connection: Connection, held: Claim, part: Part, planned: PlannedPar
         # Only the manifest's word changed: what was imported stays imported, and is held against the new word.
         row = {name: row[name] for name in ("expected_rows", "expected_sha256", "token", "done")}
     else:
+        file_places.reopen(connection, held.run_id, part.number)
         rejects = import_rejects.c
         connection.execute(
             import_rejects.delete().where(rejects.run_id == held.run_id, rejects.part_number == part.number)

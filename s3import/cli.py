@@ -8,10 +8,10 @@ import signal
 import sys
 import time
 import traceback
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from functools import partial
-from typing import Any, NoReturn, TextIO
+from typing import TYPE_CHECKING, Any, NoReturn, TextIO
 
 import click
 
@@ -27,6 +27,9 @@ from s3import.errors import (
     as_failure,
     printable,
 )
+
+if TYPE_CHECKING:
+    from s3import.files import Retried
 
 WATCH_SECONDS = 1.0
 
@@ -52,8 +55,7 @@ def db_init(database: str | None) -> None:
     """Create the tables, or upgrade them to this version."""
     from s3import import app
 
-    app.create_tables(options.settings_from(database=database))
-    click.echo("the tables are up to date")
+    click.echo(f"the tables are {app.create_tables(options.settings_from(database=database))}")
 
 
 @cli.group()
@@ -107,6 +109,7 @@ def export(account: str, **given: Any) -> None:
 @options.describe_calls
 @options.accounts_from
 @options.all_accounts
+@options.again
 @options.dry_run
 @options.detach
 @options.json("Print one JSON document: that of `status`, or a list of them under `accounts`.")
@@ -116,6 +119,7 @@ def migrate(
     all_accounts: bool,
     pass_: str,
     max_rejects: str | None,
+    again: bool,
     dry_run: bool,
     detach: bool,
     as_json: bool,
@@ -123,7 +127,8 @@ def migrate(
 ) -> None:
     """Import accounts: first their recent pass, then the remaining one, whatever of them is left to do.
 
-    With `--pass delta` what changed since, as often as there is a new dump of it.
+    With `--pass delta` what changed since, as often as there is a new dump of it; with `--again` what was imported
+    before, once more.
     The same command again after a failure or a crash resumes at the last checkpoint. Temporary failures are tried again
     for S3IMPORT_RETRY_SECONDS (120). Where stderr is no terminal, a line every S3IMPORT_PROGRESS_SECONDS (5) tells how
     far it is.
@@ -137,7 +142,7 @@ def migrate(
         named = options.named_accounts(accounts, accounts_from, all_accounts=all_accounts)
         with sources.shared_by(settings, named) as shared:
             found = () if named is not None else sources.all_accounts(settings, shared, options.passes_from(pass_))
-            requests = options.requests_from(settings, named or found, pass_, max_rejects)
+            requests = options.requests_from(settings, named or found, pass_, max_rejects, again=again)
             migrate, rehearse = partial(app.migrate, shared=shared), partial(app.rehearse, shared=shared)
             work = rehearse if dry_run else app.queue if detach else migrate
             place = app.place_of(settings, requests)
@@ -147,6 +152,8 @@ def migrate(
         click.echo(summary.as_json(results) if as_json else summary.as_text(results, place))
     for error in summary.errors(results):
         complain(error)
+    for complaint in summary.complaints(results) if as_json else ():  # the text has it already
+        say(complaint)
     raise click.exceptions.Exit(stop.exit_status or worst(exit_status(result) for result in results))
 
 
@@ -194,8 +201,15 @@ def rejects(account: str, database: str | None, pass_: str, as_json: bool) -> No
 
     show = summary.reject_as_json if as_json else summary.reject_as_text
     passes = tuple(Pass) if pass_ == "all" else options.passes_from(pass_)
+    listed = 0
     for reject in app.rejects(options.settings_from(database=database), account, passes):
         click.echo(show(reject))
+        listed += 1
+    say(
+        f"account {account}: {listed:,} rejects; {summary.cure(account)}"
+        if listed
+        else f"account {account}: no rejects"
+    )
 
 
 @cli.command()
@@ -231,29 +245,45 @@ def files() -> None:
     """The bytes behind attachments and recordings."""
 
 
+@files.command("copy")
+@options.files
+def files_copy(account: str, as_json: bool, **given: Any) -> None:
+    """Copy the files of an account that was imported without --files-to.
+
+    They are looked for where each pass was imported from, then at --source. What was interrupted goes on; what is
+    copied is left alone. Exit status 3 when some failed: `rejects` lists them, `files retry` tries them again.
+    """
+    from s3import import app
+
+    later_files(app.copy_files, account, as_json=as_json, **given)
+
+
 @files.command("retry")
-@options.account
-@options.source
-@options.items
-@options.database
-@options.files_to
-@options.files_in_flight
-@options.json("Print one JSON document: how many were copied and how many failed again.")
+@options.files
 def files_retry(account: str, as_json: bool, **given: Any) -> None:
     """Try again to copy the files of an account that failed; those that succeed are no rejects any more.
 
-    Without --source and --files-to they are looked for where they were, and go where they were to go. Exit status 3
-    when some failed again.
+    They are looked for where each pass was imported from, then at --source, and go where they were to go unless
+    --files-to is given. Exit status 3 when some failed again.
     """
+    from s3import import app
+
+    later_files(app.retry_files, account, as_json=as_json, **given)
+
+
+def later_files(copy: Callable[..., Retried], account: str, *, as_json: bool, **given: Any) -> NoReturn:
+    """Copy files of an account with its progress on stderr, and say what became of them."""
     with signals() as stop:
         from s3import import app
         from s3import.console import summary
+        from s3import.console.terminal import Terminal
 
         settings = options.settings_from(**given)
-        retried = app.retry_files(settings, account, stop=stop)
+        place = app.place_of(settings)
+        with Terminal(accounts=1, line_seconds=settings.progress_seconds, place=str(place)) as screen:
+            retried = copy(settings, account, observe=screen, stop=stop)
     with after_the_work():
-        as_text = partial(summary.retried_as_text, place=app.place_of(settings))
-        click.echo(summary.document_as_json(retried.document()) if as_json else as_text(retried))
+        click.echo(summary.document_as_json(retried.document()) if as_json else summary.retried_as_text(retried, place))
     raise click.exceptions.Exit(SOME_REJECTED if retried.failed else DONE)
 
 
@@ -263,9 +293,9 @@ def files_retry(account: str, as_json: bool, **given: Any) -> None:
 def cancel(account: str, database: str | None) -> None:
     """Stop what is queued or running of an account, at its next batch; the checkpoint is kept."""
     from s3import import app
+    from s3import.console import summary
 
-    for run in app.cancel(options.settings_from(database=database), account):
-        click.echo(f"account {account}: the {run.pass_} pass is {run.state}")
+    click.echo(summary.cancelled_as_text(account, app.cancel(options.settings_from(database=database), account)))
 
 
 @cli.command()
@@ -283,30 +313,41 @@ def reset(account: str, yes: bool, force: bool, **given: Any) -> None:
     with signals() as stop:
         from s3import import app
         from s3import.console import summary
+        from s3import.console.terminal import Terminal
 
         settings = options.settings_from(**given)
-        removed = app.reset(settings, account, confirmed=yes, force=force, observe=lambda _: None, stop=stop)
-    click.echo(summary.removed_as_text(removed, app.place_of(settings)))
+        place = app.place_of(settings)
+        with Terminal(accounts=1, line_seconds=settings.progress_seconds, place=str(place)) as screen:
+            removed = app.reset(settings, account, confirmed=yes, force=force, observe=screen, stop=stop)
+    click.echo(summary.removed_as_text(removed, place))
 
 
 @cli.command()
 @options.any_account
 @options.expired
 @options.database
-def purge(account: str | None, expired: bool, database: str | None) -> None:
+@options.yes
+def purge(account: str | None, expired: bool, database: str | None, yes: bool) -> None:
     """Forget what was kept of a migration that is over: rejects with their text, runs, deletions. Rows stay.
 
-    `serve` and `worker` do it by themselves for accounts that S3IMPORT_RETENTION_DAYS has passed for.
+    With --expired that needs no --yes: the setting says it. `serve` and `worker` do it by themselves for accounts that
+    S3IMPORT_RETENTION_DAYS has passed for.
     """
-    from s3import import app
-
     if (account is None) is not expired:
         raise ConfigurationError("give either --account ID or --expired")
-    settings = options.settings_from(database=database)
-    if account is not None:
-        app.purge(settings, account)
-    for name in app.purge_expired(settings) if account is None else [account]:
-        click.echo(f"account {name}: purged")
+    with signals() as stop:
+        from s3import import app
+        from s3import.console.terminal import Terminal
+
+        settings = options.settings_from(database=database)
+        place = str(app.place_of(settings))
+        with Terminal(accounts=1, line_seconds=settings.progress_seconds, place=place) as screen:
+            if account is None:
+                for name in app.purge_expired(settings, observe=screen, stop=stop):
+                    click.echo(f"account {name}: purged")
+                return
+            removed = app.purge(settings, account, confirmed=yes, observe=screen, stop=stop)
+    click.echo(f"account {account}: purged, {removed:,} rows of bookkeeping; its own rows stay")
 
 
 @cli.command()
@@ -353,6 +394,12 @@ def after_the_work() -> Iterator[None]:
         pass
     except OutputLost as error:
         complain(error)
+
+
+def say(text: str) -> None:
+    """Say something on stderr, if anybody listens there."""
+    with suppress(OSError):
+        click.echo(f"s3import: {printable(text)}", err=True)
 
 
 def redraw(text: str | bytes) -> None:

@@ -1,4 +1,5 @@
-"""What is different about a delta: it comes again and again, and beside a pass that may be under way."""
+"""What is different about a delta, and about a pass that is read again: it comes after others, and beside a pass that
+may be under way."""
 
 from __future__ import annotations
 
@@ -6,10 +7,9 @@ import sqlalchemy as sa
 from sqlalchemy import Connection
 
 from s3import.checkpoints import read_parts
-from s3import.errors import AccountPurged
 from s3import.records import Pass, PlannedPart
 from s3import.status import Run, State, find_run
-from s3import.tables import FORGOTTEN, accounts, import_runs, import_tombstones
+from s3import.tables import import_runs
 
 # Built once: small accounts would notice.
 _RUNNING: sa.Select[str] = sa.select(import_runs.c["pass"]).where(
@@ -19,29 +19,16 @@ _RUNNING: sa.Select[str] = sa.select(import_runs.c["pass"]).where(
 )
 
 
-def other_at_work(connection: Connection, account_id: str, pass_: Pass) -> Run | None:
+def other_at_work(connection: Connection, account_id: str, pass_: Pass, *, again: bool) -> Run | None:
     """The running run of another pass of the account, also one whose process died; None where there is none.
 
-    Until the transaction ends nobody else gets an answer: two passes never begin side by side. That is what lets a
-    tombstone of a dump trust that no batch is under way which has not seen it.
+    The caller has locked the account, and nobody else gets an answer until its transaction ends: two passes never begin
+    side by side. That is what lets a tombstone of a dump trust that no batch is under way which has not seen it.
     """
-    if pass_ is Pass.RECENT:  # the others come after it
+    if pass_ is Pass.RECENT and not again:  # the others come after it
         return None
-    account = sa.select(accounts.c.id).where(accounts.c.id == account_id)
-    connection.execute(account.with_for_update(key_share=True))
     other = connection.execute(_RUNNING, {"account_id": account_id, "pass": pass_.value}).scalar()
     return find_run(connection, account_id, Pass(other)) if other else None
-
-
-def require_remembered(connection: Connection, account_id: str) -> None:
-    """Raises: AccountPurged, when it is forgotten what people deleted in the account: a delta could bring it back."""
-    kept = import_tombstones.c
-    forgotten = sa.and_(kept.account_id == account_id, kept.entity == FORGOTTEN)
-    if connection.execute(sa.select(kept.id).where(forgotten)).first() is not None:
-        raise AccountPurged(
-            f"account {account_id}: nothing is kept of its migration any more, nor of what people deleted meanwhile; a "
-            "delta could bring that back and is refused"
-        )
 
 
 def applied_parts(connection: Connection, account_id: str, source: str) -> set[PlannedPart] | None:

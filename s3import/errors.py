@@ -54,6 +54,12 @@ class UnknownBrand(InvalidRequest):
     code = "unknown_brand"
 
 
+class BrokerRefused(ConfigurationError):
+    """The broker does not let this process in, or not to its queue."""
+
+    code = "broker_refused"
+
+
 class SourceNotAllowed(InvalidRequest):
     """The source asked for lies outside of those that this server may read."""
 
@@ -139,6 +145,12 @@ class TooManyRejects(MigrationFailed):
     code = "too_many_rejects"
 
 
+class AllRejected(MigrationFailed):
+    """A pass of which nothing came over: every record of it was rejected."""
+
+    code = "all_rejected"
+
+
 class RecentPassFirst(MigrationFailed):
     code = "recent_pass_first"
 
@@ -162,9 +174,15 @@ class AccountIsActive(MigrationFailed):
 
 
 class AccountPurged(MigrationFailed):
-    """What a delta needs to know of the account was forgotten."""
+    """What a delta, or reading a pass again, needs to know of the account was forgotten."""
 
     code = "account_purged"
+
+
+class ResetUnfinished(MigrationFailed):
+    """A reset of the account was begun and interrupted: nothing else goes on until it is finished."""
+
+    code = "reset_unfinished"
 
 
 class AccountDeleted(MigrationFailed):
@@ -216,6 +234,10 @@ class ProcessLost(TemporaryFailure):
     code = "process_lost"
 
 
+class BrokerUnavailable(TemporaryFailure):
+    code = "broker_unavailable"
+
+
 class DatabaseUnavailable(TemporaryFailure):
     code = "database_unavailable"
 
@@ -233,6 +255,12 @@ class LeaseLost(RunIsAlive):
     """This process was thought dead and its run was taken over: it writes nothing any more."""
 
     code = "lease_lost"
+
+
+class ResetAtWork(RunIsAlive):
+    """A process is taking the account's import back."""
+
+    code = "reset_at_work"
 
 
 class Interrupted(S3ImportError):

@@ -19,6 +19,25 @@ class Waiting:
 
 
 @dataclass(frozen=True, slots=True)
+class WaitingForReset:
+    """Another process was taking the account's import back and may be dead; its lease ends in `seconds`."""
+
+    account_id: str
+    holder: str
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class RowsRemoved:
+    """Of what a reset or a purge takes away so much is gone; `total`: None where nobody has counted."""
+
+    account_id: str
+    what: str
+    done: int
+    total: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class PassStarted:
     """A run was claimed and planned. The `*_done` numbers are what earlier attempts did already."""
 
@@ -91,5 +110,15 @@ class AccountEnded:
     error: str | None
 
 
-Event = Waiting | PassStarted | Advanced | FilesAdvanced | Retrying | PassEnded | AccountEnded
+Event = (
+    Waiting
+    | WaitingForReset
+    | RowsRemoved
+    | PassStarted
+    | Advanced
+    | FilesAdvanced
+    | Retrying
+    | PassEnded
+    | AccountEnded
+)
 Observer = Callable[[Event], None]

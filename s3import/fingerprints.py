@@ -39,7 +39,12 @@ def compared_columns(entity: Entity) -> list[sa.Column[Any]]:
 
 def fingerprints_of(entity: Entity, rows: pa.Table) -> pa.Int64Array:
     """The fingerprints of rows as `mapping.to_rows` gives them."""
-    return _fingerprints([one_array(rows[column.name]) for column in compared_columns(entity)])
+    return fingerprints_over([column.name for column in compared_columns(entity)], rows)
+
+
+def fingerprints_over(columns: Sequence[str], rows: pa.Table) -> pa.Int64Array:
+    """The fingerprints of these columns alone, as `fingerprint` makes them of the table's."""
+    return _fingerprints([one_array(rows[name]) for name in columns])
 
 
 def key_ranges_of(ids: pa.StringArray) -> pa.Int16Array:

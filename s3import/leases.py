@@ -1,4 +1,4 @@
-"""Keeps leases alive, from one thread with one connection at a time."""
+"""Keeps leases alive, each from a thread of its own with one connection at a time."""
 
 from __future__ import annotations
 
@@ -26,7 +26,8 @@ class Lease:
 
 
 class Leases:
-    """Prolongs every kept lease each `heartbeat_seconds`.
+    """Prolongs every kept lease each `heartbeat_seconds`, from a thread of its own: one that the database keeps waiting
+    is no reason for another to end.
 
     A database that does not answer is no reason to stop: the fencing token in every checkpoint is what protects, the
     heartbeat only tells others that this process is alive.
@@ -35,43 +36,35 @@ class Leases:
     def __init__(self, database: Database, settings: Settings) -> None:
         self._database = database
         self._settings = settings
-        self._kept: set[Lease] = set()
-        self._lock = threading.Lock()
-        self._closed = threading.Event()
-        self._thread: threading.Thread | None = None
+        self._kept: set[threading.Event] = set()
 
     @contextmanager
     def keep(self, lease: Lease) -> Iterator[None]:
         """Hold the lease for as long as the block runs."""
-        with self._lock:
-            self._kept.add(lease)
-            if self._thread is None:
-                self._thread = threading.Thread(target=self._beat, name="leases", daemon=True)
-                self._thread.start()
+        over = threading.Event()
+        self._kept.add(over)
+        threading.Thread(target=self._beat, args=(lease, over), name="lease", daemon=True).start()
         try:
             yield
         finally:
-            with self._lock:
-                self._kept.discard(lease)
+            over.set()
+            self._kept.discard(over)
 
     def close(self) -> None:
-        """Stop the thread. Kept leases end by themselves."""
-        self._closed.set()
+        """Stop the threads. Kept leases end by themselves."""
+        for over in tuple(self._kept):
+            over.set()
 
-    def _beat(self) -> None:
-        while not self._closed.wait(self._settings.heartbeat_seconds):
-            with self._lock:
-                kept = list(self._kept)
-            for lease in kept:
-                self._prolong(lease)
+    def _beat(self, lease: Lease, over: threading.Event) -> None:
+        while not over.wait(self._settings.heartbeat_seconds):
+            self._prolong(lease, over)
 
-    def _prolong(self, lease: Lease) -> None:
+    def _prolong(self, lease: Lease, over: threading.Event) -> None:
         try:
-            with self._database.begin() as connection:
+            with self._database.begin(silence_seconds=self._settings.lease_seconds / 2) as connection:
                 mine = lease.prolong(connection)
         except (S3ImportError, Conflict) as error:
             log.warning("heartbeat failed: %s", error)
             return
-        with self._lock:
-            if not mine and lease in self._kept:  # a run that just ended is no longer kept
-                lease.ended.set()
+        if not mine and not over.is_set():  # a run that just ended is no longer kept
+            lease.ended.set()

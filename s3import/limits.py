@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from s3import.errors import ConfigurationError, TooManyRejects
 
 ENOUGH_FOR_A_SHARE = 10_000  # records read before a percentage can stop a pass early
+ENOUGH_TO_DESPAIR = 10_000  # rejects after which a pass of which nothing came over ends
 RATE_WINDOW_SECONDS = 15.0
 
 
@@ -35,6 +36,11 @@ class RejectLimit:
         if not valid:
             raise ConfigurationError(f"--max-rejects takes a number (100) or a percentage (0.5%), not {text!r}")
         return limit
+
+    @property
+    def is_set(self) -> bool:
+        """Whether somebody said how many are too many."""
+        return self.count is not None or self.percent is not None
 
     def allows(self, rejected: int, read: int, *, final: bool) -> bool:
         """Whether the pass may go on. A percentage is held against the whole pass at its `final` record, and
@@ -69,10 +75,12 @@ class Tally:
         self.rejected = 0
         self.bytes = 0
         self.files = 0
+        self._came_over = False
 
     def start(self, read: int, rejected: int) -> None:
         """Begin with what earlier attempts did."""
         self.read, self.rejected = read, rejected
+        self._came_over = read > rejected
 
     def add(self, read: int, rejected: int, bytes_: int) -> None:
         """Count one committed batch."""
@@ -80,6 +88,14 @@ class Tally:
             self.read += read
             self.rejected += rejected
             self.bytes += bytes_
+            self._came_over = self._came_over or read > rejected
+
+    def nothing_came_over(self, *, final: bool = False) -> bool:
+        """Whether every record was rejected, and that is enough to know (`final`: there are no more), where nobody said
+        how many rejects are too many."""
+        if self._came_over or self._limit.is_set:
+            return False
+        return self.rejected >= (1 if final else ENOUGH_TO_DESPAIR)
 
     def add_files(self, number: int) -> None:
         """Count files that were copied or have failed."""

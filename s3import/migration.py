@@ -15,7 +15,7 @@ from typing import Any
 
 from sqlalchemy import Connection
 
-from s3import import checkpoints, deltas, status
+from s3import import admission, checkpoints, deltas, file_places, status
 from s3import.accounts import account_status, apply_document, is_imported, mark_account_checked, notes_on
 from s3import.checkpoints import Part
 from s3import.errors import (
@@ -38,8 +38,9 @@ from s3import.parts import ActiveRun, PartImporter
 from s3import.readers.dump import documents_at, plan_pass, read_account_document
 from s3import.readers.source import Source
 from s3import.records import Entity, Pass
+from s3import.resets import open_account
 from s3import.settings import Settings
-from s3import.status import Claim, Run, State
+from s3import.status import Again, Claim, Run, State
 from s3import.transactions import Transactions
 from s3import.writers import Conflict
 
@@ -49,12 +50,21 @@ Recorder = Callable[[Connection, str], None]  # (connection, run_id): notes, in 
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """One account to be moved: which passes, from where, and how many rejects are too many."""
+    """One account to be moved: which passes, from where, and how many rejects are too many.
+
+    `again`: also passes that were imported before are read; without a `source` then, each from where it was read last.
+    """
 
     account_id: str
     passes: tuple[Pass, ...]
-    source: str
+    source: str | None
     limit: RejectLimit = RejectLimit()
+    again: bool = False
+
+    @property
+    def wanted(self) -> Pass | None:
+        """The one pass that was asked for; None: both halves of the dump."""
+        return self.passes[0] if len(self.passes) == 1 else None
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,7 +130,7 @@ class Importer:
         self.settings = settings
         self.open_source = open_source
         self.record = record
-        self.parts = PartImporter(transactions, settings.block_bytes)
+        self.parts = PartImporter(transactions, settings.block_bytes, settings.keep_raw)
         self.leases = Leases(self.database, settings)
         self.workers = ThreadPoolExecutor(workers, thread_name_prefix="part")
         self.files = FileCopier(
@@ -143,26 +153,39 @@ class Importer:
         imported: list[Pass] = []
         rejected = 0
         try:
-            for pass_ in request.passes:
-                source = self.open_source(request.source, request.account_id)
-                if pass_ is Pass.DELTA and self._is_applied(request.account_id, source):
+            for pass_ in self._passes_to_import(request):
+                source = self.open_source(self._source_of(request, pass_), request.account_id)
+                if pass_ is Pass.DELTA and not request.again and self._is_applied(request.account_id, source):
                     continue
-                claim = self._claim(request.account_id, pass_, source.uri)
+                claim = self._claim(request, pass_, source.uri)
                 if claim is not None:
                     rejected += self.import_pass(ActiveRun(claim, source, Tally(request.limit)))
                     imported.append(pass_)
         except S3ImportError as error:
             return Outcome(request.account_id, tuple(imported), rejected, error)
-        notes = self._notes(request) if imported else ()
+        notes = self._notes(request.account_id, source) if imported else ()
         return Outcome(request.account_id, tuple(imported), rejected, notes=notes)
 
-    def _notes(self, request: Request) -> tuple[str, ...]:
+    def _notes(self, account_id: str, source: Source) -> tuple[str, ...]:
         """What of the account.json that lies there now has no effect; nothing where that cannot be told."""
         with suppress(S3ImportError):
-            document = read_account_document(self.open_source(request.source, request.account_id), request.account_id)
+            document = read_account_document(source, account_id)
             if document is not None:
-                return self.transactions.read(request.account_id, partial(notes_on, document=document))
+                return self.transactions.read(account_id, partial(notes_on, document=document))
         return ()
+
+    def _passes_to_import(self, request: Request) -> tuple[Pass, ...]:
+        if not request.again:
+            return request.passes
+        left = partial(admission.passes_to_read, account_id=request.account_id, wanted=request.passes)
+        return self.transactions.run(request.account_id, left)
+
+    def _source_of(self, request: Request, pass_: Pass) -> str:
+        """Raises: ConfigurationError, where none was given and nothing of the account was ever read."""
+        if request.source is not None:
+            return request.source
+        known = partial(admission.source_of, account_id=request.account_id, pass_=pass_)
+        return self.transactions.run(request.account_id, known)
 
     def import_pass(self, run: ActiveRun, retries: Retries | None = None) -> int:
         """Import the pass of a claimed run from its plan to its finish; the number of its rejects.
@@ -198,9 +221,14 @@ class Importer:
         return self.leases.keep(Lease(prolong, run.ended))
 
     def finish(self, run: ActiveRun) -> None:
-        """The last step, once every part is done. Raises: TooManyRejects, LeaseLost, Interrupted, AccountDeleted."""
+        """The last step, once every part is done.
+
+        Raises: TooManyRejects, AllRejected, LeaseLost, Interrupted, AccountDeleted.
+        """
         claim = run.claim
         run.tally.require_within_limit(claim.account_id, final=True)
+        if run.tally.nothing_came_over(final=True):
+            self.parts.require_something(run)
 
         def finish(connection: Connection) -> None:
             status.finish(connection, claim)
@@ -224,17 +252,21 @@ class Importer:
         )
         return applied is not None and applied == set(plan_pass(source, account_id, Pass.DELTA).parts)
 
-    def _claim(self, account_id: str, pass_: Pass, source: str) -> Claim | None:
+    def _claim(self, request: Request, pass_: Pass, source: str) -> Claim | None:
         """Take the run, waiting for the lease of a process that may be dead; None when the pass has been imported.
 
-        Raises: RecentPassFirst; RunIsAlive as soon as its holder shows a sign of life.
+        Raises: RecentPassFirst; AccountPurged; RunIsAlive as soon as its holder shows a sign of life.
         """
+        account_id = request.account_id
+        again = admission.why_again(pass_, request.wanted) if request.again else None
         first: Run | None = None
         tried: Claim | None = None
 
         def attempt(connection: Connection) -> tuple[Run | None, Claim | None]:
             nonlocal tried
-            run, claim = self._try_claim(connection, account_id, pass_, source)
+            if again and first and _has_succeeded(connection, first):
+                return None, None  # somebody else has just read the pass again
+            run, claim = self._try_claim(connection, account_id, pass_, source, again)
             if run and tried and (run.token, run.holder) == (tried.token, self.database.application_name):
                 return run, tried  # its commit went through, only the answer got lost
             tried = claim
@@ -256,25 +288,25 @@ class Importer:
                 raise Interrupted(f"account {account_id}: interrupted while waiting for another process")
 
     def _try_claim(
-        self, connection: Connection, account_id: str, pass_: Pass, source: str
+        self, connection: Connection, account_id: str, pass_: Pass, source: str, again: Again | None
     ) -> tuple[Run | None, Claim | None]:
-        now = account_status(connection, account_id)
-        if is_imported(pass_, now):
+        standing = open_account(connection, account_id)
+        now = standing.status
+        if is_imported(pass_, now) and not again:
             return None, None
         if pass_ is not Pass.RECENT and not is_imported(Pass.RECENT, now):
             raise RecentPassFirst(
                 f"account {account_id}: the {pass_} pass comes after the recent one, which has not been imported; "
                 f"run `s3import migrate --account {account_id} --pass recent` first"
             )
-        if pass_ is Pass.DELTA:
-            deltas.require_remembered(connection, account_id)
-        other = deltas.other_at_work(connection, account_id, pass_)
+        standing.require_remembered()
+        other = deltas.other_at_work(connection, account_id, pass_, again=again is not None)
         if other and not self._end_orphan(connection, other):
             return other, None
-        run, _ = status.enqueue(connection, account_id, pass_, source)
+        run, _ = status.enqueue(connection, account_id, pass_, source, self.settings.choices, again)
         if run.state is not State.QUEUED and not run.is_orphaned:
             return run, None
-        return run, self.take(connection, run, source)
+        return run, self._take(connection, run, source)
 
     def _end_orphan(self, connection: Connection, run: Run) -> bool:
         """End a run whose process died, so that another pass may begin; False when it is alive."""
@@ -282,18 +314,23 @@ class Importer:
             message = (
                 f"account {run.account_id}: {run.holder} died during the {run.pass_} pass; run it again, it resumes"
             )
-            claim = self.take(connection, run, run.source, alone=False)
+            claim = self._take(connection, run, run.source)
             if claim is not None:
                 status.fail(connection, claim, WorkerLost(message))
         return run.is_orphaned
 
-    def take(self, connection: Connection, run: Run, source: str, *, alone: bool = True) -> Claim | None:
+    def take(self, connection: Connection, run: Run, source: str) -> Claim | None:
         """Claim a queued or orphaned run for this process; what a dead or paused holder left open is ended first.
 
-        None when somebody else was first or (`alone`) another pass of the account is under way.
+        None when somebody else was first or another pass of the account is under way. Raises: ResetAtWork,
+        ResetUnfinished; AccountPurged.
         """
-        if alone and deltas.other_at_work(connection, run.account_id, run.pass_):
+        open_account(connection, run.account_id).require_remembered()
+        if deltas.other_at_work(connection, run.account_id, run.pass_, again=run.again is not None):
             return None
+        return self._take(connection, run, source)
+
+    def _take(self, connection: Connection, run: Run, source: str) -> Claim | None:
         if run.is_orphaned and run.holder:
             self.database.evict(connection, run.holder)
         return status.claim(
@@ -316,6 +353,8 @@ class Importer:
         def remember(connection: Connection) -> list[Part]:
             _require_account(connection, run)
             parts = checkpoints.remember_plan(connection, claim, plan)
+            if claim.again and claim.choices.files_to and not any(part.done or part.progress.read for part in parts):
+                file_places.retry_in(connection, account_id, claim.run_id)
             self.record(connection, claim.run_id)
             return parts
 
@@ -383,6 +422,12 @@ class Importer:
     def _import_part(self, run: ActiveRun, part: Part) -> None:
         with self._slots:
             self.parts.import_part(run, part)
+
+
+def _has_succeeded(connection: Connection, run: Run) -> bool:
+    """Whether a run that was at work a moment ago has come to its end."""
+    now = status.read_run(connection, run.run_id)
+    return now is not None and now.state is State.SUCCEEDED
 
 
 def _require_account(connection: Connection, run: ActiveRun) -> None:

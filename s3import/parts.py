@@ -18,7 +18,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from sqlalchemy import Connection
 
-from s3import import checkpoints, recordings, status
+from s3import import all_rejected, checkpoints, status
 from s3import.checkpoints import Part, Progress
 from s3import.errors import Interrupted, PartDiffers
 from s3import.events import Advanced
@@ -27,7 +27,8 @@ from s3import.logs import in_context
 from s3import.mapping import to_rows
 from s3import.readers import read_part
 from s3import.readers.source import Source
-from s3import.records import Batch, Checked, Entity, Pass, PlannedPart, Reject, Written
+from s3import.recordings import NotedFiles
+from s3import.records import Batch, Checked, Pass, PlannedPart, Reject, Written
 from s3import.rejects import as_rows
 from s3import.status import Claim
 from s3import.tables import import_rejects
@@ -57,10 +58,12 @@ class Prepared:
 
 @dataclass(frozen=True, slots=True)
 class PartImporter:
-    """Imports parts through `transactions`, in batches of about `block_bytes`."""
+    """Imports parts through `transactions`, in batches of about `block_bytes`; of a run's first `keep_raw` rejects the
+    text is kept."""
 
     transactions: Transactions
     block_bytes: int
+    keep_raw: int
 
     def import_part(self, run: ActiveRun, part: Part) -> None:
         """Import what is left of one part. Raises: Interrupted, or what ended it otherwise; batches stay committed."""
@@ -97,7 +100,7 @@ class PartImporter:
             tries += 1
             if tries > 1 and (stored := _committed(connection, claim, part, prepared.batch)):
                 return stored, existing
-            return self._write_once(connection, claim, part, prepared, existing or tries > 1)
+            return self._write_once(connection, run, part, prepared, existing or tries > 1)
 
         began = time.monotonic()
         after, existing = self.transactions.run(claim.account_id, work)
@@ -105,20 +108,22 @@ class PartImporter:
         return after, existing
 
     def _write_once(
-        self, connection: Connection, claim: Claim, part: Part, prepared: Prepared, existing: bool
+        self, connection: Connection, run: ActiveRun, part: Part, prepared: Prepared, existing: bool
     ) -> tuple[Part, bool]:
         """The batch's rows, rejects and checkpoint, in the caller's transaction."""
-        writer = self.transactions.database.writer
+        claim, writer = run.claim, self.transactions.database.writer
         written, existing = write(
             connection, writer, part.planned.entity, claim.account_id, prepared.rows, expect_existing=existing
         )
         rejects = [*prepared.checked.rejects, *_rejected_by_the_database(prepared, written)]
-        if claim.choices.files_to and part.planned.entity is Entity.MESSAGES:
-            recordings.note(connection, claim.account_id, prepared.rows)
         after = _after(claim, part, prepared, written, rejects)
         checkpoints.checkpoint(connection, claim, after)
+        _noted_files(claim, part).note(connection, writer, prepared.batch, prepared.checked, written)
         if rejects:
-            rows = as_rows(rejects, run_id=claim.run_id, part_number=part.number, account_id=claim.account_id)
+            texts = max(self.keep_raw - run.tally.rejected, 0)
+            rows = as_rows(
+                rejects, run_id=claim.run_id, part_number=part.number, account_id=claim.account_id, texts=texts
+            )
             writer.load(connection, import_rejects, rows)
         return after, existing
 
@@ -132,7 +137,7 @@ class PartImporter:
         self._advance(run, part, after)
 
     def _advance(self, run: ActiveRun, before: Part, after: Part, seconds: float = 0.0) -> None:
-        """Tell of what was committed. Raises: TooManyRejects."""
+        """Tell of what was committed. Raises: TooManyRejects, AllRejected."""
         claim, was, now = run.claim, before.progress, after.progress
         advanced = Advanced(
             claim.account_id,
@@ -149,6 +154,13 @@ class PartImporter:
         run.tally.add(advanced.read, advanced.rejected, advanced.bytes)
         self.transactions.observe(advanced)
         run.tally.require_within_limit(claim.account_id)
+        if run.tally.nothing_came_over():
+            self.require_something(run)
+
+    def require_something(self, run: ActiveRun) -> None:
+        """Raises: AllRejected, where nothing of the run came over, on whatever machine."""
+        claim = run.claim
+        self.transactions.run(claim.account_id, lambda connection: all_rejected.require_something(connection, claim))
 
 
 def _prepare(run: ActiveRun, part: Part, batch: Batch) -> Prepared:
@@ -166,9 +178,16 @@ def _one_ahead(items: Iterator[Prepared]) -> Iterator[Prepared]:
 
 
 def _committed(connection: Connection, claim: Claim, part: Part, batch: Batch) -> Part | None:
-    """The part as it stands, if this very batch is in already: the answer to a commit can get lost."""
+    """The part as it stands, if this very batch is in already: the answer to a commit can get lost. Not if somebody has
+    taken the part over since."""
     stored = checkpoints.read_parts(connection, claim.run_id, part.number)
-    return stored[0] if stored and stored[0].progress.position == batch.end else None
+    mine = bool(stored) and (stored[0].token, stored[0].progress.position) == (part.token, batch.end)
+    return stored[0] if mine else None
+
+
+def _noted_files(claim: Claim, part: Part) -> NotedFiles:
+    to_be_copied = bool(claim.choices.files_to)
+    return NotedFiles(claim.account_id, part.planned.entity, claim.run_id, part.number, to_be_copied)
 
 
 def _rejected_by_the_database(prepared: Prepared, written: Written) -> list[Reject]:

@@ -369,12 +369,14 @@ class Written:
     """What became of a batch's accepted rows in the database: ``written + unchanged + len(rejected)`` is their number.
 
     `rejected` maps the index of a row to its reasons (a parent that is not there, a deletion in the target).
+    `winners`: the indices of the rows that were written, None where all were and none of them replaced another.
     Of deletions those are written that hold from now on, unchanged those that say nothing new.
     """
 
     written: int
     unchanged: int
     rejected: dict[int, tuple[Reason, ...]] = field(default_factory=dict)
+    winners: frozenset[int] | None = field(default=None, compare=False)
 
 
 def one_array(column: pa.ChunkedArray) -> pa.Array:

@@ -33,7 +33,7 @@ class Rehearsal:
 
     def run(self, open_source: SourceOpener) -> None:
         """Check everything. Raises: DumpNotFound, PartUnreadable, TooManyRejects and whatever else would end a run."""
-        source = open_source(self._request.source, self._request.account_id)
+        source = open_source(self._request.source or "", self._request.account_id)
         window = source.window() if isinstance(source, ItemSource) else None
         for pass_ in self._request.passes:
             check_ = self._checks[pass_] = _PassCheck(self._request, pass_, self._observe, self._require_going)

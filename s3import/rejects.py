@@ -23,9 +23,13 @@ SCHEMA = pa.schema(
 )
 
 
-def as_rows(rejects: Sequence[Reject], *, run_id: str, part_number: int, account_id: str) -> pa.Table:
-    """The rejects of one part as rows of ``import_rejects``; `reasons` as JSON text."""
+def as_rows(
+    rejects: Sequence[Reject], *, run_id: str, part_number: int, account_id: str, texts: int | None = None
+) -> pa.Table:
+    """The rejects of one part as rows of ``import_rejects``; `reasons` as JSON text. The first `texts` of them keep
+    their own text (None: all)."""
     count = len(rejects)
+    kept = count if texts is None else min(texts, count)
     columns = [
         [run_id] * count,
         [part_number] * count,
@@ -33,8 +37,8 @@ def as_rows(rejects: Sequence[Reject], *, run_id: str, part_number: int, account
         [account_id] * count,
         [reject.id for reject in rejects],
         [_json(reject) for reject in rejects],
-        [reject.raw for reject in rejects],
-        [reject.raw_truncated for reject in rejects],
+        [reject.raw for reject in rejects[:kept]] + [None] * (count - kept),
+        [reject.raw_truncated for reject in rejects[:kept]] + [True] * (count - kept),
     ]
     return pa.table(columns, schema=SCHEMA)
 

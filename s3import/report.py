@@ -18,7 +18,7 @@ from s3import.clock import clock
 from s3import.errors import RejectCode
 from s3import.progress import rfc3339
 from s3import.records import HALVES, ROW_ENTITIES, Entity, Pass
-from s3import.status import State
+from s3import.status import State, is_newest
 from s3import.tables import Id, accounts, import_parts, import_rejects, import_runs
 
 MAX_PAGE_CHARACTERS = 4 * 1024 * 1024
@@ -81,7 +81,7 @@ def _all() -> sa.Select[Any]:
     account_status = sa.select(accounts.c.status).where(accounts.c.id == wanted).scalar_subquery()
     one_row = sa.select(sa.literal(1).label("one")).subquery()
     lease_left = (import_runs.c.lease_until - clock()).label("lease_left")
-    mine = import_runs.c.account_id == wanted
+    mine = sa.and_(import_runs.c.account_id == wanted, is_newest())
     slices = _slices(sa.select(import_runs.c.run_id).where(mine)).subquery("slices")
     joined = one_row.outerjoin(import_runs, mine)
     joined = joined.outerjoin(slices, slices.c.of_run == import_runs.c.run_id)
@@ -167,15 +167,6 @@ def is_known(connection: Connection, account_id: str) -> bool:
     return account_status(connection, account_id) is not None or connection.execute(runs).first() is not None
 
 
-def rejects(connection: Connection, account_id: str, passes: Sequence[Pass] = tuple(Pass)) -> Iterator[dict[str, Any]]:
-    """The kept rejects as the contract's section 5 shows them: by pass, part and line."""
-    runs = import_runs.c
-    for pass_ in (one for one in Pass if one in passes):
-        query = _reject_query().where(runs.account_id == account_id, runs["pass"] == pass_.value).order_by(*_BY_PLACE)
-        for row in connection.execution_options(yield_per=1000).execute(query):
-            yield _reject_document(row)
-
-
 @dataclass(frozen=True, slots=True)
 class Cursor:
     """The place of a reject among all of its account."""
@@ -188,15 +179,15 @@ class Cursor:
 def reject_page(
     connection: Connection, account_id: str, passes: Sequence[Pass], after: Cursor | None, limit: int
 ) -> tuple[list[dict[str, Any]], Cursor | None]:
-    """At most `limit` rejects that come `after` that place, as `rejects` gives them, and where the next page begins
-    (None: there is none). A page ends early once its texts come to 4 MiB."""
+    """At most `limit` rejects that come `after` that place, as the contract's section 5 shows them, by pass, part and
+    line; and where the next page begins (None: there is none). A page ends early once its texts come to 4 MiB."""
     page: list[dict[str, Any]] = []
     place, size = after, 0
     for row in _rejects_after(connection, account_id, passes, after, limit + 1):
         if len(page) == limit or size >= MAX_PAGE_CHARACTERS:
             return page, place
         page.append(_reject_document(row))
-        place, size = Cursor(Pass(row.run_pass), row.part_number, row.line), size + len(row.raw)
+        place, size = Cursor(Pass(row.run_pass), row.part_number, row.line), size + len(row.raw or "")
     return page, None
 
 
@@ -205,7 +196,8 @@ def _rejects_after(
 ) -> Iterator[Any]:
     """At most `limit` rows, by one look into the primary key for each piece of it that has a beginning and an end."""
     runs = import_runs.c
-    known = connection.execute(sa.select(runs["pass"], runs.run_id).where(runs.account_id == account_id)).all()
+    newest = sa.select(runs["pass"], runs.run_id).where(runs.account_id == account_id, is_newest())
+    known = connection.execute(newest).all()
     run_ids = {pass_: run_id for pass_, run_id in known if pass_ in passes}
     for pass_ in Pass:
         for piece in _pieces(pass_, after) if pass_ in run_ids else ():

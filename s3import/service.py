@@ -158,18 +158,23 @@ class Service:
 
     # --- migrations ------------------------------------------------------------------------------------------------
 
-    def request_migration(self, account_id: str, wanted: Pass | None = None, source: str | None = None) -> Admission:
-        """Queue the passes asked for (None: whatever is left), from `source` or the configured one.
+    def request_migration(
+        self, account_id: str, wanted: Pass | None = None, source: str | None = None, *, again: bool = False
+    ) -> Admission:
+        """Queue the passes asked for (None: whatever is left), from `source` or the configured one. With `again` passes
+        that were imported are read once more: without a `source` from where they were read last.
 
         However many ask at the same moment, from however many processes, one of them starts the run.
-        Raises: AccountNotFound, RecentPassFirst, SourceNotAllowed.
+        Raises: AccountNotFound, RecentPassFirst, AccountPurged, SourceNotAllowed.
         """
         check_id(account_id)
-        uri = self._source(account_id, source)
+        uri = self._source(account_id, source) if source is not None or not again else None
 
         def request(connection: Connection) -> Admission:
             before = accounts.account_status(connection, account_id)
-            admission = admit(connection, account_id, wanted, uri)
+            known = uri is None and status.known_source(connection, account_id, wanted or Pass.RECENT)
+            where = None if known else uri or self._source(account_id, source)
+            admission = admit(connection, account_id, wanted, where, again=again)
             if accounts.account_status(connection, account_id) is not before:  # a pass ended in the midst of this
                 raise Conflict(f"account {account_id}: its status changed while a migration was asked for")
             return admission
@@ -192,18 +197,23 @@ class Service:
             raise _no_run()
         return self._transactions.run("", cancel)
 
-    def cancel_account(self, account_id: str) -> list[Run]:
-        """As `cancel`, all runs of an account. Raises: AccountNotFound, where it has none."""
+    def cancel_account(self, account_id: str) -> list[tuple[Run, State]]:
+        """As `cancel`, whatever of an account is queued or running; the runs of its passes as they were, with their
+        states now. Raises: AccountNotFound, where it has none."""
 
-        def cancel(connection: Connection) -> list[Run]:
-            runs = [status.find_run(connection, account_id, pass_) for pass_ in Pass]
-            after = [self._cancel(connection, run.run_id) for run in runs if run is not None]
-            return [run for run in after if run is not None]
+        def cancel(connection: Connection) -> list[tuple[Run, State]]:
+            status.lock_runs(connection, account_id)
+            found = [status.find_run(connection, account_id, pass_) for pass_ in Pass]
+            return [(run, self._end(connection, run)) for run in found if run is not None]
 
         runs = self._write(account_id, cancel)
         if not runs:
             raise AccountNotFound(f"account {account_id} has no run here; check --account and --database")
         return runs
+
+    def _end(self, connection: Connection, run: Run) -> State:
+        after = self._cancel(connection, run.run_id)
+        return after.state if after is not None else run.state
 
     def _cancel(self, connection: Connection, run_id: str) -> Run | None:
         """End the run where it can be ended, leave word of that, and read it again."""
@@ -255,7 +265,7 @@ class Service:
         Raises: DatabaseUnavailable, DatabaseRefused, SchemaMismatch.
         """
         revision: sa.Select[Any] = sa.select(sa.column("version_num")).select_from(sa.table(schema.VERSION_TABLE))
-        with self.database.read() as connection:
+        with self.database.look() as connection:
             found = connection.execute(revision).scalar()
         if found != schema.HEAD:
             raise SchemaMismatch("the tables are of another version of s3import; run `s3import db init`")

@@ -9,6 +9,7 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
+from functools import partial
 
 import stamina
 
@@ -75,7 +76,14 @@ def work(settings: Settings) -> None:
         celery = make_celery(settings.broker, settings.queue)
         threads = app.workers(settings, machinery.importer.database)
         log.info("working with %d threads", threads)
-        serve_queue(celery, _fleet_worker(machinery, CeleryQueue(celery)), threads=threads, stop=machinery.stop)
+        serve_queue(
+            celery,
+            _fleet_worker(machinery, CeleryQueue(celery)),
+            threads=threads,
+            retry_seconds=settings.retry_seconds,
+            stop=machinery.stop,
+            drain=partial(leave, machinery.stop),
+        )
 
 
 def _worker(machinery: Machinery) -> BackgroundWorker | Sweeper:
@@ -122,18 +130,25 @@ def _machinery(settings: Settings) -> Iterator[Machinery]:
 def stop_on_signals(
     stop: threading.Event, *, drain_seconds: float = DRAIN_SECONDS, end: Callable[[int], object] = os._exit
 ) -> None:
-    """Let SIGINT and SIGTERM set `stop`, and `end` the process with 128 plus the signal's number if it then takes
-    longer than `drain_seconds`: where a source or a database does not answer, its patience is longer than a drain's."""
-
-    def leave(number: int, _: object) -> None:
-        if not stop.is_set():
-            stop.set()
-            watchdog = threading.Timer(drain_seconds, end, [128 + number])
-            watchdog.daemon = True
-            watchdog.start()
-
+    """Have SIGINT and SIGTERM make the process `leave`."""
     for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, leave)
+        signal.signal(number, lambda number, _: leave(stop, number, drain_seconds=drain_seconds, end=end))
+
+
+def leave(
+    stop: threading.Event,
+    number: int,
+    *,
+    drain_seconds: float = DRAIN_SECONDS,
+    end: Callable[[int], object] = os._exit,
+) -> None:
+    """Set `stop`, and `end` the process with 128 plus the signal's number if it then takes longer than `drain_seconds`:
+    where a source, a database or a broker does not answer, its patience is longer than a drain's."""
+    if not stop.is_set():
+        stop.set()
+        watchdog = threading.Timer(drain_seconds, end, [128 + number])
+        watchdog.daemon = True
+        watchdog.start()
 
 
 def _tell(event: Event) -> None:

@@ -2,8 +2,8 @@
 
 The database is the only truth about a run. Its states and the transitions that are allowed:
 
-              (a)          (b)             (c)
-    no run ────────► queued ─────► running ────────► succeeded
+              (a)          (b)             (c)           (f)
+    no run ────────► queued ─────► running ────────► succeeded ─ ─ ► no run
                      ▲ ▲  │          │ │ ▲ │
                  (a) │ │  │ (e)      │ │ └─┘ (b)
                      │ │  ▼          │ │
@@ -12,8 +12,10 @@ The database is the only truth about a run. Its states and the transitions that 
                      └────────────── failed
 
 (a) `enqueue`: the same ``run_id`` where there is a run that can go on; (b) `claim`, also of a run whose lease ended
-because its process died: one more attempt; (c) `finish`; (d) `fail`, or straight back to queued where a worker is to
-try again; (e) `cancel`, or `fail` because the account was deleted.
+because its process died: one more attempt, from the parts' beginnings where nothing had come over; (c) `finish`; (d)
+`fail`, or straight back to queued where a worker is to try again; (e) `cancel`, or `fail` because the account was
+deleted; (f) `enqueue` of another delta, or of a pass that is to be read again: a new run with the next number begins,
+and the pass is from then on what that run says. The old one stays as it is.
 
 Every claim raises the run's fencing token and writes it into the parts that are left. A checkpoint only succeeds for
 the holder of that token, inside the transaction that holds the batch's rows: a process that was thought dead and
@@ -24,6 +26,7 @@ from __future__ import annotations
 
 import datetime as dt
 import uuid
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from enum import StrEnum
 from typing import Any
@@ -37,14 +40,18 @@ from s3import.accounts import (
     account_status,
     account_was_checked,
     is_imported,
+    raise_status,
     remember_deletions,
-    set_status,
 )
 from s3import.clock import clock
-from s3import.errors import AccountDeleted, Interrupted, LeaseLost, RunIsAlive, S3ImportError
+from s3import.errors import AccountDeleted, AllRejected, Interrupted, LeaseLost, RunIsAlive, S3ImportError
 from s3import.limits import Rates
 from s3import.records import Choices, Pass
+from s3import.resets import look_at_account
 from s3import.tables import import_parts, import_runs
+
+TAKEN_BACK = "reset"
+"""The error code of a run whose rows a reset is taking away."""
 
 
 class State(StrEnum):
@@ -55,10 +62,21 @@ class State(StrEnum):
     CANCELLED = "cancelled"
 
 
+class Again(StrEnum):
+    """Why a run was asked for that reads a pass again: for the pass alone, or in a round through both halves of the
+    dump. The recent pass remembers whether the round has come to its end: whoever goes on with it does not begin anew.
+    """
+
+    ALONE = "alone"
+    ROUND = "round"
+    ENDED = "ended"
+
+
 @dataclass(frozen=True, slots=True)
 class Run:
-    """A run as it stands in the database. `lease_left` is in seconds, negative or zero when the lease has ended;
-    `account_checked`: some run of the account has been past the point where account.json is applied."""
+    """A run as it stands in the database: the pass's `number`-th. `lease_left` is in seconds, negative or zero when the
+    lease has ended; `account_checked`: some run of the account has been past the point where account.json is applied.
+    """
 
     run_id: str
     account_id: str
@@ -75,6 +93,8 @@ class Run:
     account_checked: bool = False
     error_code: str | None = None
     choices: Choices = Choices()
+    number: int = 1
+    again: Again | None = None
 
     @property
     def is_orphaned(self) -> bool:
@@ -85,7 +105,7 @@ class Run:
     def is_history(self) -> bool:
         """Whether it ended for good."""
         return self.state is State.SUCCEEDED or (
-            self.state is State.CANCELLED and self.error_code == AccountDeleted.code
+            self.state is State.CANCELLED and self.error_code in (AccountDeleted.code, TAKEN_BACK)
         )
 
 
@@ -101,13 +121,14 @@ class Claim:
     tries: int
     account_checked: bool
     choices: Choices = Choices()
+    again: Again | None = None
 
 
 # --- runs ----------------------------------------------------------------------------------------------------------
 
 
 def find_run(connection: Connection, account_id: str, pass_: Pass) -> Run | None:
-    """The run of this pass of this account, if there is one."""
+    """The newest run of this pass of this account, if there is one."""
     row = connection.execute(_RUN_OF_PASS, {"account_id": account_id, "pass": pass_.value}).first()
     return as_run(row) if row else None
 
@@ -118,10 +139,17 @@ def read_run(connection: Connection, run_id: str) -> Run | None:
     return as_run(row) if row else None
 
 
+def runs_of(connection: Connection, account_id: str) -> list[Run]:
+    """All runs of the account, the first one asked for first."""
+    asked = (import_runs.c.requested_at, import_runs.c.number)
+    query = run_query().where(import_runs.c.account_id == account_id).order_by(*asked)
+    return [as_run(row) for row in connection.execute(query)]
+
+
 def idle_runs(connection: Connection, account_id: str) -> list[Run]:
-    """All runs of the account. Raises: RunIsAlive, when one is queued or at work."""
-    found = connection.execute(run_query().where(import_runs.c.account_id == account_id)).all()
-    runs = [as_run(row) for row in found]
+    """All runs of the account. Raises: RunIsAlive, when one is queued or at work; ResetAtWork, ResetUnfinished."""
+    look_at_account(connection, account_id)
+    runs = runs_of(connection, account_id)
     for run in runs:
         if run.state is State.QUEUED or (run.state is State.RUNNING and not run.is_orphaned):
             raise RunIsAlive(
@@ -141,84 +169,146 @@ def run_query() -> sa.Select[Any]:
 
 
 # Built once: small accounts would notice.
-_RUN_OF_PASS = run_query().where(
-    import_runs.c.account_id == sa.bindparam("account_id"), import_runs.c["pass"] == sa.bindparam("pass")
+_RUN_OF_PASS = (
+    run_query()
+    .where(import_runs.c.account_id == sa.bindparam("account_id"), import_runs.c["pass"] == sa.bindparam("pass"))
+    .order_by(import_runs.c.number.desc())
+    .limit(1)
 )
+
+
+def is_newest() -> sa.ColumnElement[bool]:
+    """Of a row of ``import_runs``: whether its pass has no newer run."""
+    runs, newer = import_runs.c, import_runs.alias().c
+    of_pass = (newer.account_id == runs.account_id, newer["pass"] == runs["pass"])
+    return ~sa.exists().where(*of_pass, newer.number > runs.number)
 
 
 def as_run(row: Any) -> Run:
     """A row of `run_query`."""
-    as_they_are = ("run_id", "account_id", "source", "token", "attempts", "tries", "holder", "spread", "error_code")
     return Run(
-        **{name: getattr(row, name) for name in as_they_are},
+        **{name: getattr(row, name) for name in _AS_THEY_ARE},
         pass_=Pass(row._mapping["pass"]),
         state=State(row.state),
         lease_until=row.lease_until or 0.0,
         lease_left=row.lease_left or 0.0,
         account_checked=bool(row.checked),
         choices=Choices(row.files_to, row.describe_calls),
+        again=Again(row.again) if row.again else None,
     )
 
 
+_AS_THEY_ARE = (
+    "run_id",
+    "account_id",
+    "source",
+    "token",
+    "attempts",
+    "tries",
+    "holder",
+    "spread",
+    "error_code",
+    "number",
+)
+
+
 def enqueue(
-    connection: Connection, account_id: str, pass_: Pass, source: str, choices: Choices = Choices()
+    connection: Connection,
+    account_id: str,
+    pass_: Pass,
+    source: str,
+    choices: Choices = Choices(),
+    again: Again | None = None,
 ) -> tuple[Run, bool]:
     """Ask for a pass: its run, and whether this call made it wait for a worker (False: it did, or ran, already).
 
-    A failed or cancelled run goes on as the same run. One that succeeded (and is no delta), or whose account was
-    deleted, belongs to an account that is no more: a new run takes its place.
+    A failed or cancelled run goes on as the same run. After one that succeeded comes a new one, where it was a delta or
+    the pass is to be read `again`. What belongs to an account that was deleted is forgotten: its migration begins anew.
     Raises: Conflict when another process asks for the same run in the same moment; ask again then.
     """
     run = find_run(connection, account_id, pass_)
-    if run and run.state is State.SUCCEEDED and is_imported(pass_, account_status(connection, account_id)):
-        return run, False  # it ended after the caller looked
-    if run and run.is_history:
-        connection.execute(import_runs.delete().where(import_runs.c.run_id == run.run_id))
     if run is None or run.is_history:
-        # account.json brings nothing back, whatever became of the run that applied it
-        checked = account_was_checked(connection, account_id) or bool(run and run.account_checked)
-        remember_deletions(connection, account_id)
-        return _insert_run(connection, account_id, pass_, source, checked, choices), True
-    if run.state not in (State.FAILED, State.CANCELLED) or not _queue_again(connection, run, source):
+        imported = is_imported(pass_, account_status(connection, account_id))
+        if run and run.state is State.SUCCEEDED and imported and not again:
+            return run, False  # it ended after the caller looked
+        return _begin(connection, run, Run("", account_id, pass_, source, State.QUEUED, choices=choices, again=again))
+    if run.state not in (State.FAILED, State.CANCELLED) or not _queue_again(connection, run, source, again):
         return run, False
-    return replace(run, state=State.QUEUED, source=source, tries=0), True
+    return replace(run, state=State.QUEUED, source=source, tries=0, again=again or run.again), True
 
 
-def _insert_run(
-    connection: Connection, account_id: str, pass_: Pass, source: str, account_checked: bool, choices: Choices
-) -> Run:
-    run_id = uuid.uuid4().hex
+def _begin(connection: Connection, last: Run | None, wanted: Run) -> tuple[Run, bool]:
+    """Insert the run that is `wanted` after the pass's `last` one."""
+    account_id, pass_ = wanted.account_id, wanted.pass_
+    # account.json brings nothing back, whatever became of the run that applied it
+    checked = account_was_checked(connection, account_id)
+    if last and not (last.state is State.SUCCEEDED and (wanted.again or pass_ is Pass.DELTA)):
+        _forget_history(connection, last)
+    remember_deletions(connection, account_id)
+    number, choices = (last.number + 1, _lasting(last, wanted)) if last else (1, wanted.choices)
+    run = replace(wanted, run_id=uuid.uuid4().hex, number=number, account_checked=checked, choices=choices)
+    _insert_run(connection, run)
+    return run, True
+
+
+def _lasting(last: Run, wanted: Run) -> Choices:
+    """What a run does beside importing, as the run before it did: calls are described as they were."""
+    if not wanted.again:
+        return wanted.choices
+    return Choices(wanted.choices.files_to or last.choices.files_to, last.choices.describe_calls)
+
+
+def _forget_history(connection: Connection, last: Run) -> None:
+    """Forget a run of an account that is no more; with the first pass of its successor all of them."""
+    mine = import_runs.c.run_id == last.run_id
+    if last.pass_ is Pass.RECENT:
+        over = import_runs.c.state.in_([State.SUCCEEDED, State.CANCELLED])
+        mine = sa.or_(mine, sa.and_(import_runs.c.account_id == last.account_id, over))
+    connection.execute(import_runs.delete().where(mine))
+
+
+def _insert_run(connection: Connection, run: Run) -> None:
     row: dict[str, Any] = {
-        "run_id": run_id,
-        "account_id": account_id,
-        "pass": pass_.value,
-        "source": source,
+        "run_id": run.run_id,
+        "account_id": run.account_id,
+        "pass": run.pass_.value,
+        "number": run.number,
+        "again": run.again,
+        "source": run.source,
         "state": State.QUEUED,
         "requested_at": _now(),
-        "account_checked": account_checked,
+        "account_checked": run.account_checked,
         "skipped_objects": [],
-        **asdict(choices),
+        **asdict(run.choices),
     }
     connection.execute(import_runs.insert(), row)
-    return Run(run_id, account_id, pass_, source, State.QUEUED, account_checked=account_checked, choices=choices)
 
 
-def _queue_again(connection: Connection, run: Run, source: str) -> bool:
+def _queue_again(connection: Connection, run: Run, source: str, again: Again | None) -> bool:
     runs = import_runs.c
-    again = (
+    queued = (
         import_runs.update()
         .where(runs.run_id == run.run_id, runs.state.in_([State.FAILED, State.CANCELLED]))
         .values(
             state=State.QUEUED,
             source=source,
             tries=0,
+            again=again or run.again,
             not_before=None,
             finished_at=None,
             error_code=None,
             error_message=None,
         )
     )
-    return bool(connection.execute(again).rowcount)
+    return bool(connection.execute(queued).rowcount)
+
+
+def known_source(connection: Connection, account_id: str, pass_: Pass) -> str | None:
+    """Where the pass was read last; where it was never read, what else was read of the account last."""
+    runs = import_runs.c
+    this_first = sa.case((runs["pass"] == pass_.value, 0), else_=1)
+    mine = sa.select(runs.source).where(runs.account_id == account_id)
+    return connection.execute(mine.order_by(this_first, runs.number.desc(), runs.requested_at.desc()).limit(1)).scalar()
 
 
 def claim(
@@ -230,7 +320,8 @@ def claim(
     claimant's; where they say nothing the run's stay. Calls that an earlier attempt wrote decide for all of them.
     """
     runs = import_runs.c
-    describe_calls = run.choices.describe_calls or (choices.describe_calls and not run.attempts)
+    is_first = not run.attempts and not run.again
+    describe_calls = run.choices.describe_calls or (choices.describe_calls and is_first)
     chosen = Choices(choices.files_to or run.choices.files_to, describe_calls)
     taken = connection.execute(
         import_runs.update()
@@ -257,10 +348,12 @@ def claim(
     ).rowcount
     if not taken:
         return None
-    if run.attempts:  # else it has no parts yet
+    if run.error_code == AllRejected.code:
+        connection.execute(import_parts.delete().where(import_parts.c.run_id == run.run_id))  # with their rejects
+    elif run.attempts:  # else it has no parts yet
         fence(connection, run.run_id, run.token + 1)
     token, attempts, tries = run.token + 1, run.attempts + 1, run.tries + 1
-    return Claim(run.run_id, run.account_id, run.pass_, token, attempts, tries, run.account_checked, chosen)
+    return Claim(run.run_id, run.account_id, run.pass_, token, attempts, tries, run.account_checked, chosen, run.again)
 
 
 def fence(connection: Connection, run_id: str, token: int) -> None:
@@ -283,7 +376,8 @@ def heartbeat(connection: Connection, held: Claim, *, lease_seconds: float, rate
 
 
 def finish(connection: Connection, held: Claim) -> None:
-    """The pass is in: the run succeeds and the account's status follows (but for deltas), in the caller's transaction.
+    """The pass is in: the run succeeds and the account's status follows (but for deltas, and never back), in the
+    caller's transaction.
 
     Raises: LeaseLost, Interrupted (cancelled) or AccountDeleted, when that is no longer so.
     """
@@ -295,7 +389,15 @@ def finish(connection: Connection, held: Claim) -> None:
     if not ended and not _was_finished(connection, held):
         raise why_lost(connection, held)
     if ended and held.pass_ in STATUS_AFTER:
-        set_status(connection, held.account_id, STATUS_AFTER[held.pass_])
+        raise_status(connection, held.account_id, STATUS_AFTER[held.pass_])
+    if ended and held.pass_ is Pass.REMAINING and held.again:
+        _end_round(connection, held.account_id)
+
+
+def _end_round(connection: Connection, account_id: str) -> None:
+    runs = import_runs.c
+    mine = sa.and_(runs.account_id == account_id, runs["pass"] == Pass.RECENT.value, runs.again == Again.ROUND)
+    connection.execute(import_runs.update().where(mine).values(again=Again.ENDED))
 
 
 def _was_finished(connection: Connection, held: Claim) -> bool:
@@ -333,6 +435,9 @@ def fail(connection: Connection, held: Claim, error: S3ImportError, *, retry_in_
     if not ended:
         return
     fence(connection, held.run_id, held.token + 1)
+    if isinstance(error, AllRejected) and held.pass_ is Pass.RECENT and not held.again:
+        # Nothing of the account is there yet: its account.json may be what has to be repaired.
+        connection.execute(import_runs.update().where(runs.run_id == held.run_id).values(account_checked=False))
     if state is State.FAILED and account_status(connection, held.account_id) is None:
         never = import_runs.c.account_checked.is_(False)
         connection.execute(import_runs.delete().where(import_runs.c.run_id == held.run_id, never))
@@ -359,6 +464,45 @@ def cancel(connection: Connection, run_id: str) -> bool:
         token = connection.execute(sa.select(runs.token).where(runs.run_id == run_id)).scalar_one()
         fence(connection, run_id, token)
     return bool(ended)
+
+
+def lock_runs(connection: Connection, account_id: str) -> None:
+    """Have the account's runs stay as they are until the transaction ends."""
+    connection.execute(sa.select(import_runs.c.run_id).where(import_runs.c.account_id == account_id).with_for_update())
+
+
+def take_back(connection: Connection, account_id: str, run_ids: Sequence[str]) -> None:
+    """None of these runs goes on: a reset takes away what they imported. The account's others are forgotten."""
+    runs = import_runs.c
+    mine = runs.account_id == account_id
+    connection.execute(import_runs.delete().where(mine, runs.run_id.not_in(run_ids)))
+    connection.execute(
+        import_runs.update()
+        .where(mine)
+        .values(
+            state=State.CANCELLED,
+            token=runs.token + 1,
+            spread=False,
+            not_before=None,
+            lease_until=None,
+            holder=None,
+            error_code=TAKEN_BACK,
+            error_message="the account's import is being taken back; `s3import reset` finishes that",
+        )
+    )
+
+
+def forget_runs(connection: Connection, account_id: str) -> None:
+    """Remove the account's runs, of which nothing else is left. Raises: as `idle_runs`."""
+    idle_runs(connection, account_id)
+    connection.execute(import_runs.delete().where(import_runs.c.account_id == account_id))
+
+
+def forget_taken_back(connection: Connection, account_id: str) -> None:
+    """Remove the runs that a reset was taking back, once nothing of them is left."""
+    runs = import_runs.c
+    over = sa.and_(runs.account_id == account_id, runs.state == State.CANCELLED, runs.error_code == TAKEN_BACK)
+    connection.execute(import_runs.delete().where(over))
 
 
 def why_lost(connection: Connection, held: Claim) -> S3ImportError:

@@ -290,8 +290,14 @@ import_accounts = _table(
     "import_accounts",
     sa.Column("account_id", Id, sa.ForeignKey("accounts.id", ondelete="CASCADE"), primary_key=True),
     sa.Column("deletions_since", UtcTime),  # what people delete is remembered; NULL: it is not, or not any more
+    sa.Column("purged_at", UtcTime),  # what was kept of the migration is forgotten, deletions too
+    sa.Column("reset_scope", WORD),  # of a reset that has begun and not ended; NULL: there is none
+    sa.Column("reset_window", LONG_TEXT),  # how its source was divided, as of `import_parts`
+    sa.Column("reset_token", BIG),  # fencing: that of the process which may take rows away
+    sa.Column("reset_holder", LONG_TEXT),
+    sa.Column("reset_until", sa.Double),  # the database's clock, as `lease_until`
 )
-"""What is known of an account's migration as a whole, from its first run until it is purged."""
+"""What is known of an account's migration as a whole, from its first run on."""
 
 import_tombstones = _table(
     "import_tombstones",
@@ -300,13 +306,12 @@ import_tombstones = _table(
     sa.Column("id", Id, nullable=False),
     sa.Column("deleted_at", UtcTime, nullable=False),
     sa.Column("from_dump", sa.Boolean, nullable=False, default=False),
+    sa.Column("inherited", sa.Boolean, nullable=False, default=False, server_default=sa.false()),
     _key("account_id", "entity", "id"),
 )
 """Rows that are gone, never beside the row itself. What people deleted in Re:amaze (recorded by triggers) never comes
-back; what a dump says is deleted (`from_dump`) comes back only by a record that is newer than `deleted_at`."""
-
-FORGOTTEN = "forgotten"
-"""The entity of a tombstone that stands for all of its account's: they were purged."""
+back; what a dump says is deleted (`from_dump`) comes back only by a record that is newer than `deleted_at`; an
+attachment that went with its message (`inherited`) also once that one is there again."""
 
 import_recordings = _table(
     "import_recordings",
@@ -319,6 +324,29 @@ import_recordings = _table(
     sa.ForeignKeyConstraint(["account_id", "message_id"], ["messages.account_id", "messages.id"], ondelete="CASCADE"),
 )
 """The recordings of calls on their way, as attachments are: state pending, copied or failed."""
+
+import_files = _table(
+    "import_files",
+    sa.Column("account_id", Id, nullable=False),
+    sa.Column("entity", WORD, nullable=False),
+    sa.Column("record_id", Id, nullable=False),
+    sa.Column("run_id", WORD, nullable=False),
+    sa.Column("part_number", sa.Integer),
+    sa.Column("line", BIG),
+    _key("account_id", "entity", "record_id"),
+    sa.ForeignKeyConstraint(
+        ["run_id", "part_number"], ["import_parts.run_id", "import_parts.number"], ondelete="CASCADE"
+    ),
+    sa.Index("import_files_by_part", "run_id", "part_number"),
+)
+"""Which run wrote the record that a file belongs to: that run alone copies it, from its own source. `part_number` and
+`line` are the record's place there (NULL: not known), where the file's reject stands."""
+
+FILES: dict[Entity, tuple[sa.Table, sa.Column[Any]]] = {
+    Entity.ATTACHMENTS: (attachments, attachments.c.id),
+    Entity.MESSAGES: (import_recordings, import_recordings.c.message_id),
+}
+"""For each entity that has files: the table that keeps their states, and the column that names the record."""
 
 import_notices = _table(
     "import_notices",

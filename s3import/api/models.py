@@ -78,6 +78,14 @@ Source = Annotated[
         "`{account}` stands for the account id.",
     ),
 ]
+Again = Annotated[
+    bool | None,
+    Field(
+        strict=True,
+        description="Read passes that were imported before once more: what was repaired comes in, newer replaces "
+        "older, nothing deleted comes back. Without a `source` from where they were read last.",
+    ),
+]
 
 
 class _Taken(BaseModel):
@@ -116,6 +124,7 @@ class NewMigration(_Taken):
     account_id: AccountId
     pass_: OptionalPass = None
     source: Source = None
+    again: Again = None
 
 
 # --- what is given -----------------------------------------------------------------------------------------------
@@ -293,7 +302,9 @@ class Reject(BaseModel):
     line: Annotated[int, Field(ge=1, description="From 1; in Parquet the row.")]
     id: str | None
     reasons: list[Reason]
-    raw: Annotated[str, Field(description="The record's own text, up to 64 KiB.")]
+    raw: Annotated[
+        str | None, Field(description="The record's own text, up to 64 KiB; null: kept of a run's first rejects only.")
+    ]
     raw_truncated: bool
 
 

@@ -6,9 +6,9 @@ from collections.abc import Callable
 from dataclasses import asdict
 from typing import Annotated, Any
 
+import anyio.to_thread
 import orjson
 from fastapi import APIRouter, Depends, Query, Request
-from starlette.concurrency import run_in_threadpool
 from starlette.exceptions import HTTPException
 from starlette.responses import PlainTextResponse, Response
 
@@ -23,6 +23,7 @@ from s3import.records import Pass
 from s3import.service import MAX_PAGE, Service, check_id
 from s3import.status import State
 
+READY_SECONDS = 5.0
 METRICS_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 
 router = APIRouter(responses=PROBLEMS)
@@ -126,7 +127,7 @@ def migrate(wanted: models.NewMigration, service: ServiceAtHand) -> Response:
     """Ask for a migration. 202: this request started the run, or resumes it; 200: the run that is queued or at work
     already, or why there is nothing to do; 409 `recent_pass_first`: the other passes come after it."""
     pass_ = None if wanted.pass_ in (None, models.PassWanted.ALL) else Pass(wanted.pass_)
-    admission = service.request_migration(wanted.account_id, pass_, wanted.source)
+    admission = service.request_migration(wanted.account_id, pass_, wanted.source, again=bool(wanted.again))
     if admission.run is None:
         return shown({"ignored": admission.ignored})
     run = {"run_id": admission.run.run_id, "state": admission.run.state}
@@ -185,8 +186,9 @@ async def get_health(
     if live:
         return shown({"status": "ok"})
     try:
-        await run_in_threadpool(service.check_ready)
-    except S3ImportError:
+        with anyio.fail_after(READY_SECONDS):
+            await anyio.to_thread.run_sync(service.check_ready, abandon_on_cancel=True)
+    except (S3ImportError, TimeoutError):
         detail = "the server answers, but its database cannot be used; the log says why"
         return problem(request_id(request), 503, "not_ready", detail, ready=False)
     return shown({"status": "ok", "ready": True})

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, TextIO
 import click
 
 from s3import.errors import ConfigurationError
+from s3import.settings import BLANK, DECLARED, Number, variable_of
 
 if TYPE_CHECKING:
     from s3import.migration import Request
@@ -18,7 +19,6 @@ if TYPE_CHECKING:
 Command = Callable[..., Any]
 
 
-BLANK = " \t\r\n"  # around a value: left there by an editor, a secret's file or a shell
 SERVICE_ADDRESS = ("tcp://", "udp://", "sctp://")
 """What Kubernetes puts into S3IMPORT_PORT in every pod beside a Service called s3import."""
 
@@ -64,8 +64,22 @@ class Group(click.Group):
 
 def option(name: str, *declarations: str, **attributes: Any) -> Callable[[Command], Command]:
     """An option that can come from the environment too, `--max-rejects` as S3IMPORT_MAX_REJECTS, as its help says."""
-    variable = "S3IMPORT_" + name.removeprefix("--").replace("-", "_").upper()
+    variable = variable_of(name.removeprefix("--").replace("-", "_"))
     return click.option(name, *declarations, cls=Option, envvar=variable, show_envvar=True, **attributes)
+
+
+def setting(name: str, **attributes: Any) -> Callable[[Command], Command]:
+    """An option that gives a setting; what it takes and its help are as the setting was declared."""
+    declared = DECLARED[name.removeprefix("--").replace("-", "_")]
+    default = f"  [default: {declared.default}]" if declared.default else ""
+    if isinstance(declared.parse, Number):
+        attributes["type"] = _range(declared.parse)
+    return option(name, help=f"{declared.told[0].upper()}{declared.told[1:]}.{default}", **attributes)
+
+
+def _range(number: Number) -> click.ParamType[Any]:
+    kind = click.IntRange if number.kind is int else click.FloatRange
+    return kind(number.least, number.most)
 
 
 any_account = option("--account", type=AccountId(), help="The account's id.")
@@ -89,25 +103,11 @@ all_accounts = option(
     is_flag=True,
     help="All accounts at the source: those with a folder at the place of {account}, or with items in an export.",
 )
-source = option(
-    "--source",
-    metavar="URI",
-    help="Where dumps lie: s3://bucket/prefix/{account}, file:///dir/{account} or a path; {account} stands for the id.",
-)
-mapping = option(
-    "--mapping",
-    type=click.Path(exists=True, dir_okay=False),
-    metavar="FILE",
-    help="How DynamoDB's items become records (TOML): the source is then an export to S3, or `dynamodb:` itself.",
-)
-max_read_units = option(
-    "--max-read-units",
-    type=click.FloatRange(1),
-    metavar="N",
-    help="With `dynamodb:`: at most so many read units a second, however many parts are read.  [default: no limit]",
-)
-role_arn = option("--role-arn", metavar="ARN", help="A role of another AWS account in which the source is read.")
-external_id = option("--external-id", metavar="ID", help="What that account's role asks for, if it does.")
+source = setting("--source", metavar="URI")
+mapping = setting("--mapping", type=click.Path(exists=True, dir_okay=False), metavar="FILE")
+max_read_units = setting("--max-read-units", metavar="N")
+role_arn = setting("--role-arn", metavar="ARN")
+external_id = setting("--external-id", metavar="ID")
 
 
 def items(command: Command) -> Command:
@@ -117,18 +117,8 @@ def items(command: Command) -> Command:
     return command
 
 
-recent_days = option(
-    "--recent-days",
-    type=click.FloatRange(0, 36500),
-    metavar="DAYS",
-    help="With --mapping: the recent pass holds what was created this long before the first run.  [default: 30]",
-)
-database = option(
-    "--database",
-    metavar="URL",
-    help="Re:amaze's database as an SQLAlchemy URL (PostgreSQL, MySQL, MariaDB or SQLite).  "
-    "[default: sqlite:///reamaze.db]",
-)
+recent_days = setting("--recent-days", metavar="DAYS")
+database = setting("--database", metavar="URL")
 pass_ = option(
     "--pass",
     "pass_",
@@ -137,26 +127,11 @@ pass_ = option(
     show_default=True,
     help="Which half of the dump, or what changed since.",
 )
-workers = option(
-    "--workers",
-    type=click.IntRange(1, 256),
-    help="Parts imported side by side.  [default: one for each processor, 2 to 8; always 1 on SQLite]",
-)
-max_rejects = option(
-    "--max-rejects", metavar="N|P%", help="Fail a pass that has more rejects than this.  [default: any number]"
-)
-files_to = option(
-    "--files-to",
-    metavar="URI",
-    help="Copy the files behind attachments and recordings there: s3://bucket/prefix/{account} or a folder.  "
-    "[default: they are only referenced]",
-)
-files_in_flight = option(
-    "--files-in-flight", type=click.IntRange(1, 512), help="Files copied side by side.  [default: 32]"
-)
-describe_calls = option(
-    "--describe-calls", is_flag=True, default=None, help="Give calls without a body one made from their telephony."
-)
+workers = setting("--workers")
+max_rejects = setting("--max-rejects", metavar="N|P%")
+files_to = setting("--files-to", metavar="URI")
+files_in_flight = setting("--files-in-flight")
+describe_calls = setting("--describe-calls", is_flag=True, default=None)
 
 
 def imports(command: Command) -> Command:
@@ -166,6 +141,12 @@ def imports(command: Command) -> Command:
     return command
 
 
+again = option(
+    "--again",
+    is_flag=True,
+    help="Read passes that were imported before once more, as after a repair: what was rejected comes in, newer "
+    "replaces older, what is there stays, nothing deleted comes back. Without --source from where they were read last.",
+)
 dry_run = option("--dry-run", is_flag=True, help="Read and check the dump, write nothing; parents are not looked up.")
 limit = option(
     "--limit", type=click.IntRange(1), default=20, show_default=True, help="How many items of each entity to show."
@@ -177,12 +158,21 @@ state = option(
 )
 watch = option("--watch", is_flag=True, help="Show it again and again until nothing is at work any more.")
 
-yes = option("--yes", is_flag=True, help="Do it; without it, only tell what there is.")
+# What cannot be undone is said each time, and never by an environment.
+yes = click.option("--yes", is_flag=True, help="Do it; without it, only tell what there is.")
 force = option("--force", is_flag=True, help="Also where the account is active, and people work in it.")
 expired = option("--expired", is_flag=True, help="All accounts that S3IMPORT_RETENTION_DAYS has passed for.")
 detach = option("--detach", is_flag=True, help="Only queue the work, for `s3import serve` or the workers of a broker.")
 host = option("--host", default="127.0.0.1", show_default=True, help="The address to listen on.")
 port = option("--port", type=click.IntRange(0, 65535), default=8080, show_default=True, help="The port.")
+
+
+def files(command: Command) -> Command:
+    """What the commands take that copy files of passes which are imported."""
+    shown = json("Print one JSON document: how many were copied and how many failed.")
+    for add in (shown, files_in_flight, files_to, database, items, source, account):
+        command = add(command)
+    return command
 
 
 def json(text: str) -> Callable[[Command], Command]:
@@ -206,15 +196,17 @@ def settings_from(**options: Any) -> Settings:
     return replace(Settings.from_environment(), **trimmed)
 
 
-def requests_from(settings: Settings, accounts: Sequence[str], pass_: str, max_rejects: str | None) -> list[Request]:
+def requests_from(
+    settings: Settings, accounts: Sequence[str], pass_: str, max_rejects: str | None, *, again: bool = False
+) -> list[Request]:
     """What was asked for, an account each, repetitions left out. Raises: ConfigurationError."""
     from s3import.limits import RejectLimit
     from s3import.migration import Request
     from s3import.records import check_account_id
 
-    if not settings.source:
+    if not settings.source and not again:
         raise ConfigurationError("no source: give --source URI or set S3IMPORT_SOURCE")
-    if len(set(accounts)) > 1 and "{account}" not in settings.source and not settings.mapping:
+    if settings.source and len(set(accounts)) > 1 and "{account}" not in settings.source and not settings.mapping:
         raise ConfigurationError("a source for several accounts needs {account} where the account's id belongs")
     if not accounts:
         raise ConfigurationError(
@@ -223,7 +215,8 @@ def requests_from(settings: Settings, accounts: Sequence[str], pass_: str, max_r
     for account in accounts:
         check_account_id(account)
     limit = RejectLimit.parse(max_rejects) if max_rejects is not None else RejectLimit()
-    return [Request(account, passes_from(pass_), settings.source, limit) for account in dict.fromkeys(accounts)]
+    passes = passes_from(pass_)
+    return [Request(account, passes, settings.source, limit, again) for account in dict.fromkeys(accounts)]
 
 
 def named_accounts(accounts: tuple[str, ...], file: TextIO | None, *, all_accounts: bool) -> tuple[str, ...] | None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 import re
+import shlex
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
@@ -16,6 +17,7 @@ from s3import.errors import Interrupted, S3ImportError, printable
 from s3import.files import Retried
 from s3import.migration import Result
 from s3import.records import Entity
+from s3import.status import Run, State
 from s3import.trial import Tried
 from s3import.undo.reset import Removed
 from s3import.verification import Finding, Verified
@@ -24,7 +26,7 @@ _LINE_ENDS = re.compile(b"\xc2\x85|\xe2\x80[\xa8\xa9]")  # U+0085, U+2028, U+202
 COUNTS = ("read", "written", "unchanged", "rejected", "sanitised")
 
 QUEUED = "queued: `s3import serve` or the workers of a broker import it, `s3import status --watch` shows how far it is"
-NOTHING_TO_DO = "nothing to do: what was asked for had been imported before"
+NOTHING_TO_DO = "nothing to do: what was asked for had been imported before; with --again it is read once more"
 
 
 def as_json(results: Sequence[Result]) -> bytes:
@@ -39,7 +41,7 @@ def as_json(results: Sequence[Result]) -> bytes:
 def as_text(results: Sequence[Result], place: WorkPlace) -> str:
     """What became of each account, in a few lines, and where."""
     if len(results) > 1:
-        return "\n".join([*map(_line, results), *_place_lines(place), _total(results)])
+        return "\n".join([*map(_line, results), *_place_lines(place), _total(results), *_cure_of_many(results)])
     result = results[0]
     text = document_as_text(result.document, place)
     text += "".join(f"\n  {printable(note)}" for note in result.notes)
@@ -77,6 +79,17 @@ def errors(results: Sequence[Result]) -> Iterator[S3ImportError]:
     failures = [result.error for result in results if result.error is not None]
     yield from (error for error in failures if not isinstance(error, Interrupted))
     yield from [error for error in failures if isinstance(error, Interrupted)][:1]
+
+
+def cancelled_as_text(account_id: str, runs: Sequence[tuple[Run, State]]) -> str:
+    """What a cancellation did: each pass, with its state before where that has changed."""
+    lines = [
+        f"account {account_id}: the {run.pass_} pass was {run.state} and is {now}"
+        if now is not run.state
+        else f"account {account_id}: the {run.pass_} pass is {now}, as it was; there was nothing to cancel"
+        for run, now in runs
+    ]
+    return "\n".join(lines)
 
 
 def removed_as_text(removed: Removed, place: WorkPlace) -> str:
@@ -117,7 +130,7 @@ def _rejected(shown: dict[str, Any]) -> str:
 
 def document_as_text(document: dict[str, Any], place: WorkPlace) -> str:
     """A status document (or that of a dry run) for a person: state, counts, and what to do next."""
-    head = f"account {document['account_id']}: {_standing(document)}"
+    head = f"account {document['account_id']}: {_standing(document)}{_how_many_rejected(document)}"
     idle = "not checked" if document.get("dry_run") else "not started"
     sources = {shown["source"] for shown in document["passes"].values() if shown and "source" in shown}
     of_all = replace(place, source=sources.pop()) if len(sources) == 1 else place
@@ -171,9 +184,16 @@ def verified_as_text(verified: Verified, place: WorkPlace) -> str:
 
 
 def retried_as_text(retried: Retried, place: WorkPlace) -> str:
-    """What became of files that were tried again."""
-    head = f"account {retried.account_id}: {retried.copied:,} files copied, {retried.failed:,} failed again"
-    return "\n".join([head, *_place_lines(place)])
+    """What became of files that were copied after their passes."""
+    name = retried.account_id
+    text = "\n".join(
+        [f"account {name}: {retried.copied:,} files copied, {retried.failed:,} failed", *_place_lines(place)]
+    )
+    if not retried.failed:
+        return text
+    return (
+        f"{text}\n  `s3import rejects --account {name}` lists them, `s3import files retry --account {name}` tries again"
+    )
 
 
 def _verdict(differences: int) -> str:
@@ -319,6 +339,44 @@ def _table(counts: dict[str, dict[str, int]]) -> list[str]:
 
 
 def _advice(document: dict[str, Any]) -> list[str]:
-    if document.get("dry_run") or not any(shown and shown["rejects"]["total"] for shown in document["passes"].values()):
+    if document.get("dry_run") or not _rejected_in(document):
         return []
-    return [f"  every reject with its reasons: s3import rejects --account {document['account_id']}"]
+    account = shlex.quote(document["account_id"])
+    advice = [f"  every reject with its reasons: s3import rejects --account {account}"]
+    if any(shown and shown["rejects"]["total"] and shown["state"] == "succeeded" for shown in _passes(document)):
+        advice.append(f"  once the dump is repaired: s3import migrate --account {account} --again")
+    return advice
+
+
+def cure(account_id: str) -> str:
+    """What to do about rejects of what was imported."""
+    account = shlex.quote(account_id)
+    return (
+        f"`s3import rejects --account {account}` lists them with their reasons; once the dump is repaired (or what it "
+        f"lacks is created), `s3import migrate --account {account} --again` brings them in"
+    )
+
+
+def complaints(results: Sequence[Result]) -> Iterator[str]:
+    """A sentence for each account that is done with rejects."""
+    for result in results:
+        if result.error is None and result.rejected and not result.document.get("dry_run"):
+            yield f"account {result.account_id}: {result.rejected:,} records were rejected; {cure(result.account_id)}"
+
+
+def _cure_of_many(results: Sequence[Result]) -> list[str]:
+    return ["of rejects: " + cure("ID")] if any(_ending(result) == "done with rejects" for result in results) else []
+
+
+def _how_many_rejected(document: dict[str, Any]) -> str:
+    rejected = _rejected_in(document)
+    return f"; {rejected:,} records rejected" if rejected else ""
+
+
+def _rejected_in(document: dict[str, Any]) -> int:
+    return sum(shown["rejects"]["total"] for shown in _passes(document))
+
+
+def _passes(document: dict[str, Any]) -> list[dict[str, Any]]:
+    """Those that there are."""
+    return [shown for shown in document["passes"].values() if shown]

@@ -13,7 +13,18 @@ from typing import Any
 
 from tqdm import tqdm
 
-from s3import.events import AccountEnded, Advanced, Event, FilesAdvanced, PassEnded, PassStarted, Retrying, Waiting
+from s3import.events import (
+    AccountEnded,
+    Advanced,
+    Event,
+    FilesAdvanced,
+    PassEnded,
+    PassStarted,
+    Retrying,
+    RowsRemoved,
+    Waiting,
+    WaitingForReset,
+)
 
 BAR = "{desc} {percent}|{bar:12}| {n_fmt}/{total_fmt} {rate_fmt}, {left} left{postfix}"
 ACCOUNTS_BAR = "accounts {n_fmt}/{total_fmt} |{bar:24}| {rate_fmt}, {remaining} left{postfix}"
@@ -29,7 +40,7 @@ class Terminal:
     leaving it puts the screen in order.
     """
 
-    def __init__(self, *, accounts: int, line_seconds: float, place: str) -> None:
+    def __init__(self, *, accounts: int, line_seconds: float, place: str = "") -> None:
         self._place = place
         self._lock = threading.RLock()
         self._several = accounts > 1
@@ -40,6 +51,7 @@ class Terminal:
         if self._several:
             self._accounts = _AccountsBar(accounts) if self._bars else _AccountLines(accounts, line_seconds, self._tell)
         self._files_pace = _Pace(line_seconds)
+        self._removed_pace = _Pace(line_seconds)
         self._said: dict[str, float] = {}
         self._warnings = _Warnings(self._say)
 
@@ -78,6 +90,14 @@ class Terminal:
                         f"account {event.account_id}: {event.holder} holds the {event.pass_} pass; waiting up to "
                         f"{max(event.seconds, 0):.0f} s to see whether it is alive"
                     )
+                case WaitingForReset():
+                    self._say(
+                        f"account {event.account_id}: {event.holder} is taking it back; waiting up to "
+                        f"{max(event.seconds, 0):.0f} s to see whether it is alive"
+                    )
+                case RowsRemoved() if self._removed_pace.is_due():
+                    total = "" if event.total is None else f" of {event.total:,}"
+                    self._say(f"{event.account_id}: {event.done:,}{total} {event.what} removed")
                 case Retrying():
                     self._say(f"trying again: {event.reason.partition('; run the same command')[0]}")
 

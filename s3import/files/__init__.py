@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-from s3import.files.ledger import LEDGERS, storage_keys
+from s3import.files.ledger import storage_keys
 from s3import.files.location import check_target, open_target
 from s3import.files.migrated import FileCopier, TargetOpener
-from s3import.files.retried import Retried, last_copied
+from s3import.files.retried import LaterFiles, Retried
 
 __all__ = [
-    "LEDGERS",
     "FileCopier",
+    "LaterFiles",
     "Retried",
     "TargetOpener",
     "check_target",
-    "last_copied",
     "open_target",
     "storage_keys",
 ]

@@ -10,19 +10,19 @@ from __future__ import annotations
 import queue
 import threading
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import replace
 from typing import Protocol
 
-from s3import.errors import FileRejected, Interrupted
+from s3import.errors import FileRejected, Interrupted, SourceMissing
 from s3import.files.copier import Copier
 from s3import.files.file import Copied, Failed, File, Stored
 from s3import.logs import in_context
 
 SETTLED_AT_ONCE = 500
 SETTLE_SECONDS = 1.0
-FAILED_AT_ONCE = 10_000  # the dump is read again for each so many
 WAITING = 4  # files handed to each thread before it is done with the last one
 
 
@@ -39,20 +39,22 @@ class Ledger(Protocol):
 
 
 class Copying:
-    """Copies what a ledger lists, with the threads of `pool`, of which there are `in_flight`."""
+    """Copies what a ledger lists, with the threads of `pool`, of which there are `in_flight`. The `copiers` go to one
+    place, each from a source of its own: what one of them cannot have the next one tries."""
 
     def __init__(
         self,
         ledger: Ledger,
-        copier: Copier,
+        copiers: Sequence[Copier],
         pool: ThreadPoolExecutor,
         in_flight: int,
     ) -> None:
         self._ledger, self._pool = ledger, pool
-        self._copier = replace(copier, require_going=self._still_going)
+        self._copiers = [replace(copier, require_going=self._still_going) for copier in copiers]
+        self._copier = self._copiers[0]
         self._over = threading.Event()
         self._most = in_flight * (1 + WAITING)
-        self._require_going = copier.require_going
+        self._require_going = copiers[0].require_going
         self._ended: queue.SimpleQueue[Copied | Failed | BaseException] = queue.SimpleQueue()
         self._under_way = 0
         self._copied: list[Copied] = []
@@ -65,11 +67,13 @@ class Copying:
         try:
             for page in self._ledger.pages():
                 self._submit(page)
-            self._settle_all()
+            while self._under_way:
+                self._receive()
+            self._settle()
         except BaseException:
             self._over.set()
             self._let_go()
-            self._settle_copied()
+            self._settle()
             raise
 
     def _submit(self, page: list[File]) -> None:
@@ -84,11 +88,17 @@ class Copying:
     def _copy(self, file: File, there: Stored | None) -> None:
         try:
             self._still_going()
-            self._ended.put(self._copier.copy(file, there))
+            self._ended.put(self._from_one_of_them(file, there))
         except FileRejected as error:
             self._ended.put(Failed(file, error))
         except BaseException as error:  # noqa: BLE001 - raised again in the thread that waits for it
             self._ended.put(error)
+
+    def _from_one_of_them(self, file: File, there: Stored | None) -> Copied:
+        for copier in self._copiers[:-1]:
+            with suppress(FileRejected, SourceMissing):
+                return copier.copy(file, there)
+        return self._copiers[-1].copy(file, there)
 
     def _still_going(self) -> None:
         if self._over.is_set():
@@ -106,30 +116,19 @@ class Copying:
                 self._failed.append(ended)
             case error:
                 raise error
-        if len(self._copied) >= SETTLED_AT_ONCE or time.monotonic() - self._settled_at > SETTLE_SECONDS:
-            self._settle_copied()
-        if len(self._failed) >= FAILED_AT_ONCE:
-            self._settle_failed()
+        waiting = len(self._copied) + len(self._failed)
+        if waiting >= SETTLED_AT_ONCE or time.monotonic() - self._settled_at > SETTLE_SECONDS:
+            self._settle()
 
-    def _settle_all(self) -> None:
-        while self._under_way:
-            self._receive()
-        self._settle_copied()
-        self._settle_failed()
-
-    def _settle_copied(self) -> None:
-        """Settle what was copied, once it was seen in its place."""
-        copied, self._copied = self._copied, []
-        for start in range(0, len(copied), SETTLED_AT_ONCE):
-            right, wrong = self._copier.confirm(copied[start : start + SETTLED_AT_ONCE])
-            self._failed += wrong
-            self._ledger.settle(right, [])
+    def _settle(self) -> None:
+        """Settle what ended; what was copied, once it was seen in its place."""
+        copied, failed, self._copied, self._failed = self._copied, self._failed, [], []
+        if copied:
+            copied, wrong = self._copier.confirm(copied)
+            failed += wrong
+        if copied or failed:
+            self._ledger.settle(copied, failed)
         self._settled_at = time.monotonic()
-
-    def _settle_failed(self) -> None:
-        failed, self._failed = self._failed, []
-        if failed:
-            self._ledger.settle([], failed)
 
     def _let_go(self) -> None:
         """Wait for what is under way, which ends early where it can."""
@@ -138,3 +137,5 @@ class Copying:
             self._under_way -= 1
             if isinstance(ended, Copied):
                 self._copied.append(ended)
+            elif isinstance(ended, Failed):
+                self._failed.append(ended)

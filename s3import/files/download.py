@@ -11,9 +11,10 @@ import socket
 import ssl
 import threading
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cache
 from http.client import HTTPException, HTTPResponse, HTTPSConnection
 from typing import TypeVar
@@ -25,6 +26,7 @@ from s3import.errors import FileMissing
 from s3import.files.addresses import AddressCheck, is_public, resolve
 
 T = TypeVar("T")
+Host = tuple[str, int]  # and its port
 
 PIECE_BYTES = 64 * 1024
 REDIRECTS = (301, 302, 303, 307, 308)
@@ -36,12 +38,51 @@ class _Passing(Exception):
     """A failure that may pass; its text can be shown."""
 
 
+class _Silent(_Passing):
+    """No answer at all was had of a host."""
+
+    def __init__(self, text: str, host: Host) -> None:
+        super().__init__(text)
+        self.host = host
+
+
+class Hosts:
+    """What a run knows of the hosts that it fetches from. One that answered to no try for a file, nor for another file
+    meanwhile, is given up: every further try could take as long as a timeout."""
+
+    def __init__(self) -> None:
+        self._answers: Counter[Host] = Counter()
+        self._given_up: dict[Host, str] = {}
+        self._lock = threading.Lock()
+
+    def answers(self, host: Host) -> int:
+        """How often it answered so far. Raises: FileMissing where it was given up."""
+        with self._lock:
+            if host in self._given_up:
+                raise FileMissing(
+                    f"{self._given_up[host]}; it was given up after another file, and not asked for this one"
+                )
+            return self._answers[host]
+
+    def answered(self, host: Host) -> None:
+        """Count an answer, whatever it said."""
+        with self._lock:
+            self._answers[host] += 1
+
+    def give_up(self, host: Host, answers: int, reason: str) -> None:
+        """Have it asked no more, unless it has answered more often by now."""
+        with self._lock:
+            if self._answers[host] == answers:
+                self._given_up.setdefault(host, reason)
+
+
 @dataclass(frozen=True, slots=True)
 class Downloads:
     """Fetches files of at most `max_bytes`, each try within `seconds` and over at most `max_redirects` redirects.
 
     A server may be silent for `stall_seconds`; what fails in passing is tried `tries` times, `wait_seconds` apart at
-    first. `is_allowed` judges addresses, `tls` certificates (None: by this machine's authorities).
+    first. `is_allowed` judges addresses, `tls` certificates (None: by this machine's authorities); `hosts` remembers
+    those that do not answer.
     """
 
     max_bytes: int = 1024**3
@@ -52,6 +93,7 @@ class Downloads:
     wait_seconds: float = 0.5
     is_allowed: AddressCheck = is_public
     tls: ssl.SSLContext | None = None
+    hosts: Hosts = field(default_factory=Hosts, compare=False)
 
     def fetch(self, url: str, store: Callable[[Iterator[bytes]], T]) -> T:
         """What `store` makes of the file's bytes in pieces; it may be called again from the start.
@@ -65,28 +107,35 @@ class Downloads:
             wait_initial=self.wait_seconds,
             wait_jitter=self.wait_seconds,
         )
+        asked: dict[Host, int] = {}
         try:
             for attempt in retries:
                 with attempt:
-                    return self._fetch(url, store)
+                    return self._fetch(url, store, asked)
         except _Passing as error:
+            if isinstance(error, _Silent):
+                self.hosts.give_up(error.host, asked[error.host], str(error))
             raise FileMissing(str(error)) from error
         raise AssertionError("an attempt neither returned nor raised")
 
-    def _fetch(self, url: str, store: Callable[[Iterator[bytes]], T]) -> T:
+    def _fetch(self, url: str, store: Callable[[Iterator[bytes]], T], asked: dict[Host, int]) -> T:
+        """One try. `asked`: the hosts that were asked for the file, and how often each had answered before that."""
         ends_at = time.monotonic() + self.seconds
         for _ in range(self.max_redirects + 1):
             target = _checked(url)
-            with self._ask(target, ends_at) as answer:
+            host = (target.hostname or "", target.port or 443)
+            asked.setdefault(host, self.hosts.answers(host))
+            with self._ask(target, host, ends_at) as answer:
                 if answer.status not in REDIRECTS:
                     return store(self._pieces(answer, target))
                 url = urljoin(url, answer.headers.get("Location", ""))
         raise FileMissing(f"{target.hostname}: more than {self.max_redirects} redirects")
 
     @contextmanager
-    def _ask(self, target: SplitResult, ends_at: float) -> Iterator[HTTPResponse]:
+    def _ask(self, target: SplitResult, where: Host, ends_at: float) -> Iterator[HTTPResponse]:
         """The answer to one request, sent to the address that was checked."""
-        host, port = target.hostname or "", target.port or 443
+        host, port = where
+        is_answered = False
         try:
             address = resolve(host, port, self.is_allowed)
             plain = socket.create_connection((address, port), timeout=self.stall_seconds)
@@ -96,13 +145,17 @@ class Downloads:
                 path = (target.path or "/") + (f"?{target.query}" if target.query else "")
                 connection.request("GET", path, headers=_HEADERS)
                 with connection.getresponse() as answer:
+                    is_answered = True
+                    self.hosts.answered(where)
                     yield answer
         except (HTTPException, OSError, UnicodeError, _Passing) as error:
             if time.monotonic() >= ends_at:
                 raise FileMissing(f"{host}: more than {self.seconds:g} s for one file") from error
             if isinstance(error, _Passing):
                 raise
-            raise _Passing(f"{host} does not answer, or breaks off ({type(error).__name__})") from error
+            if is_answered:
+                raise _Passing(f"{host} breaks off ({type(error).__name__})") from error
+            raise _Silent(f"{host} does not answer ({type(error).__name__})", where) from error
 
     def _secured(self, plain: socket.socket, host: str) -> ssl.SSLSocket:
         # A body without a length ends where the connection is closed: only a close that TLS vouches for is that end.

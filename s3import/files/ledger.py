@@ -1,8 +1,8 @@
-"""What of an account's files is still to be copied, and what became of the others.
+"""What of a run's files is still to be copied, and what became of the others.
 
-The rows themselves are the ledger: ``attachments.state``, and ``import_recordings.state`` for messages. A state only
-changes in a transaction that confirms that the run is still held, together with the run's counts and the rejects; a
-row that somebody deleted meanwhile is found by nobody, and comes back through nothing here.
+The rows themselves are the ledger: ``attachments.state``, and ``import_recordings.state`` for messages; whose they are
+says ``import_files``. A state changes together with the run's counts and the rejects, in one transaction. A row that
+somebody deleted or replaced meanwhile is found by nobody, and comes back through nothing here.
 """
 
 from __future__ import annotations
@@ -19,48 +19,49 @@ from sqlalchemy import Connection
 from s3import import status
 from s3import.accounts import account_status
 from s3import.errors import RejectCode
+from s3import.file_places import COPIED, FAILED, PENDING, owner
 from s3import.files.file import Copied, Failed, File
-from s3import.recordings import PENDING
 from s3import.records import Entity
 from s3import.status import Claim
-from s3import.tables import attachments, import_recordings, import_runs
+from s3import.tables import FILES, import_runs
 from s3import.transactions import Transactions
 
-COPIED, FAILED = "copied", "failed"
 ROWS_AT_ONCE = 500
-LEDGERS = {
-    Entity.ATTACHMENTS: (attachments, attachments.c.id),
-    Entity.MESSAGES: (import_recordings, import_recordings.c.message_id),
-}
-"""For each entity that has files: the table that keeps their states, and the column that names the record."""
 
 
 # --- what there is to do ---------------------------------------------------------------------------------------------
 
 
-def count_pending(connection: Connection, account_id: str) -> int:
-    """How many files of the account wait."""
+def _of_run(entity: Entity, account_id: str, run_id: str, state: str) -> sa.ColumnElement[bool]:
+    """Rows of the account whose files are of that state and belong to that run."""
+    table, row_id = FILES[entity]
+    mine = owner(account_id, entity, row_id) == run_id
+    return sa.and_(table.c.account_id == account_id, table.c.state == state, mine)
+
+
+def count(connection: Connection, account_id: str, run_id: str, state: str) -> int:
+    """How many files of the run are of that state."""
     return sum(
         connection.execute(
-            sa.select(sa.func.count()).where(table.c.account_id == account_id, table.c.state == PENDING)
+            sa.select(sa.func.count()).select_from(table).where(_of_run(entity, account_id, run_id, state))
         ).scalar_one()
-        for table, _ in LEDGERS.values()
+        for entity, (table, _) in FILES.items()
     )
 
 
-def pages(transactions: Transactions, account_id: str, state: str) -> Iterator[list[File]]:
-    """The account's files of that state, some hundred at a time, each once, whatever becomes of them meanwhile."""
-    for entity in LEDGERS:
+def pages(transactions: Transactions, account_id: str, run_id: str, state: str) -> Iterator[list[File]]:
+    """The run's files of that state, some hundred at a time, each once, whatever becomes of them meanwhile."""
+    for entity in FILES:
         after = ""
-        while page := transactions.read(account_id, partial(_page, account_id, entity, state, after)):
+        while page := transactions.read(account_id, partial(_page, account_id, run_id, entity, state, after)):
             yield page
             after = page[-1].id
 
 
-def _page(account_id: str, entity: Entity, state: str, after: str, connection: Connection) -> list[File]:
+def _page(account_id: str, run_id: str, entity: Entity, state: str, after: str, connection: Connection) -> list[File]:
     """The next files in the order of ids, behind the id `after`."""
-    table, row_id = LEDGERS[entity]
-    wanted = sa.and_(table.c.account_id == account_id, table.c.state == state, row_id > after)
+    table, row_id = FILES[entity]
+    wanted = sa.and_(_of_run(entity, account_id, run_id, state), row_id > after)
     rows = connection.execute(sa.select(table).where(wanted).order_by(row_id).limit(ROWS_AT_ONCE))
     return [_as_file(entity, row) for row in rows]
 
@@ -82,15 +83,12 @@ def _as_file(entity: Entity, row: Any) -> File:
 
 def storage_keys(connection: Connection, account_id: str, entity: Entity, ids: Sequence[str]) -> Sequence[str]:
     """Where the files of these records were copied to."""
-    table, row_id = LEDGERS[entity]
+    table, row_id = FILES[entity]
     mine = sa.and_(table.c.account_id == account_id, row_id.in_(ids), table.c.state == COPIED)
     return connection.scalars(sa.select(table.c.storage_key).where(mine)).all()
 
 
 # --- what became of it -----------------------------------------------------------------------------------------------
-
-
-Name = tuple[Entity, str]  # of a file: the entity and the id of its record
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,13 +117,12 @@ def require_held(connection: Connection, held: Claim) -> None:
         raise status.why_lost(connection, held)
 
 
-def set_total(connection: Connection, held: Claim) -> int:
-    """Count the run's files anew, those dealt with and those that wait; how many wait. Raises: as `require_held`."""
-    require_held(connection, held)
-    waiting = count_pending(connection, held.account_id)
+def set_total(connection: Connection, account_id: str, run_id: str) -> int:
+    """Count the run's files anew, those dealt with and those that wait; how many wait."""
+    waiting = count(connection, account_id, run_id, PENDING)
     runs = import_runs.c
     total = runs.files_copied + runs.files_missing + runs.files_differ + waiting
-    connection.execute(import_runs.update().where(runs.run_id == held.run_id).values(files_total=total))
+    connection.execute(import_runs.update().where(runs.run_id == run_id).values(files_total=total))
     return waiting
 
 
@@ -137,13 +134,19 @@ def failed_files(connection: Connection, run_id: str) -> int:
 
 
 def move(
-    connection: Connection, account_id: str, copied: Sequence[Copied], failed: Sequence[Failed], state: str
+    connection: Connection,
+    account_id: str,
+    run_id: str,
+    copied: Sequence[Copied],
+    failed: Sequence[Failed],
+    state: str,
 ) -> tuple[list[Copied], list[Failed]]:
-    """Write down what became of files; those of them that still were in that state."""
-    still = _still(connection, account_id, [*(one.file for one in copied), *(one.file for one in failed)], state)
-    done = [one for one in copied if _name(one.file) in still]
-    lost = [one for one in failed if _name(one.file) in still]
-    for entity in LEDGERS:
+    """Write down what became of files; those of them that still were the run's, and in that state."""
+    files = [*(one.file for one in copied), *(one.file for one in failed)]
+    still = {file for entity in FILES for file in _still(connection, entity, account_id, run_id, files, state)}
+    done = [one for one in copied if one.file in still]
+    lost = [one for one in failed if one.file in still]
+    for entity in FILES:
         stored = {one.file.id: one.storage_key for one in done if one.file.entity is entity}
         _write(connection, account_id, entity, COPIED, stored)
         _write(connection, account_id, entity, FAILED, {one.file.id: None for one in lost if one.file.entity is entity})
@@ -158,20 +161,17 @@ def add(connection: Connection, run_id: str, counts: Counts) -> None:
     connection.execute(import_runs.update().where(runs.run_id == run_id).values(sums))
 
 
-def _name(file: File) -> Name:
-    return file.entity, file.id
-
-
-def _still(connection: Connection, account_id: str, files: Sequence[File], state: str) -> set[Name]:
-    """Which of the files are in that state, from now until the transaction ends."""
-    found: set[Name] = set()
-    for entity, (table, row_id) in LEDGERS.items():
-        ids = [file.id for file in files if file.entity is entity]
-        if ids:
-            mine = sa.and_(table.c.account_id == account_id, row_id.in_(ids), table.c.state == state)
-            rows = connection.scalars(sa.select(row_id).where(mine).order_by(row_id).with_for_update())
-            found.update((entity, one) for one in rows)
-    return found
+def _still(
+    connection: Connection, entity: Entity, account_id: str, run_id: str, files: Sequence[File], state: str
+) -> list[File]:
+    """Which of the files are as they were when they were listed, from now until the transaction ends."""
+    table, row_id = FILES[entity]
+    ids = [file.id for file in files if file.entity is entity]
+    if not ids:
+        return []
+    mine = sa.and_(_of_run(entity, account_id, run_id, state), row_id.in_(ids))
+    rows = connection.execute(sa.select(table).where(mine).order_by(row_id).with_for_update())
+    return [_as_file(entity, row) for row in rows]
 
 
 def _write(
@@ -179,7 +179,7 @@ def _write(
 ) -> None:
     if not storage_keys:
         return
-    table, row_id = LEDGERS[entity]
+    table, row_id = FILES[entity]
     mine = sa.and_(table.c.account_id == account_id, row_id == sa.bindparam("this_id"))
     update = table.update().where(mine).values(state=state, storage_key=sa.bindparam("this_key"))
     connection.execute(update, [{"this_id": one, "this_key": key} for one, key in storage_keys.items()])

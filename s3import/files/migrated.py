@@ -1,30 +1,30 @@
-"""The files of a run: copied after its parts are in, before it is finished."""
+"""The files of runs: copied after a run's parts are in and before it is finished, or when it is long over."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
-from functools import cached_property, partial
+from dataclasses import dataclass, field, replace
+from functools import partial
 
 import sqlalchemy as sa
 from sqlalchemy import Connection
 
-from s3import import checkpoints
+from s3import.errors import NotImported
 from s3import.events import FilesAdvanced
+from s3import.file_places import PENDING
 from s3import.files import ledger, places
 from s3import.files.copier import Copier
 from s3import.files.copying import Copying
-from s3import.files.download import Downloads
+from s3import.files.download import Downloads, Hosts
 from s3import.files.file import Copied, Failed, File
 from s3import.files.ledger import Counts
-from s3import.files.places import PlacedReject, Places
-from s3import.files.retried import Retried, RetryLedger
+from s3import.files.places import Texts
 from s3import.files.target import Place
 from s3import.parts import ActiveRun
 from s3import.readers.source import Source
-from s3import.recordings import PENDING
-from s3import.status import Run
+from s3import.records import Pass
+from s3import.status import Claim, Run
 from s3import.tables import import_runs
 from s3import.transactions import Transactions
 
@@ -56,71 +56,105 @@ class FileCopier:
         Raises: LeaseLost, Interrupted or AccountDeleted; FilesRefused; SourceUnavailable and what a source may raise
         besides. What was copied until then is settled.
         """
-        if run.claim.choices.files_to is None:
+        claim = run.claim
+        if claim.choices.files_to is None:
             return 0
-        account_id = run.claim.account_id
-        waiting = self._transactions.run(account_id, partial(ledger.set_total, held=run.claim))
-        if waiting:
-            place = self._open_target(run.claim.choices.files_to, account_id)
-            copier = Copier(run.source, place, self._downloads, require_going)
-            states = RunLedger(self._transactions, run, require_going, self._block_bytes)
-            Copying(states, copier, self._pool, self._in_flight).run()
-        return self._transactions.read(account_id, partial(ledger.failed_files, run_id=run.claim.run_id))
+        states = RunLedger(
+            self._transactions, claim.account_id, claim.run_id, claim.pass_, claim=claim, count=run.tally.add_files
+        )
+        place = self._open_target(claim.choices.files_to, claim.account_id)
+        self._copy(states, [run.source], place, require_going)
+        return self._transactions.read(claim.account_id, partial(ledger.failed_files, run_id=claim.run_id))
 
-    def retry(self, account_id: str, run: Run, source: Source, require_going: Callable[[], None]) -> Retried:
-        """Try the account's failed files again, from `source` to where those of `run` went. Raises: as `copy`."""
-        states = RetryLedger(self._transactions, account_id, run.run_id)
-        place = self._open_target(run.choices.files_to or "", account_id)
-        Copying(states, Copier(source, place, self._downloads, require_going), self._pool, self._in_flight).run()
-        return states.retried
+    def copy_later(
+        self, run: Run, state: str, sources: Sequence[Source], require_going: Callable[[], None]
+    ) -> tuple[int, int]:
+        """Copy the files of that state of a run that is over, from the first of the sources that has them; how many
+        were copied and how many failed. Raises: as `copy`."""
+        states = RunLedger(self._transactions, run.account_id, run.run_id, run.pass_, state)
+        place = self._open_target(run.choices.files_to or "", run.account_id)
+        self._copy(states, sources, place, require_going)
+        return states.tally.copied, states.tally.failed
+
+    def _copy(
+        self, states: RunLedger, sources: Sequence[Source], place: Place, require_going: Callable[[], None]
+    ) -> None:
+        if states.begin():
+            downloads = replace(self._downloads, hosts=Hosts())
+            copiers = [Copier(source, place, downloads, require_going) for source in sources]
+            Copying(states, copiers, self._pool, self._in_flight).run()
+        if self._transactions.read(states.account_id, partial(ledger.failed_files, run_id=states.run_id)):
+            Texts(
+                self._transactions, states.account_id, states.run_id, sources[0], self._block_bytes, require_going
+            ).fill()
 
     def close(self) -> None:
         """End the threads."""
         self._pool.shutdown(wait=True, cancel_futures=True)
 
 
+@dataclass(slots=True)
+class Tally:
+    """How many files were copied and how many failed."""
+
+    copied: int = 0
+    failed: int = 0
+
+
 @dataclass(frozen=True)
 class RunLedger:
-    """The `Ledger` of a run that this process holds: all of its account's files that wait."""
+    """The `Ledger` of a run's files of one state. `claim`: by which this process holds the run, None where it is over
+    and nobody does; `count` hears of files that were copied or have failed."""
 
     transactions: Transactions
-    run: ActiveRun
-    require_going: Callable[[], None]
-    block_bytes: int
+    account_id: str
+    run_id: str
+    pass_: Pass
+    state: str = PENDING
+    claim: Claim | None = None
+    tally: Tally = field(default_factory=Tally)
+    count: Callable[[int], None] = lambda _: None
+
+    def begin(self) -> int:
+        """Count what there is to do."""
+        return self.transactions.run(self.account_id, self._begin)
+
+    def _begin(self, connection: Connection) -> int:
+        self._require_held(connection)
+        waiting = ledger.set_total(connection, self.account_id, self.run_id)
+        if self.state == PENDING:
+            return waiting
+        return ledger.count(connection, self.account_id, self.run_id, self.state)
 
     def pages(self) -> Iterator[list[File]]:
         """As `Ledger.pages`."""
-        yield from ledger.pages(self.transactions, self.run.claim.account_id, PENDING)
+        yield from ledger.pages(self.transactions, self.account_id, self.run_id, self.state)
 
     def settle(self, copied: list[Copied], failed: list[Failed]) -> None:
         """As `Ledger.settle`; in one transaction."""
-        rejects = self._places.rejects(failed) if failed else []
-        account_id = self.run.claim.account_id
-        told = self.transactions.run(account_id, lambda connection: self._settle(connection, copied, failed, rejects))
-        self.run.tally.add_files(len(copied) + len(failed))
+        told, done, lost = self.transactions.run(
+            self.account_id, lambda connection: self._settle(connection, copied, failed)
+        )
+        self.tally.copied += done
+        self.tally.failed += lost
+        self.count(done + lost)
         self.transactions.observe(told)
 
     def _settle(
-        self, connection: Connection, copied: list[Copied], failed: list[Failed], rejects: list[PlacedReject]
-    ) -> FilesAdvanced:
-        claim = self.run.claim
-        ledger.require_held(connection, claim)
-        done, lost = ledger.move(connection, claim.account_id, copied, failed, PENDING)
+        self, connection: Connection, copied: list[Copied], failed: list[Failed]
+    ) -> tuple[FilesAdvanced, int, int]:
+        self._require_held(connection)
+        done, lost = ledger.move(connection, self.account_id, self.run_id, copied, failed, self.state)
+        places.settle(connection, self.transactions.database, self.account_id, done, lost)
         counts = Counts.of(done, lost)
-        ledger.add(connection, claim.run_id, counts)
-        ids = {one.file.id for one in lost}
-        kept = [(number, reject) for number, reject in rejects if reject.id in ids]
-        places.keep(connection, self.transactions.database, claim.run_id, claim.account_id, kept)
-        row = connection.execute(sa.select(import_runs).where(import_runs.c.run_id == claim.run_id)).one()
+        ledger.add(connection, self.run_id, counts)
+        row = connection.execute(sa.select(import_runs).where(import_runs.c.run_id == self.run_id)).first()
+        if row is None:
+            raise NotImported(f"account {self.account_id}: what was kept of its migration was purged meanwhile")
         failed_files = row.files_missing + row.files_differ
-        return FilesAdvanced(
-            claim.account_id, claim.pass_, row.files_total, row.files_copied, failed_files, counts.bytes
-        )
+        told = FilesAdvanced(self.account_id, self.pass_, row.files_total, row.files_copied, failed_files, counts.bytes)
+        return told, len(done), len(lost)
 
-    @cached_property
-    def _places(self) -> Places:
-        claim = self.run.claim
-        parts = self.transactions.read(
-            claim.account_id, lambda connection: checkpoints.read_parts(connection, claim.run_id)
-        )
-        return Places(claim.account_id, self.run.source, parts, self.block_bytes, self.require_going)
+    def _require_held(self, connection: Connection) -> None:
+        if self.claim is not None:
+            ledger.require_held(connection, self.claim)

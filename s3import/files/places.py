@@ -1,93 +1,177 @@
-"""Where the records of failed files stand in the dump: their rejects have a place and a text like all others."""
+"""The rejects of files: each stands where its record does, and has that record's text like all others."""
 
 from __future__ import annotations
 
-import itertools
 import logging
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
+from collections import defaultdict
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
 import sqlalchemy as sa
 from sqlalchemy import Connection
 
+from s3import import checkpoints, file_places
 from s3import.checkpoints import Part
 from s3import.errors import MigrationFailed
-from s3import.files.file import Failed
+from s3import.file_places import FilePlace
+from s3import.files.file import Copied, Failed, File
 from s3import.readers import read_part
 from s3import.readers.source import Source
-from s3import.records import Batch, Entity, Position, Reason, Reject, one_array
+from s3import.records import Position, Reason, Reject
 from s3import.rejects import as_rows
-from s3import.tables import import_rejects
-from s3import.validators import check, make_rejects
+from s3import.tables import FILES, import_files, import_parts, import_rejects
+from s3import.transactions import Transactions
+from s3import.validators import make_rejects
 from s3import.writers import Database
 
 log = logging.getLogger(__name__)
 
-Reasons = tuple[Reason, ...]
-PlacedReject = tuple[int, Reject]  # the number of its part, and the reject
+MAX_TEXTS = 100_000  # of a run; what fails beyond that has a place and no text
+
+
+# --- written with what became of the files ---------------------------------------------------------------------------
+
+
+def settle(
+    connection: Connection, database: Database, account_id: str, copied: Sequence[Copied], failed: Sequence[Failed]
+) -> None:
+    """Take away the rejects of files that are copied by now, and have those of the others say why. What stood there
+    before is counted no more."""
+    places = _places(connection, account_id, [*(one.file for one in copied), *(one.file for one in failed)])
+    standing = file_places.rejects_at(connection, places.values())
+    file_places.uncount(connection, list(standing.values()))
+    there = [standing[place] for one in copied if (place := places[one.file]) in standing]
+    file_places.remove(connection, there)
+    fresh = []
+    for one in failed:
+        place = places[one.file]
+        if place in standing:
+            _renew(connection, standing[place].row, one)
+        else:
+            fresh.append((place, one))
+    _insert(connection, database, account_id, fresh)
+
+
+def _places(connection: Connection, account_id: str, files: Sequence[File]) -> dict[File, FilePlace]:
+    found = {}
+    for entity in FILES:
+        mine = {file.id: file for file in files if file.entity is entity}
+        for row_id, place in file_places.find(connection, account_id, entity, list(mine)).items():
+            found[mine[row_id]] = place
+    return found
+
+
+def _renew(connection: Connection, row: sa.ColumnElement[bool], failed: Failed) -> None:
+    reason = {"code": failed.error.code, "field": failed.file.field, "message": failed.error.message}
+    connection.execute(import_rejects.update().where(row).values(reasons=[reason]))
+
+
+def _insert(
+    connection: Connection, database: Database, account_id: str, fresh: Sequence[tuple[FilePlace, Failed]]
+) -> None:
+    """Rejects without their texts, which `Texts` puts in; where a record's place is not known, behind the last line of
+    a part."""
+    by_part: defaultdict[tuple[str, int], list[Reject]] = defaultdict(list)
+    free = _free(connection, [place for place, _ in fresh])
+    for place, failed in fresh:
+        reasons = (Reason(failed.error.code, failed.file.field, failed.error.message),)
+        if place in free:
+            reject = Reject(place.line or 0, place.record_id, reasons, "", raw_truncated=True)
+            by_part[place.run_id, place.part_number or 0].append(reject)
+        else:
+            number, line = _make_room(connection, account_id, place)
+            by_part[place.run_id, number].append(Reject(line, place.record_id, reasons, "", raw_truncated=False))
+            _load(connection, database, account_id, by_part)
+    _load(connection, database, account_id, by_part)
+
+
+def _load(
+    connection: Connection, database: Database, account_id: str, by_part: dict[tuple[str, int], list[Reject]]
+) -> None:
+    for (run_id, number), rejects in by_part.items():
+        rows = as_rows(rejects, run_id=run_id, part_number=number, account_id=account_id)
+        database.writer.load(connection, import_rejects, rows)
+    by_part.clear()
+
+
+def _free(connection: Connection, places: Sequence[FilePlace]) -> set[FilePlace]:
+    """The places that are known, and where no other reject stands."""
+    free = {place for place in places if place.part_number is not None and place.line is not None}
+    kept = import_rejects.c
+    for run_id, number in {(place.run_id, place.part_number) for place in free}:
+        here = {place.line: place for place in free if (place.run_id, place.part_number) == (run_id, number)}
+        there = sa.and_(kept.run_id == run_id, kept.part_number == number, kept.line.in_(list(here)))
+        free -= {here[line] for line in connection.scalars(sa.select(kept.line).where(there))}
+    return free
+
+
+def _make_room(connection: Connection, account_id: str, place: FilePlace) -> tuple[int, int]:
+    """The number of the last part of the entity (else of the run), and a line behind everything there; remembered."""
+    parts, kept, noted = import_parts.c, import_rejects.c, import_files.c
+    of_entity = sa.case((parts.entity == place.entity.value, 1), else_=0)
+    mine = sa.select(parts.number, parts.line).where(parts.run_id == place.run_id)
+    number, line = connection.execute(mine.order_by(of_entity.desc(), parts.number.desc()).limit(1)).one()
+    last = sa.select(sa.func.max(kept.line)).where(kept.run_id == place.run_id, kept.part_number == number)
+    line = max(line, connection.execute(last).scalar() or 0) + 1
+    this = (noted.account_id == account_id, noted.entity == place.entity.value, noted.record_id == place.record_id)
+    connection.execute(import_files.update().where(*this).values(part_number=number, line=line))
+    return number, line
+
+
+# --- the texts, once it is known which are wanted --------------------------------------------------------------------
 
 
 @dataclass(frozen=True, slots=True)
-class Places:
-    """Looks for records in the parts of one run of an account."""
+class Texts:
+    """Gives the rejects of a run's failed files the texts of their records, for which its dump is read once."""
 
+    transactions: Transactions
     account_id: str
+    run_id: str
     source: Source
-    parts: Sequence[Part]
     block_bytes: int
     require_going: Callable[[], None]
-    _beyond: Iterator[int] = field(default_factory=lambda: itertools.count(1))
 
-    def rejects(self, failed: Sequence[Failed]) -> list[PlacedReject]:
-        """A reject for each failed file, at its record's first right place in the dump; of one whose record is not
-        there any more, behind the last line of a part and without a text."""
-        found: list[PlacedReject] = []
-        for entity in (Entity.MESSAGES, Entity.ATTACHMENTS):
-            wanted: dict[str, Reasons] = {one.file.id: (_reason(one),) for one in failed if one.file.entity is entity}
-            parts = [part for part in self.parts if part.planned.entity is entity]
-            for part in parts:
-                found += self._find(part, wanted)
-            found += self._unplaced(parts or self.parts, wanted)
-        return found
+    def fill(self) -> None:
+        """Fill in what is missing. A part that cannot be read any more gives nothing."""
+        wanted = self.transactions.read(self.account_id, self._wanted)
+        for number, ids in wanted.items():
+            [part] = self.transactions.read(
+                self.account_id, partial(checkpoints.read_parts, run_id=self.run_id, number=number)
+            )
+            try:
+                self._fill(part, ids)
+            except MigrationFailed as error:
+                log.warning("account %s: the records of failed files are not found: %s", self.account_id, error)
 
-    def _unplaced(self, parts: Sequence[Part], wanted: dict[str, Reasons]) -> Iterator[PlacedReject]:
-        for part in parts[-1:]:
-            for row_id, reasons in wanted.items():
-                line = part.progress.position.line + next(self._beyond)
-                yield part.number, Reject(line, row_id, reasons, "", raw_truncated=False)
+    def _wanted(self, connection: Connection) -> dict[int, dict[int, str]]:
+        """By part and line, the ids of the records whose texts are missing."""
+        kept = import_rejects.c
+        mine = sa.and_(kept.run_id == self.run_id, kept.raw == "", kept.raw_truncated)
+        query = sa.select(kept.part_number, kept.line, kept.record_id).where(mine)
+        wanted: defaultdict[int, dict[int, str]] = defaultdict(dict)
+        for number, line, row_id in connection.execute(query.order_by(kept.part_number, kept.line).limit(MAX_TEXTS)):
+            wanted[number][line] = row_id
+        return wanted
 
-    def _find(self, part: Part, wanted: dict[str, Reasons]) -> Iterator[PlacedReject]:
-        """What is found is taken out of `wanted`. A part that cannot be read any more holds nothing."""
-        try:
-            batches = read_part(self.source, part.planned, Position(), block_bytes=self.block_bytes)
-            for batch in batches if wanted else ():
-                self.require_going()
-                yield from ((part.number, reject) for reject in self._rejects_in(batch, part.planned.entity, wanted))
-        except MigrationFailed as error:
-            log.warning("account %s: the records of failed files are not found: %s", self.account_id, error)
+    def _fill(self, part: Part, ids: dict[int, str]) -> None:
+        last = max(ids)
+        for batch in read_part(self.source, part.planned, Position(), block_bytes=self.block_bytes):
+            self.require_going()
+            these = pc.indices_nonzero(pc.is_in(batch.lines, pa.array(ids, pa.int64()))).to_pylist()
+            found = [one for one in make_rejects(batch, dict.fromkeys(these, ())) if ids[one.line] == one.id]
+            if found:
+                self.transactions.run(self.account_id, partial(self._write, number=part.number, found=found))
+            if batch.end.line >= last:
+                break
 
-    def _rejects_in(self, batch: Batch, entity: Entity, wanted: dict[str, Reasons]) -> list[Reject]:
-        checked = check(batch, entity, self.account_id)
-        mine = pc.is_in(one_array(checked.accepted["id"]), pa.array(wanted, pa.string()))
-        rows = checked.rows.filter(mine)
-        these = dict(zip(batch.records["id"].take(rows).to_pylist(), rows.to_pylist(), strict=True))
-        return make_rejects(batch, {row: wanted.pop(row_id) for row_id, row in these.items()})
-
-
-def keep(
-    connection: Connection, database: Database, run_id: str, account_id: str, placed: Sequence[PlacedReject]
-) -> None:
-    """Write the rejects down, each in the place of what may stand there."""
-    kept = import_rejects.c
-    for number in sorted({number for number, _ in placed}):
-        rejects = [reject for other, reject in placed if other == number]
-        there = sa.and_(kept.run_id == run_id, kept.part_number == number)
-        connection.execute(import_rejects.delete().where(there, kept.line.in_([reject.line for reject in rejects])))
-        rows = as_rows(rejects, run_id=run_id, part_number=number, account_id=account_id)
-        database.writer.load(connection, import_rejects, rows)
-
-
-def _reason(failed: Failed) -> Reason:
-    return Reason(failed.error.code, failed.file.field, failed.error.message)
+    def _write(self, connection: Connection, number: int, found: Sequence[Reject]) -> None:
+        kept = import_rejects.c
+        this = (kept.run_id == self.run_id, kept.part_number == number, kept.line == sa.bindparam("this_line"))
+        texts: dict[str, sa.BindParameter[Any]] = {"raw": sa.bindparam("text"), "raw_truncated": sa.bindparam("is_cut")}
+        rows = [{"this_line": one.line, "text": one.raw, "is_cut": one.raw_truncated} for one in found]
+        connection.execute(import_rejects.update().where(*this, kept.raw == "").values(texts), rows)

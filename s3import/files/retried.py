@@ -1,10 +1,9 @@
-"""Files that failed, tried again when their run is long over."""
+"""The files of runs that are over: those that nobody wanted copied at the time, and those that failed."""
 
 from __future__ import annotations
 
-from collections import defaultdict
-from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass, field, replace
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import sqlalchemy as sa
@@ -12,22 +11,20 @@ from sqlalchemy import Connection
 
 from s3import import status
 from s3import.accounts import account_status
-from s3import.errors import AccountNotFound, NotImported, RejectCode
-from s3import.files import ledger
-from s3import.files.file import Copied, Failed, File
-from s3import.files.ledger import FAILED, Counts, Name
-from s3import.records import Entity, Pass
-from s3import.status import Run
-from s3import.tables import import_parts, import_rejects
+from s3import.errors import AccountNotFound, ConfigurationError, NotImported
+from s3import.file_places import FAILED, PENDING, REFERENCED
+from s3import.files.adopted import Adoption
+from s3import.files.migrated import FileCopier
+from s3import.readers.source import Source
+from s3import.records import Pass
+from s3import.status import Run, State
+from s3import.tables import import_runs
 from s3import.transactions import Transactions
-
-FILE_CODES = (RejectCode.FILE_MISSING, RejectCode.FILE_DIFFERS)
-_COUNTED_AS = {RejectCode.FILE_MISSING: Counts(missing=-1), RejectCode.FILE_DIFFERS: Counts(differ=-1)}
 
 
 @dataclass(slots=True)
 class Retried:
-    """How many files were copied and how many failed again."""
+    """How many files were copied and how many failed."""
 
     account_id: str
     copied: int = 0
@@ -39,99 +36,79 @@ class Retried:
 
 
 @dataclass(frozen=True, slots=True)
-class _Kept:
-    """A reject of a file: where it is kept, and what it is counted as."""
-
-    run_id: str
-    part_number: int
-    line: int
-    code: str
-
-    @property
-    def row(self) -> sa.ColumnElement[bool]:
-        kept = import_rejects.c
-        return sa.and_(kept.run_id == self.run_id, kept.part_number == self.part_number, kept.line == self.line)
-
-
-@dataclass(frozen=True)
-class RetryLedger:
-    """The `Ledger` of an account's failed files, whichever run they belong to. `run_id`: with which those are counted
-    that no run knows of. What is copied is taken from the rejects; what fails again stays there with its new reason."""
+class LaterFiles:
+    """Copies files of an account's runs when nobody holds these. `open_sources`: where the files of a run are looked
+    for, one place after the other."""
 
     transactions: Transactions
+    copier: FileCopier
     account_id: str
-    run_id: str
-    retried: Retried = field(init=False)
+    open_sources: Callable[[Run], Sequence[Source]]
+    block_bytes: int
+    require_going: Callable[[], None]
 
-    def __post_init__(self) -> None:
-        object.__setattr__(self, "retried", Retried(self.account_id))
+    def copy(self, files_to: str | None) -> Retried:
+        """Copy what was only referenced, and what an interrupted copy left waiting, to `files_to` or where files of the
+        account went before.
 
-    def pages(self) -> Iterator[list[File]]:
-        """As `Ledger.pages`."""
-        yield from ledger.pages(self.transactions, self.account_id, FAILED)
+        Raises: ConfigurationError without such a place; AccountNotFound, NotImported, RunIsAlive; as `FileCopier.copy`.
+        """
+        runs = self.transactions.run(self.account_id, self._imported)
+        wanted = files_to or next((run.choices.files_to for run in reversed(runs) if run.choices.files_to), None)
+        if wanted is None:
+            raise ConfigurationError("no place to copy files to: give --files-to URI or set S3IMPORT_FILES_TO")
+        runs = [replace(run, choices=replace(run.choices, files_to=wanted)) for run in runs]
+        self._adopt(runs, (REFERENCED, PENDING))
+        self.transactions.run(self.account_id, lambda connection: _remember_place(connection, runs))
+        return self._copy(runs, PENDING)
 
-    def settle(self, copied: list[Copied], failed: list[Failed]) -> None:
-        """As `Ledger.settle`."""
-        done, again = self.transactions.run(
-            self.account_id, lambda connection: self._settle(connection, copied, failed)
-        )
-        self.retried.copied += done
-        self.retried.failed += again
+    def retry(self, files_to: str | None) -> Retried:
+        """Copy what failed, to `files_to` or where it was to go.
 
-    def _settle(self, connection: Connection, copied: list[Copied], failed: list[Failed]) -> tuple[int, int]:
-        done, again = ledger.move(connection, self.account_id, copied, failed, FAILED)
-        kept = _rejects_of(connection, self.account_id, [*(one.file for one in done), *(one.file for one in again)])
-        for copy in done:
-            self._clear(connection, copy, kept[copy.file.entity, copy.file.id])
-        for failure in again:
-            for reject in kept[failure.file.entity, failure.file.id]:
-                _renew(connection, reject, failure)
-        return len(done), len(again)
+        Raises: AccountNotFound; RunIsAlive; NotImported where no files were to be copied; as `FileCopier.copy`.
+        """
+        runs = [
+            replace(run, choices=replace(run.choices, files_to=files_to or run.choices.files_to))
+            for run in self.transactions.run(self.account_id, self._imported)
+            if run.choices.files_to or files_to
+        ]
+        if not runs:
+            raise NotImported(
+                f"account {self.account_id}: no pass was imported with --files-to; there is no file to try again. "
+                f"`s3import files copy --account {self.account_id} --files-to URI` copies files of imported rows"
+            )
+        self._adopt(runs, (FAILED,))
+        return self._copy(runs, FAILED)
 
-    def _clear(self, connection: Connection, copied: Copied, rejects: Sequence[_Kept]) -> None:
-        for reject in rejects:
-            connection.execute(import_rejects.delete().where(reject.row))
-            ledger.add(connection, reject.run_id, _COUNTED_AS[reject.code])
-        run_id = rejects[0].run_id if rejects else self.run_id
-        ledger.add(connection, run_id, Counts(copied=1, bytes=copied.stored.size_bytes))
+    def _imported(self, connection: Connection) -> list[Run]:
+        """The account's runs, in the order in which passes come. Raises: AccountNotFound, RunIsAlive, NotImported."""
+        if account_status(connection, self.account_id) is None:
+            raise AccountNotFound(f"account {self.account_id} is not in the database; check --account and --database")
+        runs = [run for run in status.idle_runs(connection, self.account_id) if run.attempts]
+        if not runs:
+            raise NotImported(
+                f"account {self.account_id}: nothing is known of its migration, and so not where its files are; run "
+                f"`s3import migrate --account {self.account_id}` first"
+            )
+        return sorted(runs, key=lambda run: list(Pass).index(run.pass_))
 
+    def _adopt(self, runs: Sequence[Run], states: Sequence[str]) -> None:
+        adoption = Adoption(self.transactions, self.account_id, states, self.block_bytes, self.require_going)
+        for run in runs:
+            adoption.adopt(run, self.open_sources(run)[0])
+        adoption.adopt_rest(next((run for run in reversed(runs) if run.state is State.SUCCEEDED), runs[-1]))
 
-def _rejects_of(connection: Connection, account_id: str, files: Sequence[File]) -> dict[Name, list[_Kept]]:
-    """The rejects of these files, but not those of their records."""
-    kept, parts = import_rejects.c, import_parts.c
-    query = (
-        sa.select(kept.run_id, kept.part_number, kept.line, kept.record_id, kept.reasons, parts.entity)
-        .join_from(import_rejects, import_parts, sa.and_(parts.run_id == kept.run_id, parts.number == kept.part_number))
-        .where(kept.account_id == account_id, kept.record_id.in_([file.id for file in files]))
-    )
-    found: defaultdict[Name, list[_Kept]] = defaultdict(list)
-    for row in connection.execute(query):
-        code = row.reasons[0]["code"]
-        if code in FILE_CODES:
-            found[Entity(row.entity), row.record_id].append(_Kept(row.run_id, row.part_number, row.line, code))
-    return found
-
-
-def _renew(connection: Connection, reject: _Kept, failed: Failed) -> None:
-    """Have the reject say why the file failed this time."""
-    reason = {"code": failed.error.code, "field": failed.file.field, "message": failed.error.message}
-    connection.execute(import_rejects.update().where(reject.row).values(reasons=[reason]))
-    if failed.error.code != reject.code:
-        ledger.add(connection, reject.run_id, _COUNTED_AS[reject.code])
-        ledger.add(connection, reject.run_id, Counts.of([], [failed]))
+    def _copy(self, runs: Sequence[Run], state: str) -> Retried:
+        in_all = Retried(self.account_id)
+        for run in runs:
+            copied, failed = self.copier.copy_later(run, state, self.open_sources(run), self.require_going)
+            in_all.copied += copied
+            in_all.failed += failed
+        return in_all
 
 
-def last_copied(connection: Connection, account_id: str, files_to: str | None) -> Run:
-    """The account's last run whose files were to be copied, to `files_to` where that is given.
-
-    Raises: AccountNotFound; RunIsAlive while a pass is queued or being imported; NotImported where no files were to be
-    copied.
-    """
-    if account_status(connection, account_id) is None:
-        raise AccountNotFound(f"account {account_id} is not in the database; check --account and --database")
-    runs = sorted(status.idle_runs(connection, account_id), key=lambda run: list(Pass).index(run.pass_))
-    copied = [run for run in runs if run.choices.files_to or files_to]
-    if not copied:
-        raise NotImported(f"account {account_id}: no pass was imported with --files-to; there is no file to try again")
-    choices = replace(copied[-1].choices, files_to=files_to or copied[-1].choices.files_to)
-    return replace(copied[-1], choices=choices)
+def _remember_place(connection: Connection, runs: Sequence[Run]) -> None:
+    """Where no place was chosen it is this one from now on."""
+    for run in runs:
+        this = sa.and_(import_runs.c.run_id == run.run_id, import_runs.c.files_to.is_(None))
+        connection.execute(import_runs.update().where(this).values(files_to=run.choices.files_to))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from enum import StrEnum
 from pathlib import Path
 from typing import Any
 
@@ -28,7 +29,15 @@ _SCHEMA_FIRST = """
 """
 
 
-def upgrade(connection: Connection) -> None:
+class Upgrade(StrEnum):
+    """What became of a database's tables."""
+
+    CREATED = "created"
+    UPGRADED = "upgraded"
+    NOTHING = "up to date already"
+
+
+def upgrade(connection: Connection) -> Upgrade:
     """Create what is missing and bring the rest up to date. Safe to call from several processes at once.
 
     Raises: SchemaMismatch where somebody else made tables of our names that do not fit, SchemaTooNew.
@@ -48,8 +57,12 @@ def upgrade(connection: Connection) -> None:
         else:
             _create(connection)
             command.stamp(config, "head")
-        if any(triggers.missing(connection)):
+        without_triggers = any(triggers.missing(connection))
+        if without_triggers:
             triggers.create(connection)
+    if not found:
+        return Upgrade.CREATED
+    return Upgrade.UPGRADED if found != HEAD or without_triggers else Upgrade.NOTHING
 
 
 def _stay_in_their_schema(connection: Connection) -> None:

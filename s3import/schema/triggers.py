@@ -39,7 +39,7 @@ def missing(connection: Connection) -> Iterator[str]:
 
 def foreign(connection: Connection, table_name: str) -> list[str]:
     """The names of a table's triggers (and rules, on PostgreSQL) that are not s3import's."""
-    found = connection.execute(sa.text(_FOREIGN[_kind(connection)]), {"name": table_name}).scalars()
+    found = connection.execute(_FOREIGN[_kind(connection)], {"name": table_name}).scalars()
     return sorted(name for name in found if not name.startswith(_PREFIX))
 
 
@@ -145,9 +145,13 @@ _FIND = {
     "sqlite": "SELECT name FROM sqlite_master WHERE type = 'trigger'",
 }
 _FOREIGN = {
-    "postgresql": "SELECT tgname::text FROM pg_trigger WHERE tgrelid = to_regclass(:name) AND NOT tgisinternal"
-    " AND tgenabled <> 'D' UNION ALL SELECT rulename::text FROM pg_rewrite WHERE ev_class = to_regclass(:name)",
-    "mysql": "SELECT trigger_name FROM information_schema.triggers"
-    " WHERE event_object_schema = DATABASE() AND event_object_table = :name",
-    "sqlite": "SELECT name FROM sqlite_master WHERE type = 'trigger' AND tbl_name = :name",
+    "postgresql": sa.text(
+        "SELECT tgname::text FROM pg_trigger WHERE tgrelid = to_regclass(:name) AND NOT tgisinternal"
+        " AND tgenabled <> 'D' UNION ALL SELECT rulename::text FROM pg_rewrite WHERE ev_class = to_regclass(:name)"
+    ),
+    "mysql": sa.text(
+        "SELECT trigger_name FROM information_schema.triggers"
+        " WHERE event_object_schema = DATABASE() AND event_object_table = :name"
+    ),
+    "sqlite": sa.text("SELECT name FROM sqlite_master WHERE type = 'trigger' AND tbl_name = :name"),
 }

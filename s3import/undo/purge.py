@@ -5,54 +5,93 @@ from __future__ import annotations
 import datetime as dt
 import logging
 import threading
-from collections.abc import Sequence
 from contextlib import suppress
+from functools import partial
 
 import sqlalchemy as sa
 from sqlalchemy import Connection
 
-from s3import import status
-from s3import.accounts import AccountStatus, account_status
-from s3import.errors import AccountNotFound, MigrationFailed, NotImported, RunIsAlive, S3ImportError
-from s3import.status import Run
-from s3import.tables import FORGOTTEN, accounts, import_accounts, import_runs, import_tombstones
-from s3import.writers import Conflict, Database
+from s3import import resets, status
+from s3import.accounts import AccountStatus
+from s3import.errors import AccountNotFound, Interrupted, MigrationFailed, NotImported, RunIsAlive, S3ImportError
+from s3import.events import RowsRemoved
+from s3import.tables import accounts, import_accounts, import_runs
+from s3import.transactions import Transactions
+from s3import.undo.bookkeeping import remove_bookkeeping
+from s3import.writers import Database
 
 log = logging.getLogger(__name__)
 
 LOOK_SECONDS = 3600.0
+PATIENCE_SECONDS = 120.0
 
 
-def purge(connection: Connection, account_id: str) -> None:
-    """Forget an account's migration. Its rows stay.
+def purge(transactions: Transactions, account_id: str) -> int:
+    """Forget an account's migration; the number of rows of bookkeeping that went. The account's own rows stay.
 
-    Raises: AccountNotFound when nothing is known of it; RunIsAlive; NotImported while a pass is still to be imported.
+    From the first transaction on nothing is remembered, and so nothing is imported any more that could bring back what
+    people deleted; whatever interrupts the rest, the same command goes on.
+    Raises: AccountNotFound when nothing is known of it; RunIsAlive; ResetAtWork, ResetUnfinished; NotImported while a
+    pass is still to be imported; Interrupted.
     """
-    now = account_status(connection, account_id)
+    run_ids = transactions.run(account_id, partial(_begin, account_id))
+    removed = 0
+    for count in remove_bookkeeping(partial(transactions.run, account_id), account_id, run_ids):
+        removed += count
+        transactions.observe(RowsRemoved(account_id, "rows of bookkeeping", removed))
+        if transactions.stop.is_set():
+            raise Interrupted(f"account {account_id}: interrupted; the same command goes on where it was")
+    transactions.run(account_id, partial(_end, account_id))
+    return removed
+
+
+def look(connection: Connection, account_id: str) -> int:
+    """How many runs there are to forget. Raises: as `purge`."""
+    return len(_runs(connection, account_id, resets.look_at_account(connection, account_id)))
+
+
+def _begin(account_id: str, connection: Connection) -> list[str]:
+    standing = resets.open_account(connection, account_id)
+    run_ids = _runs(connection, account_id, standing)
+    if standing.status is not None and standing.purged_at is None:
+        known = import_accounts.update().where(import_accounts.c.account_id == account_id)
+        values = {"deletions_since": None, "purged_at": dt.datetime.now(dt.UTC)}
+        if not connection.execute(known.values(values)).rowcount:
+            connection.execute(import_accounts.insert().values(account_id=account_id, **values))
+    return run_ids
+
+
+def _runs(connection: Connection, account_id: str, standing: resets.Standing) -> list[str]:
     runs = status.idle_runs(connection, account_id)
-    if now is None and not runs:
-        raise AccountNotFound(f"account {account_id} is not in the database, and nothing is kept of it")
-    if now not in (None, AccountStatus.ACTIVE):
-        raise NotImported(
-            f"account {account_id} is {now}: its bookkeeping is needed until both passes are imported; purge it then"
+    if standing.status is None and not runs:
+        raise AccountNotFound(
+            f"there is no account {account_id} in the database, and nothing is kept of its migration; check --account "
+            "and --database"
         )
-    forget(connection, account_id, runs)
-    if now is not None:
-        row = {"account_id": account_id, "entity": FORGOTTEN, "id": account_id, "deleted_at": dt.datetime.now(dt.UTC)}
-        connection.execute(import_tombstones.insert().values(row))
+    if standing.status not in (None, AccountStatus.ACTIVE):
+        raise NotImported(
+            f"account {account_id} is {standing.status}: its bookkeeping is needed until both passes are imported; "
+            "purge it then"
+        )
+    return [run.run_id for run in runs]
 
 
-def purge_expired(database: Database, days: float) -> list[str]:
-    """Forget the accounts that `expired` names, each in a transaction of its own; those that were forgotten."""
-    with database.read() as connection:
+def _end(account_id: str, connection: Connection) -> None:
+    resets.lock_account(connection, account_id)
+    status.forget_runs(connection, account_id)
+
+
+def purge_expired(transactions: Transactions, days: float) -> list[str]:
+    """Forget the accounts that `expired` names, one after the other; those that were forgotten."""
+    with transactions.database.read() as connection:
         account_ids = expired(connection, days)
-    return [account_id for account_id in account_ids if _purged(database, account_id)]
+    return [account_id for account_id in account_ids if _purged(transactions, account_id)]
 
 
-def _purged(database: Database, account_id: str) -> bool:
+def _purged(transactions: Transactions, account_id: str) -> bool:
     """Whether it could be: not where somebody has just begun another run."""
-    with suppress(MigrationFailed, RunIsAlive), database.begin() as connection:
-        purge(connection, account_id)
+    with suppress(MigrationFailed, RunIsAlive):
+        purge(transactions, account_id)
         return True
     return False
 
@@ -61,9 +100,9 @@ class Retention:
     """Forgets expired accounts once an hour, in the background, for as long as the block runs. `days` None: never."""
 
     def __init__(self, database: Database, days: float | None) -> None:
-        self._database = database
         self._days = days
         self._left = threading.Event()
+        self._transactions = Transactions(database, PATIENCE_SECONDS, lambda _: None, self._left)
         self._thread = threading.Thread(target=self._work, name="retention", daemon=True)
 
     def __enter__(self) -> Retention:
@@ -77,19 +116,11 @@ class Retention:
     def _work(self) -> None:
         while not self._left.is_set():
             try:
-                for account_id in purge_expired(self._database, self._days or 0.0):
+                for account_id in purge_expired(self._transactions, self._days or 0.0):
                     log.info("account %s: purged, as its migration is long over", account_id)
-            except (S3ImportError, Conflict) as error:
+            except S3ImportError as error:
                 log.warning("cannot purge what has expired: %s", error)
             self._left.wait(LOOK_SECONDS)
-
-
-def forget(connection: Connection, account_id: str, runs: Sequence[Run]) -> None:
-    """Remove the runs, their parts and rejects, and what people deleted; from now on nothing is remembered."""
-    run_ids = [run.run_id for run in runs]
-    connection.execute(import_runs.delete().where(import_runs.c.run_id.in_(run_ids)))
-    for table in (import_accounts, import_tombstones):  # in this order: nothing is remembered in between
-        connection.execute(table.delete().where(table.c.account_id == account_id))
 
 
 def expired(connection: Connection, days: float) -> list[str]:

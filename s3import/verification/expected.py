@@ -25,23 +25,25 @@ SCHEMA = pa.schema(
         ("fresh", pa.bool_()),
         ("fingerprint", pa.int64()),
         ("at", TIMESTAMP),
-        ("pass", pa.int8()),
+        ("rank", pa.int32()),
         ("part", pa.int32()),
         ("line", pa.int64()),
     ]
 )
 """A version of a record: `fresh`: it claims to be made after the import began; `at`: what decides which is newer;
-`part`: its part's number among those verified."""
+`rank`: its run's place in the order of imports; `part`: its part's number among those verified."""
 
 
 @dataclass(frozen=True, slots=True)
 class DumpPart:
-    """A part of the dump as it is now. `choices`: those of the run that imported it.
+    """A part of the dump as it is now. `choices`: those of the run that imported it; `rank`: that run's place in the
+    order of imports.
 
     `rejected_lines`: those whose records the database rejected; `is_as_imported`: that list is known to hold for it.
     """
 
     number: int
+    rank: int
     pass_: Pass
     planned: PlannedPart
     choices: Choices
@@ -95,7 +97,7 @@ def _versions(part: DumpPart, rows: pa.Table, lines: pa.Int64Array, began: dt.da
         pc.greater_equal(created, pa.scalar(began, TIMESTAMP)),
         fingerprints_of(part.planned.entity, rows),
         pc.coalesce(one_array(rows["updated_at"]), created),
-        pa.repeat(pa.scalar(list(Pass).index(part.pass_), pa.int8()), len(ids)),
+        pa.repeat(pa.scalar(part.rank, pa.int32()), len(ids)),
         pa.repeat(pa.scalar(part.number, pa.int32()), len(ids)),
         lines,
     ]
@@ -107,13 +109,13 @@ def _versions(part: DumpPart, rows: pa.Table, lines: pa.Int64Array, began: dt.da
 
 def contenders(versions: pa.Table) -> pa.Table:
     """Of each id the versions that the database may hold by the contract: the newest; of those of one instant the
-    earlier pass's; and of those, as parts are imported side by side, the first line of each part."""
+    earlier run's; and of those, as parts are imported side by side, the first line of each part."""
     counted = versions.group_by("id").aggregate([([], "count_all")])
     if counted.num_rows == versions.num_rows:
         return versions
     repeated = pc.is_in(versions["id"], one_array(counted.filter(pc.field("count_all") > 1)["id"]))
     best = versions.filter(repeated)
-    for keys, column, extreme in ((["id"], "at", "max"), (["id"], "pass", "min"), (["id", "part"], "line", "min")):
+    for keys, column, extreme in ((["id"], "at", "max"), (["id"], "rank", "min"), (["id", "part"], "line", "min")):
         best = _best(best, keys, column, extreme)
     return pa.concat_tables([versions.filter(pc.invert(repeated)), best])
 

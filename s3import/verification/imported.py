@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 import pyarrow as pa
@@ -11,12 +11,12 @@ import sqlalchemy as sa
 from sqlalchemy import Connection
 
 from s3import import status
-from s3import.accounts import account_status
 from s3import.checkpoints import Part, read_parts
 from s3import.errors import AccountNotFound, NotImported, RejectCode, RunIsAlive
 from s3import.records import Pass
+from s3import.resets import look_at_account
 from s3import.status import Run, State
-from s3import.tables import PARENTS, import_rejects, import_runs
+from s3import.tables import PARENTS, import_accounts, import_rejects, import_runs
 
 BY_THE_DATABASE = {RejectCode.DELETED_IN_TARGET, *(code for links in PARENTS.values() for _, _, code in links)}
 """The codes of records that have no fault of their own."""
@@ -24,10 +24,16 @@ BY_THE_DATABASE = {RejectCode.DELETED_IN_TARGET, *(code for links in PARENTS.val
 
 @dataclass(frozen=True, slots=True)
 class Imported:
-    """The account's imported passes, and when the first of them began."""
+    """The account's runs that imported something, in their order, and when the first of all began.
+
+    `ranks`: by run, its place in that order; runs of which nobody can tell which was first share one. `newest`: those
+    that their passes are shown by.
+    """
 
     runs: tuple[Run, ...]
     began: dt.datetime
+    ranks: Mapping[str, int]
+    newest: frozenset[str]
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,21 +48,47 @@ class ImportedPart:
 def imported(connection: Connection, account_id: str) -> Imported:
     """What there is to verify.
 
-    Raises: AccountNotFound; RunIsAlive while a pass is being imported; NotImported when one was left half-way, or
-    none was ever begun.
+    Raises: AccountNotFound; ResetAtWork, ResetUnfinished; AccountPurged; RunIsAlive while a pass is being imported;
+    NotImported when one was left half-way, or none was ever begun.
     """
-    if account_status(connection, account_id) is None:
+    standing = look_at_account(connection, account_id)
+    if standing.status is None:
         raise AccountNotFound(
             f"account {account_id} is not in the database; check --account and --database, or import it first"
         )
-    found = (status.find_run(connection, account_id, pass_) for pass_ in Pass)
-    runs = tuple(run for run in found if run is not None and run.attempts)
-    for run in runs:
+    standing.require_remembered()
+    runs = import_runs.c
+    query = status.run_query().where(runs.account_id == account_id, runs.attempts > 0).order_by(runs.number)
+    rows = connection.execute(query).all()
+    newest = {row._mapping["pass"]: status.as_run(row) for row in rows}
+    for run in newest.values():
         _require_imported(run)
-    if not runs:
+    if not rows:
         raise NotImported(f"nothing was imported yet; run `s3import migrate --account {account_id}` first")
-    began = sa.select(sa.func.min(import_runs.c.started_at)).where(import_runs.c.run_id.in_(_ids(runs)))
-    return Imported(runs, connection.execute(began).scalar_one())
+    began = _began(connection, account_id, min(row.started_at for row in rows))
+    spans = {row.run_id: (began if row.again else row.started_at, row.finished_at or row.started_at) for row in rows}
+    in_order = sorted(map(status.as_run, rows), key=lambda run: (*spans[run.run_id], list(Pass).index(run.pass_)))
+    return Imported(tuple(in_order), began, _ranks(spans), frozenset(run.run_id for run in newest.values()))
+
+
+def _began(connection: Connection, account_id: str, first_start: dt.datetime) -> dt.datetime:
+    """When the import began: a pass that was read again has forgotten when it was read first."""
+    since = sa.select(import_accounts.c.deletions_since).where(import_accounts.c.account_id == account_id)
+    remembered: dt.datetime | None = connection.execute(since).scalar()
+    return min(remembered or first_start, first_start)
+
+
+def _ranks(spans: Mapping[str, tuple[dt.datetime, dt.datetime]]) -> dict[str, int]:
+    """The order of runs by their starts; those that were under way at one time have one place."""
+    ranks: dict[str, int] = {}
+    end: dt.datetime | None = None
+    rank = -1
+    for run_id, (start, finish) in sorted(spans.items(), key=lambda item: item[1]):
+        if end is None or start > end:
+            rank += 1
+        end = max(end or finish, finish)
+        ranks[run_id] = rank
+    return ranks
 
 
 def _require_imported(run: Run) -> None:

@@ -9,6 +9,7 @@ are read a third time, to be held beside their rows field by field.
 from __future__ import annotations
 
 import datetime as dt
+import itertools
 import threading
 from collections.abc import Iterator, Sequence
 from concurrent.futures import FIRST_EXCEPTION, Future, ThreadPoolExecutor, wait
@@ -17,11 +18,11 @@ from dataclasses import replace
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from s3import.errors import Interrupted
+from s3import.errors import DumpNotFound, Interrupted
 from s3import.events import Advanced, PassEnded, PassStarted
 from s3import.migration import SourceOpener
 from s3import.readers.dump import plan_pass
-from s3import.records import Batch, Entity
+from s3import.records import Batch, Entity, Pass
 from s3import.status import Run
 from s3import.tables import TARGETS
 from s3import.transactions import Transactions
@@ -73,7 +74,7 @@ class Verification:
                 these = [part for part in parts if part.planned.entity is entity]
                 versions = self._read(reading, these, done)
                 self._compare(entity, database, these, versions, sums[entity].result())
-        passes = tuple(run.pass_ for run in done.runs)
+        passes = tuple(pass_ for pass_ in Pass if any(run.pass_ is pass_ for run in done.runs))
         verified = Verified(self._account_id, passes, dt.datetime.now(dt.UTC), changed, self._findings)
         self._transactions.run(self._account_id, lambda connection: imported.keep(connection, done, verified.summary()))
         for pass_ in passes:
@@ -86,9 +87,9 @@ class Verification:
         """The dump's parts as they are now, and the names of those that are not as they were imported."""
         parts: list[DumpPart] = []
         changed: list[str] = []
-        for run in done.runs:
+        for run in self._runs_to_read(done):
             known = self._imported_parts(run)
-            these = list(self._planned(run, known, len(parts)))
+            these = list(self._planned(run, known, len(parts), done))
             self._announce(run, these)
             changed += (part.key for part in these if not _is_as_imported(known.get(part.planned.key), part))
             gone = known.keys() - {part.planned.key for part in these}
@@ -96,16 +97,36 @@ class Verification:
             parts += these
         return parts, tuple(sorted(changed))
 
-    def _planned(self, run: Run, known: dict[str, ImportedPart], first: int) -> Iterator[DumpPart]:
+    def _runs_to_read(self, done: Imported) -> Iterator[Run]:
+        """All of them, but for a pass that was read again from where it is read now anyway."""
+        newest = {run.pass_: run for run in done.runs if run.run_id in done.newest}
+        for run in done.runs:
+            later = newest[run.pass_]
+            is_same = run.pass_ is not Pass.DELTA and (self._source or run.source) == (self._source or later.source)
+            if run is later or not is_same:
+                yield run
+
+    def _planned(self, run: Run, known: dict[str, ImportedPart], first: int, done: Imported) -> Iterator[DumpPart]:
+        """The run's parts as they are now. Of a run that is not its pass's newest only those that are as they were:
+        other ones in their place are a later run's."""
         source = self._open_source(self._source or run.source, self._account_id)
         window = next((was.part.planned.window for was in known.values()), None)
-        for number, planned in enumerate(plan_pass(source, self._account_id, run.pass_, lambda: window).parts, first):
-            nothing = pa.array([], pa.int64())
-            part = DumpPart(number, run.pass_, planned, run.choices, source, nothing, is_as_imported=False)
+        is_newest, number = run.run_id in done.newest, itertools.count(first)
+        nothing = pa.array([], pa.int64())
+        try:
+            plan = plan_pass(source, self._account_id, run.pass_, lambda: window)
+        except DumpNotFound:
+            if is_newest:
+                raise
+            return
+        for planned in plan.parts:
+            part = DumpPart(0, done.ranks[run.run_id], run.pass_, planned, run.choices, source, nothing, False)
             was = known.get(planned.key)
             if was is not None and _is_as_imported(was, part):
-                part = replace(part, rejected_lines=was.rejected_lines, is_as_imported=was.is_complete)
-            yield part
+                lines, is_complete = was.rejected_lines, was.is_complete
+                yield replace(part, number=next(number), rejected_lines=lines, is_as_imported=is_complete)
+            elif is_newest:
+                yield replace(part, number=next(number))
 
     def _imported_parts(self, run: Run) -> dict[str, ImportedPart]:
         parts = self._transactions.read(

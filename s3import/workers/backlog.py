@@ -16,12 +16,13 @@ def due(connection: Connection, limit: int) -> list[Run]:
     """At most `limit` runs that a worker should take now, the longest waiting first: running ones whose process died,
     then queued ones whose time has come and whose account is ready for their pass."""
     runs, others = import_runs.c, import_runs.alias().c
-    busy = sa.exists().where(others.account_id == runs.account_id, others.state == State.RUNNING)
-    comes_next = sa.exists().where(
-        accounts.c.id == runs.account_id, accounts.c.status == AccountStatus.ACTIVE_RECENT_ONLY
-    )
-    after_recent = sa.and_(~busy, sa.or_(runs["pass"] == Pass.DELTA.value, comes_next))
-    ready = sa.or_(runs["pass"] == Pass.RECENT.value, after_recent)
+    recent, delta = runs["pass"] == Pass.RECENT.value, runs["pass"] == Pass.DELTA.value
+    mine = others.account_id == runs.account_id
+    busy = sa.exists().where(mine, others.state == State.RUNNING)
+    recent_first = sa.exists().where(mine, others["pass"] == Pass.RECENT.value, others.state == State.QUEUED)
+    has_recent = sa.exists().where(accounts.c.id == runs.account_id, accounts.c.status != AccountStatus.MIGRATING)
+    comes_next = sa.or_(recent, delta, sa.and_(has_recent, ~recent_first))
+    ready = sa.or_(sa.and_(recent, runs.again.is_(None)), sa.and_(~busy, comes_next))
     come = sa.or_(runs.not_before.is_(None), runs.not_before <= clock())
     orphaned = sa.and_(runs.state == State.RUNNING, runs.lease_until <= clock())
     found: list[Run] = []

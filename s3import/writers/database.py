@@ -127,5 +127,5 @@ def open_database(
         scheme = printable(parsed.drivername)[:32]
         raise ConfigurationError(f"cannot write to a database of kind {scheme!r}; use one of: {known}")
     module: Any = import_module(dialect.module)
-    engine = module.make_engine(parsed.set(drivername=module.DRIVER), application_name, pool_size)
+    engine = module.make_engine(parsed.set(drivername=module.DRIVER), application_name, pool_size, silence_seconds)
     return Database(engine, module.WRITER(), dialect, application_name, silence_seconds)

@@ -117,9 +117,9 @@ class _Graves:
     def _known(self, entity: Entity, wanted: Tombstones) -> dict[str, Tombstone]:
         kept = import_tombstones.c
         same = (kept.account_id == self._account_id, kept.entity == entity.value, kept.id == _IDS.c.id)
-        answers = (sa.select(column).where(*same).scalar_subquery() for column in (kept.deleted_at, kept.from_dump))
-        found = self._look_up(wanted, *answers)
-        return {row_id: Tombstone(at, from_dump) for row_id, at, from_dump in found if at is not None}
+        columns = (kept.deleted_at, kept.from_dump, kept.inherited)
+        found = self._look_up(wanted, *(sa.select(column).where(*same).scalar_subquery() for column in columns))
+        return {row_id: Tombstone(at, *others) for row_id, at, *others in found if at is not None}
 
     def _locked(self, entity: Entity, wanted: Tombstones) -> dict[str, Any]:
         """The instant of each of the rows that is there; nobody changes it from now on."""
@@ -137,7 +137,7 @@ class _Graves:
         """Lay tombstones for whatever hangs on rows that go, as late as theirs."""
         for child, query in _BELOW[entity].items():
             below = {
-                child_id: tombstone
+                child_id: tombstone._replace(inherited=True)
                 for row_id, tombstone in doomed.items()
                 for child_id in self._connection.scalars(query, {"account_id": self._account_id, "row_id": row_id})
             }
@@ -145,4 +145,4 @@ class _Graves:
 
 
 def _outdoes(one: Tombstone, known: Tombstone) -> bool:
-    return known.from_dump and known.deleted_at < one.deleted_at
+    return known.from_dump and (known.inherited or known.deleted_at < one.deleted_at)

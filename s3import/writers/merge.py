@@ -21,12 +21,14 @@ import sqlalchemy as sa
 
 from s3import.errors import AccountDeleted
 from s3import.records import ROW_ENTITIES, Entity, Reason, Written
+from s3import.schema import triggers
 from s3import.tables import PARENTS, TARGETS, Id, UtcTime, accounts, import_tombstones
 from s3import.writers.deletions import delete
+from s3import.writers.kept import require_as_sent
 from s3import.writers.temporary import fill, temporary_table
-from s3import.writers.tombstones import Found, KeptOut, Tombstone, has_tombstones, lay, lift
+from s3import.writers.tombstones import Found, KeptOut, Tombstone, count_tombstones, has_tombstones, lay, lift
 from s3import.writers.translation import Conflict, translated
-from s3import.writers.writer import Writer
+from s3import.writers.writer import Writer, require_kept
 
 _BEFORE_ALL = sa.literal(dt.datetime(1900, 1, 1, tzinfo=dt.UTC), UtcTime)  # earlier than any record's instant
 
@@ -88,7 +90,8 @@ def _load_directly(connection: sa.Connection, writer: Writer, entity: Entity, ac
     try:
         with connection.begin_nested() as savepoint:
             writer.load(connection, TARGETS[entity], _by_parent(entity, rows))
-            if _brings_back(connection, writer, entity, account_id):
+            require_as_sent(connection, writer, entity, account_id, rows)
+            if _brings_back(connection, writer, entity, account_id, rows):
                 savepoint.rollback()
                 return False
     except Conflict:
@@ -103,18 +106,27 @@ def _by_parent(entity: Entity, rows: pa.Table) -> pa.Table:
     return rows.sort_by(column)
 
 
-def _brings_back(connection: sa.Connection, writer: Writer, entity: Entity, account_id: str) -> bool:
+def _brings_back(connection: sa.Connection, writer: Writer, entity: Entity, account_id: str, rows: pa.Table) -> bool:
     """Whether a row that went in has a tombstone; looked for last, as somebody may delete while the rows go in.
 
-    A tombstone of its parent does not matter: the parent is there, or the row would not be.
+    Looks from the smaller side: for each tombstone at the table, or for each row at the tombstones. A tombstone of the
+    row's parent does not matter: the parent is there, or the row would not be.
     """
-    if not has_tombstones(connection, account_id):
+    count = count_tombstones(connection, account_id, entity.value, at_most=rows.num_rows + 1)
+    if not count:
         return False
     writer.look_up_by_key(connection)
     kept, target = import_tombstones.c, TARGETS[entity].c
-    there = sa.select(target.id).where(target.account_id == kept.account_id, target.id == kept.id).scalar_subquery()
-    mine = sa.and_(kept.account_id == account_id, kept.entity == entity.value, there.is_not(None))
-    return connection.execute(sa.select(kept.id).where(mine).limit(1)).first() is not None
+    mine = sa.and_(kept.account_id == account_id, kept.entity == entity.value)
+    if count <= rows.num_rows:
+        there = sa.select(target.id).where(target.account_id == kept.account_id, target.id == kept.id).scalar_subquery()
+        found = sa.select(kept.id).where(mine, there.is_not(None))
+    else:
+        keys = _KEYS[entity]
+        fill(connection, writer, keys, _keys_of(entity, rows))
+        buried = sa.select(kept.id).where(mine, kept.id == keys.c.id).scalar_subquery()
+        found = sa.select(keys.c.id).where(buried.is_not(None))
+    return connection.execute(found.limit(1)).first() is not None
 
 
 def _check_account(connection: sa.Connection, account_id: str) -> None:
@@ -149,8 +161,10 @@ class _Merge:
         winners = _newest(self.rows, (absent | newer) - rejected.keys() - held_back)
         self._insert(sorted(winners & absent))
         self._replace(sorted(winners & newer))
+        self._require_as_sent(sorted(winners))
         self._renew_tombstones(kept_out, absent, winners)
-        return Written(len(winners), self.rows.num_rows - len(winners) - len(rejected), rejected)
+        unchanged = self.rows.num_rows - len(winners) - len(rejected)
+        return Written(len(winners), unchanged, rejected, frozenset(winners))
 
     # --- questions about the batch's keys; each answer is a set of row indices ---
 
@@ -178,18 +192,21 @@ class _Merge:
                     if found.ordinal in orphans:  # else somebody brought the parent back
                         kept_out.add_of_parent(found, column, parent.name)
             for found in self._tombstones(self.entity.value, "id"):
-                kept_out.add_own(found, self.entity.value)
+                is_back = (
+                    self.entity is Entity.ATTACHMENTS and found.ordinal not in orphans
+                )  # it belongs to its message
+                kept_out.add_own(found, self.entity.value, is_back=is_back)
         return kept_out
 
     def _tombstones(self, entity: str, column: str) -> Iterator[Found]:
         kept = import_tombstones.c
-        deleted_at, from_dump = (
+        deleted_at, from_dump, inherited = (
             self._lookup(import_tombstones, column, result, kept.entity == entity)
-            for result in (kept.deleted_at, kept.from_dump)
+            for result in (kept.deleted_at, kept.from_dump, kept.inherited)
         )
-        query = sa.select(self.keys.c.ordinal, deleted_at, from_dump, deleted_at >= self.keys.c.at)
-        for ordinal, at, is_from_dump, holds in self.connection.execute(query.where(deleted_at.is_not(None))):
-            yield Found(ordinal, Tombstone(at, is_from_dump), bool(holds))
+        query = sa.select(self.keys.c.ordinal, deleted_at, from_dump, inherited, deleted_at >= self.keys.c.at)
+        for ordinal, *tombstone, holds in self.connection.execute(query.where(deleted_at.is_not(None))):
+            yield Found(ordinal, Tombstone(*tombstone), bool(holds))
 
     def _lookup(
         self,
@@ -223,7 +240,14 @@ class _Merge:
         fill(self.connection, self.writer, staged, self.rows.take(ordinals))
         result = self.connection.execute(_replacement(self.target, staged, self.rows.column_names))
         if result.rowcount != len(ordinals):
+            if triggers.foreign(self.connection, self.target.name):
+                require_kept(self.connection, self.target, len(ordinals), result.rowcount)
             raise Conflict(f"rows of {self.target.name} changed while they were being replaced")
+
+    def _require_as_sent(self, ordinals: list[int]) -> None:
+        if ordinals:
+            rows = self.rows.take(ordinals)
+            require_as_sent(self.connection, self.writer, self.entity, self.account_id, rows)
 
     def _renew_tombstones(self, kept_out: KeptOut, absent: set[int], winners: set[int]) -> None:
         """Lift those that a newer row outlived; lay new ones for rows that stay out because of their parent's."""

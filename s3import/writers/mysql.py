@@ -20,7 +20,6 @@ from s3import.writers.url import Parser, options_of, truth, whole_number
 from s3import.writers.writer import (
     CONNECT_SECONDS,
     GRACE_SECONDS,
-    STATEMENT_SECONDS,
     driver_cursor,
     require_kept,
     silence_seconds,
@@ -38,9 +37,10 @@ _SESSION = (
     " sql_big_selects = 1, lock_wait_timeout = 20, innodb_lock_wait_timeout = 20, net_read_timeout = 20"
     " /*M! , idle_transaction_timeout = 20 */ /*!50700 , wait_timeout = 20 */"
 )
+_LIMITS = " /*M! , max_statement_time = {seconds} */ /*!50708 , max_execution_time = {milliseconds} */"
 _TRANSACTION = "SET SESSION TRANSACTION READ WRITE"
 _OPTIONS: dict[str, Parser] = {
-    **dict.fromkeys(("connect_timeout", "read_timeout", "write_timeout", "max_allowed_packet"), whole_number),
+    **dict.fromkeys(("connect_timeout", "max_allowed_packet"), whole_number),
     **dict.fromkeys(("local_infile", "ssl_disabled", "ssl_verify_cert", "ssl_verify_identity"), truth),
     **dict.fromkeys(("unix_socket", "bind_address", "read_default_file", "read_default_group"), str),
     **dict.fromkeys(("ssl_ca", "ssl_cert", "ssl_key", "ssl_key_password"), str),
@@ -55,15 +55,15 @@ _ROW_OVERHEAD_BYTES = 1024
 _LARGE_TEXT = pa.large_string()
 
 
-def make_engine(url: sa.URL, application_name: str, pool_size: int) -> sa.Engine:
+def make_engine(url: sa.URL, application_name: str, pool_size: int, limit_seconds: float) -> sa.Engine:
     """An engine whose connections are strict, speak utf8mb4 and lose a transaction that hangs.
 
+    Their statements may take `limit_seconds` (MySQL limits only those that read).
     Raises: ConfigurationError for an option that PyMySQL does not know.
     """
     options = options_of(url, _OPTIONS)
-    translated = {name: text for name, text in url.query.items() if name in _OF_SQLALCHEMY}
     engine = sa.create_engine(
-        url.set(query=translated),
+        url,
         isolation_level="READ COMMITTED",
         pool_size=pool_size,
         hide_parameters=True,
@@ -74,7 +74,7 @@ def make_engine(url: sa.URL, application_name: str, pool_size: int) -> sa.Engine
             "charset": "utf8mb4",
             "use_unicode": True,
             "program_name": application_name,
-            "init_command": _SESSION,
+            "init_command": _SESSION + _LIMITS.format(seconds=limit_seconds, milliseconds=int(limit_seconds * 1000)),
         },
     )
     sa.event.listen(engine, "do_connect", _connect)
@@ -91,9 +91,9 @@ class _Connection(pymysql.connections.Connection):  # type: ignore[misc]
 
 
 def _connect(_dialect: Any, _record: Any, arguments: Any, options: Any) -> _Connection:
-    seconds = STATEMENT_SECONDS + GRACE_SECONDS
+    seconds = options["connect_timeout"]  # for each answer until it is logged in; `_limit` has the word from then on
     try:
-        connection = _Connection(*arguments, **{"read_timeout": seconds, "write_timeout": seconds, **options})
+        connection = _Connection(*arguments, read_timeout=seconds, write_timeout=seconds, **options)
     except (
         OSError,
         RuntimeError,

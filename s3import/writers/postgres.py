@@ -95,7 +95,7 @@ _TERMINATE = sa.text(
 )
 
 
-def make_engine(url: sa.URL, application_name: str, pool_size: int) -> sa.Engine:
+def make_engine(url: sa.URL, application_name: str, pool_size: int, _limit_seconds: float) -> sa.Engine:
     """An engine whose transactions are the same whatever the server, the database and the role set for their sessions.
 
     What is set is set with the connection's start, or for one transaction: a pooler's other clients never see it.

@@ -31,7 +31,7 @@ _PRAGMAS = (
 _OPTIONS = {"timeout": whole_number}
 
 
-def make_engine(url: sa.URL, _application_name: str, pool_size: int) -> sa.Engine:
+def make_engine(url: sa.URL, _application_name: str, pool_size: int, _limit_seconds: float) -> sa.Engine:
     """An engine whose transactions take the write lock at once, unless marked `READ_ONLY`.
 
     Raises: ConfigurationError for a database in memory, which would be gone with the process, and for an option that is
@@ -42,7 +42,7 @@ def make_engine(url: sa.URL, _application_name: str, pool_size: int) -> sa.Engin
             "the database URL names no file; write sqlite:///reamaze.db or sqlite:////full/path.db"
         )
     options = {"timeout": BUSY_SECONDS, **options_of(url, _OPTIONS)}
-    engine = sa.create_engine(url.set(query={}), pool_size=pool_size, hide_parameters=True, connect_args=options)
+    engine = sa.create_engine(url, pool_size=pool_size, hide_parameters=True, connect_args=options)
     sa.event.listen(engine, "connect", _configure)
     sa.event.listen(engine, "begin", _begin)
     return engine

@@ -21,7 +21,14 @@ from s3import.tables import import_tombstones
 from s3import.writers.writer import Writer
 
 _SCHEMA = pa.schema(
-    [("account_id", TEXT), ("entity", TEXT), ("id", TEXT), ("deleted_at", TIMESTAMP), ("from_dump", pa.bool_())]
+    [
+        ("account_id", TEXT),
+        ("entity", TEXT),
+        ("id", TEXT),
+        ("deleted_at", TIMESTAMP),
+        ("from_dump", pa.bool_()),
+        ("inherited", pa.bool_()),
+    ]
 )
 # Asked for every batch: made once, as small dumps would notice.
 _ANY: sa.Select[int] = (
@@ -32,10 +39,11 @@ _ANY: sa.Select[int] = (
 
 
 class Tombstone(NamedTuple):
-    """When the row went, and whether a dump says so (else a person did it)."""
+    """When the row went, whether a dump says so (else a person did it), and whether of its parent only."""
 
     deleted_at: dt.datetime
     from_dump: bool
+    inherited: bool = False
 
 
 class Found(NamedTuple):
@@ -51,7 +59,8 @@ class KeptOut:
     """What tombstones say of a batch, by the index of a row.
 
     `rejected`: a person deleted it or its parent; `held_back`: a dump did; `inherited`: the parent's tombstone that
-    keeps a row out which has none of its own; `outlived`: rows newer than a dump's tombstone of their own.
+    keeps a row out which has none of its own; `outlived`: rows newer than a dump's tombstone of their own, or
+    back with their parent.
     """
 
     rejected: dict[int, tuple[Reason, ...]] = field(default_factory=dict)
@@ -63,19 +72,19 @@ class KeptOut:
         """Judge a row whose parent is not there."""
         tombstone = self.inherited.get(found.ordinal)
         if tombstone is None or tombstone.from_dump:  # a person's weighs more
-            self.inherited[found.ordinal] = found.tombstone
+            self.inherited[found.ordinal] = found.tombstone._replace(inherited=True)
         if found.tombstone.from_dump:
             self.held_back.add(found.ordinal)
         else:
             reasons = self.rejected.get(found.ordinal, ())
             self.rejected[found.ordinal] = (*reasons, _deletion(column, parent))
 
-    def add_own(self, found: Found, entity: str) -> None:
-        """Judge a row by its own tombstone."""
+    def add_own(self, found: Found, entity: str, *, is_back: bool) -> None:
+        """Judge a row by its own tombstone. `is_back`: with its parent, if it only went with that."""
         self.inherited.pop(found.ordinal, None)
         if not found.tombstone.from_dump:
             self.rejected[found.ordinal] = (_deletion("id", entity),)
-        elif found.holds:
+        elif found.holds and not (found.tombstone.inherited and is_back):
             self.held_back.add(found.ordinal)
         else:
             self.outlived.add(found.ordinal)
@@ -84,6 +93,13 @@ class KeptOut:
 def has_tombstones(connection: sa.Connection, account_id: str) -> bool:
     """Whether the account has any."""
     return connection.execute(_ANY, {"account_id": account_id}).first() is not None
+
+
+def count_tombstones(connection: sa.Connection, account_id: str, entity: str, *, at_most: int) -> int:
+    """How many an entity of the account has, as far as `at_most`."""
+    kept = import_tombstones.c
+    some = sa.select(kept.id).where(kept.account_id == account_id, kept.entity == entity).limit(at_most).subquery()
+    return connection.execute(sa.select(sa.func.count()).select_from(some)).scalar_one()
 
 
 def lay(
@@ -98,6 +114,7 @@ def lay(
             list(tombstones),
             [tombstone.deleted_at for tombstone in tombstones.values()],
             [tombstone.from_dump for tombstone in tombstones.values()],
+            [tombstone.inherited for tombstone in tombstones.values()],
         ]
         writer.load(connection, import_tombstones, pa.table(columns, schema=_SCHEMA))
 

@@ -59,7 +59,8 @@ def require_known(url: sa.URL, known: Collection[str]) -> None:
     if unknown:
         names = ", ".join(printable(name)[:64] for name in unknown)
         raise ConfigurationError(
-            f"the database URL has an option that {url.get_backend_name()} does not know: {names}; take it out"
+            f"the database URL has an option that s3import does not take for {url.get_backend_name()}: {names}; "
+            "take it out"
         )
 
 

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import threading
 from typing import Any
 
 import pytest
 from fastapi.testclient import TestClient
 
-from s3import.api import create_app
+from s3import.api import create_app, routes
 from s3import.records import HALVES, Pass
 from s3import.service import Service
 from s3import.status import State
@@ -177,3 +178,14 @@ def test_metrics_are_text_for_those_who_may_see_them(service: Service) -> None:
         shown = client.get("/metrics", headers=bearer(TOKEN))
         assert client.get("/metrics").status_code == 401
     assert (shown.text, shown.headers["content-type"]) == ("rows_total 1\n", "text/plain; version=0.0.4; charset=utf-8")
+
+
+def test_health_does_not_wait_for_a_database_that_hangs(service: Service, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A probe has an answer within seconds: not ready."""
+    over = threading.Event()
+    monkeypatch.setattr(routes, "READY_SECONDS", 0.1)
+    monkeypatch.setattr(Service, "check_ready", lambda _: over.wait(60))
+    with TestClient(create_app(service, tokens=[TOKEN])) as client:
+        answer = client.get("/health")
+        over.set()
+    assert (answer.status_code, answer.json()["code"]) == (503, "not_ready")

@@ -130,7 +130,7 @@ def test_what_is_deleted_while_its_file_is_on_the_way_stays_deleted(
 
 
 def test_a_worker_that_lost_the_run_settles_nothing(settings: Settings) -> None:
-    """A state only changes for whoever holds the run."""
+    """A state only changes for whoever holds the run, and for the run that the file belongs to."""
     migrate(settings, passes=RECENT)
     execute(settings, tables.attachments.update().values(state="pending"))
     with open_database(settings.database).begin() as connection:
@@ -142,5 +142,5 @@ def test_a_worker_that_lost_the_run_settles_nothing(settings: Settings) -> None:
         ledger.require_held(connection, claim)
     file = File(Entity.ATTACHMENTS, "a0", "note.txt", "files/0")
     with open_database(settings.database).begin() as connection:
-        done, _ = ledger.move(connection, "acme", [Copied(file, "k", Stored(1, "e"))], [], "failed")
+        done, _ = ledger.move(connection, "acme", claim.run_id, [Copied(file, "k", Stored(1, "e"))], [], "pending")
     assert done == []

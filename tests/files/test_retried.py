@@ -29,7 +29,7 @@ def settings(source_folder: FolderPlace, target_folder: FolderPlace, database_ur
 
 
 def retry(settings: Settings) -> Retried:
-    return app.retry_files(settings, ACCOUNT, stop=threading.Event())
+    return app.retry_files(settings, ACCOUNT, observe=lambda _: None, stop=threading.Event())
 
 
 def seen(settings: Settings) -> tuple[dict[str, int], dict[str, int], list[tuple[str, str]]]:

@@ -1,4 +1,4 @@
-"""A cable to a server on another port, which can be cut and mended."""
+"""A cable to a server on another port, which can be cut and mended, and can swallow what it is given."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ class Cable:
     def __init__(self, upstream: tuple[str, int]) -> None:
         self._upstream = upstream
         self._ends: list[socket.socket] = []
+        self._mute = threading.Event()
         self._listening = socket.create_server(("127.0.0.1", 0))
         self.port = int(self._listening.getsockname()[1])
 
@@ -40,6 +41,10 @@ class Cable:
         self._listening = socket.create_server(("127.0.0.1", self.port))
         self._accept()
 
+    def mute(self) -> None:
+        """From now on nothing arrives any more, though everything stays connected and new connections are accepted."""
+        self._mute.set()
+
     def _accept(self) -> None:
         threading.Thread(target=self._connect_all, args=(self._listening,), daemon=True).start()
 
@@ -50,11 +55,11 @@ class Cable:
                 far = socket.create_connection(self._upstream)
                 self._ends += [near, far]
                 for pair in ((near, far), (far, near)):
-                    threading.Thread(target=_carry, args=pair, daemon=True).start()
+                    threading.Thread(target=self._carry, args=pair, daemon=True).start()
 
-
-def _carry(source: socket.socket, target: socket.socket) -> None:
-    with suppress(OSError):
-        while received := source.recv(65536):
-            target.sendall(received)
-        target.shutdown(socket.SHUT_WR)
+    def _carry(self, source: socket.socket, target: socket.socket) -> None:
+        with suppress(OSError):
+            while received := source.recv(65536):
+                if not self._mute.is_set():
+                    target.sendall(received)
+            target.shutdown(socket.SHUT_WR)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import time
 from collections.abc import Iterator
 from dataclasses import replace
@@ -18,7 +19,8 @@ from tests.fleet.fleets import ask, holders, states
 from tests.fleet.test_workers import undisturbed
 from tests.migration.moving import snapshot
 from tests.migration.strikes import kill_process
-from tests.service.processes import Processes, processes, wait_until
+from tests.service.client import Client
+from tests.service.processes import Processes, free_port, processes, wait_until
 
 pytestmark = pytest.mark.integration
 BOTH_DONE = ["succeeded", "succeeded"]
@@ -66,6 +68,45 @@ def test_an_account_is_spread_over_processes(
         worker.join(120)
     assert [worker.exitcode for worker in workers] == [0, 0]
     assert snapshot(settings) == undisturbed(settings, tmp_path)
+
+
+@pytest.mark.parametrize("kind", ["rabbitmq", "redis"])
+def test_hosts_need_not_agree_about_the_time(
+    tmp_path: Path, postgres_url: str, request: pytest.FixtureRequest, started: Processes, kind: str
+) -> None:
+    """A worker whose clock is an hour ahead takes the calls that others send."""
+    settings = prepare(tmp_path, postgres_url, request.getfixturevalue(kind))
+    ask(settings)
+    started.serve(settings, free_port())
+    started.work(settings, ahead=dt.timedelta(hours=1))
+    wait_until(lambda: done(settings))
+
+
+@pytest.mark.parametrize("kind", ["rabbitmq", "redis"])
+def test_a_mute_broker_holds_up_no_drain(
+    tmp_path: Path, postgres_url: str, request: pytest.FixtureRequest, started: Processes, kind: str
+) -> None:
+    """Where the broker stops answering, a worker and a server that are asked to go are gone soon."""
+    broker = request.getfixturevalue(kind)
+    parts = urlsplit(broker.url)
+    with Cable((parts.hostname, parts.port)) as cable:
+        url = broker.url.replace(f":{parts.port}", f":{cable.port}")
+        settings = prepare(tmp_path, postgres_url, Broker(url, broker.queue))
+        (slow := tmp_path / "slow").touch()
+        client = Client(free_port())
+        both = [started.work(settings, slow=slow), started.serve(settings, client.port)]
+        client.wait_until_up()
+        client.create_account()
+        client.migrate()
+        wait_until(lambda: "running" in states(settings))
+        cable.mute()
+        assert client.migrate()[0] == 200
+        slow.unlink()
+        for process in both:
+            process.terminate()
+        for process in both:
+            process.join(60)
+        assert [process.exitcode for process in both if process.exitcode not in (0, 143)] == []
 
 
 def test_a_killed_worker_costs_its_batch(

@@ -16,6 +16,7 @@ import boto3
 import pytest
 from botocore.config import Config
 
+from s3import.readers.items.columns import ItemColumns
 from s3import.readers.items.mapping import ItemMapping, parse_mapping
 from tests.items.items import MAPPING
 from tests.items.served import Served
@@ -51,6 +52,12 @@ def _wait_for(port: int) -> None:
                 return
         time.sleep(0.02)
     raise TimeoutError("dynalite did not come up")
+
+
+@pytest.fixture(autouse=True)
+def first_items() -> None:
+    """Nothing is remembered of the items of earlier tests."""
+    ItemColumns.cache_clear()
 
 
 @pytest.fixture

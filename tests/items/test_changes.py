@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -18,13 +19,14 @@ from s3import.readers.folder import FolderSource
 from s3import.readers.items.export import ExportSource
 from s3import.records import HALVES, Pass
 from s3import.settings import Settings
-from tests.items.exports import write_export, write_files
+from tests.items.exports import call_empty, write_export, write_files
 from tests.items.items import MAPPING, mapping, message, thread
 from tests.items.test_migration import ACCOUNT
 
 pytestmark = pytest.mark.integration
 
 HOUR = 3_600_000_000
+BEYOND = " that reaches beyond 2026-09-30 00:00:00+00:00"
 FULL = 1790726400000000  # 2026-09-30, when the full export was made
 
 
@@ -39,10 +41,11 @@ def key(number: int, account: str = "acme") -> dict[str, Any]:
     return {"account": {"S": f"A#{account}"}, "sort": {"S": f"M#m{number}"}}
 
 
-def window(root: Path, table: str, hours: tuple[int, int], *lines: bytes) -> None:
-    """An incremental export of a table, in one file."""
+def window(root: Path, table: str, hours: tuple[int, int], *lines: bytes, apart: bool = False) -> None:
+    """An incremental export of a table, in one file, or each line `apart` in its own."""
     since, until = (f"2026-09-30T{hour:02}:00:00Z" for hour in hours)
-    write_files(root, table, [b"".join(lines)], export_id=f"i{hours[0]}", exportFromTime=since, exportToTime=until)
+    files = list(lines) if apart else [b"".join(lines)]
+    write_files(root, table, files, export_id=f"i{hours[0]}", exportFromTime=since, exportToTime=until)
 
 
 @pytest.fixture
@@ -98,7 +101,9 @@ def test_the_newest_write_counts(settings: Settings, tmp_path: Path) -> None:
     assert result.error is None
     assert bodies(settings) == {"m1": "third", "m3": "back", "m4": "first", "m9": "new"}
     delta = result.document["passes"]["delta"]
-    assert delta["skipped_objects"] == []
+    assert delta["skipped_objects"] == [
+        f"{table}: no incremental export" + BEYOND for table in ("threads", "attachments")
+    ]
     assert (delta["counts"]["messages"]["written"], delta["counts"]["deletions"]["written"]) == (3, 2)
 
 
@@ -125,7 +130,8 @@ def test_gaps_are_reported(settings: Settings, tmp_path: Path) -> None:
     """Time that no window covers is listed among what was skipped."""
     window(tmp_path / "exports", "messages", (3, 6), change(4, message(1, body="later")))
     delta = migrate(settings, Pass.DELTA).document["passes"]["delta"]
-    assert delta["skipped_objects"] == ["messages: no export of 2026-09-30 00:00:00+00:00 to 2026-09-30 03:00:00+00:00"]
+    gap = "messages: no export of 2026-09-30 00:00:00+00:00 to 2026-09-30 03:00:00+00:00"
+    assert gap in delta["skipped_objects"]
 
 
 def test_nothing_incremental(settings: Settings) -> None:
@@ -141,3 +147,122 @@ def test_lines_that_are_no_change(settings: Settings, tmp_path: Path) -> None:
     result = migrate(settings, Pass.DELTA)
     assert result.rejected == 1
     assert bodies(settings)["m1"] == "second"
+
+
+def test_others_before_it(settings: Settings, tmp_path: Path) -> None:
+    """What a window holds before an item says nothing of it: not sparse keys, other accounts or older writes."""
+    sparse = {"uid": {"S": "u"}}
+    others = [change(1, sparse, sparse), change(1, {**message(8), "sort": {"N": "8"}}, sparse)]
+    window(tmp_path / "exports", "messages", (0, 3), *others, change(1, message(1, body="second")))
+    window(tmp_path / "exports", "messages", (3, 6), *others, change(4, message(1, body="third")))
+    assert migrate(replace(settings, block_bytes=1), Pass.DELTA).error is None
+    assert bodies(settings)["m1"] == "third"
+
+
+@pytest.mark.parametrize("with_old_images", [False, True])
+def test_an_item_that_leaves(settings: Settings, tmp_path: Path, with_old_images: bool) -> None:
+    """An item that is the account's no more goes, whether its image before says that it was or an earlier write."""
+    keys = {"uid": {"S": "u1"}}
+    gone: dict[str, Any] = {name: given for name, given in message(1).items() if name != "account"}
+    earlier = change(2, message(1, body="second"), keys)
+    more = {"OldImage": message(1)} if with_old_images else {}
+    window(tmp_path / "exports", "messages", (3, 6), change(4, gone, keys, **more))
+    window(tmp_path / "exports", "messages", (0, 3), *([] if with_old_images else [earlier]))
+    result = migrate(settings, Pass.DELTA)
+    assert result.error is None
+    assert "m1" not in bodies(settings)
+
+
+@pytest.mark.parametrize("leaves", [True, False])
+def test_a_change_that_does_not_tell_whose(settings: Settings, tmp_path: Path, leaves: bool) -> None:
+    """An item that may have been the account's before it was deleted, or left its index, is reported, not guessed."""
+    gone = {name: given for name, given in message(1).items() if name != "account"} if leaves else None
+    window(tmp_path / "exports", "messages", (0, 3), change(1, gone, {"sort": {"S": "M#m1"}}))
+    result = migrate(settings, Pass.DELTA)
+    assert result.error is None
+    assert "m1" in bodies(settings)
+    skipped = result.document["passes"]["delta"]["skipped_objects"]
+    assert any(text.startswith("messages: 1 changed or deleted items do not tell whose they were") for text in skipped)
+
+
+def test_a_deletion_of_somebody_else(settings: Settings, tmp_path: Path) -> None:
+    """Another tenant's row of the same id takes nothing away, whoever's write tells that it was his."""
+    keys = {"sort": {"S": "M#m1"}}
+    window(
+        tmp_path / "exports",
+        "messages",
+        (0, 3),
+        change(1, message(1, account="other"), keys),
+        change(2, None, keys),
+        change(2, None, {"sort": {"S": "M#m2"}}, OldImage=message(2, account="other")),
+    )
+    result = migrate(settings, Pass.DELTA)
+    assert bodies(settings).keys() == {"m0", "m1", "m2", "m3", "m4"}
+    assert not [text for text in result.document["passes"]["delta"]["skipped_objects"] if text.startswith("messages")]
+
+
+def test_an_item_under_a_new_key(settings: Settings, tmp_path: Path) -> None:
+    """A row whose item was deleted and written under another key in one transaction stays."""
+    window(
+        tmp_path / "exports",
+        "messages",
+        (0, 3),
+        change(1, message(1, body="moved"), {"uid": {"S": "new"}}),
+        change(1, None, {"uid": {"S": "old"}}, OldImage=message(1)),
+    )
+    assert migrate(settings, Pass.DELTA).error is None
+    assert bodies(settings)["m1"] == "moved"
+
+
+def test_a_deletion_without_an_id(settings: Settings, tmp_path: Path) -> None:
+    """A deletion that tells whose item it was, but not its id, is a reject that says what to do."""
+    window(tmp_path / "exports", "messages", (0, 3), change(1, None, {"account": {"S": "A#acme"}, "uid": {"S": "u"}}))
+    migrate(settings, Pass.DELTA)
+    [reject] = app.rejects(settings, "acme", [Pass.DELTA])
+    assert [(reason["code"], reason["field"]) for reason in reject["reasons"]] == [("missing_field", "id")]
+    assert "with new and old images" in reject["reasons"][0]["message"]
+
+
+def test_times_of_writes_that_are_none(settings: Settings, tmp_path: Path) -> None:
+    """A write outside of the years 1970 to 2199, and a line that tells no time, are rejects that say so."""
+    right = message(1, body="second")
+    lines = [
+        change(10**9, right),
+        change(-(10**9), None, key(2)),
+        orjson.dumps({"Keys": key(3), "NewImage": right}) + b"\n",
+    ]
+    window(tmp_path / "exports", "messages", (0, 3), *lines, change(1, message(4, body="second")))
+    migrate(settings, Pass.DELTA)
+    rejects = list(app.rejects(settings, "acme", [Pass.DELTA]))
+    assert [reject["reasons"][0]["code"] for reject in rejects] == ["invalid_timestamp"] * 2 + ["not_an_object"]
+    assert rejects[0]["raw"].encode() + b"\n" == lines[0]
+    assert bodies(settings)["m4"] == "second"
+
+
+def test_an_update_before_1970(settings: Settings, tmp_path: Path) -> None:
+    """A wrong time of a changed item is a reject: the time of the write does not stand in for it."""
+    window(tmp_path / "exports", "messages", (0, 3), change(1, message(1, updated=-5)), change(1, message(2, body="2")))
+    assert migrate(settings, Pass.DELTA).rejected == 1
+
+
+def test_half_a_character_in_a_change(settings: Settings, tmp_path: Path) -> None:
+    """Half a character in the free text of a changed item is replaced, as elsewhere."""
+    line = change(1, message(1, body="X")).replace(b'"X"', rb'"\ud800"')
+    window(tmp_path / "exports", "messages", (0, 3), line)
+    assert migrate(settings, Pass.DELTA).rejected == 0
+    assert bodies(settings)["m1"] == "\N{REPLACEMENT CHARACTER}"
+
+
+def test_two_full_exports_beside_windows(settings: Settings, tmp_path: Path) -> None:
+    """Which of two full exports the windows follow is never guessed."""
+    window(tmp_path / "exports", "messages", (0, 3), change(1, message(1, body="second")))
+    write_export(tmp_path / "exports", "messages", [], export_id="02", exportTime="2026-10-02T00:00:00Z")
+    assert "more than one full export of the table messages" in str(migrate(settings, Pass.DELTA).error)
+
+
+def test_a_window_that_is_called_empty(settings: Settings, tmp_path: Path) -> None:
+    """A data file that holds changes though its manifest says that it is empty ends the run."""
+    window(tmp_path / "exports", "messages", (0, 3), change(1, message(1, body="second")))
+    call_empty(next((tmp_path / "exports").rglob("messages-i0")))
+    error = str(migrate(settings, Pass.DELTA).error)
+    assert "holds 1 items, its manifest says 0" in error

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import datetime as dt
+import io
 from typing import Any
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from s3import.records import Batch, Entity
+from s3import.readers.items.decode import read_items
+from s3import.readers.items.wanted import Wanted
+from s3import.records import Batch, Entity, Position
 from s3import.validators import check
-from tests.items.items import attachment, lines, message, read, thread
+from tests.items.items import attachment, lines, mapping, message, read, thread
 
 NOON = dt.datetime(2026, 9, 21, 14, 13, 20, tzinfo=dt.UTC)
 
@@ -71,23 +74,24 @@ def test_lists_of_texts(tags: dict[str, Any], careful: bool) -> None:
 @pytest.mark.parametrize(
     "custom",
     [
-        {"M": {"plan": {"S": "gold"}, "seats": {"N": "5"}, "none": {"NULL": True}}},
+        {"M": {"plan": {"S": "gold"}, "none": {"NULL": True}, "seats": {"N": "5"}}},
+        {"M": {"seats": {"N": "5"}, "plan": {"S": "gold"}, "none": {"NULL": True}}},
         {
             "L": [
+                {"M": {"name": {"S": "none"}}},
                 {"M": {"name": {"S": "plan"}, "value": {"S": "gold"}}},
                 {"M": {"name": {"S": "seats"}, "value": {"N": "5"}}},
-                {"M": {"name": {"S": "none"}}},
             ]
         },
     ],
 )
 def test_custom_fields(custom: dict[str, Any], careful: bool) -> None:
-    """A map, and a list of maps with name and value, become pairs of texts."""
+    """A map, by its names, and a list of maps with name and value, as it is, become pairs of texts."""
     record = first(read(lines(thread(custom=custom)), Entity.THREADS, careful=careful))
     assert [(pair["name"], pair["value"]) for pair in record["custom_fields"]] == [
+        ("none", None),
         ("plan", "gold"),
         ("seats", "5"),
-        ("none", None),
     ]
 
 
@@ -148,7 +152,9 @@ def test_epochs(updated: str, expected: dt.datetime, careful: bool) -> None:
     assert first(read(lines(message(updated={"N": updated})), careful=careful))["updated_at"] == expected
 
 
-@pytest.mark.parametrize("updated", ["-1", "7258118400", "7258118400.5", "99999999999999999999", "1E+100", "noon"])
+@pytest.mark.parametrize(
+    "updated", ["-1", "-0.0000001", "7258118400", "7258118400.5", "99999999999999999999", "1E+100", "noon"]
+)
 def test_epochs_that_are_none(updated: str, careful: bool) -> None:
     """An instant outside of the years 1970 to 2199, and what is no number, is a reject."""
     batch = read(lines(message(updated={"N": updated})), careful=careful)
@@ -204,6 +210,18 @@ def test_kinds_that_come_late() -> None:
         batch = read(lines(message(1), message(2, body=body)))
         assert not batch.faults
         assert batch.records["body"].to_pylist() == [None, expected]
+
+
+@pytest.mark.parametrize(
+    "first", [{"uid": {"S": "u"}}, message(1, sort=None), message(1, sort=5), message(1, account="other"), thread(1)]
+)
+def test_the_first_items_say_nothing_of_others(first: dict[str, Any]) -> None:
+    """Items are found whatever was read before: no key, another kind of one, another account or entity."""
+    messages = mapping().of(Entity.MESSAGES)
+    assert messages
+    text = io.BytesIO(lines(first, message(2), first, message(3)))
+    batches = read_items(text.read, Wanted(messages, "acme"), Position(), block_bytes=1)
+    assert [id_ for batch in batches for id_ in batch.records["id"].to_pylist()] == ["m2", "m3"]
 
 
 VALUES = st.recursive(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 from collections.abc import Iterable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,9 +15,10 @@ from s3import.readers import read_part
 from s3import.readers.dump import plan_pass, read_account_document
 from s3import.readers.folder import FolderSource
 from s3import.readers.items.export import ExportSource
+from s3import.readers.items.mapping import parse_mapping
 from s3import.records import Batch, Entity, Pass, Position, Window
-from tests.items.exports import digest, write_export, write_files
-from tests.items.items import attachment, lines, mapping, message, thread
+from tests.items.exports import call_empty, digest, write_export, write_files
+from tests.items.items import MAPPING, attachment, lines, mapping, message, thread
 
 SINCE = dt.datetime(2026, 9, 1, tzinfo=dt.UTC)
 WINDOW = Window(Pass.RECENT, SINCE, SINCE + dt.timedelta(days=30))
@@ -159,6 +161,36 @@ def test_the_number_of_items_is_held_against_the_manifest(tmp_path: Path) -> Non
     _change_manifest("manifest-files.json", b'"itemCount":2', b'"itemCount":3')(folder)
     with pytest.raises(PartDiffers, match="holds 2 items, its manifest says 3"):
         ids(source(tmp_path), Pass.RECENT, Entity.THREADS)
+
+
+def test_a_file_that_is_called_empty(tmp_path: Path) -> None:
+    """A data file that holds items though its manifest says that it is empty is not passed over."""
+    write(tmp_path, threads=[thread(1)], messages=[message(1)])
+    call_empty(next(tmp_path.rglob("messages-*")))
+    with pytest.raises(PartDiffers, match="holds 1 items, its manifest says 0"):
+        ids(source(tmp_path), Pass.RECENT, Entity.MESSAGES)
+
+
+def test_an_export_of_nothing(tmp_path: Path) -> None:
+    """Where all files are empty there is no item of the account either."""
+    write(tmp_path)
+    with pytest.raises(DumpNotFound, match="no item of account acme"):
+        plan_pass(source(tmp_path), "acme", Pass.RECENT)
+
+
+@pytest.mark.parametrize(("account", "found"), [("4711", ["t1"]), ("04711", None), ("4711.0", None), ("acme", None)])
+def test_keys_that_are_numbers(tmp_path: Path, account: str, found: list[str] | None) -> None:
+    """An account whose id is not how DynamoDB writes a number has no items under a key of numbers."""
+    text = MAPPING.replace('value = "{account}" }', 'value = "{account}", number = true }')
+    known = parse_mapping(text, "m")
+    known = replace(known, entities=known.entities[:1])
+    write_export(tmp_path, "threads", [[thread(1, account={"N": "4711"}), thread(2, account={"S": "04711"})]])
+    export = ExportSource(FolderSource(str(tmp_path)), known, account, recent_days=30)
+    if found:
+        assert ids(export, Pass.RECENT, Entity.THREADS) == found
+    else:
+        with pytest.raises(DumpNotFound, match=f"{account} is not how DynamoDB writes a number"):
+            ids(export, Pass.RECENT, Entity.THREADS)
 
 
 def test_ion_is_refused(tmp_path: Path) -> None:

@@ -45,12 +45,13 @@ def migrate(
     *,
     passes: Sequence[Pass] = BOTH,
     max_rejects: str | None = None,
+    again: bool = False,
     observe: Observer = ignore,
     stop: threading.Event | None = None,
 ) -> Result:
     """What `s3import migrate` does for one account, in this process."""
     limit = RejectLimit.parse(max_rejects) if max_rejects else RejectLimit()
-    request = Request(account, tuple(passes), settings.source or "", limit)
+    request = Request(account, tuple(passes), settings.source, limit, again)
     return app.migrate(settings, [request], observe=observe, stop=stop or threading.Event())[0]
 
 

@@ -7,7 +7,7 @@ import os
 import signal
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from multiprocessing.process import BaseProcess
 from pathlib import Path
 from typing import Any
@@ -18,11 +18,12 @@ import sqlalchemy as sa
 from s3import import tables
 from s3import.events import Event, Waiting
 from s3import.settings import Settings
+from s3import.writers import open_database
 from tests.cli.commands import s3import
 from tests.migration.children import exit_code, start
 from tests.migration.dumps import seeded_dump, write
 from tests.migration.moving import code_of, execute, migrate, settings_for, snapshot
-from tests.migration.strikes import Moment, Transactions, end_session, kill_process, linger, pause_process
+from tests.migration.strikes import Moment, Strike, Transactions, end_session, kill_process, linger, pause_process
 
 pytestmark = pytest.mark.integration
 
@@ -157,3 +158,55 @@ def _paused(child: BaseProcess) -> Iterator[None]:
         yield
     finally:
         os.kill(pid, signal.SIGCONT)
+
+
+class _EveryAnswer(Transactions):
+    """Strikes between every commit and its answer, but for those of the strike itself."""
+
+    def __init__(self, strike: Strike) -> None:
+        super().__init__(0, Moment.ANSWER, self._once_at_a_time)
+        self._inner, self._striking = strike, False
+
+    def _is_due(self) -> bool:
+        return not self._striking
+
+    def _once_at_a_time(self, connection: Any) -> None:
+        self._striking = True
+        self._inner(connection)
+        self._striking = False
+
+
+@pytest.mark.parametrize("server", ["postgres_url", "mariadb_url"])
+def test_whoever_was_fenced_out_does_not_go_on_under_its_successors_token(
+    request: pytest.FixtureRequest, server: str, tmp_path: Path
+) -> None:
+    """A batch is in, its answer lost, and before it can be asked for somebody else has taken the run over."""
+    url = request.getfixturevalue(server)
+    prepared = _prepare(settings_for(tmp_path, url), tmp_path)
+    stolen: list[int] = []
+
+    def steal(connection: Any) -> None:
+        parts, runs = tables.import_parts.c, tables.import_runs.c
+        half_done = sa.and_(parts.account_id == "contested--", parts.position > 0, parts.done.is_(False))
+        if stolen or not _rows(prepared, sa.select(parts.number).where(half_done)):
+            return
+        taken = sa.update(tables.import_runs).where(runs.account_id == "contested--").values(token=99)
+        fenced = sa.update(tables.import_parts).where(parts.account_id == "contested--", parts.done.is_(False))
+        execute(prepared, taken, fenced.values(token=99))
+        stolen.extend(_positions(prepared))
+        end_session(url)(connection)
+
+    with _EveryAnswer(steal).watched():
+        assert code_of(migrate(prepared, "contested--")) == "lease_lost"
+    assert stolen == _positions(prepared)
+
+
+def _positions(settings: Settings) -> list[int]:
+    parts = tables.import_parts.c
+    query = sa.select(parts.position).where(parts.account_id == "contested--").order_by(parts.run_id, parts.number)
+    return [row.position for row in _rows(settings, query)]
+
+
+def _rows(settings: Settings, query: sa.Select[Any]) -> list[Any]:
+    with closing(open_database(settings.database)) as database, database.read() as connection:
+        return list(connection.execute(query).all())

@@ -142,7 +142,7 @@ def test_a_pass_that_never_came_is_in_nobodys_way(settings: Settings, tmp_path: 
 def test_a_purged_account_is_left_alone(settings: Settings) -> None:
     """Nobody can tell any more what people made, so that nothing goes, not even by force."""
     migrate(settings)
-    app.purge(settings, ACCOUNT)
+    app.purge(settings, ACCOUNT, confirmed=True, observe=lambda _: None, stop=threading.Event())
     before = rows(settings)
     with pytest.raises(NotImported):
         reset(settings, force=True)

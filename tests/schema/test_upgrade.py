@@ -27,8 +27,8 @@ RUN = """
 PART = """
     INSERT INTO import_parts (
         run_id, number, account_id, entity, {key}, object_key, etag, size_bytes, token, tries, position, line,
-        bytes_done, done, read_count, written_count, unchanged_count, rejected_count, sanitised_count,
-        rejects_by_code, ignored_fields
+        bytes_done, done, read_count, written_count, unchanged_count, rejected_count, sanitised_count, rejects_by_code,
+        ignored_fields
     ) VALUES (
         'run', 1, 'acme', 'threads', 'k', 'o', 'e', 9, 7, 0, 5, 1, 5, false, 1, 0, 0, 1, 0, '{{}}', '[]'
     )
@@ -116,3 +116,41 @@ def test_an_upgraded_database_has_all_columns_and_indexes(old: Database) -> None
         for name, table in tables.metadata.tables.items():
             assert {column["name"] for column in inspector.get_columns(name)} == set(table.columns.keys())
             assert {index["name"] for index in inspector.get_indexes(name)} >= {index.name for index in table.indexes}
+
+
+def test_an_upgrade_gives_files_to_the_runs_they_belong_to(old: Database) -> None:
+    """Those that failed with the place of their rejects; those that wait to the run that is still to copy them."""
+    with old.begin() as connection:
+        for statement in FILES.split(";"):
+            connection.exec_driver_sql(statement)
+        connection.execute(sa.insert(tables.import_rejects).values(**FILE_REJECT))
+        schema.upgrade(connection)
+        noted = tables.import_files.c
+        found = connection.execute(sa.select(noted.record_id, noted.run_id, noted.part_number, noted.line))
+        assert sorted(tuple(row) for row in found) == [("broken", "run", 1, 7), ("waiting", "run", None, None)]
+
+
+AT = "'2026-05-01 00:00:00'"
+ATTACHMENT = "INSERT INTO attachments (account_id, id, message_id, filename, state, created_at) VALUES ('acme',"
+FILES = f"""
+    INSERT INTO channels VALUES ('acme', 'c', 'b', NULL, NULL);
+    INSERT INTO threads (account_id, id, brand_id, channel_id, status, tags, custom_fields, created_at)
+        VALUES ('acme', 't', 'b', 'c', 'spam', '[]', '[]', {AT});
+    INSERT INTO messages (account_id, id, thread_id, origin, direction, visibility, created_at)
+        VALUES ('acme', 'm', 't', 'email', 'inbound', 'regular', {AT});
+    {ATTACHMENT} 'broken', 'm', 'f', 'failed', {AT});
+    {ATTACHMENT} 'waiting', 'm', 'f', 'pending', {AT});
+    {ATTACHMENT} 'done', 'm', 'f', 'copied', {AT});
+    UPDATE import_parts SET entity = 'attachments';
+    UPDATE import_runs SET files_to = '/files'
+"""
+FILE_REJECT = {
+    "run_id": "run",
+    "part_number": 1,
+    "line": 7,
+    "account_id": "acme",
+    "record_id": "broken",
+    "reasons": [{"code": "file_missing", "field": "key", "message": "gone"}],
+    "raw": "",
+    "raw_truncated": False,
+}

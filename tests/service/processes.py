@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import os
 import signal
 import socket
@@ -65,12 +66,30 @@ def _run(
     moment: Moment = Moment.WITHIN,
     strike: Strike = nothing,
     slow: Path | None = None,
+    ahead: dt.timedelta = dt.timedelta(),
 ) -> None:
-    """Let `strike` befall the process at its transaction `k`; it takes its time as long as the file `slow` exists."""
+    """Let `strike` befall the process at its transaction `k`; it takes its time as long as the file `slow` exists, and
+    its clock is so far `ahead`."""
+    if ahead:
+        _set_clock(ahead)
     if slow:
         sa.event.listen(sa.Engine, "commit", lambda connection: time.sleep(SLOW_SECONDS if slow.exists() else 0))
     with Transactions(k, moment, strike).watched():
         target(*arguments)
+
+
+def _set_clock(ahead: dt.timedelta) -> None:
+    """What this process asks the time by, as far as Python's code can be made to believe it."""
+    from celery.worker import request
+
+    class Shifted(dt.datetime):
+        @classmethod
+        def now(cls, tz: dt.tzinfo | None = None) -> Shifted:
+            return super().now(tz) + ahead
+
+    right = time.time
+    time.time = lambda: right() + ahead.total_seconds()
+    request.datetime = Shifted
 
 
 def _serve(settings: Settings, port: int) -> None:

@@ -78,13 +78,14 @@ def execute(database: Database, *statements: sa.Executable) -> None:
 
 
 def create_account(database: Database) -> None:
-    """An account with the brand `b` and the channel `c`."""
+    """An account with the brand `b` and the channel `c`, whose deletions are remembered."""
     account = {"id": ACCOUNT, "status": "migrating", "created_at": NOON, "updated_at": NOON}
     execute(
         database,
         sa.insert(tables.accounts).values(account),
         sa.insert(tables.brands).values(account_id=ACCOUNT, id="b"),
         sa.insert(tables.channels).values(account_id=ACCOUNT, id="c", brand_id="b"),
+        sa.insert(tables.import_accounts).values(account_id=ACCOUNT, deletions_since=NOON),
     )
 
 

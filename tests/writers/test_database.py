@@ -10,7 +10,14 @@ import pytest
 import sqlalchemy as sa
 
 from s3import import tables
-from s3import.errors import ConfigurationError, DatabaseRefused, DatabaseUnavailable, S3ImportError, SchemaMismatch
+from s3import.errors import (
+    ConfigurationError,
+    DatabaseMisconfigured,
+    DatabaseRefused,
+    DatabaseUnavailable,
+    S3ImportError,
+    SchemaMismatch,
+)
 from s3import.records import Entity
 from s3import.writers import Conflict, Database, idle, open_database, translate, translated
 from tests.migration.strikes import end_session
@@ -70,9 +77,9 @@ def test_a_host_that_does_not_answer_is_temporary(scheme: str) -> None:
 
 
 def test_a_database_that_does_not_exist_is_refused(postgres_url: str, mariadb_url: str) -> None:
-    """Trying again does not create a database."""
+    """Trying again does not create a database; the URL has to be corrected."""
     for url in (postgres_url, mariadb_url):
-        with pytest.raises(DatabaseRefused):
+        with pytest.raises(DatabaseMisconfigured):
             use(sa.make_url(url).set(database="s3import_nowhere").render_as_string(hide_password=False))
 
 
@@ -80,7 +87,7 @@ def test_an_unknown_user_is_refused(postgres_url: str, mariadb_url: str) -> None
     """Trying again does not help a wrong login, and the message shows no password."""
     for url in (postgres_url, mariadb_url):
         wrong = sa.make_url(url).set(username="s3import_nobody", password=PASSWORD)
-        with pytest.raises(DatabaseRefused) as refusal:
+        with pytest.raises(DatabaseMisconfigured) as refusal:
             use(wrong.render_as_string(hide_password=False))
         assert PASSWORD not in str(refusal.value)
 

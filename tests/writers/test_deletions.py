@@ -10,6 +10,7 @@ import pytest
 import sqlalchemy as sa
 
 from s3import import tables
+from s3import.accounts import remember_deletions
 from s3import.errors import AccountDeleted
 from s3import.records import ROW_ENTITIES, TEXT, TIMESTAMP, Entity, Written
 from s3import.writers import Database, open_database, write
@@ -26,6 +27,8 @@ def place(database_url: str) -> Iterator[Database]:
     """A database of each kind, with triggers, and a thread of noon with a message and its attachment."""
     database = open_database(database_url, pool_size=2)
     create_account(database)
+    with database.begin() as connection:
+        remember_deletions(connection, ACCOUNT)
     put(database, THREADS, thread("t"))
     put(database, MESSAGES, message("m"))
     put(database, ATTACHMENTS, attachment("a"))
@@ -119,6 +122,29 @@ def test_a_thread_that_is_back_takes_newer_messages(place: Database) -> None:
     put(place, THREADS, thread("t", updated_at=later))
     assert put(place, MESSAGES, message("m"), message("n", created_at=later), message("o")) == Written(2, 1)
     assert stored(place, MESSAGES, "id") == ["n", "o"]
+
+
+@pytest.mark.parametrize("deleted", [(MESSAGES, "m"), (THREADS, "t")], ids=["message", "thread"])
+def test_an_attachment_comes_back_with_its_message(place: Database, deleted: tuple[Entity, str]) -> None:
+    """Unchanged as it is: it went only because its message did, or its message's thread."""
+    delete(place, (*deleted, NOON))
+    later = NOON + HOUR
+    put(place, THREADS, thread("t", updated_at=later))
+    assert put(place, ATTACHMENTS, attachment("a")) == Written(0, 1)
+    put(place, MESSAGES, message("m", updated_at=later))
+    assert put(place, ATTACHMENTS, attachment("a")) == Written(1, 0)
+    assert (stored(place, ATTACHMENTS, "id"), tombstones(place)) == (["a"], set())
+
+
+@pytest.mark.parametrize("is_first", [True, False])
+def test_an_attachment_that_was_deleted_itself_stays_away(place: Database, is_first: bool) -> None:
+    """Also where its message was deleted, too, and is back: before that or after."""
+    of_attachment, of_message = (ATTACHMENTS, "a", NOON + HOUR / 2), (MESSAGES, "m", NOON + HOUR)
+    for one in (of_attachment, of_message) if is_first else (of_message, of_attachment):
+        delete(place, one)
+    put(place, MESSAGES, message("m", updated_at=NOON + 2 * HOUR))
+    assert put(place, ATTACHMENTS, attachment("a")) == Written(0, 1)
+    assert put(place, ATTACHMENTS, attachment("a", updated_at=NOON + HOUR)) == Written(1, 0)
 
 
 def test_what_a_person_deleted_stays_a_persons(place: Database) -> None:

@@ -15,18 +15,18 @@ import pyarrow.compute as pc
 import pyarrow.json
 
 from s3import.readers.items.mapping import FieldMapping, Path
-from s3import.readers.items.wanted import Wanted
+from s3import.readers.items.wanted import ITEM, Wanted
 from s3import.readers.jsonl import hold_an_object_each, split_lines
 from s3import.readers.lines import Rows
 from s3import.readers.location import ACCOUNT
 from s3import.records import TEXT, TIMESTAMP, TOO_LATE, one_array
 
-ITEM = "Item"
 MAX_BRACES = 900  # in a line: with more of them it may be nested deeper than the line path can follow
 TICKS = {"seconds": 10**6, "milliseconds": 10**3}  # microseconds in each
 TOO_LATE_TICKS = int(TOO_LATE.timestamp()) * 10**6
 _WHOLE = r"\A-?[0-9]{1,18}\z"
 _EPOCH = r"\A-?[0-9]{1,15}(\.[0-9]+)?\z"
+_BEFORE_1970 = r"\A-[0.]*[1-9]"
 _TOO_FINE = {"seconds": r"(\.[0-9]{6})[0-9]+", "milliseconds": r"(\.[0-9]{3})[0-9]+"}
 
 
@@ -60,15 +60,14 @@ class ItemColumns:
     def _read_all(self, text: bytes, numbers: pa.Int64Array, line_count: int) -> Rows | None:
         rows, items = _read(text, _type(self._wanted), self._wanted, numbers, line_count)
         if rows is not None:
-            found = _members_found(items)
-            self._usual = _merged(self._usual, found) if self._usual else found
+            usual = self._usual or _telling_type(self._wanted)
+            self._usual = _merged(usual, _members_found(items))
         return rows
 
 
 def key_values_of(text: bytes, wanted: Wanted) -> pa.StringArray | None:
     """The value of the account's key in each of the items; None where Arrow refuses a line."""
-    key = pa.struct([("S", TEXT), ("N", TEXT)])
-    items = _parse(text, pa.struct([(wanted.key_path[0], key)]))
+    items = _parse(text, _telling_type(wanted), ITEM)
     return None if items is None or items.null_count else _text(pc.struct_field(items, wanted.key_path))
 
 
@@ -76,7 +75,7 @@ def _read(
     text: bytes, type_: pa.StructType, wanted: Wanted, numbers: pa.Int64Array, line_count: int
 ) -> tuple[Rows | None, pa.StructArray]:
     """The rows, and the items they were made of; no rows where anything is in doubt."""
-    items = _parse(text, type_)
+    items = _parse(text, type_, wanted.member)
     # Objects cannot span these lines, so as many objects as lines means one on each.
     if items is None or len(items) != len(numbers) or items.null_count:
         return None, items
@@ -93,19 +92,19 @@ def _shallow(lines: pa.StringArray) -> bool:
     return all(line.count("{") + line.count("[") <= MAX_BRACES for line in long)
 
 
-def _parse(text: bytes, type_: pa.StructType) -> pa.StructArray | None:
+def _parse(text: bytes, type_: pa.StructType, member: str) -> pa.StructArray | None:
     """The items, with what matters of them; None where Arrow refuses a line."""
     try:
         table = pyarrow.json.read_json(
             pa.BufferReader(text),
             read_options=pyarrow.json.ReadOptions(use_threads=False, block_size=len(text) + 1),
             parse_options=pyarrow.json.ParseOptions(
-                explicit_schema=pa.schema([(ITEM, type_)]), unexpected_field_behavior="ignore"
+                explicit_schema=pa.schema([(member, type_)]), unexpected_field_behavior="ignore"
             ),
         )
     except pa.ArrowInvalid:
         return None
-    return one_array(table[ITEM])
+    return one_array(table[member])
 
 
 # --- what is asked for of an item --------------------------------------------------------------------------------
@@ -136,12 +135,23 @@ class _Shape:
 
 
 @lru_cache(64)
-def _type(wanted: Wanted) -> pa.StructType:
-    """The Arrow type of an item: of each value the kinds that its field can use."""
+def _telling_type(wanted: Wanted) -> pa.StructType:
+    """The Arrow type of what tells whose an item is. It is asked of every item, whatever the first ones had."""
+    return _telling_shape(wanted).members_type()
+
+
+def _telling_shape(wanted: Wanted) -> _Shape:
     shape = _Shape()
     shape.at(wanted.key_path).kinds.update({"S": TEXT, "N": TEXT})
     if wanted.prefix:
         shape.at(wanted.sort_path).kinds["S"] = TEXT
+    return shape
+
+
+@lru_cache(64)
+def _type(wanted: Wanted) -> pa.StructType:
+    """The Arrow type of an item: of each value the kinds that its field can use."""
+    shape = _telling_shape(wanted)
     for mapped in wanted.mapping.fields:
         for path in mapped.paths:
             shape.at(path).kinds.update(_kinds(mapped))
@@ -183,7 +193,7 @@ def _kinds(mapped: FieldMapping) -> dict[str, pa.DataType]:
 
 def _is_wanted(items: pa.StructArray, wanted: Wanted) -> pa.BooleanArray:
     key = _text(pc.struct_field(items, wanted.key_path))
-    mine = pc.is_in(key, pa.array(sorted(wanted.key_values)))
+    mine = pc.is_in(key, pa.array(sorted(wanted.key_values), TEXT))
     if not wanted.prefix:
         return mine
     sort = _kind(pc.struct_field(items, wanted.sort_path), "S", TEXT)
@@ -293,15 +303,16 @@ def _instants(text: pa.StringArray, time: str) -> pa.TimestampArray:
     if not _all(pc.match_substring_regex(text, _EPOCH)):
         raise _Doubt
     per_unit = TICKS[time]
+    early = pc.match_substring_regex(text, _BEFORE_1970)
     if pc.any(pc.match_substring(text, ".")).as_py():
         # Exact: neither a double nor the cast of too many digits would be.
         exact = pc.replace_substring_regex(text, _TOO_FINE[time], r"\1").cast(pa.decimal128(24, 6))
         ticks = pc.multiply(exact, pa.scalar(Decimal(per_unit), pa.decimal128(7, 0))).cast(pa.decimal128(38, 6))
         ticks = pc.min_element_wise(ticks, pa.scalar(Decimal(TOO_LATE_TICKS), pa.decimal128(38, 6)), skip_nulls=False)
-        ticks = pc.max_element_wise(ticks, pa.scalar(Decimal(-1), pa.decimal128(38, 6)), skip_nulls=False)
-        return ticks.cast(pa.int64()).cast(TIMESTAMP)
+        ticks = pc.max_element_wise(ticks, pa.scalar(Decimal(0), pa.decimal128(38, 6)), skip_nulls=False)
+        return pc.if_else(early, -1, ticks.cast(pa.int64())).cast(TIMESTAMP)
     units = pc.min_element_wise(text.cast(pa.int64()), TOO_LATE_TICKS // per_unit, skip_nulls=False)
-    return pc.if_else(pc.less(units, 0), -1, pc.multiply(units, per_unit)).cast(TIMESTAMP)
+    return pc.if_else(early, -1, pc.multiply(pc.max_element_wise(units, 0, skip_nulls=False), per_unit)).cast(TIMESTAMP)
 
 
 def _texts(value: pa.StructArray) -> pa.ListArray:

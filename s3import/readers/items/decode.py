@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import orjson
 
-from s3import.readers.items.columns import ITEM, ItemColumns
+from s3import.readers.items.columns import ItemColumns
 from s3import.readers.items.values import read_item_lines, too_long_item
 from s3import.readers.items.wanted import Wanted
 from s3import.readers.jsonl import Block, cut_blocks, cut_pieces, join_rows, raw_lines
@@ -40,10 +40,10 @@ def read_items(
         start = end
 
 
-def items_batch(text: bytes, wanted: Wanted, start: Position, end: Position, *, last: bool) -> Batch:
-    """The wanted items in whole lines, as the batch between two places; nothing of them is stored as bytes."""
-    rows = _read_block(Block(text, len(text)), wanted, start.line + 1, careful=not text)
-    return replace(_batch(rows, text, wanted, start, end, last=last), bytes_done=0)
+def items_batch(block: Block, wanted: Wanted, start: Position, end: Position) -> Batch:
+    """The wanted items of a block, as the batch between two places; nothing of them is stored as bytes."""
+    rows = _read_block(block, wanted, start.line + 1, careful=not block.text)
+    return replace(_batch(rows, block.text, wanted, start, end, last=block.is_last), bytes_done=0)
 
 
 def _batch(rows: Rows, text: bytes, wanted: Wanted, start: Position, end: Position, *, last: bool) -> Batch:
@@ -86,7 +86,7 @@ def _ignored_attributes(lines: list[bytes], wanted: Wanted) -> frozenset[str]:
     names: set[str] = set()
     for line in lines:
         try:
-            names |= orjson.loads(line)[ITEM].keys() - wanted.attributes
+            names |= orjson.loads(line)[wanted.member].keys() - wanted.attributes
         except (orjson.JSONDecodeError, LookupError, AttributeError, TypeError):
             continue  # it is a reject, which says so
     return limit_names({f"{wanted.entity}.{name}" for name in names})

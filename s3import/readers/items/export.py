@@ -17,10 +17,10 @@ from s3import.errors import DumpNotFound, InvalidManifest, PartDiffers, PartMiss
 from s3import.readers.checksum import open_checked
 from s3import.readers.compression import Text
 from s3import.readers.items.beside import Beside
-from s3import.readers.items.changes import Latest, changed_records, deletions, note_latest
+from s3import.readers.items.changes import IMAGE, Changes, changed_records, deletions
 from s3import.readers.items.decode import read_items
 from s3import.readers.items.joins import Fetch, Item, joined_text
-from s3import.readers.items.manifests import SUMMARY, Export, ExportedFile, find_exports, gaps_between, windows_of
+from s3import.readers.items.manifests import SUMMARY, Export, ExportedFile, find_exports, gaps_between, windows_after
 from s3import.readers.items.mapping import EntityMapping, ItemMapping
 from s3import.readers.items.passes import NO_IDS, Parents, in_pass, no_items, parents_of_recent, unique
 from s3import.readers.items.shared import SharedFile, Sharing
@@ -60,7 +60,7 @@ class ExportSource(Beside):
         self._exports: list[Export] = []
         self._parents: dict[dt.datetime, Parents] = {}
         self._has_items = False
-        self._latest: dict[tuple[ExportedFile, ...], Latest] = {}
+        self._changes: dict[str, tuple[tuple[Export, ...], Changes]] = {}
 
     def window(self) -> Window:
         """As `ItemSource.window`."""
@@ -77,6 +77,8 @@ class ExportSource(Beside):
             for mapping in self._mapping.entities
             for file in self._files_of(mapping)
         ]
+        if not parts:
+            raise self._no_items()
         return Plan(tuple(parts), from_manifest=True)
 
     def read_part(self, part: PlannedPart, start: Position, block_bytes: int) -> Iterator[Batch]:
@@ -102,20 +104,23 @@ class ExportSource(Beside):
             return set().union(*found)
 
     def _files_of(self, mapping: EntityMapping) -> list[ExportedFile]:
-        """The files of the full export of an entity's table that have items in them."""
-        table = mapping.table_name
-        full = [export for export in self._found() if export.since is None and export.table_name == table]
-        if not full:
+        """The files of the full export of an entity's table that may have items in them."""
+        full = self._full_export(mapping.table_name)
+        if full is None:
             raise DumpNotFound(
-                f"there is no full export of the table {table} below {self.uri}: no {SUMMARY} of it; check the source, "
-                "or wait until the export is complete"
+                f"there is no full export of the table {mapping.table_name} below {self.uri}: no {SUMMARY} of it; "
+                "check the source, or wait until the export is complete"
             )
+        return [file for file in full.files if file.may_have_items]
+
+    def _full_export(self, table: str) -> Export | None:
+        full = [export for export in self._found() if export.since is None and export.table_name == table]
         if len(full) > 1:
             raise InvalidManifest(
                 f"{self.uri} holds more than one full export of the table {table}: "
                 f"{', '.join(export.key for export in full)}; point --source at one, or move the others away"
             )
-        return [file for file in full[0].files if file.item_count]
+        return full[0] if full else None
 
     def _file(self, key: str) -> ExportedFile:
         for export in self._found():
@@ -163,46 +168,56 @@ class ExportSource(Beside):
     def _plan_changes(self, window: Window) -> Plan:
         """Every file of the windows after the full export, for each entity of its table and for its deletions."""
         parts: list[PlannedPart] = []
-        gaps: list[str] = []
+        skipped: list[str] = []
+        if not any(export.since is not None for export in self._exports):
+            raise DumpNotFound(f"there is no incremental export below {self.uri}; check the source, or wait for one")
         for table in dict.fromkeys(one.table_name for one in self._mapping.entities):
-            windows = windows_of(self._exports, table)
-            gaps += (f"{table}: no export of {since} to {until}" for since, until in gaps_between(windows))
+            windows, full = self._windows(table), self._full_export(table)
+            skipped += _not_told(table, windows, full, self._changes_of(table).untold_count)
             entities = [one.entity for one in self._mapping.entities if one.table_name == table] + [Entity.DELETIONS]
-            files = [file for export in windows if export.since is not None for file in export.files if file.item_count]
             parts += (
                 PlannedPart(entity, f"{entity}/{file.stored.key}", file.stored, window=window)
                 for entity in entities
-                for file in files
+                for export in windows
+                for file in export.files
+                if file.may_have_items
             )
-        if not parts and not any(export.since is not None for export in self._exports):
-            raise DumpNotFound(f"there is no incremental export below {self.uri}; check the source, or wait for one")
         order = list(Entity)
-        return Plan(tuple(sorted(parts, key=lambda part: order.index(part.entity))), tuple(gaps), from_manifest=True)
+        return Plan(tuple(sorted(parts, key=lambda part: order.index(part.entity))), tuple(skipped), from_manifest=True)
+
+    def _windows(self, table: str) -> tuple[Export, ...]:
+        return windows_after(self._found(), table, self._full_export(table))
 
     def _read_changes(self, part: PlannedPart, start: Position, block_bytes: int) -> Iterator[Batch]:
         file = self._file(part.stored.key)
-        table = next(export.table_name for export in self._exports if file in export.files)
-        sharing = tuple(wanted for wanted in self._wanted.values() if wanted.mapping.table_name == table)
-        latest = self._latest_writes(table, sharing)
+        changes = self._changes_of(next(export.table_name for export in self._exports if file in export.files))
         for block, end, stored_bytes in self._blocks(file, start, block_bytes):
             if part.entity is Entity.DELETIONS:
-                batch = deletions(block, sharing, latest, start, end)
+                batch = deletions(block, changes, start, end)
             else:
-                batch = changed_records(block, self._wanted[part.entity], latest, start, end)
+                wanted = self._wanted[part.entity]
+                of_image = replace(wanted, member=IMAGE)
+                batch = changed_records(block, of_image, changes, start, end, self._complete(of_image))
             yield replace(batch, bytes_done=stored_bytes)
             start = end
 
-    def _latest_writes(self, table: str, wanted: tuple[Wanted, ...]) -> Latest:
-        """When each of the account's items that changed was written last, in whatever window."""
-        files = tuple(file for export in windows_of(self._exports, table) if export.since for file in export.files)
+    def _changes_of(self, table: str) -> Changes:
+        """What became of the account's items in all windows of a table; kept until there are others."""
+        windows = self._windows(table)
+        wanted = tuple(one for one in self._wanted.values() if one.mapping.table_name == table)
+
+        def read() -> Iterator[tuple[bytes, bool]]:
+            for export in windows:
+                for file in filter(lambda file: file.may_have_items, export.files):
+                    yield from (
+                        (block.text, export.tells_old) for block, _, _ in self._blocks(file, Position(), BLOCK_BYTES)
+                    )
+
         with self._lock:
-            if files not in self._latest:
-                latest: Latest = {}
-                for file in files:
-                    for block, _, _ in self._blocks(file, Position(), BLOCK_BYTES):
-                        note_latest(block.text.split(b"\n"), wanted, latest)
-                self._latest = {files: latest}
-            return self._latest[files]
+            known = self._changes.get(table)
+            if known is None or known[0] != windows:
+                known = self._changes[table] = windows, Changes(wanted, read)
+            return known[1]
 
     def _blocks(self, file: ExportedFile, start: Position, block_bytes: int) -> Iterator[tuple[Block, Position, int]]:
         """A file's text in whole lines, each with the place behind it and the stored bytes read so far."""
@@ -255,8 +270,23 @@ class ExportSource(Beside):
             if any(batch.records.num_rows for batch in self._read(Entity.THREADS, file, Position(), BLOCK_BYTES)):
                 return
         if not self._has_items:
-            account_id = next(iter(self._wanted.values())).account_id
-            raise no_items(account_id, f"in the exports at {self.uri}")
+            raise self._no_items()
+
+    def _no_items(self) -> DumpNotFound:
+        return no_items(tuple(self._wanted.values()), f"in the exports at {self.uri}")
+
+
+def _not_told(table: str, windows: Sequence[Export], full: Export | None, untold_count: int) -> Iterator[str]:
+    """What the windows of a table leave out, in words."""
+    beyond = f" that reaches beyond {full.until}" if full and not windows else ""
+    if not windows:
+        yield f"{table}: no incremental export{beyond}"
+    yield from (f"{table}: no export of {since} to {until}" for since, until in gaps_between(full, windows))
+    if untold_count:
+        yield (
+            f"{table}: {untold_count} changed or deleted items do not tell whose they were; export it with new and old "
+            "images"
+        )
 
 
 def _fetch_nothing(table: str, keys: Sequence[Item]) -> Iterable[Item]:

@@ -7,7 +7,6 @@ from typing import Any
 
 import orjson
 
-from s3import.readers.items.columns import ITEM
 from s3import.readers.items.mapping import EntityMapping, Join, Path
 from s3import.readers.items.values import is_wanted_item
 from s3import.readers.items.wanted import Wanted
@@ -34,12 +33,12 @@ def joined_text(text: bytes, wanted: Wanted, fetch: Fetch) -> bytes:
     lines = text.removesuffix(b"\n").split(b"\n")
     items: dict[int, Item] = {}
     for number, line in enumerate(lines):
-        item = _parsed(line)
+        item = _parsed(line, wanted.member)
         if item is not None and is_wanted_item(item, wanted):
             items[number] = item
     add_joined(items.values(), wanted.mapping, fetch)
     for number, item in items.items():
-        lines[number] = orjson.dumps({ITEM: item})
+        lines[number] = orjson.dumps({wanted.member: item})
     return b"\n".join(lines) + b"\n" * text.endswith(b"\n")
 
 
@@ -65,10 +64,10 @@ def _name(key: Item) -> bytes:
     return orjson.dumps(key)
 
 
-def _parsed(line: bytes) -> Item | None:
+def _parsed(line: bytes, member: str) -> Item | None:
     """The item on a line; None where the decoder has to say what is wrong with it."""
     try:
-        item = orjson.loads(line)[ITEM]
+        item = orjson.loads(line)[member]
     except (orjson.JSONDecodeError, LookupError, TypeError):
         return None
     return item if isinstance(item, dict) else None

@@ -19,6 +19,8 @@ from s3import.records import StoredObject
 SUMMARY, FILES = "manifest-summary.json", "manifest-files.json"
 CHECKSUMS = (".md5", ".checksum")  # as it is, and as it is documented
 JSON_FORMAT = "DYNAMODB_JSON"
+BOTH_IMAGES = "NEW_AND_OLD_IMAGES"
+EMPTY_GZIP_BYTES = 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,17 +31,23 @@ class ExportedFile:
     item_count: int
     checksum: Checksum
 
+    @property
+    def may_have_items(self) -> bool:
+        """Whether it must be read: where it is called empty it is, only if it has no room for any."""
+        return self.item_count > 0 or self.stored.size_bytes > EMPTY_GZIP_BYTES
+
 
 @dataclass(frozen=True, slots=True)
 class Export:
     """One export. A full one holds the table at `until`, an incremental one what was written from `since` to `until`;
-    `key` is that of its summary."""
+    `key` is that of its summary; `tells_old`: of each item that was there before a write, it has how that was."""
 
     key: str
     table_name: str
     since: dt.datetime | None
     until: dt.datetime
     files: tuple[ExportedFile, ...]
+    tells_old: bool = False
 
 
 def find_exports(source: Source) -> list[Export]:
@@ -52,19 +60,16 @@ def find_exports(source: Source) -> list[Export]:
     return sorted((_export(source, listing, key) for key in summaries), key=lambda export: (export.until, export.key))
 
 
-def windows_of(exports: Iterable[Export], table_name: str) -> list[Export]:
-    """A table's incremental exports that begin where its newest full one ends or later reach, in the order of time,
-    behind that full one where there is any: what was written before it is in it."""
-    mine = [export for export in exports if export.table_name == table_name]
-    full = [export for export in mine if export.since is None][-1:]
-    since = full[0].until if full else None
-    windows = [export for export in mine if export.since is not None and (since is None or export.until > since)]
-    return [*full, *sorted(windows, key=lambda export: export.until)]
+def windows_after(exports: Iterable[Export], table_name: str, full: Export | None) -> tuple[Export, ...]:
+    """A table's incremental exports that begin where the full one ends or later reach (all, without one), in the order
+    of time: what was written before it is in it."""
+    mine = (export for export in exports if export.table_name == table_name and export.since is not None)
+    return tuple(export for export in mine if full is None or export.until > full.until)
 
 
-def gaps_between(windows: Iterable[Export]) -> Iterator[tuple[dt.datetime, dt.datetime]]:
-    """The times that no window covers, from the first one's end on."""
-    covered: dt.datetime | None = None
+def gaps_between(full: Export | None, windows: Iterable[Export]) -> Iterator[tuple[dt.datetime, dt.datetime]]:
+    """The times that no window covers, from the end of the full export (else of the first window) on."""
+    covered = full.until if full else None
     for export in windows:
         if covered is not None and export.since is not None and export.since > covered:
             yield covered, export.since
@@ -82,7 +87,8 @@ def _export(source: Source, listing: Mapping[str, StoredObject], key: str) -> Ex
     if until is None:
         raise summary.fault("exportTime", "is missing")
     table_name = summary.required_text("tableArn").rpartition("table/")[2]
-    return Export(key, table_name, since, until, tuple(_files(source, listing, key, summary)))
+    files = tuple(_files(source, listing, key, summary))
+    return Export(key, table_name, since, until, files, summary.text("outputView") == BOTH_IMAGES)
 
 
 def _files(source: Source, listing: Mapping[str, StoredObject], key: str, summary: Node) -> Iterator[ExportedFile]:

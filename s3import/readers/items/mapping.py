@@ -17,6 +17,8 @@ from s3import.records import REQUIRED, ROW_ENTITIES, SCHEMAS, TIMESTAMP_FIELDS, 
 
 SHARD = "{shard}"
 MAX_SHARDS = 1000
+MAX_DIGITS = 38
+_NUMBER = r"0|-?(?:[1-9][0-9]{0,125}(?:\.[0-9]{0,130}[1-9])?|0\.[0-9]{0,130}[1-9])"
 TIMES = ("text", "seconds", "milliseconds")
 
 Path = tuple[str, ...]
@@ -34,14 +36,18 @@ class AccountKey:
     is_number: bool = False
 
     def values(self, account_id: str) -> tuple[str, ...]:
-        """The values of the account's items: one for each shard."""
+        """The values of the account's items: one for each shard. No key of numbers has a value that is not one, or that
+        DynamoDB writes otherwise: 04711 must not find the items of 4711."""
         value = self.value.replace(ACCOUNT, account_id)
-        return tuple(value.replace(SHARD, str(shard)) for shard in range(self.shards))
+        values = (value.replace(SHARD, str(shard)) for shard in range(self.shards))
+        return tuple(value for value in values if not self.is_number or _is_number(value))
 
     def account_of(self, value: str | None) -> str | None:
         """The id of the account whose items have this value; None where it is no account's."""
         found = self._pattern.fullmatch(value) if value else None
-        return found["account"] if found and int(found.groupdict().get("shard") or 0) < self.shards else None
+        if found is None or int(found.groupdict().get("shard") or 0) >= self.shards:
+            return None
+        return found["account"] if not self.is_number or _is_number(found[0]) else None
 
     @property
     def _pattern(self) -> re.Pattern[str]:
@@ -51,6 +57,11 @@ class AccountKey:
             stands = re.escape(f"{{{name}}}")
             pattern = pattern.replace(stands, f"(?P<{name}>{wanted})", 1).replace(stands, f"(?P={name})")
         return re.compile(pattern, re.DOTALL)
+
+
+def _is_number(text: str) -> bool:
+    """Whether it is a number as DynamoDB writes it: of at most 38 digits, without any that say nothing."""
+    return re.fullmatch(_NUMBER, text) is not None and len(text.strip("-0").replace(".", "").strip("0")) <= MAX_DIGITS
 
 
 @dataclass(frozen=True, slots=True)

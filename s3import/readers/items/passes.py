@@ -14,7 +14,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from s3import.errors import DumpNotFound
-from s3import.records import TEXT, Batch, Entity, Pass, Window, one_array
+from s3import.readers.items.wanted import Wanted
+from s3import.records import TEXT, TOO_LATE, Batch, Entity, Pass, Window, one_array
 from s3import.validators.timestamps import read_timestamps
 
 PARENT_IDS = {Entity.MESSAGES: "thread_id", Entity.ATTACHMENTS: "message_id"}
@@ -31,10 +32,15 @@ class Parents:
         return self.ids.get(entity, NO_IDS)
 
 
-def no_items(account_id: str, where: str) -> DumpNotFound:
+def no_items(wanted: Sequence[Wanted], where: str) -> DumpNotFound:
     """What is raised where nothing at all is found of an account."""
+    account_id = wanted[0].account_id
+    keyless = [one for one in wanted if not one.key_values]
+    numbers = (
+        f" ({account_id} is not how DynamoDB writes a number, and keys of {keyless[0].entity} are)" if keyless else ""
+    )
     return DumpNotFound(
-        f"there is no item of account {account_id}, {where}; check the account id and the mapping's keys, "
+        f"there is no item of account {account_id}, {where}{numbers}; check the account id and the mapping's keys, "
         "`s3import mapping try` shows what they find"
     )
 
@@ -61,9 +67,10 @@ def in_pass(batch: Batch, window: Window, parents: pa.StringArray) -> Batch:
 
 
 def before(batch: Batch, until: dt.datetime) -> Batch:
-    """The rows that were created before `until`, and those without a time."""
+    """The rows that were created before `until`, and those without a time that is right: they are rejects."""
     instants, _ = read_timestamps("created_at", one_array(batch.records["created_at"]))
-    return _rows(batch, pc.less(instants, until).fill_null(True))
+    later = pc.and_(pc.greater_equal(instants, until), pc.less(instants, TOO_LATE))
+    return _rows(batch, pc.invert(later.fill_null(False)))
 
 
 def unique(ids: Iterable[pa.StringArray]) -> pa.StringArray:

@@ -19,10 +19,10 @@ import orjson
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from s3import.readers.items.columns import ITEM, key_values_of
+from s3import.readers.items.columns import key_values_of
 from s3import.readers.items.decode import items_batch
 from s3import.readers.items.mapping import AccountKey
-from s3import.readers.items.wanted import Wanted
+from s3import.readers.items.wanted import ITEM, Wanted
 from s3import.readers.jsonl import Block, split_lines
 from s3import.readers.room import room_for
 from s3import.records import Batch, Position
@@ -110,7 +110,8 @@ def _batch(
 ) -> Batch:
     end = pieces[-1].end if pieces else start
     text = b"".join(piece.text for piece in pieces)
-    batch = items_batch(complete(text) if complete and text else text, wanted, Position(), end, last=last)
+    block = Block(complete(text) if complete and text else text, len(text), is_last=last)
+    batch = items_batch(block, wanted, Position(), end)
     numbers = pa.array([number for piece in pieces for number in piece.numbers], pa.int64())
     stored_bytes = pieces[-1].stored_bytes if pieces else 0
     return replace(batch, lines=numbers.take(pc.subtract(batch.lines, 1)), start=start, bytes_done=stored_bytes)

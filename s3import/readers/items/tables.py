@@ -30,7 +30,6 @@ from s3import.logs import in_context
 from s3import.readers.aws import client
 from s3import.readers.items.beside import Beside
 from s3import.readers.items.budget import ReadBudget
-from s3import.readers.items.columns import ITEM
 from s3import.readers.items.decode import items_batch
 from s3import.readers.items.joins import add_joined
 from s3import.readers.items.mapping import EntityMapping, ItemMapping
@@ -44,7 +43,8 @@ from s3import.readers.items.passes import (
     parents_of_recent,
     unique,
 )
-from s3import.readers.items.wanted import Wanted
+from s3import.readers.items.wanted import ITEM, Wanted
+from s3import.readers.jsonl import Block
 from s3import.readers.s3 import BROKEN, MISCONFIGURED, attempts, is_temporary
 from s3import.readers.source import Patience, Role, Source
 from s3import.records import Batch, Entity, Pass, Plan, PlannedPart, Position, StoredObject, Window, one_array
@@ -172,8 +172,8 @@ class TableSource(Beside):
             )
         parts = tuple(part for one in self._mapping.entities for part in self._parts(one, window))
         if not any(self._has_items(part) for part in parts):
-            first = parts[0]
-            raise no_items(self._wanted[first.entity].account_id, f"such as {first.stored.etag} in {first.stored.key}")
+            where = f"such as {parts[0].stored.etag} in {parts[0].stored.key}" if parts else "in any table"
+            raise no_items(tuple(self._wanted.values()), where)
         return Plan(parts, from_manifest=True)
 
     def read_part(self, part: PlannedPart, start: Position, block_bytes: int) -> Iterator[Batch]:
@@ -227,7 +227,8 @@ class TableSource(Beside):
             if size_bytes >= block_bytes or not page.last_key:
                 count = start.line + len(lines)
                 end = Position(count, count, _cursor(page.last_key) if page.last_key else None)
-                yield items_batch(b"".join(lines), self._wanted[entity], start, end, last=not page.last_key)
+                block = Block(b"".join(lines), count - start.line, is_last=not page.last_key)
+                yield items_batch(block, self._wanted[entity], start, end)
                 start, lines, size_bytes = end, [], 0
 
     # --- what is recent for what is below it -----------------------------------------------------------------------

@@ -6,7 +6,7 @@ It is the judge: where `columns` has any doubt, this decides. Both give the same
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Mapping
+from collections.abc import Mapping
 from decimal import Context, Decimal
 from functools import lru_cache
 from typing import Any
@@ -14,7 +14,7 @@ from typing import Any
 import pyarrow as pa
 
 from s3import.errors import RejectCode
-from s3import.readers.items.columns import ITEM, TICKS, TOO_LATE_TICKS
+from s3import.readers.items.columns import TICKS, TOO_LATE_TICKS
 from s3import.readers.items.mapping import FieldMapping, Path
 from s3import.readers.items.wanted import Wanted
 from s3import.readers.lines import Cell, Findings, Number, Rows, Unreadable, parse_line, text_cell, whole_cell
@@ -66,7 +66,7 @@ class _Reading:
 
     def take(self, line: int, text: bytes) -> None:
         try:
-            item = _item(parse_line(text))
+            item = _item(parse_line(text), self._wanted.member)
         except Unreadable as error:
             self.set_aside(line, error.reason)
             return
@@ -100,23 +100,30 @@ class _Reading:
 # --- one item to the cells of a row -----------------------------------------------------------------------------------
 
 
-def _item(members: Mapping[str, Any]) -> dict[str, Any]:
-    item = members.get(ITEM)
+def _item(members: Mapping[str, Any], name: str) -> dict[str, Any]:
+    item = members.get(name)
     if not isinstance(item, dict):
-        raise Unreadable(RejectCode.NOT_AN_OBJECT, f"the line has no {ITEM} that is an object")
+        raise Unreadable(RejectCode.NOT_AN_OBJECT, f"the line has no {name} that is an object")
     return item
 
 
-def is_wanted_item(item: Mapping[str, Any], wanted: Wanted, attributes: Collection[str] | None = None) -> bool:
-    """Whether an item is of the account and entity, judged by its key and sort key, or by those of `attributes`."""
-    key_name, sort_name = wanted.key_path[0], wanted.sort_path[0] if wanted.prefix else None
-    if attributes is None or key_name in attributes:
-        key = item.get(key_name)
-        if not isinstance(key, dict) or _scalar(key) not in wanted.key_values:
-            return False
-    if sort_name is None or (attributes is not None and sort_name not in attributes):
+def is_wanted_item(item: Mapping[str, Any], wanted: Wanted) -> bool:
+    """Whether an item is of the account and entity, judged by its key and sort key."""
+    return has_key(item, wanted) and has_prefix(item, wanted)
+
+
+def has_key(item: Mapping[str, Any], wanted: Wanted) -> bool:
+    """Whether an item is of the account."""
+    key = item.get(wanted.key_path[0])
+    value = key.get("S", key.get("N")) if isinstance(key, dict) else None
+    return isinstance(value, str) and value in wanted.key_values
+
+
+def has_prefix(item: Mapping[str, Any], wanted: Wanted) -> bool:
+    """Whether an item's sort key begins as the entity's do."""
+    if not wanted.prefix:
         return True
-    sort = item.get(sort_name)
+    sort = item.get(wanted.sort_path[0])
     begins = sort.get("S") if isinstance(sort, dict) else None
     return isinstance(begins, str) and begins.startswith(wanted.prefix)
 
@@ -248,7 +255,7 @@ def _time_cell(mapped: FieldMapping) -> Cell:
             found.add(RejectCode.INVALID_TIMESTAMP, mapped.field, message)
             return None
         ticks = _EXACT.multiply(Decimal(number), TICKS[mapped.time])
-        return int(max(Decimal(-1), min(ticks, Decimal(TOO_LATE_TICKS))))
+        return -1 if ticks < 0 else int(min(ticks, Decimal(TOO_LATE_TICKS)))
 
     return cell
 
@@ -271,9 +278,10 @@ def _list_cell(mapped: FieldMapping) -> Cell:
 
 
 def _elements(value: Mapping[str, Any], *, pairs: bool) -> list[Any] | None:
-    """The values in a list or a set; of a map (`pairs`) its members as maps of a name and a value."""
+    """The values in a list or a set; of a map (`pairs`) its members, which have no order of their own, by name as maps
+    of a name and a value."""
     if pairs and isinstance(value.get("M"), dict):
-        return [{"M": {"name": {"S": name}, "value": given}} for name, given in value["M"].items()]
+        return [{"M": {"name": {"S": name}, "value": value["M"][name]}} for name in sorted(value["M"])]
     if isinstance(value.get("L"), list):
         return list(value["L"])
     members = None if pairs else value.get("SS", value.get("NS"))

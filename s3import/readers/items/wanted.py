@@ -10,18 +10,21 @@ import pyarrow as pa
 from s3import.readers.items.mapping import EntityMapping, FieldMapping, ItemMapping, Path
 from s3import.records import SCHEMAS, TIMESTAMP, Entity
 
+ITEM = "Item"
+
 
 @dataclass(frozen=True)
 class Wanted:
     """The items of one account and entity, as `mapping` tells them from others.
 
     `takes_unreadable`: lines that are no item at all are this account's and entity's too, for nobody knows whose they
-    are.
+    are; `member`: the name under which a line has its item.
     """
 
     mapping: EntityMapping
     account_id: str
     takes_unreadable: bool = True
+    member: str = ITEM
 
     @classmethod
     def of(cls, mapping: EntityMapping, whole: ItemMapping, account_id: str) -> Wanted:

@@ -1,5 +1,5 @@
-"""What is known of an account's migration as a whole: since when its deletions are remembered; all runs of a pass, and
-rejects without their text."""
+"""What is known of an account's migration as a whole: since when deletions are remembered, or that it was purged; all
+runs of a pass, rejects without their text, and whose files are."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -9,7 +9,17 @@ import sqlalchemy as sa
 from alembic import op
 
 from s3import.schema import triggers
-from s3import.tables import LONG_TEXT, WORD, accounts, import_accounts, import_runs
+from s3import.tables import (
+    FILES,
+    LONG_TEXT,
+    WORD,
+    accounts,
+    import_accounts,
+    import_files,
+    import_parts,
+    import_rejects,
+    import_runs,
+)
 
 revision = "0002"
 down_revision = "0001"
@@ -25,11 +35,18 @@ def upgrade() -> None:
         " WHERE account_id IN (SELECT id FROM accounts) AND account_id NOT IN (SELECT account_id FROM import_accounts)"
         " GROUP BY account_id"
     )
+    op.execute(  # that an account was purged was a tombstone
+        "INSERT INTO import_accounts (account_id, purged_at) SELECT account_id, deleted_at FROM import_tombstones"
+        " WHERE entity = 'forgotten' AND account_id NOT IN (SELECT account_id FROM import_accounts)"
+    )
+    op.execute("DELETE FROM import_tombstones WHERE entity = 'forgotten'")
     _keep_all_runs(connection)
     _let_rejects_be_without_text(connection)
     _add_column(import_runs.c.files_per_second)
     _add_index(import_runs, "import_runs_by_request")
     _add_index(accounts, "accounts_by_status")
+    _give_files_to_their_runs(connection)
+    _tell_inherited_tombstones(connection)
     triggers.create(connection)
 
 
@@ -52,6 +69,47 @@ def _keep_all_runs(connection: sa.Connection) -> None:
 def _let_rejects_be_without_text(connection: sa.Connection) -> None:
     with op.batch_alter_table("import_rejects") as rejects:
         rejects.alter_column("raw", existing_type=LONG_TEXT, existing_nullable=False, nullable=True)
+
+
+def _give_files_to_their_runs(connection: sa.Connection) -> None:
+    """Files that wait belong to the run that is not over; those that failed to the run, and the place, of their
+    rejects."""
+    if sa.inspect(connection).has_table(import_files.name):
+        return
+    import_files.create(connection)
+    runs, names = import_runs.c, [column.name for column in import_files.columns]
+    for entity, (table, row_id) in FILES.items():
+        waiting = sa.and_(runs.account_id == table.c.account_id, runs.files_to.is_not(None), runs.state != "succeeded")
+        run_id = sa.select(sa.func.max(runs.run_id)).where(waiting).scalar_subquery()
+        nowhere = (sa.cast(sa.null(), sa.Integer), sa.cast(sa.null(), sa.Integer))
+        some = sa.select(table.c.account_id, sa.literal(entity.value), row_id, run_id, *nowhere)
+        pending = some.where(table.c.state == "pending", run_id.is_not(None))
+        connection.execute(sa.insert(import_files).from_select(names, pending))
+        _give_failed_files(connection, entity, table, row_id)
+
+
+def _give_failed_files(connection: sa.Connection, entity: str, table: sa.Table, row_id: sa.Column[str]) -> None:
+    kept, parts = import_rejects.c, import_parts.c
+    part = sa.and_(parts.run_id == kept.run_id, parts.number == kept.part_number, parts.entity == entity)
+    failed = sa.and_(row_id == kept.record_id, table.c.account_id == kept.account_id, table.c.state == "failed")
+    columns = (kept.account_id, kept.record_id, kept.run_id, kept.part_number, kept.line, kept.reasons)
+    query = sa.select(*columns).join_from(import_rejects, import_parts, part).join(table, failed)
+    places = {
+        (row.account_id, row.record_id): (row.run_id, row.part_number, row.line)
+        for row in connection.execute(query)
+        if row.reasons[0]["code"].startswith("file_")
+    }
+    for (account_id, record_id), (run_id, number, line) in places.items():
+        values = (account_id, entity, record_id, run_id, number, line)
+        connection.execute(sa.insert(import_files).values(values))
+
+
+def _tell_inherited_tombstones(connection: sa.Connection) -> None:
+    """What went with its parent is told from what a dump names; of tombstones that are there nobody knows."""
+    present = {column["name"] for column in sa.inspect(connection).get_columns("import_tombstones")}
+    if "inherited" not in present:
+        column = sa.Column("inherited", sa.Boolean, nullable=False, server_default=sa.false())
+        op.add_column("import_tombstones", column)
 
 
 @contextmanager

@@ -1,0 +1,240 @@
+"""Rounds by seed: whatever is asked for of an account at the same time, and dies in the midst of it, nothing is lost.
+
+In a round imports, deltas, resets, purges and cancellations go side by side, two at a time, while a person deletes
+something now and then; one of the two may die, lose its connection or be interrupted at any transaction. Nobody's lease
+lasts, so that each thinks the other one dead: only fencing keeps them apart. After every pair what is said to be in is
+in, and at the end everything can be taken back and comes in again as if nothing had happened.
+
+S3IMPORT_TEST_ROUNDS says how many rounds there are for each kind of database.
+"""
+
+from __future__ import annotations
+
+import os
+import random
+import threading
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pytest
+import sqlalchemy as sa
+
+from s3import import app, tables
+from s3import.errors import S3ImportError
+from s3import.records import ROW_ENTITIES, Entity, Pass
+from s3import.settings import Settings
+from s3import.undo import bookkeeping
+from s3import.undo import reset as resetting
+from tests.fleet.fleets import Killed, die
+from tests.migration.dumps import deletion, lines, records, simple_dump, write
+from tests.migration.moving import adds_up, code_of, execute, ignore, migrate, rows, settings_for
+from tests.migration.strikes import Moment, Strike, Transactions, end_session, nothing
+
+pytestmark = pytest.mark.integration
+
+ROUNDS = int(os.environ.get("S3IMPORT_TEST_ROUNDS", "2"))
+PAIRS = 3
+MOST_TRANSACTIONS = 40  # of a pair at which something may strike
+TWIN, ACCOUNT = "undisturbed", "in-trouble-"  # of one length, so that batches are cut alike
+GONE = {"recent-t4", "recent-m4", "recent-a4"}
+"""A thread that a person deletes, with what hangs on it."""
+
+Rows = dict[str, list[dict[str, Any]]]
+
+
+@pytest.fixture(autouse=True)
+def small_pages(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Pages of two rows, so that a reset and a purge have many transactions."""
+    monkeypatch.setattr(resetting, "PAGE_ROWS", 2)
+    monkeypatch.setattr(bookkeeping, "PAGE_ROWS", 2)
+
+
+@pytest.mark.parametrize("seed", range(ROUNDS))
+def test_nothing_is_lost_in_a_round(database_url: str, tmp_path: Path, seed: int) -> None:
+    """What succeeded is in, what people deleted is out, and in the end all of it comes in anew."""
+    settings = settings_for(tmp_path, database_url, retry_seconds=20.0)
+    for account in (TWIN, ACCOUNT):
+        write(_dump(account), tmp_path, account)
+    a_round = Round(settings, random.Random(seed))
+    for _ in range(PAIRS):
+        a_round.person()
+        a_round.pair()
+        a_round.check()
+    a_round.settle()
+
+
+def _dump(account: str) -> dict[str, bytes]:
+    """Both passes and a delta: a newer thread, a new one and a deletion."""
+    newer = {
+        **records(Entity.THREADS, 1, account, "recent-")[0],
+        "subject": "newer",
+        "updated_at": "2024-07-01T00:00:00Z",
+    }
+    return {
+        **simple_dump(5, account),
+        "delta/threads/part-0.jsonl": lines([newer, *records(Entity.THREADS, 1, account, "new-")]),
+        "delta/deletions/part-0.jsonl": lines([deletion(Entity.MESSAGES, "recent-m1")]),
+    }
+
+
+@dataclass
+class Round:
+    """One account in trouble. `said`: what was asked for and what came of it, to be shown when a check fails."""
+
+    settings: Settings
+    draw: random.Random
+    said: list[str] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        self._expected: dict[frozenset[str], Rows] = {}
+        for passes in ([Pass.RECENT], [Pass.DELTA], [Pass.REMAINING]):
+            migrate(self.settings, TWIN, passes=passes)
+            self._expect(TWIN)
+        execute(self.settings, tables.accounts.delete().where(tables.accounts.c.id == TWIN))
+        for passes in ([Pass.RECENT], [Pass.REMAINING]):
+            migrate(self.settings, TWIN, passes=passes)
+            self._expect(TWIN)
+
+    def _expect(self, account: str) -> None:
+        self._expected[self._succeeded(account)] = _essence(self.settings, account)
+
+    # --- what goes on ------------------------------------------------------------------------------------------------
+
+    def person(self) -> None:
+        """Sometimes somebody deletes a thread that the recent pass brings."""
+        if self.draw.random() < 0.3:
+            self.said.append("a person deletes")
+            threads = tables.threads.c
+            execute(
+                self.settings, tables.threads.delete().where(threads.account_id == ACCOUNT, threads.id == "recent-t4")
+            )
+
+    def pair(self) -> None:
+        """Two things at the same time, and what befalls one of them."""
+        stop = threading.Event()
+        works = [self.draw.choice(WORKS) for _ in range(2)]
+        k, moment = self.draw.randint(1, MOST_TRANSACTIONS), self.draw.choice(list(Moment))
+        with Transactions(k, moment, self._strike(stop)).watched(), ThreadPoolExecutor(2) as side_by_side:
+            doing = [side_by_side.submit(work, self.settings, stop) for work in works]
+        ends = [_ending(one.exception() or one.result()) for one in doing]
+        self.said.append(
+            f"{moment} {k}: " + ", ".join(f"{work.__name__} {end}" for work, end in zip(works, ends, strict=True))
+        )
+
+    def _strike(self, stop: threading.Event) -> Strike:
+        strikes: list[Strike] = [nothing, die, lambda _: stop.set()]
+        if not self.settings.database.startswith("sqlite"):
+            strikes.append(end_session(self.settings.database))
+        return self.draw.choice(strikes)
+
+    # --- what must hold ----------------------------------------------------------------------------------------------
+
+    def check(self) -> None:
+        """What the bookkeeping says is in is in; nothing is taken for a person's deletion that is none."""
+        remembered = _deleted_by_people(self.settings)
+        assert remembered <= GONE, self.said
+        found = _essence(self.settings, ACCOUNT)
+        assert not remembered & {row["id"] for table in found.values() for row in table}, self.said
+        succeeded = self._succeeded(ACCOUNT)
+        if succeeded:
+            expected = self._expected[succeeded]
+            assert found in ([_without(expected, GONE)] if remembered else [expected, _without(expected, GONE)]), (
+                self.said
+            )
+
+    def settle(self) -> None:
+        """Take everything back and import it again, unless it was purged: then all that ever came is there."""
+        if self._is_purged():
+            assert code_of(migrate(self.settings, ACCOUNT, passes=[Pass.DELTA])) == "account_purged", self.said
+            return
+        if migrate(self.settings, ACCOUNT).error is not None or self.draw.random() < 0.5:
+            assert _reset(self.settings, threading.Event()) is None, self.said
+            assert _essence(self.settings, ACCOUNT) == {entity.value: [] for entity in ROW_ENTITIES}, self.said
+        for passes in ([Pass.RECENT, Pass.REMAINING], [Pass.DELTA]):
+            result = migrate(self.settings, ACCOUNT, passes=passes)
+            assert (code_of(result), adds_up(result)) == (None, True), self.said
+        assert Pass.DELTA in self._succeeded(ACCOUNT)
+        self.check()
+
+    def _succeeded(self, account: str) -> frozenset[str]:
+        with closing(app.connect(self.settings)) as database, database.read() as connection:
+            runs = tables.import_runs.c
+            done = sa.select(runs["pass"]).where(runs.account_id == account, runs.state == "succeeded")
+            return frozenset(connection.scalars(done))
+
+    def _is_purged(self) -> bool:
+        with closing(app.connect(self.settings)) as database, database.read() as connection:
+            return (
+                connection.scalar(
+                    sa.select(tables.import_accounts.c.purged_at).where(tables.import_accounts.c.account_id == ACCOUNT)
+                )
+                is not None
+            )
+
+
+# --- what can be asked for -------------------------------------------------------------------------------------------
+
+
+Work = Callable[[Settings, threading.Event], S3ImportError | None]
+
+
+def _migrate(settings: Settings, stop: threading.Event) -> S3ImportError | None:
+    return migrate(settings, ACCOUNT, stop=stop).error
+
+
+def _delta(settings: Settings, stop: threading.Event) -> S3ImportError | None:
+    return migrate(settings, ACCOUNT, passes=[Pass.DELTA], stop=stop).error
+
+
+def _reset(settings: Settings, stop: threading.Event) -> S3ImportError | None:
+    return _error_of(lambda: app.reset(settings, ACCOUNT, confirmed=True, force=True, observe=ignore, stop=stop))
+
+
+def _purge(settings: Settings, stop: threading.Event) -> S3ImportError | None:
+    return _error_of(lambda: app.purge(settings, ACCOUNT, confirmed=True, observe=ignore, stop=stop))
+
+
+def _cancel(settings: Settings, _stop: threading.Event) -> S3ImportError | None:
+    return _error_of(lambda: app.cancel(settings, ACCOUNT))
+
+
+WORKS: tuple[Work, ...] = (_migrate, _migrate, _migrate, _delta, _reset, _reset, _purge, _cancel)
+
+
+def _error_of(work: Callable[[], object]) -> S3ImportError | None:
+    try:
+        work()
+    except S3ImportError as error:
+        return error
+    return None
+
+
+def _ending(end: BaseException | None) -> str:
+    """How it ended. Raises: whatever is neither one of our errors nor a death."""
+    if end is not None and not isinstance(end, S3ImportError | Killed):
+        raise end
+    return getattr(end, "code", type(end).__name__) if end else "done"
+
+
+# --- what can be seen ------------------------------------------------------------------------------------------------
+
+
+def _essence(settings: Settings, account: str) -> Rows:
+    """All rows without the account's id."""
+    found = rows(settings, account)
+    return {entity.value: [{**row, "account_id": None} for row in found[entity.value]] for entity in ROW_ENTITIES}
+
+
+def _without(found: Rows, ids: set[str]) -> Rows:
+    return {table: [row for row in of_table if row["id"] not in ids] for table, of_table in found.items()}
+
+
+def _deleted_by_people(settings: Settings) -> set[str]:
+    kept = tables.import_tombstones.c
+    query = sa.select(kept.id).where(kept.account_id == ACCOUNT, kept.from_dump.is_(False))
+    with closing(app.connect(settings)) as database, database.read() as connection:
+        return set(connection.scalars(query))
