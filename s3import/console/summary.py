@@ -173,8 +173,12 @@ def verified_as_json(verified: Verified) -> bytes:
 def verified_as_text(verified: Verified, place: WorkPlace) -> str:
     """What a verification found: counts, then each difference and change by id and field; never a value."""
     found = verified.findings
-    verdict = _verdict(found.difference_count)
-    lines = [f"account {verified.account_id}: {verdict}", *_place_lines(place), *_verified_table(found.counts())]
+    verdict = _verdict(found.difference_count, verified.rejected, sum(found.expected.values()))
+    source = ", ".join(verified.sources)
+    lines = [f"account {verified.account_id}: {verdict}", *_place_lines(replace(place, source=source))]
+    lines += _verified_table(found.counts())
+    if verified.rejected:
+        lines.append(f"  what was rejected, and why: s3import rejects --account {verified.account_id}")
     if verified.changed_parts:
         lines.append(f"  not as they were imported: {', '.join(map(printable, verified.changed_parts))}")
     listed = [*found.differences, *found.changes]
@@ -196,8 +200,19 @@ def retried_as_text(retried: Retried, place: WorkPlace) -> str:
     )
 
 
-def _verdict(differences: int) -> str:
-    return f"{differences:,} differences" if differences else "the database holds what the dump says"
+def _verdict(differences: int, rejected: int, expected: int) -> str:
+    """What a verification comes to. What was rejected is not expected to be there, but never left unsaid."""
+    if rejected and not expected:
+        return f"nothing is there to compare: {_plural(rejected, 'record')} were rejected, and none came over"
+    if differences:
+        verdict = _plural(differences, "difference")
+    else:
+        verdict = "the database holds what the dump says"
+    return f"{verdict}, but for {_plural(rejected, 'rejected record')}" if rejected else verdict
+
+
+def _plural(number: int, noun: str) -> str:
+    return f"{number:,} {noun}" if number == 1 else f"{number:,} {noun}s"
 
 
 def _verified_table(counts: dict[str, dict[str, int]]) -> list[str]:
@@ -278,7 +293,10 @@ def _pass_lines(name: str, shown: dict[str, Any], sources_differ: bool) -> list[
     if shown["error"]:
         lines.append(f"    {shown['error']['code']}: {printable(shown['error']['message'])}")
     if shown.get("verified"):
-        lines.append(f"    verified {shown['verified']['verified_at']}: {_verdict(shown['verified']['differences'])}")
+        verified = shown["verified"]
+        expected = sum(count["expected"] for count in verified["counts"].values())
+        verdict = _verdict(verified["differences"], verified.get("rejected", 0), expected)
+        lines.append(f"    verified {verified['verified_at']}: {verdict}")
     return lines
 
 

@@ -137,3 +137,13 @@ def test_compares_what_was_imported_so_far(settings: Settings, tmp_path: Path) -
     migrate(settings, "half", passes=(Pass.RECENT,))
     found = verify(settings, "half")
     assert (found.passes, found.findings.difference_count) == ((Pass.RECENT,), 0)
+
+
+@pytest.mark.parametrize(("deleted_at", "kinds"), [(AT, set()), (AT - TICK, {("messages", "m3", "missing")})])
+def test_a_dumps_tombstone_explains_only_what_is_not_newer(
+    settings: Settings, deleted_at: dt.datetime, kinds: set[tuple[str, ...]]
+) -> None:
+    """A record that is newer than the tombstone of its id should be there, whatever the tombstone says."""
+    by_dump = change(import_tombstones, "m3", from_dump=True, deleted_at=deleted_at)
+    execute(settings, delete(messages, "m3"), by_dump)
+    assert {found for found in differences(verify(settings)) if found[0] == "messages"} == kinds
