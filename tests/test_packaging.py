@@ -6,6 +6,8 @@ import ast
 import re
 import sys
 import tomllib
+from collections.abc import Mapping
+from functools import cache
 from importlib.metadata import packages_distributions
 from pathlib import Path
 
@@ -21,6 +23,11 @@ def _declared(requirements: list[str]) -> set[str]:
     return {_plain(re.split(r"[\[<>=;]", one)[0]) for one in requirements}
 
 
+@cache
+def _distributions() -> Mapping[str, list[str]]:
+    return packages_distributions()
+
+
 def _plain(name: str) -> str:
     return re.sub(r"[-_.]+", "-", name).lower()
 
@@ -33,8 +40,7 @@ def _imported(path: Path) -> set[str]:
             names |= {alias.name.partition(".")[0] for alias in node.names}
         elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
             names.add(node.module.partition(".")[0])
-    known = packages_distributions()
-    return {_plain(known[name][0]) for name in names - set(sys.stdlib_module_names) - {"s3import"}}
+    return {_plain(_distributions()[name][0]) for name in names - set(sys.stdlib_module_names) - {"s3import"}}
 
 
 @pytest.mark.parametrize("needs_service", [False, True])
