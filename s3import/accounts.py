@@ -106,19 +106,25 @@ def apply_document(connection: Connection, document: AccountDocument) -> None:
 
     Raises: InvalidAccountDocument, when a channel names a brand that exists neither here nor there.
     """
+    new_brands, new_channels = missing_of(connection, document)
     create_account(connection, document.id, document.name)
+    _insert(connection, brands, document.id, new_brands)
+    _insert(connection, channels, document.id, new_channels)
+
+
+def missing_of(connection: Connection, document: AccountDocument) -> tuple[list[Brand], list[Channel]]:
+    """What of the document's brands and channels is missing. Raises: as `apply_document`."""
     present, deleted = _ids(connection, brands, document.id), _deleted(connection, document.id)
     gone = {row_id for table, row_id in deleted if table == brands.name} - present
     known = present | {brand.id for brand in document.brands}
-    _insert(connection, brands, document.id, [brand for brand in document.brands if brand.id not in present | gone])
-    present = _ids(connection, channels, document.id) | {row_id for table, row_id in deleted if table == channels.name}
-    missing = [channel for channel in document.channels if channel.id not in present and channel.brand_id not in gone]
+    there = _ids(connection, channels, document.id) | {row_id for table, row_id in deleted if table == channels.name}
+    missing = [channel for channel in document.channels if channel.id not in there and channel.brand_id not in gone]
     if any(channel.brand_id not in known for channel in missing):
         raise InvalidAccountDocument(
             f"account.json of account {document.id}: a channel names a brand_id that is neither among its brands nor "
             "in the database; correct the document, then run the same command again"
         )
-    _insert(connection, channels, document.id, missing)
+    return [brand for brand in document.brands if brand.id not in present | gone], missing
 
 
 def notes_on(connection: Connection, document: AccountDocument) -> tuple[str, ...]:

@@ -14,7 +14,9 @@ from functools import lru_cache, partial
 from typing import Any, TypeVar
 
 import pyarrow as pa
+import sqlalchemy as sa
 import stamina
+from sqlalchemy import Connection
 
 from s3import import listings, report, schema
 from s3import.admission import admit
@@ -23,10 +25,11 @@ from s3import.events import AccountEnded, Event, Observer
 from s3import.files import FileCopier, LaterFiles, Retried, TargetOpener, check_target, open_target
 from s3import.migration import Importer, Outcome, Request, Result, SourceOpener
 from s3import.notify import Notifier, senders
+from s3import.readers.items.opening import require_deltas
 from s3import.readers.location import resolve
 from s3import.readers.source import Patience, Source
 from s3import.records import HALVES, Choices, Pass, check_account_id
-from s3import.rehearsal import Rehearsal
+from s3import.rehearsal import Look, Rehearsal
 from s3import.service import Service
 from s3import.settings import Settings
 from s3import.sources import MAX_ACCOUNTS_AT_ONCE, Shared, shared_by, source_opener
@@ -169,15 +172,36 @@ def rehearse(
     observe: Observer,
     stop: threading.Event,
 ) -> list[Result]:
-    """Read and check the accounts' dumps, one after the other, without touching a database; a result for each."""
+    """Read and check the accounts' dumps, one after the other; a result for each. A database is only looked into, and
+    not at all where none was named and the default one does not exist."""
     open_dump = source_opener(settings, 1, shared)
-    return [_rehearsed(settings, request, open_dump, observe, stop) for request in requests]
+    with closing(connect(settings)) as database:
+        transactions = Transactions(database, settings.retry_seconds, observe, stop)
+        look = _looker(transactions, named=settings.database != Settings().database)
+        return [_rehearsed(settings, request, open_dump, observe, stop, look) for request in requests]
+
+
+def _looker(transactions: Transactions, *, named: bool) -> Look | None:
+    """How a dry run looks into the database; a file that does not exist is not made, and is as good as empty."""
+    if transactions.database.is_there:
+        return partial(transactions.read, "")
+    return _look_into_nothing if named else None
+
+
+def _look_into_nothing(work: Callable[[Connection], T]) -> T:
+    with sa.create_engine("sqlite://").connect() as connection:  # in memory
+        return work(connection)
 
 
 def _rehearsed(
-    settings: Settings, request: Request, open_dump: SourceOpener, observe: Observer, stop: threading.Event
+    settings: Settings,
+    request: Request,
+    open_dump: SourceOpener,
+    observe: Observer,
+    stop: threading.Event,
+    look: Look | None,
 ) -> Result:
-    rehearsal = Rehearsal(request, settings.block_bytes, observe, stop)
+    rehearsal = Rehearsal(request, settings.block_bytes, observe, stop, look)
     error = None
     try:
         rehearsal.run(open_dump)
@@ -301,7 +325,9 @@ def queue(settings: Settings, requests: list[Request], *, observe: Observer, sto
 
 def _queued(transactions: Transactions, request: Request, choices: Choices) -> Outcome:
     try:
-        source = request.source and resolve(request.source, request.account_id)
+        source = resolve(request.source, request.account_id) if request.source else None
+        if request.wanted is Pass.DELTA and source:
+            require_deltas(source)
         ask = partial(admit, account_id=request.account_id, wanted=request.wanted, source=source)
         transactions.run(request.account_id, partial(ask, again=request.again, choices=choices, may_be_new=True))
     except S3ImportError as error:

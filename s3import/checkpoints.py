@@ -57,14 +57,11 @@ def remember_plan(connection: Connection, held: Claim, plan: Plan) -> list[Part]
     """Write the plan down and give the run's parts with their progress, in the plan's order.
 
     A part that is as it was keeps its checkpoint. One whose object changed since starts again, its rejects and counts
-    taken back. Parts that are done may be gone from the source by now. Where the pass is read again from the same
-    source, what was kept of its last reading is replaced.
+    taken back. Parts that are done may be gone from the source by now.
     Raises: PartMissing, when a part that is not done is gone and no manifest says that it may be; as `checkpoint`.
     """
     require_held(connection, held)
     known = {part.planned.key: part for part in read_parts(connection, held.run_id)}
-    if held.again and not known and held.pass_ is not Pass.DELTA:
-        _forget_last_reading(connection, held)
     _forget_vanished(connection, held, plan, known)
     number = max((part.number for part in known.values()), default=0)
     fresh = []
@@ -82,16 +79,17 @@ def remember_plan(connection: Connection, held: Claim, plan: Plan) -> list[Part]
     return read_parts(connection, held.run_id) if known else fresh
 
 
-def _forget_last_reading(connection: Connection, held: Claim) -> None:
-    """Only now: until the plan is made, its parts tell how a source that is not divided in passes was divided."""
+def forget_last_reading(connection: Connection, held: Claim) -> None:
+    """Replace what was kept of the pass's reading from the same source by this one, whose plan is made: until then its
+    parts tell how a source that is not divided in passes was divided. All deltas are kept."""
     mine, others = import_runs.alias().c, import_runs.c
-    number, source = (sa.select(column).where(mine.run_id == held.run_id) for column in (mine.number, mine.source))
-    same = (others.account_id == held.account_id, others["pass"] == held.pass_.value)
-    last = sa.select(others.run_id).where(
-        *same, others.number < number.scalar_subquery(), others.source == source.scalar_subquery()
+    number, source = (
+        sa.select(column).where(mine.run_id == held.run_id).scalar_subquery() for column in (mine.number, mine.source)
     )
-    run_ids = list(connection.scalars(last))
-    connection.execute(import_runs.delete().where(others.run_id.in_(run_ids)))
+    same = (others.account_id == held.account_id, others["pass"] == held.pass_.value)
+    run_ids = sa.select(others.run_id).where(*same, others.number < number, others.source == source)
+    for run_id in connection.scalars(run_ids).all() if held.pass_ is not Pass.DELTA else ():
+        connection.execute(import_runs.delete().where(others.run_id == run_id))
 
 
 def _remember_skipped(connection: Connection, held: Claim, plan: Plan) -> None:
@@ -189,6 +187,14 @@ def _as_part(row: Any) -> Part:
     window = Window.parse(row.window) if row.window else None
     planned = PlannedPart(Entity(row.entity), row.key, stored, row.expected_rows, row.expected_sha256, window)
     return Part(row.number, planned, progress, row.done, row.token)
+
+
+def totals(connection: Connection, run_id: str) -> tuple[int, int]:
+    """The records that were read and rejected of all of the run's parts."""
+    parts = import_parts.c
+    sums = (sa.func.coalesce(sa.func.sum(number), 0) for number in (parts.read_count, parts.rejected_count))
+    read, rejected = connection.execute(sa.select(*sums).where(parts.run_id == run_id)).one()
+    return int(read), int(rejected)
 
 
 def read_window(connection: Connection, account_id: str) -> Window | None:

@@ -95,6 +95,10 @@ class InvalidManifest(MigrationFailed):
     code = "invalid_manifest"
 
 
+class DocumentTooLarge(MigrationFailed):
+    """A document is larger than what is read of one as a whole."""
+
+
 class PartMissing(MigrationFailed):
     code = "part_missing"
 

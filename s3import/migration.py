@@ -36,9 +36,10 @@ from s3import.limits import RejectLimit, Tally
 from s3import.logs import in_context, log_context
 from s3import.parts import ActiveRun, PartImporter
 from s3import.readers.dump import documents_at, plan_pass, read_account_document
+from s3import.readers.items.opening import require_deltas
 from s3import.readers.source import Source
 from s3import.records import Entity, Pass
-from s3import.resets import open_account
+from s3import.resets import Standing, open_account
 from s3import.settings import Settings
 from s3import.status import Again, Claim, Run, State
 from s3import.transactions import Transactions
@@ -154,7 +155,10 @@ class Importer:
         rejected = 0
         try:
             for pass_ in self._passes_to_import(request):
-                source = self.open_source(self._source_of(request, pass_), request.account_id)
+                uri = self._source_of(request, pass_)
+                if pass_ is Pass.DELTA:
+                    require_deltas(uri)
+                source = self.open_source(uri, request.account_id)
                 if pass_ is Pass.DELTA and not request.again and self._is_applied(request.account_id, source):
                     continue
                 claim = self._claim(request, pass_, source.uri)
@@ -294,12 +298,7 @@ class Importer:
         now = standing.status
         if is_imported(pass_, now) and not again:
             return None, None
-        if pass_ is not Pass.RECENT and not is_imported(Pass.RECENT, now):
-            raise RecentPassFirst(
-                f"account {account_id}: the {pass_} pass comes after the recent one, which has not been imported; "
-                f"run `s3import migrate --account {account_id} --pass recent` first"
-            )
-        standing.require_remembered()
+        require_turn(standing, pass_)
         other = deltas.other_at_work(connection, account_id, pass_, again=again is not None)
         if other and not self._end_orphan(connection, other):
             return other, None
@@ -353,8 +352,10 @@ class Importer:
         def remember(connection: Connection) -> list[Part]:
             _require_account(connection, run)
             parts = checkpoints.remember_plan(connection, claim, plan)
-            if claim.again and claim.choices.files_to and not any(part.done or part.progress.read for part in parts):
-                file_places.retry_in(connection, account_id, claim.run_id)
+            if claim.again:
+                if claim.choices.files_to and not any(part.done or part.progress.read for part in parts):
+                    file_places.retry_in(connection, account_id, claim.run_id)
+                checkpoints.forget_last_reading(connection, claim)
             self.record(connection, claim.run_id)
             return parts
 
@@ -424,6 +425,20 @@ class Importer:
             self.parts.import_part(run, part)
 
 
+def require_turn(standing: Standing, pass_: Pass) -> None:
+    """Make sure that the pass may be imported, or read again, as its account stands.
+
+    Raises: RecentPassFirst, AccountPurged.
+    """
+    if pass_ is not Pass.RECENT and not is_imported(Pass.RECENT, standing.status):
+        account = standing.account_id
+        raise RecentPassFirst(
+            f"account {account}: the {pass_} pass comes after the recent one, which has not been imported; "
+            f"run `s3import migrate --account {account} --pass recent` first"
+        )
+    standing.require_remembered()
+
+
 def _has_succeeded(connection: Connection, run: Run) -> bool:
     """Whether a run that was at work a moment ago has come to its end."""
     now = status.read_run(connection, run.run_id)
@@ -432,13 +447,17 @@ def _has_succeeded(connection: Connection, run: Run) -> bool:
 
 def _require_account(connection: Connection, run: ActiveRun) -> None:
     """Raises: AccountNotFound."""
-    account_id, where = run.claim.account_id, documents_at(run.source)
-    if account_status(connection, account_id) is None:
-        raise AccountNotFound(
-            f"account {account_id} is not in the database and {where} has no account.json that would create "
-            "it (or the account was deleted since its first run); create the account in Re:amaze with its brands and "
-            "channels, then run the same command again"
-        )
+    if account_status(connection, run.claim.account_id) is None:
+        raise no_account(run.claim.account_id, run.source)
+
+
+def no_account(account_id: str, source: Source) -> AccountNotFound:
+    """There is no account, and nothing that would create it."""
+    return AccountNotFound(
+        f"account {account_id} is not in the database and {documents_at(source)} has no account.json that would create "
+        "it (or the account was deleted since its first run); create the account in Re:amaze with its brands and "
+        "channels, then run the same command again"
+    )
 
 
 def _failure(future: Future[None]) -> BaseException | None:

@@ -43,6 +43,7 @@ HALVES = (Pass.RECENT, Pass.REMAINING)
 
 
 MAX_LINE_BYTES = 16 * 1024 * 1024  # contract, section 3: without the line's end
+MAX_BATCH_ROWS = 32 * 1024  # however small they are: what is noted of each takes memory
 MAX_RAW_BYTES = 64 * 1024  # contract, section 5: how much of a reject's text is kept
 MAX_ID_LENGTH = 255  # code points
 
@@ -255,12 +256,25 @@ class Batch:
 
 
 @dataclass(frozen=True, slots=True)
+class Served:
+    """The headers that an object is served with, where its store keeps any."""
+
+    content_type: str | None = None
+    content_encoding: str | None = None
+    cache_control: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class StoredObject:
-    """An object of a source as it was listed: key relative to the source, size in bytes, and its version's ETag."""
+    """An object of a source as it was listed: key relative to the source, size in bytes, and its version's ETag.
+
+    `served` is known of what was looked for by its key, and tells no versions apart.
+    """
 
     key: str
     size_bytes: int
     etag: str
+    served: Served = field(default=Served(), compare=False, repr=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -306,9 +320,10 @@ class PlannedPart:
 @dataclass(frozen=True, slots=True)
 class Plan:
     """What one pass consists of: its parts, parents' entities first, and the keys (relative to the pass's folder) of
-    objects that are no parts. `from_manifest`: a manifest said so, not merely the listing."""
+    objects that are no parts. `from_manifest`: a manifest said so, not merely the listing. Parts that are many are not
+    in memory: each look at them reads them again."""
 
-    parts: tuple[PlannedPart, ...]
+    parts: Sequence[PlannedPart]
     skipped_objects: tuple[str, ...] = ()
     from_manifest: bool = False
 

@@ -38,7 +38,8 @@ def document(connection: Connection, account_id: str) -> dict[str, Any] | None:
 
 def documents(connection: Connection, account_ids: Sequence[str]) -> list[dict[str, Any]]:
     """The status documents of these accounts, in their order, by one statement; of those that have a run."""
-    query = with_slices(runs().where(import_runs.c.account_id.in_(account_ids)), sa.asc("number"))
+    mine = (import_runs.c.account_id.in_(account_ids), is_newest())
+    query = with_slices(runs().where(*mine), sa.asc("number"))
     rows = connection.execute(query).all()
     by_account = {account_id: [row for row in rows if row.account_id == account_id] for account_id in account_ids}
     return [_document(account_id, mine) for account_id, mine in by_account.items() if mine]

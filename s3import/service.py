@@ -20,6 +20,7 @@ from s3import.errors import (
     AccountNotFound,
     ConfigurationError,
     DatabaseUnavailable,
+    DumpNotFound,
     InvalidRequest,
     PassNotFinished,
     RunNotFound,
@@ -28,6 +29,7 @@ from s3import.errors import (
 )
 from s3import.listings import RunCursor
 from s3import.readers.allowed import require_allowed
+from s3import.readers.items.opening import require_deltas
 from s3import.readers.location import resolve
 from s3import.records import Brand, Channel, Pass, check_account_id, is_id
 from s3import.report import Cursor
@@ -169,6 +171,8 @@ class Service:
         """
         check_id(account_id)
         uri = self._source(account_id, source) if source is not None or not again else None
+        if wanted is Pass.DELTA and uri:
+            _require_deltas(uri)
 
         def request(connection: Connection) -> Admission:
             before = accounts.account_status(connection, account_id)
@@ -288,6 +292,13 @@ class Service:
         if self.settings.source is None:
             raise InvalidRequest("this server has no source of its own; name one", code="source_required")
         return resolve(self.settings.source, account_id)
+
+
+def _require_deltas(uri: str) -> None:
+    try:
+        require_deltas(uri)
+    except DumpNotFound as error:
+        raise InvalidRequest(error.message, code=error.code) from error
 
 
 def check_id(account_id: str) -> None:

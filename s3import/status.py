@@ -11,11 +11,11 @@ The database is the only truth about a run. Its states and the transitions that 
                      │          (e)    ▼
                      └────────────── failed
 
-(a) `enqueue`: the same ``run_id`` where there is a run that can go on; (b) `claim`, also of a run whose lease ended
-because its process died: one more attempt, from the parts' beginnings where nothing had come over; (c) `finish`; (d)
-`fail`, or straight back to queued where a worker is to try again; (e) `cancel`, or `fail` because the account was
-deleted; (f) `enqueue` of another delta, or of a pass that is to be read again: a new run with the next number begins,
-and the pass is from then on what that run says. The old one stays as it is.
+(a) `enqueue`: the same ``run_id`` where there is a run that can go on, from its parts' beginnings where nothing had come
+over; (b) `claim`, also of a run whose lease ended because its process died: one more attempt; (c) `finish`; (d) `fail`,
+or straight back to queued where a worker is to try again; (e) `cancel`, or `fail` because the account was deleted; (f)
+`enqueue` of another delta, or of a pass that is to be read again: a new run with the next number begins, and the pass is
+from then on what that run says. The old one stays as it is.
 
 Every claim raises the run's fencing token and writes it into the parts that are left. A checkpoint only succeeds for
 the holder of that token, inside the transaction that holds the batch's rows: a process that was thought dead and
@@ -86,6 +86,7 @@ class Run:
     token: int = 0
     attempts: int = 0
     tries: int = 0
+    progress_at_claim: int = 0
     holder: str | None = None
     spread: bool = False
     lease_until: float = 0.0
@@ -205,6 +206,7 @@ _AS_THEY_ARE = (
     "token",
     "attempts",
     "tries",
+    "progress_at_claim",
     "holder",
     "spread",
     "error_code",
@@ -286,6 +288,8 @@ def _insert_run(connection: Connection, run: Run) -> None:
 
 def _queue_again(connection: Connection, run: Run, source: str, again: Again | None) -> bool:
     runs = import_runs.c
+    if run.error_code == AllRejected.code:  # it begins anew
+        connection.execute(import_parts.delete().where(import_parts.c.run_id == run.run_id))  # with their rejects
     queued = (
         import_runs.update()
         .where(runs.run_id == run.run_id, runs.state.in_([State.FAILED, State.CANCELLED]))
@@ -320,6 +324,8 @@ def claim(
     claimant's; where they say nothing the run's stay. Calls that an earlier attempt wrote decide for all of them.
     """
     runs = import_runs.c
+    reached = progress(connection, run.run_id) if run.attempts else 0
+    tries = 1 if reached != run.progress_at_claim else run.tries + 1
     is_first = not run.attempts and not run.again
     describe_calls = run.choices.describe_calls or (choices.describe_calls and is_first)
     chosen = Choices(choices.files_to or run.choices.files_to, describe_calls)
@@ -334,7 +340,8 @@ def claim(
             state=State.RUNNING,
             token=run.token + 1,
             attempts=runs.attempts + 1,
-            tries=runs.tries + 1,
+            tries=tries,
+            progress_at_claim=reached,
             source=source,
             holder=holder,
             spread=False,
@@ -348,12 +355,21 @@ def claim(
     ).rowcount
     if not taken:
         return None
-    if run.error_code == AllRejected.code:
-        connection.execute(import_parts.delete().where(import_parts.c.run_id == run.run_id))  # with their rejects
-    elif run.attempts:  # else it has no parts yet
+    if run.attempts:  # else it has no parts yet
         fence(connection, run.run_id, run.token + 1)
-    token, attempts, tries = run.token + 1, run.attempts + 1, run.tries + 1
+    token, attempts = run.token + 1, run.attempts + 1
     return Claim(run.run_id, run.account_id, run.pass_, token, attempts, tries, run.account_checked, chosen, run.again)
+
+
+def progress(connection: Connection, run_id: str) -> int:
+    """A number that is another one whenever the run has committed something."""
+    parts, runs = import_parts.c, import_runs.c
+    of_parts = sa.select(sa.func.sum(parts.read_count + sa.case((parts.done, 1), else_=0))).where(
+        parts.run_id == run_id
+    )
+    of_files = sa.select(runs.files_copied + runs.files_missing + runs.files_differ).where(runs.run_id == run_id)
+    sums = [connection.execute(one).scalar() for one in (of_parts, of_files)]
+    return sum(int(one or 0) for one in sums)
 
 
 def fence(connection: Connection, run_id: str, token: int) -> None:

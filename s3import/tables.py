@@ -209,7 +209,8 @@ import_runs = _table(
     sa.Column("started_at", UtcTime),
     sa.Column("finished_at", UtcTime),
     sa.Column("attempts", sa.Integer, nullable=False, default=0),
-    sa.Column("tries", sa.Integer, nullable=False, default=0),  # attempts since somebody last asked for the run
+    sa.Column("tries", sa.Integer, nullable=False, default=0),  # since it was asked for, or last committed anything
+    sa.Column("progress_at_claim", BIG, nullable=False, default=0),  # see status.progress
     sa.Column("not_before", sa.Double),  # the database's clock: a worker does not try again earlier
     sa.Column("token", BIG, nullable=False, default=0),  # fencing: grows with every claim
     sa.Column("holder", LONG_TEXT),  # host and process, for people
@@ -266,6 +267,7 @@ import_parts = _table(
     sa.Column("ignored_fields", JSON_TEXT, nullable=False),
     _key("run_id", "number"),
     sa.Index("import_parts_by_lease", "lease_until"),
+    sa.Index("import_parts_left", "run_id", "done", "entity", "number"),
 )
 
 import_rejects = _table(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import io
 import json
 import subprocess
@@ -153,6 +154,14 @@ def test_refuses_what_is_no_parquet(content: bytes) -> None:
     """A file of another format is unreadable, and the message names it and says what to do."""
     with pytest.raises(PartUnreadable, match=r"part\.parquet cannot be read.*run the same command"):
         read(content)
+
+
+def test_names_the_kind_that_a_part_really_is() -> None:
+    """A part of another format, named as Parquet, is told with the name that it should have."""
+    with pytest.raises(PartUnreadable, match=r"holds gzip, .*let its name end with \.jsonl\.gz"):
+        read(gzip.compress(b"{}"))
+    with pytest.raises(PartUnreadable, match=r"holds text, .*let its name end with \.jsonl "):
+        read(b'{"id":"1"}\n')
 
 
 def test_refuses_a_truncated_part() -> None:

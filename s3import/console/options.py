@@ -147,7 +147,9 @@ again = option(
     help="Read passes that were imported before once more, as after a repair: what was rejected comes in, newer "
     "replaces older, what is there stays, nothing deleted comes back. Without --source from where they were read last.",
 )
-dry_run = option("--dry-run", is_flag=True, help="Read and check the dump, write nothing; parents are not looked up.")
+dry_run = option(
+    "--dry-run", is_flag=True, help="Read and check the dump and, in the database, its account; write nothing."
+)
 limit = option(
     "--limit", type=click.IntRange(1), default=20, show_default=True, help="How many items of each entity to show."
 )

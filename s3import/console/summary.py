@@ -23,6 +23,7 @@ from s3import.undo.reset import Removed
 from s3import.verification import Finding, Verified
 
 _LINE_ENDS = re.compile(b"\xc2\x85|\xe2\x80[\xa8\xa9]")  # U+0085, U+2028, U+2029
+LISTED = 10  # rejects of a dry run, for a person to read
 COUNTS = ("read", "written", "unchanged", "rejected", "sanitised")
 
 QUEUED = "queued: `s3import serve` or the workers of a broker import it, `s3import status --watch` shows how far it is"
@@ -286,6 +287,7 @@ def _pass_lines(name: str, shown: dict[str, Any], sources_differ: bool) -> list[
     if shown["rejects"]["total"]:
         codes = ", ".join(f"{code} {count:,}" for code, count in sorted(shown["rejects"]["by_code"].items()))
         lines.append(f"    rejects: {codes}")
+    lines += [f"      {reject_as_text({**reject, 'pass': name})}" for reject in shown.get("first_rejects", [])[:LISTED]]
     if shown["ignored_fields"]:
         lines.append(f"    ignored fields: {', '.join(map(printable, shown['ignored_fields']))}")
     if shown["skipped_objects"]:

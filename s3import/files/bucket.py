@@ -12,10 +12,11 @@ from functools import partial
 from itertools import chain
 from typing import Any, TypeVar
 
-from s3import.errors import FilesRefused, PartMissing, S3ImportError, SourceDenied, SourceMissing
+from s3import.errors import FilesRefused, PartMissing, S3ImportError, SourceChanged, SourceDenied, SourceMissing
 from s3import.files.file import Content, Stored
 from s3import.files.labels import Label
 from s3import.files.target import Copies
+from s3import.readers.aws import canonical_etag, sends_checksums
 from s3import.readers.s3 import S3Source
 from s3import.readers.source import ItemSource, Source
 from s3import.records import StoredObject
@@ -32,7 +33,10 @@ MAX_PAGES = 8  # of a listing that is to spare requests
 
 
 class BucketTarget:
-    """The `Target` at the root of `store`, which is read and written with the same client."""
+    """The `Target` at the root of `store`, which is read and written with the same client. What is sent carries its
+    SHA-256, or where the store knows no such thing its MD5."""
+
+    keeps_encodings = True
 
     def __init__(
         self,
@@ -48,17 +52,20 @@ class BucketTarget:
         self._max_copy_bytes, self._copied_part_bytes = max_copy_bytes, copied_part_bytes
         self._part_bytes = part_bytes
         self._large = threading.BoundedSemaphore(LARGE_AT_ONCE)
+        self._checked = sends_checksums()
 
     # --- what is there -----------------------------------------------------------------------------------------------
 
     def find(self, key: str) -> Stored | None:
         """As `Target.find`; one request."""
-        address = self._store.address(key)
+        request = {**self._store.address(key), **({"ChecksumMode": "ENABLED"} if self._checked else {})}
         try:
-            found = self._ask("s3:GetObject", key, lambda: self._client.head_object(**address, ChecksumMode="ENABLED"))
+            found = self._ask("s3:GetObject", key, lambda: self._client.head_object(**request))
         except PartMissing:
             return None
-        return Stored(found["ContentLength"], found["ETag"], found["Metadata"].get("sha256") or _sha256(found))
+        if "ContentLength" not in found:
+            return self.look_up([key]).get(key)
+        return Stored(found["ContentLength"], _etag(found), found["Metadata"].get("sha256") or _sha256(found))
 
     def look_up(self, keys: Sequence[str]) -> dict[str, Stored]:
         """As `Target.look_up`: one request for a thousand keys that lie side by side, at most `MAX_PAGES`."""
@@ -80,8 +87,7 @@ class BucketTarget:
         request = {"Bucket": start["Bucket"], "Prefix": root, "StartAfter": start["Key"]}
         listed = self._ask("s3:ListBucket", after, lambda: self._client.list_objects_v2(**request))
         return {
-            entry["Key"].removeprefix(root): Stored(entry["Size"], entry["ETag"])
-            for entry in listed.get("Contents", ())
+            entry["Key"].removeprefix(root): Stored(entry["Size"], _etag(entry)) for entry in listed.get("Contents", ())
         }
 
     # --- what comes from elsewhere -----------------------------------------------------------------------------------
@@ -100,17 +106,26 @@ class BucketTarget:
             return self._in_parts(key, content.label, content.sha256, send)
 
     def _put_whole(self, key: str, body: bytes, label: Label) -> Stored:
-        request = {**self._store.address(key), **_headers(label), "Body": body, "ChecksumSHA256": _base64(body)}
+        request = {**self._store.address(key), **_headers(label), **self._body(body)}
         answer = self._ask("s3:PutObject", key, lambda: self._client.put_object(**request))
-        return Stored(len(body), answer["ETag"], hashlib.sha256(body).hexdigest())
+        return Stored(len(body), _etag(answer), hashlib.sha256(body).hexdigest())
 
     def _send_parts(self, upload: _Upload, parts: Iterator[bytes]) -> int:
         size_bytes = 0
         for number, part in enumerate(parts, 1):
-            body = {"Body": part, "ChecksumSHA256": _base64(part)}
-            upload.add(number, self._ask_part(upload, self._client.upload_part, number, body))
+            upload.add(number, self._ask_part(upload, self._client.upload_part, number, self._body(part)))
             size_bytes += len(part)
         return size_bytes
+
+    def _body(self, body: bytes) -> dict[str, Any]:
+        """The body of a request, with what the store checks it by."""
+        if self._checked:
+            return {"Body": body, "ChecksumSHA256": _base64(hashlib.sha256(body))}
+        return {"Body": body, "ContentMD5": _base64(hashlib.md5(body, usedforsecurity=False))}
+
+    @property
+    def _with_checksum(self) -> dict[str, str]:
+        return {"ChecksumAlgorithm": "SHA256"} if self._checked else {}
 
     def copies_from(self, source: Source) -> Copies | None:
         """As `Target.copies_from`: what lies in the same S3, for whom the same credentials may read and write."""
@@ -126,7 +141,7 @@ class BucketTarget:
     def takes_whole(self, size_bytes: int) -> bool:
         return size_bytes <= self._max_copy_bytes
 
-    def copy(self, there: dict[str, str], key: str, label: Label) -> Stored:
+    def copy(self, there: dict[str, str], size_bytes: int, key: str, label: Label) -> Stored:
         """Have S3 copy the object `there`."""
         request = {
             **self._store.address(key),
@@ -134,10 +149,10 @@ class BucketTarget:
             "CopySource": there,
             "MetadataDirective": "REPLACE",
             "TaggingDirective": "REPLACE",
-            "ChecksumAlgorithm": "SHA256",
+            **self._with_checksum,
         }
         answer = self._ask("s3:PutObject", key, lambda: self._client.copy_object(**request))["CopyObjectResult"]
-        return Stored(0, answer["ETag"], _sha256(answer))
+        return Stored(size_bytes, _etag(answer), _sha256(answer))
 
     def copy_parts(
         self,
@@ -169,7 +184,7 @@ class BucketTarget:
     def _in_parts(self, key: str, label: Label, sha256: str | None, send: Callable[[_Upload], int]) -> Stored:
         """An upload in parts that is there as a whole in the end, or not at all."""
         address = self._store.address(key)
-        told = {**_headers(label), "Metadata": {"sha256": sha256} if sha256 else {}, "ChecksumAlgorithm": "SHA256"}
+        told = {**_headers(label), "Metadata": {"sha256": sha256} if sha256 else {}, **self._with_checksum}
         begun = self._ask("s3:PutObject", key, lambda: self._client.create_multipart_upload(**address, **told))
         upload = _Upload({**address, "UploadId": begun["UploadId"]}, key)
         try:
@@ -179,7 +194,7 @@ class BucketTarget:
             with suppress(S3ImportError):
                 self._ask("s3:AbortMultipartUpload", key, lambda: self._client.abort_multipart_upload(**upload.address))
             raise
-        return Stored(size_bytes, done["ETag"], sha256)
+        return Stored(size_bytes, _etag(done), sha256)
 
     def _ask_part(self, upload: _Upload, ask: Callable[..., Any], number: int, wanted: dict[str, Any]) -> Any:
         return self._ask("s3:PutObject", upload.key, lambda: ask(**upload.address, PartNumber=number, **wanted))
@@ -230,15 +245,37 @@ class _Copies:
         """As `Copies.takes_whole`."""
         return self.target.takes_whole(size_bytes)
 
-    def copy(self, source_key: str, key: str, label: Label) -> Stored:
+    def copy(self, stored: StoredObject, key: str, label: Label) -> Stored:
         """As `Copies.copy`."""
-        return self.target.copy(self.source.address(source_key), key, label)
+        return self.target.copy(self.source.address(stored.key), stored.size_bytes, key, label)
 
     def copy_parts(
         self, stored: StoredObject, key: str, label: Label, sha256: str | None, require_going: Callable[[], None]
     ) -> Stored:
-        """As `Copies.copy_parts`."""
-        version = {"CopySource": self.source.address(stored.key), "CopySourceIfMatch": stored.etag}
+        """As `Copies.copy_parts`. A store that spells an ETag in two ways refuses the version that is there: then it is
+        looked at before and after."""
+        copy = partial(self._copy_parts, stored, key, label, sha256, require_going)
+        try:
+            return copy({"CopySourceIfMatch": stored.etag})
+        except SourceChanged as changed:
+            if self.source.find(stored.key) != stored:
+                raise
+            copied = copy({})
+            if self.source.find(stored.key) != stored:
+                self.target.remove(key)
+                raise changed from None
+            return copied
+
+    def _copy_parts(
+        self,
+        stored: StoredObject,
+        key: str,
+        label: Label,
+        sha256: str | None,
+        require_going: Callable[[], None],
+        condition: dict[str, str],
+    ) -> Stored:
+        version = {"CopySource": self.source.address(stored.key), **condition}
 
         def ranges(part_bytes: int) -> Iterator[dict[str, Any]]:
             for start in range(0, stored.size_bytes, part_bytes):
@@ -259,11 +296,21 @@ def _as_target() -> Iterator[None]:
 
 
 def _headers(label: Label) -> dict[str, str]:
-    return {"ContentType": label.content_type, "ContentDisposition": label.disposition}
+    headers = {
+        "ContentType": label.content_type,
+        "ContentDisposition": label.disposition,
+        "ContentEncoding": label.encoding,
+        "CacheControl": label.cache_control,
+    }
+    return {name: value for name, value in headers.items() if value}
 
 
-def _base64(body: bytes) -> str:
-    return base64.b64encode(hashlib.sha256(body).digest()).decode()
+def _base64(digest: hashlib._Hash) -> str:
+    return base64.b64encode(digest.digest()).decode()
+
+
+def _etag(answer: Any) -> str:
+    return canonical_etag(answer["ETag"]) if answer.get("ETag") else ""
 
 
 def _sha256(answer: Any) -> str | None:

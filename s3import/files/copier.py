@@ -6,6 +6,7 @@ import hashlib
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, replace
+from functools import partial
 
 from s3import.errors import (
     FileDiffers,
@@ -17,8 +18,10 @@ from s3import.errors import (
     SourceDenied,
 )
 from s3import.files.download import Downloads
+from s3import.files.encodings import decoded
 from s3import.files.file import Content, Copied, Failed, File, Stored
 from s3import.files.keys import storage_key
+from s3import.files.labels import Label
 from s3import.files.target import Copies, Place
 from s3import.readers.source import Source
 from s3import.records import Entity, StoredObject
@@ -70,12 +73,12 @@ class Copier:
         return right, wrong
 
     def _confirmed(self, copied: Copied, stored: Stored | None) -> Stored:
-        file = copied.file
-        if stored is None or stored.etag != copied.stored.etag:
+        wanted = copied.stored
+        if stored is None or (wanted.etag and stored.etag != wanted.etag):
             raise FileDiffers("what was stored is gone or another by now; somebody else writes to the same place")
-        if file.size_bytes not in (None, stored.size_bytes):
+        if stored.size_bytes != wanted.size_bytes:
             self.place.target.remove(copied.storage_key)
-            raise _differs_in_size(file, stored.size_bytes)
+            raise FileDiffers(f"{stored.size_bytes} bytes of it were stored, not {wanted.size_bytes}")
         return stored
 
     # --- is it there already? --------------------------------------------------------------------------------------
@@ -99,21 +102,30 @@ class Copier:
 
     def _copy(self, file: File, key: str) -> Stored:
         if file.url is not None:
-            return self.downloads.fetch(file.url, lambda pieces: self._put(file, key, pieces, None))
+            put = partial(self._put, file, key, file.label())
+            return self.downloads.fetch(file.url, put, size_bytes=file.size_bytes)
         if file.key is None or (file.entity is Entity.MESSAGES and leaves_source(file.key)):  # others were checked
             raise FileMissing("it does not name a file within the source")
-        copies = self.place.target.copies_from(self.source)
-        return self._have_copied(file, file.key, key, copies) if copies else self._stream(file, file.key, key)
-
-    def _stream(self, file: File, source_key: str, key: str) -> Stored:
-        now = self._find(source_key)
+        now = self._find(file.key)
+        label = file.label(now.served)
+        if label.encoding is not None:
+            self._require_either(file, now, label.encoding)
+            file = replace(file, size_bytes=None, sha256=None)  # it is right
         _require_size(file, now)
-        with _readable(source_key), closing(self.source.open(now)) as body:
-            return self._put(file, key, iter(lambda: body.read(PIECE_BYTES), b""), now.size_bytes)
+        copies = self.place.target.copies_from(self.source)
+        return self._have_copied(file, now, key, label, copies) if copies else self._stream(file, now, key, label)
 
-    def _put(self, file: File, key: str, pieces: Iterator[bytes], size_bytes: int | None) -> Stored:
-        content = Content(self._checked(file, pieces), file.label, size_bytes, file.sha256)
-        return self.place.target.put(key, content)
+    def _stream(self, file: File, now: StoredObject, key: str, label: Label) -> Stored:
+        with _readable(now.key), closing(self.source.open(now)) as body:
+            pieces = iter(lambda: body.read(PIECE_BYTES), b"")
+            if label.encoding is None or self.place.target.keeps_encodings:
+                return self._put(file, key, label, pieces, now.size_bytes)
+            return self._put(file, key, label, decoded(pieces, label.encoding))
+
+    def _put(
+        self, file: File, key: str, label: Label, pieces: Iterator[bytes], size_bytes: int | None = None
+    ) -> Stored:
+        return self.place.target.put(key, Content(self._checked(file, pieces), label, size_bytes, file.sha256))
 
     def _checked(self, file: File, pieces: Iterator[bytes]) -> Iterator[bytes]:
         """The pieces. Raises: FileDiffers once it is clear that they are not what the record tells of."""
@@ -129,39 +141,48 @@ class Copier:
             raise _differs_in_size(file, size_bytes)
         _require_sha256(file, digest.hexdigest())
 
-    def _have_copied(self, file: File, source_key: str, key: str, copies: Copies) -> Stored:
-        """Have the store copy the file, which it does without telling the size: `confirm` looks at that."""
-        size_bytes = file.size_bytes
-        if size_bytes is None:
-            size_bytes = self._find(source_key).size_bytes
-        if not copies.takes_whole(size_bytes):
-            return self._have_parts_copied(file, source_key, key, copies)
+    def _have_copied(self, file: File, now: StoredObject, key: str, label: Label, copies: Copies) -> Stored:
+        """Have the store copy the file: `confirm` looks at the size of what lies there then."""
+        if not copies.takes_whole(now.size_bytes):
+            return self._have_parts_copied(file, now, key, label, copies)
         try:
-            stored = copies.copy(source_key, key, file.label)
+            stored = copies.copy(now, key, label)
         except PartMissing as error:
-            raise _not_there(source_key) from error
+            raise _not_there(now.key) from error
         except FilesRefused:
-            _require_size(file, self._find(source_key))  # where the source is at fault, this says so
+            self._find(now.key)  # where the source is at fault, this says so
             raise
-        self._check_copy(file, source_key, key, stored)
+        self._check_copy(file, now, key, stored)
         return stored
 
-    def _have_parts_copied(self, file: File, source_key: str, key: str, copies: Copies) -> Stored:
+    def _have_parts_copied(self, file: File, now: StoredObject, key: str, label: Label, copies: Copies) -> Stored:
         """As `_have_copied`, part by part; no SHA-256 is told then: where one is given the file is read for that."""
-        now = self._find(source_key)
-        _require_size(file, now)
         if file.sha256:
             _require_sha256(file, self._digest(now))
-        with _readable(source_key):
-            return copies.copy_parts(now, key, file.label, file.sha256, self.require_going)
+        with _readable(now.key):
+            return copies.copy_parts(now, key, label, file.sha256, self.require_going)
 
-    def _check_copy(self, file: File, source_key: str, key: str, stored: Stored) -> None:
+    def _check_copy(self, file: File, now: StoredObject, key: str, stored: Stored) -> None:
         if file.sha256:
             try:
-                _require_sha256(file, stored.sha256 or self._digest(self._find(source_key)))
+                _require_sha256(file, stored.sha256 or self._digest(self._find(now.key)))
             except FileDiffers:
                 self.place.target.remove(key)
                 raise
+
+    def _require_either(self, file: File, now: StoredObject, encoding: str) -> None:
+        """The record may tell of the file as it lies there, or as it is read. Raises: FileDiffers, if it is neither."""
+        if file.size_bytes is None and file.sha256 is None:
+            return
+        try:
+            self._read_through(file, now, None)
+        except FileDiffers:
+            self._read_through(file, now, encoding)
+
+    def _read_through(self, file: File, now: StoredObject, encoding: str | None) -> None:
+        with _readable(now.key), closing(self.source.open(now)) as body:
+            for _ in self._checked(file, decoded(iter(lambda: body.read(PIECE_BYTES), b""), encoding)):
+                pass
 
     # --- the source --------------------------------------------------------------------------------------------------
 

@@ -24,6 +24,7 @@ import stamina
 
 from s3import.errors import FileMissing
 from s3import.files.addresses import AddressCheck, is_public, resolve
+from s3import.files.encodings import canonical_encoding, decoded
 
 T = TypeVar("T")
 Host = tuple[str, int]  # and its port
@@ -95,10 +96,11 @@ class Downloads:
     tls: ssl.SSLContext | None = None
     hosts: Hosts = field(default_factory=Hosts, compare=False)
 
-    def fetch(self, url: str, store: Callable[[Iterator[bytes]], T]) -> T:
-        """What `store` makes of the file's bytes in pieces; it may be called again from the start.
+    def fetch(self, url: str, store: Callable[[Iterator[bytes]], T], *, size_bytes: int | None = None) -> T:
+        """What `store` makes of the file's bytes in pieces; it may be called again from the start. What the server has
+        encoded is decoded, unless it is then that it has `size_bytes`.
 
-        Raises: FileMissing, and what `store` raises.
+        Raises: FileMissing, FileDiffers, and what `store` raises.
         """
         retries = stamina.retry_context(
             _Passing,
@@ -111,14 +113,16 @@ class Downloads:
         try:
             for attempt in retries:
                 with attempt:
-                    return self._fetch(url, store, asked)
+                    return self._fetch(url, store, size_bytes, asked)
         except _Passing as error:
             if isinstance(error, _Silent):
                 self.hosts.give_up(error.host, asked[error.host], str(error))
             raise FileMissing(str(error)) from error
         raise AssertionError("an attempt neither returned nor raised")
 
-    def _fetch(self, url: str, store: Callable[[Iterator[bytes]], T], asked: dict[Host, int]) -> T:
+    def _fetch(
+        self, url: str, store: Callable[[Iterator[bytes]], T], size_bytes: int | None, asked: dict[Host, int]
+    ) -> T:
         """One try. `asked`: the hosts that were asked for the file, and how often each had answered before that."""
         ends_at = time.monotonic() + self.seconds
         for _ in range(self.max_redirects + 1):
@@ -127,7 +131,7 @@ class Downloads:
             asked.setdefault(host, self.hosts.answers(host))
             with self._ask(target, host, ends_at) as answer:
                 if answer.status not in REDIRECTS:
-                    return store(self._pieces(answer, target))
+                    return store(self._pieces(answer, target, size_bytes))
                 url = urljoin(url, answer.headers.get("Location", ""))
         raise FileMissing(f"{target.hostname}: more than {self.max_redirects} redirects")
 
@@ -162,19 +166,26 @@ class Downloads:
         tls = self.tls or _tls_of_this_machine()
         return tls.wrap_socket(plain, server_hostname=host, suppress_ragged_eofs=False)
 
-    def _pieces(self, answer: HTTPResponse, target: SplitResult) -> Iterator[bytes]:
+    def _pieces(self, answer: HTTPResponse, target: SplitResult, wanted_bytes: int | None) -> Iterator[bytes]:
         """The file, if that is what was answered."""
         if answer.status != 200:
             said = f"{target.hostname} answers {answer.status}"
             raise _Passing(said) if answer.status in TRY_AGAIN else FileMissing(said)
+        is_as_sent = answer.length is not None and answer.length == wanted_bytes
+        encoding = None if is_as_sent else canonical_encoding(answer.headers.get("Content-Encoding"))
         size_bytes = 0
-        for piece in iter(lambda: answer.read(PIECE_BYTES), b""):
+        for piece in decoded(_sent(answer, target), encoding):
             size_bytes += len(piece)
             if size_bytes > self.max_bytes:
                 raise FileMissing(f"{target.hostname}: the file is larger than {self.max_bytes} bytes")
             yield piece
-        if answer.length:
-            raise _Passing(f"{target.hostname}: the file ends {answer.length} bytes early")
+
+
+def _sent(answer: HTTPResponse, target: SplitResult) -> Iterator[bytes]:
+    """The body as it comes. Raises: _Passing, when it ends early."""
+    yield from iter(lambda: answer.read(PIECE_BYTES), b"")
+    if answer.length:
+        raise _Passing(f"{target.hostname}: the file ends {answer.length} bytes early")
 
 
 @cache

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from s3import.errors import FileRejected
 from s3import.files.labels import Label, label
-from s3import.records import Entity
+from s3import.records import Entity, Served
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,9 +30,9 @@ class File:
             return "telephony.recording_key"
         return "key" if self.url is None else "url"
 
-    @property
-    def label(self) -> Label:
-        return label(self.filename, self.content_type)
+    def label(self, served: Served = Served()) -> Label:
+        """The headers it is served with where it is copied to, if its source serves it with those."""
+        return label(self.filename, self.content_type, served)
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +50,8 @@ class Content:
 
 @dataclass(frozen=True, slots=True)
 class Stored:
-    """A file where it was copied to. `sha256`: in lower-case hex, None where nobody knows without reading it."""
+    """A file where it was copied to. `etag` is "" where the store does not tell it; `sha256`: in lower-case hex, None
+    where nobody knows without reading it."""
 
     size_bytes: int
     etag: str

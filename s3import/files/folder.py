@@ -19,6 +19,8 @@ PIECE_BYTES = 1024 * 1024
 class FolderTarget:
     """The `Target` below the folder `root`, which is made where it is missing. Labels are kept nowhere."""
 
+    keeps_encodings = False
+
     def __init__(self, root: Path) -> None:
         self.uri = str(root)
         self._root = root
@@ -45,7 +47,7 @@ class FolderTarget:
         path = self._root / key
         unfinished = path.with_name(f".{secrets.token_hex(8)}.unfinished")
         with _translated(path):
-            path.parent.mkdir(parents=True, exist_ok=True)
+            _make_folder(path.parent)
             try:
                 _write(unfinished, content.pieces)
                 unfinished.replace(path)
@@ -61,6 +63,14 @@ class FolderTarget:
         """As `Target.remove`."""
         with suppress(OSError):
             (self._root / key).unlink()
+
+
+def _make_folder(folder: Path) -> None:
+    """Make the folder and those above it, as far as they are missing, and have their names on the disk."""
+    missing = [one for one in (folder, *folder.parents) if not one.is_dir()]
+    for one in reversed(missing):
+        one.mkdir(exist_ok=True)
+        _sync(one.parent)
 
 
 def _write(path: Path, pieces: Iterator[bytes]) -> None:

@@ -20,6 +20,7 @@ class Target(Protocol):
     """
 
     uri: str
+    keeps_encodings: bool  # whether it can say that bytes are gzip on top of what they are; else they are unpacked
 
     def find(self, key: str) -> Stored | None:
         """What lies there, with its SHA-256 where that costs nothing; None when nothing does."""
@@ -49,8 +50,8 @@ class Copies(Protocol):
         """Whether an object of that size is copied by one request."""
         ...
 
-    def copy(self, source_key: str, key: str, label: Label) -> Stored:
-        """Copy an object as a whole. Its size is not told, and 0 in the answer."""
+    def copy(self, stored: StoredObject, key: str, label: Label) -> Stored:
+        """Copy an object as a whole, whatever its version; the size in the answer is that of the one given."""
         ...
 
     def copy_parts(

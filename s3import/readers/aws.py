@@ -11,12 +11,24 @@ import boto3
 import botocore.session
 from botocore import exceptions as boto
 from botocore.config import Config
-from botocore.credentials import AssumeRoleCredentialFetcher, CredentialResolver, DeferredRefreshableCredentials
+from botocore.credentials import (
+    AssumeRoleCredentialFetcher,
+    CredentialResolver,
+    Credentials,
+    DeferredRefreshableCredentials,
+)
 from botocore.loaders import Loader
 
 from s3import.errors import ConfigurationError
 from s3import.logs import current
 from s3import.readers.source import Role
+
+_FAULTS = {
+    "ProfileNotFound": "there is no profile of the name in AWS_PROFILE",
+    "InvalidRegionError": "AWS_REGION or AWS_DEFAULT_REGION is no region",
+    "NoRegionError": "set AWS_REGION",
+    "ValueError": "AWS_ENDPOINT_URL is no URL",
+}
 
 
 def client(service: str, config: Config, role: Role | None = None) -> Any:
@@ -27,13 +39,22 @@ def client(service: str, config: Config, role: Role | None = None) -> Any:
     """
     try:
         session = _session()
+        _trim(session.get_credentials())
         if role is not None:
             provider = _RoleProvider(session, role)
             session = _session()
             session.register_component("credential_provider", CredentialResolver([provider]))
         return boto3.session.Session(botocore_session=session).client(service, config=config)
     except (boto.BotoCoreError, ValueError) as error:
-        raise ConfigurationError(f"AWS cannot be reached as configured: {error}; correct the AWS settings") from error
+        kind = type(error).__name__  # its text may hold what was set, and a secret in it
+        fault = _FAULTS.get(kind, "correct the AWS settings")
+        raise ConfigurationError(f"AWS cannot be reached as configured ({kind}): {fault}") from error
+
+
+def sends_checksums() -> bool:
+    """Whether requests may carry S3's checksums, which not every store knows: AWS_REQUEST_CHECKSUM_CALCULATION, or the
+    profile, says ``when_required`` where they may not."""
+    return str(_session().get_config_variable("request_checksum_calculation")).lower() != "when_required"
 
 
 def canonical_etag(etag: str) -> str:
@@ -47,6 +68,23 @@ def canonical_etag(etag: str) -> str:
 
 
 _HEXADECIMAL = re.compile("[0-9A-Fa-f-]+")
+
+
+def _trim(credentials: Any) -> None:
+    """Take white space off the ends of keys and token: a secret that was made from a file ends in a newline.
+
+    Raises: ConfigurationError, where they could be in no header all the same; no part of them is shown.
+    """
+    if type(credentials) is not Credentials:
+        return  # none, or such as renew themselves, which come from AWS
+    for name in ("access_key", "secret_key", "token"):
+        value = (getattr(credentials, name) or "").strip()
+        if not re.fullmatch("[!-~]*" if name == "token" else "[!-~]+", value):
+            raise ConfigurationError(
+                f"the {name.replace('_', ' ')} of the AWS credentials holds characters that none has; "
+                "correct AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY, AWS_SESSION_TOKEN or the profile"
+            )
+        setattr(credentials, name, value or None)
 
 
 def _session() -> botocore.session.Session:

@@ -12,7 +12,19 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from s3import.errors import RejectCode
-from s3import.records import SCHEMAS, TEXT, TIMESTAMP, TIMESTAMP_FIELDS, TOO_LATE, Entity, Fault, Reason, one_array
+from s3import.records import (
+    MAX_LINE_BYTES,
+    MAX_RAW_BYTES,
+    SCHEMAS,
+    TEXT,
+    TIMESTAMP,
+    TIMESTAMP_FIELDS,
+    TOO_LATE,
+    Entity,
+    Fault,
+    Reason,
+    one_array,
+)
 
 Conformed = tuple[pa.Array, list[Fault]]  # a column as the contract has it, and what of it could not be taken
 
@@ -99,13 +111,31 @@ def _impossible(column: pa.Array, expected: pa.DataType, field: str) -> Conforme
 def _text(column: pa.Array, field: str) -> Conformed:
     if not any(is_one(column.type) for is_one in _TEXTS):
         return _impossible(column, TEXT, field)
+    column, faults = _short_enough(column, field)
     try:
         text = column.cast(TEXT)
         text.validate(full=True)  # Parquet's strings are taken over unseen
     except pa.ArrowInvalid:
         reason = Reason(RejectCode.INVALID_UTF8, field, "is no valid UTF-8")
-        return _one_by_one(column.cast(pa.large_binary()), TEXT, lambda value: _decoded(value, reason))
-    return text, []
+        text, invalid = _one_by_one(column.cast(pa.large_binary()), TEXT, lambda value: _decoded(value, reason))
+        return text, [*faults, *invalid]
+    return text, faults
+
+
+def _short_enough(column: pa.Array, field: str) -> Conformed:
+    """The column without the cells that are longer than a line may be."""
+    if column.nbytes <= MAX_LINE_BYTES:
+        return column, []
+    return _without_long(column, pc.binary_length(column.cast(pa.large_binary())), field)
+
+
+def _without_long(column: pa.Array, sizes_bytes: pa.Array, field: str) -> Conformed:
+    is_long = pc.greater(sizes_bytes, MAX_LINE_BYTES).fill_null(False)
+    rows = pc.indices_nonzero(is_long).to_pylist()
+    if not rows:
+        return column, []
+    reason = Reason(RejectCode.TOO_LONG, field, f"is longer than {MAX_LINE_BYTES} bytes; write it in smaller records")
+    return pc.if_else(is_long, pa.scalar(None, column.type), column), [Fault(row, reason) for row in rows]
 
 
 def _decoded(value: bytes, otherwise: Reason) -> str | Reason:
@@ -166,12 +196,33 @@ def _lists(column: pa.Array, expected: pa.ListType, field: str) -> Conformed:
         column = column.cast(pa.list_(pairs))
     if not is_list(column.type):
         return _impossible(column, expected, field)
+    column, long = _lists_short_enough(column, field)
     elements, wrong = _conform(column.flatten(), expected.value_type, field)
     # Rebuilt from the lengths, for Arrow's cast between its kinds of lists is not to be trusted with views.
     lengths = pc.list_value_length(column).cast(pa.int32()).fill_null(0)
     offsets = pa.concat_arrays([pa.array([0], pa.int32()), pc.cumulative_sum(lengths)])
     lists = pa.ListArray.from_arrays(offsets, elements, type=expected, mask=column.is_null())
-    return lists, list(_of_rows(wrong, lists)) if wrong else []
+    return lists, [*long, *_of_rows(wrong, lists)] if wrong else long
+
+
+def _lists_short_enough(column: pa.Array, field: str) -> Conformed:
+    """As `_short_enough`, for lists, each as a whole."""
+    if column.nbytes <= MAX_LINE_BYTES:
+        return column, []
+    lengths = pc.list_value_length(column).cast(pa.int64()).fill_null(0)
+    ends = pc.cumulative_sum(lengths)
+    sizes = pa.concat_arrays([pa.array([0], pa.int64()), pc.cumulative_sum(_sizes_bytes(_unwrapped(column.flatten())))])
+    return _without_long(column, pc.subtract(sizes.take(ends), sizes.take(pc.subtract(ends, lengths))), field)
+
+
+def _sizes_bytes(elements: pa.Array) -> pa.Array:
+    """The size of each element: of its texts, and 4 bytes for being there."""
+    texts = elements.flatten() if pa.types.is_struct(elements.type) else [elements]
+    sizes = pa.repeat(pa.scalar(4, pa.int64()), len(elements))
+    for text in map(_unwrapped, texts):
+        if any(is_one(text.type) for is_one in _TEXTS):
+            sizes = pc.add(sizes, pc.binary_length(text.cast(pa.large_binary())).fill_null(0))
+    return sizes
 
 
 def _of_rows(faults: list[Fault], lists: pa.ListArray) -> Iterable[Fault]:
@@ -181,6 +232,9 @@ def _of_rows(faults: list[Fault], lists: pa.ListArray) -> Iterable[Fault]:
 
 
 # --- a record as a reject shows it -----------------------------------------------------------------------------------
+
+
+_SHOWN = MAX_RAW_BYTES + 4  # bytes of a text, elements of a list: no more of them can be seen, and a character is whole
 
 
 def raw_records(table: pa.Table, rows: Sequence[int]) -> list[bytes]:
@@ -199,9 +253,9 @@ def _json_value(value: pa.Scalar) -> Any:
     if isinstance(value, pa.ExtensionScalar | pa.DictionaryScalar):
         return _json_value(value.value)
     if isinstance(value, pa.BinaryScalar):
-        return value.as_buffer().to_pybytes().decode("utf-8", "replace")
+        return value.as_buffer()[:_SHOWN].to_pybytes().decode("utf-8", "replace")
     if isinstance(value, pa.ListScalar):
-        return [_json_value(element) for element in value.values]
+        return [_json_value(element) for element in (value.values or ())[:_SHOWN]]
     if isinstance(value, pa.StructScalar):
         return {name: _json_value(child) for name, child in value.items()}
     if isinstance(value, pa.TimestampScalar):

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import io
 import posixpath
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import closing
 from dataclasses import replace
+from typing import Any, BinaryIO
 
 from s3import.errors import (
+    DocumentTooLarge,
     DumpNotFound,
     InvalidAccountDocument,
     InvalidManifest,
@@ -14,7 +18,8 @@ from s3import.errors import (
     PartMissing,
     SourceUnavailable,
 )
-from s3import.readers.documents import Node
+from s3import.inventory import Inventory
+from s3import.readers.documents import Node, stream_members
 from s3import.readers.source import ItemSource, Source
 from s3import.records import (
     EARLIEST,
@@ -25,7 +30,6 @@ from s3import.records import (
     Pass,
     Plan,
     PlannedPart,
-    StoredObject,
     Window,
 )
 
@@ -36,8 +40,7 @@ ACCOUNT_DOCUMENT = "account.json"
 EVERYTHING = Window(Pass.DELTA, EARLIEST, EARLIEST)
 """A delta is not divided by time."""
 
-Listing = Mapping[str, StoredObject]
-"""The objects below a pass's folder, by their key relative to it, in the order of keys."""
+MAX_SKIPPED = 10_000  # names of objects that are no parts; of more only the number
 
 
 def plan_pass(
@@ -53,14 +56,22 @@ def plan_pass(
         if pass_ is Pass.DELTA:
             return source.plan(EVERYTHING)
         return source.plan(replace(remembered() or source.window(), pass_=pass_))
+    inventory, folder = Inventory(), f"{pass_}/"
+    document = f"{_folder(source, pass_)}{MANIFEST}"
     # The manifest is written last. Read before the listing, it never names parts that came after the listing.
-    manifest = source.read(f"{pass_}/{MANIFEST}")
-    listing = {stored.key.removeprefix(f"{pass_}/"): stored for stored in source.list(f"{pass_}/")}
-    if manifest is not None:
-        return _by_manifest(manifest, f"{_folder(source, pass_)}{MANIFEST}", account_id, pass_, listing)
-    if MANIFEST in listing:
+    if manifest := _open_manifest(source, folder + MANIFEST):
+        with closing(manifest):
+            _read_manifest(inventory, manifest, document, account_id, pass_)
+    inventory.list(folder, source.list(folder))
+    if manifest:
+        inventory.plan(_named_parts(inventory, document, folder))
+    elif inventory.find(folder, MANIFEST):
         raise SourceUnavailable(f"{_folder(source, pass_)} was being completed just now; run the same command again")
-    return _by_listing(source, pass_, listing)
+    else:
+        inventory.plan(_listed_parts(inventory, folder))
+        _require_parts(source, pass_, inventory)
+    skipped = (key.replace("\0", "\ufffd") for key in inventory.not_planned([MANIFEST], MAX_SKIPPED))
+    return Plan(inventory.parts(), tuple(skipped), from_manifest=manifest is not None)
 
 
 def documents_at(source: Source) -> str:
@@ -90,57 +101,80 @@ def read_account_document(source: Source, account_id: str) -> AccountDocument | 
     return AccountDocument(account_id, top.free_text("name"), tuple(brands), tuple(channels))
 
 
-def _by_listing(source: Source, pass_: Pass, listing: Listing) -> Plan:
-    parts = [PlannedPart(entity, key, stored) for key, stored in listing.items() if (entity := _entity_of(key))]
-    if not parts:
+def _listed_parts(inventory: Inventory, folder: str) -> Iterator[PlannedPart]:
+    for key, stored in inventory.listed(folder):
+        if entity := _entity_of(key):
+            yield PlannedPart(entity, key, stored)
+
+
+def _require_parts(source: Source, pass_: Pass, inventory: Inventory) -> None:
+    """Raises: DumpNotFound."""
+    if not inventory.count("FROM planned"):
         raise DumpNotFound(
-            f"there is no {pass_} dump below {_folder(source, pass_)}: no {MANIFEST}, and none of the {len(listing)} "
-            f"objects found is a part (such as threads/part-0{EXTENSIONS[0]}); check the source and the account id, or "
-            "wait until the dump is written"
+            f"there is no {pass_} dump below {_folder(source, pass_)}: no {MANIFEST}, and none of the "
+            f"{inventory.count('FROM listed')} objects found is a part (such as threads/part-0{EXTENSIONS[0]}); check "
+            "the source and the account id, or wait until the dump is written"
         )
-    return _plan(parts, listing)
 
 
-def _by_manifest(raw: bytes, document: str, account_id: str, pass_: Pass, listing: Listing) -> Plan:
-    top = Node.parse(raw, document, InvalidManifest)
+def _open_manifest(source: Source, key: str) -> BinaryIO | None:
+    """The manifest's bytes: from memory where it is small, which takes one request."""
+    try:
+        small = source.read(key)
+        return None if small is None else io.BytesIO(small)
+    except DocumentTooLarge:
+        stored = source.find(key)
+        return source.open(stored) if stored else None
+
+
+def _read_manifest(inventory: Inventory, stream: BinaryIO, document: str, account_id: str, pass_: Pass) -> None:
+    """Take down what the manifest names. Raises: InvalidManifest."""
+    members: dict[str, Any] = {}
+    top = Node(document, "", members, InvalidManifest)
+    for place, value in stream_members(stream, document, InvalidManifest, "parts"):
+        if place == "parts[]":
+            members["parts"] = []
+        elif place.startswith("parts["):
+            _take_named(inventory, top.node(place, value))
+        else:
+            members[place] = value
     top.exactly("version", 1)
     top.exactly("account_id", account_id)
     top.exactly("pass", str(pass_))
-    parts: dict[str, PlannedPart] = {}
-    for node in top.nodes("parts", required=True):
-        key = _key(node, listing)
-        if posixpath.normpath(key) in parts:
-            raise node.fault("key", f"names the part {key} a second time")
-        parts[posixpath.normpath(key)] = _named_part(node, key, listing)
-    return _plan(parts.values(), listing, from_manifest=True)
+    list(top.nodes("parts", required=True))
 
 
-def _named_part(node: Node, key: str, listing: Listing) -> PlannedPart:
-    """The part a manifest names, checked against the listing."""
+def _take_named(inventory: Inventory, node: Node) -> None:
+    key, plain_key = _keys(node)
     entity = node.required_text("entity")
     if entity not in tuple(Entity):
         raise node.fault("entity", f"must be one of {', '.join(Entity)}")
-    size_bytes, rows, sha256 = node.count("bytes"), node.count("rows"), node.sha256("sha256")
-    stored = listing.get(key)
-    if stored is None:
-        raise PartMissing(f"{node.document} names {key}, which is not there; put it back, then run the same command")
-    if size_bytes not in (None, stored.size_bytes):
-        raise PartDiffers(
-            f"{node.document}: {key} has {stored.size_bytes} bytes, the manifest says {size_bytes}; write the part or "
-            "the manifest again, then run the same command"
-        )
-    return PlannedPart(Entity(entity), key, stored, rows, sha256)
+    if not inventory.name(key, plain_key, [entity, node.count("bytes"), node.count("rows"), node.sha256("sha256")]):
+        raise node.fault("key", f"names the part {key} a second time")
 
 
-def _key(node: Node, listing: Listing) -> str:
-    """The key a manifest's part has in the listing: as it is written, else without ``./`` and the like."""
+def _named_parts(inventory: Inventory, document: str, folder: str) -> Iterator[PlannedPart]:
+    """The parts a manifest names, checked against the listing. Raises: PartMissing; PartDiffers."""
+    for key, (entity, size_bytes, rows, sha256), stored in inventory.named(folder):
+        if stored is None:
+            raise PartMissing(f"{document} names {key}, which is not there; put it back, then run the same command")
+        if size_bytes not in (None, stored.size_bytes):
+            raise PartDiffers(
+                f"{document}: {key} has {stored.size_bytes} bytes, the manifest says {size_bytes}; write the part or "
+                "the manifest again, then run the same command"
+            )
+        yield PlannedPart(Entity(entity), key, stored, rows, sha256)
+
+
+def _keys(node: Node) -> tuple[str, str]:
+    """The key of a manifest's part: as it is written, and without ``./`` and the like."""
     written = node.required_text("key")
-    normal = posixpath.normpath(written)
-    if not written or "\0" in written or normal.startswith("/") or normal.split("/")[0] in (".", ".."):
+    plain = posixpath.normpath(written)
+    if not written or "\0" in written or plain.startswith("/") or plain.split("/")[0] in (".", ".."):
         raise node.fault("key", f"is {written!r}, which is not within the pass's folder")
-    if not normal.endswith(EXTENSIONS):
+    if not plain.endswith(EXTENSIONS):
         raise node.fault("key", f"is {written!r}, but parts end with one of {', '.join(EXTENSIONS)}")
-    return written if written in listing else normal
+    return written, plain
 
 
 def _entity_of(key: str) -> Entity | None:
@@ -149,15 +183,6 @@ def _entity_of(key: str) -> Entity | None:
     if "/" in name or "\0" in name or not name.endswith(EXTENSIONS) or folder not in list(Entity):
         return None
     return Entity(folder)
-
-
-def _plan(parts: Iterable[PlannedPart], listing: Listing, *, from_manifest: bool = False) -> Plan:
-    order = list(Entity)
-    ordered = sorted(parts, key=lambda part: (order.index(part.entity), part.key))
-    known = {MANIFEST, *(part.key for part in ordered)}
-    # A database takes no NUL.
-    skipped = sorted(key.replace("\0", "\ufffd") for key in listing if key not in known)
-    return Plan(tuple(ordered), tuple(skipped), from_manifest)
 
 
 def _unique(nodes: Iterable[Node]) -> Iterable[Node]:

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any, BinaryIO, cast
 
 from s3import.errors import (
+    DocumentTooLarge,
     MigrationFailed,
     PartMissing,
     SourceChanged,
@@ -57,7 +58,7 @@ class FolderSource:
         except PartMissing:
             return None
         if len(document) > MAX_DOCUMENT_BYTES:
-            raise MigrationFailed(f"{self._path(key)} is larger than {MAX_DOCUMENT_BYTES} bytes; shorten it")
+            raise DocumentTooLarge(f"{self._path(key)} is larger than {MAX_DOCUMENT_BYTES} bytes; shorten it")
         return document
 
     def find(self, key: str) -> StoredObject | None:

@@ -18,7 +18,7 @@ import pyarrow.json
 
 from s3import.readers.compression import Compression, Text
 from s3import.readers.lines import IgnoredFields, Rows, limit_names, read_lines, too_long
-from s3import.records import MAX_LINE_BYTES, MAX_RAW_BYTES, SCHEMAS, Batch, Entity, Position
+from s3import.records import MAX_BATCH_ROWS, MAX_LINE_BYTES, MAX_RAW_BYTES, SCHEMAS, Batch, Entity, Position
 from s3import.settings import BLOCK_BYTES
 
 BYTE_ORDER_MARK = b"\xef\xbb\xbf"
@@ -88,8 +88,8 @@ class Block:
 
 
 def cut_blocks(read: Callable[[int], bytes], block_bytes: int, *, at_start: bool) -> Iterator[Block]:
-    """Cut what `read` gives after the last line end within `block_bytes`, or after the first where there is none; what
-    is shorter than a block when the text ends is one.
+    """Cut what `read` gives after the last line end within `block_bytes`, or after the first where there is none, and
+    after `MAX_BATCH_ROWS` lines at the latest; what is shorter than a block when the text ends is one.
 
     Where a block ends depends only on where it starts, so that a resumed reader sees the same blocks. Memory is
     bounded by a few times `MAX_LINE_BYTES`, however long a line is. `at_start`: the text is the part's from its start
@@ -122,6 +122,8 @@ class _Lines:
             cut = self._held.rfind(b"\n", 0, self._block_bytes) + 1 or self._find_line_end()
         else:
             cut = len(self._held)
+        if (few := _end_of_line(self._held, MAX_BATCH_ROWS, cut)) < cut:
+            cut, more = few, True
         text = self._held[: cut or MAX_LINE_BYTES + 2]
         if len(text) > MAX_LINE_BYTES and len(_without_end(text)) > MAX_LINE_BYTES:
             self._drop_line()
@@ -159,6 +161,18 @@ class _Lines:
     def _dropped(self) -> int:
         dropped, self._dropped_bytes = self._dropped_bytes, 0
         return dropped
+
+
+def _end_of_line(text: bytes, number: int, end: int) -> int:
+    """Where the line of that number (from 1) ends in the text before `end`; `end` where there are not so many."""
+    if text.count(b"\n", 0, end) < number:
+        return end
+    begin = 0
+    while end - begin > 1:
+        middle = (begin + end) // 2
+        lines = text.count(b"\n", begin, middle)
+        begin, end, number = (begin, middle, number) if lines >= number else (middle, end, number - lines)
+    return end
 
 
 def _without_end(line: bytes) -> bytes:

@@ -1,4 +1,8 @@
-"""Parquet parts: only the contract's columns are read, a few rows at a time, whatever the size of the row groups."""
+"""Parquet parts: only the contract's columns are read, a few rows at a time, whatever the size of the row groups.
+
+What a file says of its sizes is not believed: a few kilobytes decode to gigabytes where rows share a long text. So the
+first row of a row group is read alone, and then as many at a time as those before them had room for.
+"""
 
 from __future__ import annotations
 
@@ -7,19 +11,20 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import repeat
-from typing import BinaryIO
+from typing import BinaryIO, cast
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 from s3import.errors import PartUnreadable
 from s3import.readers.conform import conform, is_list, raw_records
-from s3import.records import SCHEMAS, Batch, Entity, Position
+from s3import.readers.dense import WithoutNote, as_written, has_dictionaries
+from s3import.readers.signatures import SIGNATURE_BYTES, require_signature
+from s3import.records import MAX_BATCH_ROWS, SCHEMAS, Batch, Entity, Position
 
 _BUFFER_BYTES = 1024 * 1024  # read ahead in each column
 _STEPS_IN_BATCH = 8
-_MAX_STEP_ROWS = 4096
-_MAX_BATCH_ROWS = 65_536
+_MAX_STEP_ROWS = 64  # what a step costs is nothing beside them; so many of a megabyte each are borne with
 
 
 def read_parquet(
@@ -28,12 +33,18 @@ def read_parquet(
     """The records of a Parquet part from row `start.offset` on, in batches of about `batch_bytes` of Arrow memory.
 
     `file` is seekable. Offsets and lines count rows: read again from the end of any batch, the part gives the same
-    batches. A batch is drawn together from small steps, so memory follows the rows at hand and not the row group.
+    batches. A batch is drawn together from small steps, so memory follows the rows at hand and not the row group; it
+    has at most `MAX_BATCH_ROWS` rows.
     Raises: PartUnreadable naming `object_name` when the part is corrupt, truncated or no Parquet at all; what `file`
     raises comes through as it is.
     """
-    with _naming(object_name):
-        part = _open(file, entity)
+    try:
+        with _naming(object_name):
+            part = _open(file, entity)
+    except PartUnreadable:
+        file.seek(0)
+        require_signature(file.read(SIGNATURE_BYTES), ".parquet", object_name)
+        raise
     place = start
     for steps in _gather(_named_steps(part, start.offset, batch_bytes, object_name), batch_bytes):
         batch = _batch(part, entity, pa.Table.from_batches(steps), place)
@@ -43,30 +54,39 @@ def read_parquet(
 
 @dataclass(frozen=True, slots=True)
 class _Part:
-    """An open part: `paths` are those of its leaf columns that the contract knows."""
+    """An open part: `paths` are those of its leaf columns that the contract knows; `written`: the types that its
+    columns were written with, None where they are read with just these."""
 
     file: pq.ParquetFile
     size_bytes: int
     paths: tuple[str, ...]
     ignored_fields: frozenset[str]
+    written: pa.Schema | None = None
 
 
 def _open(file: BinaryIO, entity: Entity) -> _Part:
     size_bytes = file.seek(0, os.SEEK_END)
-    parquet = pq.ParquetFile(
+    parquet = _parquet_file(file)
+    schema = parquet.schema_arrow
+    if twice := [name for name in SCHEMAS[entity].names if schema.names.count(name) > 1]:
+        raise ValueError(f"the column {twice[0]} is there twice")
+    actual, expected = pa.struct(list(schema)), pa.struct(list(SCHEMAS[entity]))
+    unknown = list(_unknown(actual, expected, entity.value))
+    paths = tuple(parquet.schema.column(leaf).path for leaf, name in enumerate(unknown) if name is None)
+    ignored_fields = frozenset(name for name in unknown if name is not None)
+    if not has_dictionaries(actual):
+        return _Part(parquet, size_bytes, paths, ignored_fields)
+    return _Part(_parquet_file(cast("BinaryIO", WithoutNote(file))), size_bytes, paths, ignored_fields, schema)
+
+
+def _parquet_file(file: BinaryIO) -> pq.ParquetFile:
+    return pq.ParquetFile(
         file,
         pre_buffer=False,  # its read-ahead threads may outlive an error, and the process with them
         buffer_size=_BUFFER_BYTES,
         page_checksum_verification=True,
         coerce_int96_timestamp_unit="us",  # nanoseconds would wrap around in the year 2262
     )
-    names = parquet.schema_arrow.names
-    if twice := [name for name in SCHEMAS[entity].names if names.count(name) > 1]:
-        raise ValueError(f"the column {twice[0]} is there twice")
-    actual, expected = pa.struct(list(parquet.schema_arrow)), pa.struct(list(SCHEMAS[entity]))
-    unknown = list(_unknown(actual, expected, entity.value))
-    paths = tuple(parquet.schema.column(leaf).path for leaf, name in enumerate(unknown) if name is None)
-    return _Part(parquet, size_bytes, paths, frozenset(name for name in unknown if name is not None))
 
 
 def _unknown(actual: pa.DataType, expected: pa.DataType, path: str) -> Iterator[str | None]:
@@ -94,47 +114,63 @@ def _number_of_leaves(type_: pa.DataType) -> int:
 
 def _named_steps(part: _Part, first_row: int, batch_bytes: int, object_name: str) -> Iterator[pa.RecordBatch]:
     with _naming(object_name):
-        yield from _steps(part, first_row, batch_bytes // _STEPS_IN_BATCH)
+        yield from _from_row(_steps(part, first_row, batch_bytes), first_row)
 
 
-def _steps(part: _Part, first_row: int, step_bytes: int) -> Iterator[pa.RecordBatch]:
-    """The part's rows from `first_row` on, in steps of about `step_bytes`, each of one row group."""
+def _from_row(steps: Iterator[tuple[int, pa.RecordBatch]], first_row: int) -> Iterator[pa.RecordBatch]:
+    """Those of the steps, each with the row that it begins with, that lie behind `first_row`."""
+    for begin, step in steps:
+        if first_row < begin + step.num_rows:
+            yield step.slice(max(0, first_row - begin))
+
+
+def _steps(part: _Part, first_row: int, batch_bytes: int) -> Iterator[tuple[int, pa.RecordBatch]]:
+    """The part's rows in steps of at most `batch_bytes` (or one row) with the row each begins with, from the beginning
+    of the row group that holds `first_row` on."""
     begin = 0
     for group in range(part.file.metadata.num_row_groups):
-        number_of_rows = part.file.metadata.row_group(group).num_rows
-        if first_row < begin + number_of_rows:
-            yield from _steps_of_group(part, group, max(0, first_row - begin), step_bytes)
-        begin += number_of_rows
-
-
-def _steps_of_group(part: _Part, group: int, skip: int, step_bytes: int) -> Iterator[pa.RecordBatch]:
-    begin, number_of_rows = 0, part.file.metadata.row_group(group).num_rows
-    step_rows = _step_rows(part, group, step_bytes)
-    for step in part.file.iter_batches(step_rows, row_groups=[group], columns=part.paths, use_threads=False):
-        end = begin + step.num_rows
-        if skip < end:
-            yield step.slice(max(0, skip - begin))
+        end = begin + part.file.metadata.row_group(group).num_rows
+        if first_row < end:
+            for step in _steps_of_group(part, group, batch_bytes // _STEPS_IN_BATCH):
+                for piece in _split(step, batch_bytes):
+                    yield begin, piece
+                    begin += piece.num_rows
+            if begin != end:
+                raise ValueError(f"row group {group + 1} ends {end - begin} rows early")
         begin = end
-    if begin != number_of_rows:
-        raise ValueError(f"row group {group + 1} has {begin} rows, not {number_of_rows}")
 
 
-def _step_rows(part: _Part, group: int, step_bytes: int) -> int:
-    # The sizes of just our columns would be truer, but Arrow ends the process when it is asked about a column whose
-    # entry in the footer is damaged. Too small a step costs little.
-    sizes = part.file.metadata.row_group(group)
-    number_of_rows, total_bytes = int(sizes.num_rows), int(sizes.total_byte_size)
-    return min(max(step_bytes * number_of_rows // max(total_bytes, 1), 1), _MAX_STEP_ROWS)
+def _steps_of_group(part: _Part, group: int, step_bytes: int) -> Iterator[pa.RecordBatch]:
+    """The rows of a row group in steps of about `step_bytes`; each has at most twice the rows of the one before it."""
+    steps = part.file.iter_batches(1, row_groups=[group], columns=part.paths, use_threads=False)
+    for step in steps:
+        yield step if part.written is None else as_written(step, part.written)
+        fitting = step_bytes * step.num_rows // max(step.nbytes, 1)
+        # The reader asks for its size again before every step.
+        part.file.reader.set_batch_size(max(min(fitting, 2 * step.num_rows, _MAX_STEP_ROWS), 1))
+
+
+def _split(step: pa.RecordBatch, most_bytes: int) -> Iterator[pa.RecordBatch]:
+    if step.num_rows < 2 or step.nbytes <= most_bytes:
+        yield step
+        return
+    half = step.num_rows // 2
+    yield from _split(step.slice(0, half), most_bytes)
+    yield from _split(step.slice(half), most_bytes)
 
 
 def _gather(steps: Iterator[pa.RecordBatch], batch_bytes: int) -> Iterator[list[pa.RecordBatch]]:
     waiting: list[pa.RecordBatch] = []
+    size_bytes = rows = 0
     for step in steps:
-        waiting.append(step)
-        full = sum(each.nbytes for each in waiting) >= batch_bytes
-        if full or sum(each.num_rows for each in waiting) >= _MAX_BATCH_ROWS:
+        if rows + step.num_rows > MAX_BATCH_ROWS:
             yield waiting
-            waiting = []
+            waiting, size_bytes, rows = [], 0, 0
+        waiting.append(step)
+        size_bytes, rows = size_bytes + step.nbytes, rows + step.num_rows
+        if size_bytes >= batch_bytes:
+            yield waiting
+            waiting, size_bytes, rows = [], 0, 0
     if waiting:
         yield waiting
 
@@ -161,6 +197,6 @@ def _naming(object_name: str) -> Iterator[None]:
     try:
         yield
     except (pa.ArrowException, OSError, ValueError, OverflowError) as error:
-        fault = str(error).rstrip(".")
-        message = f"{object_name} cannot be read as Parquet: {fault}. Upload it again, then run the same command."
+        fault = type(error).__name__  # its text may quote what the file holds
+        message = f"{object_name} cannot be read as Parquet ({fault}); upload it again, then run the same command"
         raise PartUnreadable(message) from error

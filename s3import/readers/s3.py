@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any, BinaryIO, TypeVar, cast
 
@@ -18,6 +18,7 @@ from urllib3.exceptions import HTTPError
 from s3import import __version__
 from s3import.errors import (
     ConfigurationError,
+    DocumentTooLarge,
     MigrationFailed,
     PartMissing,
     S3ImportError,
@@ -30,7 +31,7 @@ from s3import.readers.aws import canonical_etag, client
 from s3import.readers.bodies import RandomFile, WholeBody
 from s3import.readers.remedies import remedy, shown_code
 from s3import.readers.source import MAX_DOCUMENT_BYTES, Patience, Role
-from s3import.records import StoredObject
+from s3import.records import Served, StoredObject
 
 T = TypeVar("T")
 log = logging.getLogger(__name__)
@@ -138,15 +139,23 @@ class S3Source:
             found = self._head(key)
         except PartMissing:
             return None
+        served = Served(*(found.get(name) for name in ("ContentType", "ContentEncoding", "CacheControl")))
         if "ContentLength" not in found:
-            return next((stored for stored in self.list(key) if stored.key == key), None)
-        return StoredObject(key, found["ContentLength"], _etag(found, self._where(key)))
+            listed = next((stored for stored in self.list(key) if stored.key == key), None)
+            return listed and replace(listed, served=served)
+        return StoredObject(key, found["ContentLength"], _etag(found, self._where(key)), served)
 
     def _head(self, key: str) -> Mapping[str, Any]:
-        found: Mapping[str, Any] = self.persist(
-            "s3:GetObject", key, lambda: self.client.head_object(**self.address(key))
-        )
+        found: Mapping[str, Any] = self.persist("s3:GetObject", key, lambda: self._ask_head(self.address(key)))
         return found
+
+    def _ask_head(self, address: Mapping[str, str]) -> Any:
+        try:
+            return self.client.head_object(**address)
+        except boto.ClientError as error:
+            if _status(error) in (400, 403):  # an answer without a body does not say why
+                self.client.get_object(**address, Range="bytes=0-0")["Body"].close()
+            raise
 
     def address(self, key: str) -> dict[str, str]:
         """What names the object to boto3."""
@@ -174,11 +183,11 @@ class S3Source:
             raise _refusal(error, action, where, self.bucket) from error
         except MISCONFIGURED as error:
             raise ConfigurationError(
-                f"{where} cannot be asked for: {error}; set AWS_PROFILE, or AWS_ACCESS_KEY_ID and "
+                f"{where} cannot be asked for ({type(error).__name__}); set AWS_PROFILE, or AWS_ACCESS_KEY_ID and "
                 "AWS_SECRET_ACCESS_KEY, or a role, and check the source's bucket and AWS_REGION"
             ) from error
         except (boto.BotoCoreError, *BROKEN) as error:
-            raise SourceUnavailable(f"{where} does not answer: {error}; run the same command again") from error
+            raise SourceUnavailable(f"{where} does not answer ({_kind(error)}); run the same command again") from error
         raise AssertionError("an attempt neither returned nor raised")
 
     def _where(self, key: str) -> str:
@@ -211,7 +220,7 @@ class S3Source:
         with closing(answer["Body"]) as body:
             document = cast("bytes", body.read(MAX_DOCUMENT_BYTES + 1))
         if len(document) > MAX_DOCUMENT_BYTES:
-            raise MigrationFailed(f"{self.uri}: {key} is larger than {MAX_DOCUMENT_BYTES} bytes; shorten it")
+            raise DocumentTooLarge(f"{self.uri}: {key} is larger than {MAX_DOCUMENT_BYTES} bytes; shorten it")
         if len(document) < answer.get("ContentLength", 0):
             raise ConnectionError("the document ended early")
         return document
@@ -318,10 +327,16 @@ def _judge(where: str, retry_seconds: float) -> Callable[[Exception], bool | flo
                 return False
         elif not isinstance(error, BROKEN):
             return False
-        log.warning("%s: %s; tried again for up to %g s", where, error, retry_seconds)
+        log.warning("%s: %s; tried again for up to %g s", where, _kind(error), retry_seconds)
         return _retry_after(error, retry_seconds) or True
 
     return judge
+
+
+def _kind(error: Exception) -> str:
+    """An error in a word or two: its own text may hold a secret."""
+    code = error.response["Error"].get("Code", "") if isinstance(error, boto.ClientError) else ""
+    return f"{type(error).__name__} {shown_code(code)}" if code else type(error).__name__
 
 
 def _status(error: boto.ClientError) -> int:

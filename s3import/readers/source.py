@@ -8,7 +8,7 @@ from typing import BinaryIO, Protocol, runtime_checkable
 
 from s3import.records import Batch, Plan, PlannedPart, Position, StoredObject, Window
 
-MAX_DOCUMENT_BYTES = 64 * 1024 * 1024  # a manifest or account.json as a whole
+MAX_DOCUMENT_BYTES = 64 * 1024 * 1024  # of a document that is read as a whole
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +53,7 @@ class Source(Protocol):
         ...
 
     def read(self, key: str) -> bytes | None:
-        """A small document (at most 64 MiB) as a whole; None when there is no such object."""
+        """A small document (at most 64 MiB) as a whole; None when there is no such object. Raises: DocumentTooLarge."""
         ...
 
     def find(self, key: str) -> StoredObject | None:

@@ -84,13 +84,17 @@ def require(connection: Connection) -> None:
 
     Raises: SchemaMismatch naming everything that differs, SchemaTooNew.
     """
-    present = metadata.tables.keys() & set(sa.inspect(connection).get_table_names())
-    if not present:
+    if not is_there(connection):
         upgrade(connection)
-        return
+
+
+def is_there(connection: Connection) -> bool:
+    """Whether there is any of our tables; what is there must fit. Changes nothing. Raises: as `require`."""
+    if not metadata.tables.keys() & set(sa.inspect(connection).get_table_names()):
+        return False
     found, differences = _revision(connection), list(_differences(connection))
     if found == HEAD and not differences:
-        return
+        return True
     if found and found > HEAD:
         raise _too_new(found)
     if found != HEAD:

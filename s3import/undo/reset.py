@@ -12,7 +12,7 @@ Checkpoints go before the rows that they stand for. Whatever interrupts it, the 
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -76,6 +76,11 @@ class Extent:
     runs: Sequence[Run]
     window: Window | None = None
 
+    @property
+    def readings(self) -> Collection[Run]:
+        """The runs, but of those that read the same pass at the same source only one."""
+        return {(run.pass_, run.source): run for run in self.runs}.values()
+
 
 class Reset:
     """Takes back one account's import; `open_source` finds the dumps of its runs again."""
@@ -103,7 +108,7 @@ class Reset:
         if self._do(self._forget_gone):
             return Removed(self._account_id, dict.fromkeys(ROW_ENTITIES, 0), dict.fromkeys(ROW_ENTITIES, 0))
         if extent.scope is Scope.DUMPS:
-            for run in extent.runs:
+            for run in extent.readings:
                 self._plan(run, extent)  # a dump that is not there shows before anything goes
         try:
             held = self._begin(force)
@@ -261,7 +266,7 @@ class Reset:
         if extent.scope is Scope.EVERYTHING:
             yield from self._pages_of_all(entity)
             return
-        for run in extent.runs:
+        for run in extent.readings:
             ids = self._ids_in_dump(entity, run, extent)
             while page := list(islice(ids, PAGE_ROWS)):
                 yield page

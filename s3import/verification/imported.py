@@ -98,9 +98,10 @@ def _require_imported(run: Run) -> None:
             "run the same command again when it is done"
         )
     if run.state is not State.SUCCEEDED:
+        again = f" --pass {run.pass_}" if run.pass_ is Pass.DELTA else ""
         raise NotImported(
             f"account {run.account_id}: the {run.pass_} pass was not imported to its end (it is {run.state}); "
-            f"run `s3import migrate --account {run.account_id}` first"
+            f"run `s3import migrate --account {run.account_id}{again}` first"
         )
 
 

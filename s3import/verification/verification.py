@@ -106,7 +106,7 @@ class Verification:
             gone = known.keys() - {part.planned.key for part in these}
             changed += (f"{run.pass_}/{key}" for key in gone)
             parts += these
-        return parts, tuple(sorted(changed))
+        return parts, tuple(sorted(set(changed)))
 
     def _runs_to_read(self, done: Imported) -> Iterator[Run]:
         """All of them, but for a pass that was read again from where it is read now anyway."""

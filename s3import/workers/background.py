@@ -106,7 +106,7 @@ class BackgroundWorker:
         """Take the run; one that took too many workers' lives is left alone, failed."""
         importer = self._importer
         claim = importer.transactions.run(run.account_id, lambda connection: importer.take(connection, run, run.source))
-        if claim is not None and run.is_orphaned and run.tries >= self._retries.limit:
+        if claim is not None and run.is_orphaned and claim.tries > self._retries.limit:
             message = (
                 f"account {run.account_id}: {run.tries} workers in a row died or hung during the {run.pass_} pass; "
                 "look at their logs and memory, then ask for the migration again: it resumes at the last checkpoint"

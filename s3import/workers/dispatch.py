@@ -11,6 +11,7 @@ from __future__ import annotations
 import secrets
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import sqlalchemy as sa
 from sqlalchemy import Connection
@@ -66,7 +67,8 @@ def look_after(connection: Connection, lease_seconds: float, limit: int) -> list
 def due_runs(connection: Connection, capacity: Capacity, least_room: int = 1) -> list[Run]:
     """As many due runs as there is room for; none where that is less than `least_room`. Nobody else offers anything
     until the transaction ends."""
-    room = _room(connection, capacity)
+    now = _alone(connection)
+    room = _room(connection, capacity, now, len(_at_work(connection, now, capacity)))
     return due(connection, room) if room >= least_room else []
 
 
@@ -103,20 +105,23 @@ def withdraw_runs(connection: Connection, run_ids: Sequence[str]) -> None:
 def offer_parts(connection: Connection, run_id: str, capacity: Capacity) -> Sequence[int]:
     """The numbers of the run's parts to send out now: parents' entities before their children's, and no more than
     `capacity` leaves. None where the run is not spread or has no part left."""
-    room = _room(connection, capacity)
+    now = _alone(connection)
     locked = connection.execute(
         sa.select(import_runs.c.state, import_runs.c.spread).where(import_runs.c.run_id == run_id).with_for_update()
     ).first()
     if locked is None or locked.state != State.RUNNING or not locked.spread:
         return ()
-    waiting, at_work = _parts_of_next_entity(connection, run_id)
-    numbers = waiting[: max(min(capacity.per_account - at_work, room), 0)]
+    holders = _at_work(connection, now, capacity)
+    mine = holders.count(run_id)
+    room = min(capacity.per_account - mine, _room(connection, capacity, now, len(holders)))
+    numbers = _waiting(connection, run_id, now, room, mine) if room > 0 else []
     parts = import_parts.c
-    connection.execute(
-        import_parts.update()
-        .where(parts.run_id == run_id, parts.number.in_(numbers))
-        .values(token=ON_OFFER, lease_until=clock() + OFFER_SECONDS)
-    )
+    if numbers:
+        connection.execute(
+            import_parts.update()
+            .where(parts.run_id == run_id, parts.number.in_(numbers))
+            .values(token=ON_OFFER, lease_until=clock() + OFFER_SECONDS)
+        )
     return numbers
 
 
@@ -127,38 +132,53 @@ def withdraw_parts(connection: Connection, run_id: str, numbers: Sequence[int]) 
     connection.execute(import_parts.update().where(on_offer).values(lease_until=None))
 
 
-def _parts_of_next_entity(connection: Connection, run_id: str) -> tuple[list[int], int]:
-    """Of the first entity that is not done: the parts that nobody has, and the number of the others."""
+def _waiting(connection: Connection, run_id: str, now: float, room: int, at_work: int) -> list[int]:
+    """The numbers of at most `room` parts that nobody has, of the first entity that is not done; of the run's parts
+    `at_work` are somebody's. However many it has, this looks at few: an index has what is left by entity and number."""
     parts = import_parts.c
-    rows = connection.execute(
-        sa.select(parts.number, parts.entity, (parts.lease_until > clock()).label("leased"))
-        .where(parts.run_id == run_id, parts.done.is_(False))
-        .order_by(parts.number)
-    ).all()
     for entity in Entity:
-        mine = [row for row in rows if row.entity == entity]
-        if mine:
-            return [row.number for row in mine if not row.leased], sum(bool(row.leased) for row in mine)
-    return [], 0
+        leased = sa.func.coalesce(parts.lease_until > now, sa.false()).label("leased")
+        first = _left(run_id, parts.number, leased).where(parts.entity == entity.value).order_by(parts.number)
+        if rows := connection.execute(first.limit(room + at_work)).all():
+            return [row.number for row in rows if not row.leased][:room]
+    return []
 
 
-def _room(connection: Connection, capacity: Capacity) -> int:
-    """How much more may be offered. Whoever asks goes on alone until the transaction ends, so that two who see the same
-    room do not both fill it; what they lock is the one row that is always there."""
+def _alone(connection: Connection) -> float:
+    """Go on alone until the transaction ends, so that two who see the same room do not both fill it: what is locked is
+    the one row that is always there. The database's time then: a number can use an index."""
     version = sa.table(VERSION_TABLE, sa.column("version_num"))
-    now = connection.execute(sa.select(clock(), version).with_for_update()).scalar_one()  # a number can use an index
-    runs, parts = import_runs.c, import_parts.c
+    return float(connection.execute(sa.select(clock(), version).with_for_update()).scalar_one())
+
+
+def _room(connection: Connection, capacity: Capacity, now: float, at_work: int) -> int:
+    """How much more may be offered, where so many parts are at work."""
+    runs = import_runs.c
     planning = sa.and_(runs.spread.is_(False), runs.state.in_([State.QUEUED, State.RUNNING]))
     plans = sa.select(sa.func.count()).where(runs.lease_until > now, planning)
-    imports = sa.select(sa.func.count()).where(parts.lease_until > now, parts.done.is_(False))
-    return capacity.in_all - sum(connection.execute(count).scalar_one() for count in (plans, imports))
+    return capacity.in_all - int(connection.execute(plans).scalar_one()) - at_work
+
+
+def _at_work(connection: Connection, now: float, capacity: Capacity) -> Sequence[str]:
+    """For each part that somebody has, or that is on offer, the id of its run; no more than `capacity` has room for."""
+    parts = import_parts.c
+    leased = sa.select(parts.run_id).where(parts.lease_until > now, parts.done == sa.false())
+    # In this order, so that the index is used without statistics too, and never all parts are read.
+    return connection.scalars(leased.order_by(parts.lease_until).limit(capacity.in_all)).all()
 
 
 def all_done(connection: Connection, run_id: str) -> bool:
     """Whether no part of the run is left."""
+    return connection.execute(_left(run_id, import_parts.c.number).limit(1)).first() is None
+
+
+def _left(run_id: str, *columns: sa.ColumnElement[Any]) -> sa.Select[Any]:
+    """Parts of the run that are not done, by the index that has them. MariaDB would rather read all the others too."""
     parts = import_parts.c
-    left = sa.select(parts.number).where(parts.run_id == run_id, parts.done.is_(False)).limit(1)
-    return connection.execute(left).first() is None
+    left = sa.select(*columns).where(parts.run_id == run_id, parts.done == sa.false())
+    for dialect in ("mysql", "mariadb"):
+        left = left.with_hint(import_parts, "FORCE INDEX (import_parts_left)", dialect)
+    return left
 
 
 @dataclass(frozen=True, slots=True)
@@ -183,7 +203,7 @@ def claim_part(
     on_offer = sa.and_(parts.token == ON_OFFER, parts.lease_until > clock())
     taken = connection.execute(
         import_parts.update()
-        .where(one, parts.done.is_(False), on_offer, at_work)
+        .where(one, parts.done == sa.false(), on_offer, at_work)
         .values(
             token=1 + secrets.randbits(62),  # fencing only asks whether it is still the same
             holder=holder,

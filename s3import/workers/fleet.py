@@ -12,9 +12,9 @@ from typing import Protocol, TypeVar
 
 from sqlalchemy import Connection
 
-from s3import import checkpoints, status
+from s3import import status
 from s3import.checkpoints import Part
-from s3import.errors import Interrupted, LeaseLost, S3ImportError, WorkerLost, as_failure
+from s3import.errors import Interrupted, LeaseLost, S3ImportError, TooManyRejects, WorkerLost, as_failure
 from s3import.leases import Lease
 from s3import.limits import RejectLimit, Tally
 from s3import.migration import Importer, Retries
@@ -22,6 +22,7 @@ from s3import.parts import ActiveRun
 from s3import.status import Claim, Run, State
 from s3import.workers import dispatch
 from s3import.workers.dispatch import Capacity, TakenPart
+from s3import.workers.totals import Totals
 from s3import.writers import Conflict
 
 log = logging.getLogger(__name__)
@@ -55,6 +56,7 @@ class FleetWorker:
         self._limit = limit
         self._retries = retries
         self._capacity = capacity
+        self._totals = Totals(importer.database)
 
     # --- the three calls ---------------------------------------------------------------------------------------------
 
@@ -83,6 +85,8 @@ class FleetWorker:
             log.info("account %s: %s", run.account_id, error)
         except Interrupted as error:
             self._give_back(run, part, error)
+        except TooManyRejects as error:
+            self._judge(claim, run, part, error)
         except Exception as error:  # noqa: BLE001 - as above
             self._fail(claim, error)
         self._advance(run_id)
@@ -144,12 +148,10 @@ class FleetWorker:
         with importer.leases.keep(Lease(prolong, active.ended)):
             importer.parts.import_part(active, part)
 
-    def _tally(self, run: Run) -> Tally:
-        """What all machines have read and rejected by now."""
-        with self._importer.database.read() as connection:
-            parts = checkpoints.read_parts(connection, run.run_id)
+    def _tally(self, run: Run, *, final: bool = False) -> Tally:
+        """What all machines have read and rejected by now, or (unless `final`) a short while ago."""
         tally = Tally(self._limit)
-        tally.start(sum(part.progress.read for part in parts), sum(part.progress.rejected for part in parts))
+        tally.start(*self._totals.of(run, fresh=final))
         return tally
 
     def _advance(self, run_id: str) -> None:
@@ -181,7 +183,7 @@ class FleetWorker:
         claim = _claim_of(run)
         try:
             source = self._importer.open_source(run.source, run.account_id)
-            self._importer.finish(ActiveRun(claim, source, self._tally(run)))
+            self._importer.finish(ActiveRun(claim, source, self._tally(run, final=True)))
         except LeaseLost:
             log.info("account %s: somebody else finished the %s pass", run.account_id, run.pass_)
         except Exception as error:  # noqa: BLE001 - as above
@@ -214,7 +216,8 @@ class FleetWorker:
 
     def _offer(self, connection: Connection, run: Run) -> bool:
         """Offer a due run for planning; one that took too many workers' lives ends failed."""
-        if run.is_orphaned and run.tries >= self._retries.limit:
+        many = run.is_orphaned and run.tries >= self._retries.limit
+        if many and status.progress(connection, run.run_id) == run.progress_at_claim:
             status.fail(connection, _claim_of(run), _lost(run, "planning it"))
             self._importer.record(connection, run.run_id)
             return False
@@ -225,7 +228,16 @@ class FleetWorker:
         if tries > self._retries.limit:
             raise _lost(run, f"importing {part.planned.key}")
 
-    def _give_back(self, run: Run, part: Part, error: Interrupted) -> None:
+    def _judge(self, claim: Claim, run: Run, part: Part, error: TooManyRejects) -> None:
+        """End the run where rejects are too many of all that was read by now; this machine may know of less."""
+        try:
+            self._tally(run, final=True).require_within_limit(run.account_id)
+        except TooManyRejects as sure:
+            self._fail(claim, sure)
+        else:
+            self._give_back(run, part, error)
+
+    def _give_back(self, run: Run, part: Part, error: S3ImportError) -> None:
         log.info("account %s: %s given back: %s", run.account_id, part.planned.key, error)
         with self._importer.database.begin() as connection:
             dispatch.release_part(connection, run.run_id, part)

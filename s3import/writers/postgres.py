@@ -176,7 +176,7 @@ def _begin(connection: sa.Connection) -> None:
         begin = (
             f"BEGIN ISOLATION LEVEL READ COMMITTED{mode}; {_PINNED}; SET LOCAL statement_timeout = {seconds * 1000:.0f}"
         )
-        connection.exec_driver_sql(begin)
+        driver.execute(begin)  # not by SQLAlchemy, which would put a cursor around it where rows are to be streamed
 
 
 def _is_look(connection: sa.Connection) -> bool:

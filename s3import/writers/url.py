@@ -39,8 +39,8 @@ def shown(url: str) -> str:
 def _require_escaped(url: str) -> None:
     # Whatever follows a stray @ or / would be taken for a host, and shown as one.
     _scheme, _, rest = url.partition("://")
-    authority = re.split(r"[/?]", rest, maxsplit=1)[0]
-    if authority.count("@") > 1 or ("@" in rest and "@" not in authority):
+    authority, path = re.split(r"[/?]", rest, maxsplit=1)[0], rest.partition("?")[0]
+    if path.count("@") > 1 or ("@" in rest and "@" not in authority):
         raise ConfigurationError(
             "the user name or password in the database URL holds a character that has a meaning there: "
             "write @ as %40, / as %2F, ? as %3F, : as %3A and % as %25"

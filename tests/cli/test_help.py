@@ -15,7 +15,7 @@ from tests.cli.commands import Dump, environment, s3import
 HEAVY = {"sqlalchemy", "pyarrow", "boto3", "tqdm", "alembic", "orjson", "stamina"}
 COMMANDS = [
     *([name] for name in ("migrate", "status", "rejects", "verify", "reset", "purge", "export")),
-    *(["db", "init"], ["files", "retry"], ["mapping", "try"]),
+    *(["db", "init"], ["files", "copy"], ["files", "retry"], ["mapping", "try"]),
 ]
 
 

@@ -132,3 +132,16 @@ def dripping(ended: threading.Event) -> Answer:
             request.wfile.write(b".")
 
     return answer
+
+
+def encoded(content: bytes, length: int | None) -> Answer:
+    """A body of gzip, whatever was asked for; in chunks where no length is told."""
+
+    def answer(request: BaseHTTPRequestHandler) -> None:
+        request.send_response(200)
+        request.send_header("Content-Encoding", "gzip")
+        request.send_header(*("Transfer-Encoding", "chunked") if length is None else ("Content-Length", str(length)))
+        request.end_headers()
+        request.wfile.write(b"%x\r\n%b\r\n0\r\n\r\n" % (len(content), content) if length is None else content)
+
+    return answer

@@ -26,6 +26,7 @@ from tests.files.dumps import BucketPlace
 from tests.items.items import mapping
 from tests.migration.dumps import ACCOUNT
 from tests.sources.conftest import QUICK
+from tests.sources.test_s3_manners import Manner, Rewritten, spelt_in_headers, spelt_in_listings, unquoted, weak
 
 pytestmark = pytest.mark.integration
 
@@ -95,13 +96,13 @@ def test_a_large_object_is_copied_in_parts_by_s3(
     assert any(method == "GET" and "/files/0" in path for method, path, _ in proxy.requests) == (known is not None)
 
 
-def test_a_small_object_costs_one_request_and_a_share_of_two_listings(
+def test_a_small_object_costs_two_requests_and_a_share_of_two_listings(
     source_bucket: BucketPlace, target_bucket: BucketPlace, proxy: FaultyProxy
 ) -> None:
-    """What has a promised size and checksum is neither looked at before nor read."""
+    """It is looked at before, for what it is served with, and never read."""
     source_bucket.put("files/0", b"small")
     copied(copier(source_bucket, target_bucket), file(b"small"))
-    assert [method for method, path, _ in proxy.requests] == ["GET", "PUT", "GET"]
+    assert [method for method, path, _ in proxy.requests] == ["GET", "HEAD", "PUT", "GET"]
     assert all("list-type" in path for method, path, _ in proxy.requests if method == "GET")
 
 
@@ -224,3 +225,61 @@ def test_requests_pass_through_an_undisturbed_proxy(source_bucket: BucketPlace, 
     assert store_of(source_bucket).find("files/0") is not None
     assert store_of(source_bucket).find("files/1") is None
     assert isinstance(proxy.fault_for("GET", "/"), Passed)
+
+
+@pytest.mark.parametrize("body", [b"small", BODY], ids=["whole", "parts"])
+def test_a_copy_keeps_the_encoding(source_bucket: BucketPlace, target_bucket: BucketPlace, body: bytes) -> None:
+    """Copied as a whole or in parts, by S3 itself."""
+    key = f"dumps/{ACCOUNT}/files/0"
+    bucket = source_bucket.bucket
+    bucket.client.put_object(Bucket=bucket.bucket, Key=key, Body=body, ContentEncoding="gzip", CacheControl="private")
+    copied(copier(source_bucket, target_bucket), file())
+    head = target_bucket.head(KEY) or {}
+    assert (head["ContentEncoding"], head["CacheControl"]) == ("gzip", "private")
+
+
+@pytest.mark.parametrize("body", [b"small", BODY], ids=["whole", "parts"])
+@pytest.mark.parametrize("by_store", [True, False], ids=["copied", "sent"])
+def test_a_store_that_refuses_checksums_gets_none(
+    source_bucket: BucketPlace,
+    target_bucket: BucketPlace,
+    proxy: FaultyProxy,
+    monkeypatch: pytest.MonkeyPatch,
+    body: bytes,
+    by_store: bool,
+) -> None:
+    """With boto3's own setting for that; every file arrives, and is checked by its SHA-256 all the same."""
+    monkeypatch.setenv("AWS_REQUEST_CHECKSUM_CALCULATION", "when_required")
+    source_bucket.put("files/0", body)
+    if not by_store:
+        monkeypatch.setattr(BucketTarget, "copies_from", lambda *_: None)
+    copied(copier(source_bucket, target_bucket), file(body))
+    assert target_bucket.get(KEY) == body
+    sent = {name for _, _, headers in proxy.requests for name in map(str.lower, headers)}
+    assert {name for name in sent if "checksum" in name or "trailer" in name} == set()
+    with pytest.raises(FileDiffers):
+        copied(copier(source_bucket, target_bucket), dataclasses.replace(file(body), sha256="0" * 64))
+
+
+@pytest.mark.parametrize("spell", [unquoted, weak, str.upper], ids=["unquoted", "weak", "upper case"])
+@pytest.mark.parametrize("manner", [spelt_in_headers, spelt_in_listings], ids=["headers", "listings"])
+@pytest.mark.parametrize("body", [b"small", BODY], ids=["whole", "parts"])
+def test_an_etag_spelt_in_two_ways_is_one_version(
+    source_bucket: BucketPlace,
+    target_bucket: BucketPlace,
+    monkeypatch: pytest.MonkeyPatch,
+    spell: Callable[[str], str],
+    manner: Callable[[Callable[[str], str]], Manner],
+    body: bytes,
+) -> None:
+    """Between a copy's answer, a header and a listing."""
+    source_bucket.put("files/0", body)
+    everything = Rewritten(manner(spell))
+    with FaultyProxy(
+        source_bucket.bucket.endpoint_url, [], afterwards=everything, chosen=lambda _method, _path: True
+    ) as store:
+        monkeypatch.setenv("AWS_ENDPOINT_URL", store.url)
+        copied(copier(source_bucket, target_bucket), file())
+        store.requests.clear()
+        copied(copier(source_bucket, target_bucket), file(body))
+    assert target_bucket.get(KEY) == body

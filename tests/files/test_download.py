@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import socket
 import ssl
 import threading
@@ -14,7 +15,17 @@ import pytest
 from s3import.errors import FileMissing
 from s3import.files.addresses import is_public
 from s3import.files.download import Downloads
-from tests.files.servers import HttpsServer, body, certificate, dripping, https_server, in_turn, redirect, status
+from tests.files.servers import (
+    HttpsServer,
+    body,
+    certificate,
+    dripping,
+    encoded,
+    https_server,
+    in_turn,
+    redirect,
+    status,
+)
 
 SECRET = "X-Amz-Signature=do-not-tell"
 
@@ -212,3 +223,55 @@ def test_a_file_that_drips_is_cut_off(server: HttpsServer, pem: Path) -> None:
     with pytest.raises(FileMissing, match="for one file"):
         fetched(downloads(pem, seconds=0.3), server.url("/x"))
     ended.set()
+
+
+def test_a_host_that_does_not_answer_is_given_up_for_all_files(pem: Path) -> None:
+    """Its timeouts are waited for once, and the others say why they were not tried."""
+    asked: list[str] = []
+
+    def is_allowed(address: str) -> bool:
+        asked.append(address)
+        return True
+
+    with socket.create_server(("127.0.0.1", 0)) as mute:  # it accepts, and never says a word
+        url = f"https://localhost:{mute.getsockname()[1]}"
+        fetching = downloads(pem, tries=2, stall_seconds=0.2, is_allowed=is_allowed)
+        with pytest.raises(FileMissing, match=r"^localhost does not answer \(TimeoutError\)$"):
+            fetched(fetching, f"{url}/1")
+        tried = len(asked)
+        with pytest.raises(FileMissing, match=r"localhost does not answer .* given up after another file"):
+            fetched(fetching, f"{url}/2")
+    assert len(asked) == tried
+
+
+def test_a_host_that_answers_other_files_is_not_given_up(server: HttpsServer, pem: Path) -> None:
+    """An error is an answer, and so is one to another file while this one waits."""
+    server.answers |= {"/broken": status(500), "/x": body(b"hello")}
+    fetching = downloads(pem, tries=2)
+    for _ in range(2):
+        with pytest.raises(FileMissing, match="answers 500"):
+            fetched(fetching, server.url("/broken"))
+    hosts, where = fetching.hosts, ("localhost", server.server_address[1])
+    before = hosts.answers(where)
+    assert fetched(fetching, server.url("/x")) == b"hello"
+    hosts.give_up(where, before, "localhost does not answer")
+    assert fetched(fetching, server.url("/x")) == b"hello"
+
+
+@pytest.mark.parametrize("promised", [True, False], ids=["with a length", "without a length"])
+def test_what_a_server_encodes_unasked_is_decoded(server: HttpsServer, pem: Path, promised: bool) -> None:
+    """The file is what was there before; a limit is one on that; what ends early is tried again."""
+    packed = gzip.compress(b"hello" * 100)
+    whole = encoded(packed, len(packed) if promised else None)
+    server.answers["/x"] = in_turn(encoded(packed[:-4], len(packed)), whole) if promised else whole
+    assert fetched(downloads(pem), server.url("/x")) == b"hello" * 100
+    server.answers["/x"] = encoded(packed, None)
+    with pytest.raises(FileMissing, match="larger than 100 bytes"):
+        fetched(downloads(pem, max_bytes=100), server.url("/x"))
+
+
+def test_what_is_as_long_as_was_promised_is_no_encoding(server: HttpsServer, pem: Path) -> None:
+    """Servers call a .tar.gz so that is meant to be one."""
+    packed = gzip.compress(b"hello")
+    server.answers["/x.gz"] = encoded(packed, len(packed))
+    assert downloads(pem).fetch(server.url("/x.gz"), b"".join, size_bytes=len(packed)) == packed

@@ -7,6 +7,7 @@ import threading
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 import sqlalchemy as sa
@@ -39,7 +40,7 @@ from tests.fleet.fleets import (
     states,
 )
 from tests.migration.dumps import ACCOUNT, write
-from tests.migration.moving import execute, migrate, rows, snapshot
+from tests.migration.moving import execute, migrate, rows, settings_for, snapshot
 from tests.migration.strikes import Moment, Transactions
 
 pytestmark = pytest.mark.integration
@@ -88,6 +89,44 @@ def test_a_part_that_kills_its_workers_ends_the_run(settings: Settings) -> None:
         workers.deliver()
     assert error_codes(settings) == ["worker_lost"]
     assert "threads/part-" in app.status_document(settings, ACCOUNT)["passes"]["recent"]["error"]["message"]
+
+
+def test_a_part_may_kill_any_number_of_workers_that_get_on(settings: Settings, tmp_path: Path) -> None:
+    """Each checkpoint has the count begin anew."""
+    with fleet(settings, retries=TWO_TRIES, capacity=Capacity(per_account=1)) as workers:
+        ask(settings, passes=[Pass.RECENT])
+        workers.sweep()
+        workers.deliver()  # plans
+        for _ in range(TWO_TRIES.limit + 1):
+            _die_of(settings, workers.queue.take(), Transactions(2, Moment.WITHIN, die))
+            workers.sweep()
+        workers.work()
+    assert states(settings) == ["succeeded"]
+
+
+@pytest.mark.parametrize("url", ["postgres_url", "mariadb_url"])
+def test_a_part_costs_the_same_however_many_there_are(tmp_path: Path, request: pytest.FixtureRequest, url: str) -> None:
+    """Nobody reads all parts of a run for each of them."""
+    write(spread_dump(parts=40, count=1), tmp_path)
+    settings = settings_for(tmp_path, request.getfixturevalue(url), lease_seconds=60.0, block_bytes=300)
+    fetched: list[int] = []
+
+    def note(connection: object, cursor: Any, statement: str, *_: object) -> None:
+        if statement.startswith("SELECT") and "import_parts" in statement:
+            fetched.append(cursor.rowcount)
+
+    with fleet(settings, capacity=Capacity(per_account=4)) as workers:
+        ask(settings, passes=[Pass.RECENT])
+        workers.sweep()
+        workers.deliver()  # plans
+        sa.event.listen(sa.Engine, "after_cursor_execute", note)
+        try:
+            for _ in range(10):
+                workers.deliver()
+        finally:
+            sa.event.remove(sa.Engine, "after_cursor_execute", note)
+    assert fetched
+    assert max(fetched) <= 5
 
 
 def _die_of(settings: Settings, call: Call, transactions: Transactions) -> None:

@@ -57,7 +57,7 @@ def _wait_for(port: int) -> None:
 @pytest.fixture(autouse=True)
 def first_items() -> None:
     """Nothing is remembered of the items of earlier tests."""
-    ItemColumns.cache_clear()
+    ItemColumns.cache_clear()  # type: ignore[attr-defined] # it is a cached function
 
 
 @pytest.fixture

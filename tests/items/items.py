@@ -106,7 +106,7 @@ def message(number: int = 1, account: str = "acme", **attributes: Any) -> dict[s
     return item(**{**known, **attributes})
 
 
-def thread(number: int = 1, account: str = "acme", **attributes: Any) -> dict[str, Any]:
+def thread(number: int = 1, account: Any = "acme", **attributes: Any) -> dict[str, Any]:
     """A right item of the threads table."""
     known = {"account": account, "id": f"t{number}", "brand": "b1", "channel": "c1", "status": "OPEN"}
     return item(**{**known, "created": "2026-09-21T14:13:20Z", **attributes})

@@ -37,6 +37,11 @@ class Served:
         for item in items:
             self.client.put_item(TableName=f"{table}-{self.suffix}", Item=item)
 
+    def put_all(self, table: str, *items: dict[str, Any]) -> None:
+        """Store up to 25 items at once."""
+        puts = [{"PutRequest": {"Item": item}} for item in items]
+        self.client.batch_write_item(RequestItems={f"{table}-{self.suffix}": puts})
+
     def mapping_text(self, text: str) -> str:
         """The tests' mapping with these tables' names, and the index of attachments."""
         for table in ("threads", "messages", "attachments"):

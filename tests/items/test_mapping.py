@@ -70,8 +70,16 @@ def test_whose_a_key_is(key: str, value: str, account: str | None) -> None:
             "line 27: messages.fields.direction must have exactly",
         ),
         ('size_bytes = "size"', 'size_bytes = { constant = "5" }', "attachments.fields.size_bytes must be a path"),
+        ("{call.id}.mp3", "{call.id.mp3", "telephony.recording_key.template has a brace that is not closed"),
+        ("{call.id}", "call.id}", "telephony.recording_key.template has a brace that is not closed, or was not opened"),
         ("{call.id}", "{}", "telephony.recording_key.template has braces without a path"),
         ('OPEN = "open"', "OPEN = 1", "words.status.OPEN must be a text"),
+        (
+            'key = { attribute = "account", value = "{account}" }',
+            'key = { attribute = "a\x85b\u2028c", value = "acme" } # \x85 \u2028',
+            "line 6: threads.key.value",
+        ),
+        ('OPEN = "open"', "# \u2028 \x85 \x0c\nOPEN = 1".replace("\x0c", ""), "line 48: words.status.OPEN"),
         ("version = 1", "version =", "is not TOML: Invalid value (at line 2"),
         ('table = "threads"', 'tabel = "threads"', "line 5: threads.tabel is not known here; there are table, index"),
     ],
@@ -81,6 +89,20 @@ def test_mistakes(right: str, wrong: str, complaint: str) -> None:
     with pytest.raises(ConfigurationError) as raised:
         parse_mapping(MAPPING.replace(right, wrong, 1), "mapping.toml")
     assert complaint in raised.value.message
+
+
+def test_names_with_dots() -> None:
+    """A path is dotted, or a list of names that may hold dots themselves."""
+    text = MAPPING.replace('brand_id = "brand"', 'brand_id = ["a.b", "c"]').replace(
+        'channel_id = "channel"', 'channel_id = { path = ["d.e"], words = "status" }'
+    )
+    threads = parse_mapping(text.replace('tags = "tags"', 'tags = ["t.u"]'), "m").of(Entity.THREADS)
+    assert threads is not None
+    paths = {field.field: field.paths for field in threads.fields}
+    assert paths["brand_id"] == (("a.b", "c"),)
+    assert paths["channel_id"] == (("d.e",),)
+    assert paths["tags"] == (("t.u",),)
+    assert paths["customer.name"] == (("customer", "name"),)
 
 
 def test_a_mapping_that_is_not_there() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import threading
 from dataclasses import replace
 from pathlib import Path
@@ -17,7 +18,7 @@ from s3import.cli import cli
 from s3import.errors import ConfigurationError, DumpNotFound
 from s3import.events import Advanced, Event
 from s3import.migration import Request, Result
-from s3import.records import HALVES
+from s3import.records import HALVES, Pass
 from s3import.settings import Settings
 from tests.cli.commands import environment
 from tests.items.exports import write_export
@@ -129,6 +130,33 @@ def test_tables_arrive(served: Served, settings: Settings, tmp_path: Path) -> No
     assert result.document["account_status"] == "active"
     assert len(ids(settings, tables.messages)) == 20
     assert ids(settings, tables.threads) == ["t1", "t2"]
+
+
+def test_a_delta_of_tables_leaves_no_run(settings: Settings, aws: str) -> None:
+    """A delta that is asked of tables is refused before there is a run of it, at which `verify` would stumble."""
+    migrate(settings)
+    request = Request("acme", (Pass.DELTA,), "dynamodb:")
+    tables_ = replace(settings, source="dynamodb:")
+    [refused] = app.migrate(tables_, [request], observe=lambda event: None, stop=threading.Event())
+    assert isinstance(refused.error, DumpNotFound)
+    assert "delta" not in refused.document["passes"]
+    [queued] = app.queue(tables_, [request], observe=lambda event: None, stop=threading.Event())
+    assert isinstance(queued.error, DumpNotFound)
+    verified = app.verify(settings, "acme", observe=lambda event: None, stop=threading.Event())
+    assert verified.findings.difference_count == 0
+
+
+def test_maps_in_another_order(settings: Settings, tmp_path: Path) -> None:
+    """Custom fields of a map are the same in whatever order its members come."""
+    path = next((tmp_path / "exports").rglob("threads-*"))
+    fields = {"plan": "gold", "seats": 5}
+    for names in (("plan", "seats"), ("seats", "plan")):
+        shutil.rmtree(path)
+        custom = {name: fields[name] for name in names}
+        write_export(tmp_path / "exports", "threads", [[thread(1, custom=custom), thread(2)]])
+        migrate(settings)
+    verified = app.verify(settings, "acme", observe=lambda event: None, stop=threading.Event())
+    assert verified.findings.difference_count == 0
 
 
 def test_a_mapping_is_tried(settings: Settings) -> None:

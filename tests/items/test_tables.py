@@ -28,9 +28,11 @@ from s3import.readers.items.opening import Items, open_items
 from s3import.readers.items.passes import Parents
 from s3import.readers.items.tables import Tables, TableSource
 from s3import.readers.source import Patience, Role, Source
-from s3import.records import Batch, Entity, Pass, Position, Window
+from s3import.records import HALVES, Batch, Entity, Pass, Position, Window
+from s3import.validators import check
 from tests.items.items import MAPPING, attachment, mapping, message, thread
 from tests.items.served import Served
+from tests.objects import CREDENTIALS
 
 QUICK = Patience(retry_seconds=5, connect_seconds=1, stall_seconds=5, first_wait_seconds=0.01)
 SINCE = dt.datetime(2026, 9, 1, tzinfo=dt.UTC)
@@ -114,6 +116,40 @@ def test_a_key_that_is_none(moto_tables: Served) -> None:
         list(batches(opened(parse_mapping(text, "m")), Pass.RECENT, Entity.MESSAGES))
 
 
+def test_an_arn_for_an_endpoint_that_knows_none(dynalite_endpoint: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where an endpoint other than AWS's refuses a table's ARN the message says what may be wrong with it."""
+    monkeypatch.setenv("AWS_ENDPOINT_URL", dynalite_endpoint)
+    for name, value in CREDENTIALS.items():
+        monkeypatch.setenv(name, value)
+    arn = "arn:aws:dynamodb:us-east-1:111122223333:table/threads"
+    known = parse_mapping(MAPPING.replace('table = "threads"', f'table = "{arn}"'), "m")
+    with pytest.raises(ConfigurationError, match="may not know ARNs as names of tables: give the name alone"):
+        plan_pass(opened(known), "acme", Pass.RECENT)
+
+
+@pytest.mark.parametrize(("account", "found"), [("4711", True), ("04711", False), ("acme", False)])
+def test_keys_that_are_numbers(served: Served, account: str, found: bool) -> None:
+    """No account gets the items of another whose id is the same number, and none that is no number has any."""
+    name = f"numbers-{served.suffix}"
+    served.client.create_table(
+        TableName=name,
+        KeySchema=[{"AttributeName": "account", "KeyType": "HASH"}],
+        AttributeDefinitions=[{"AttributeName": "account", "AttributeType": "N"}],
+        BillingMode="PAY_PER_REQUEST",
+    )
+    served.client.get_waiter("table_exists").wait(TableName=name, WaiterConfig={"Delay": 0.01, "MaxAttempts": 1000})
+    served.put("numbers", thread(1, account={"N": "4711"}))
+    text = MAPPING.replace('table = "threads"', f'table = "{name}"')
+    known = parse_mapping(text.replace('value = "{account}" }', 'value = "{account}", number = true }'), "m")
+    known = replace(known, entities=known.entities[:1])
+    source = open_items("dynamodb:", account, items=Items(known), patience=QUICK)
+    if found:
+        assert plan_pass(source, account, Pass.RECENT).parts
+    else:
+        with pytest.raises(DumpNotFound, match=f"{account} is not how DynamoDB writes a number"):
+            plan_pass(source, account, Pass.RECENT)
+
+
 def test_in_a_role(moto_tables: Served, monkeypatch: pytest.MonkeyPatch) -> None:
     """With a role, requests are made with credentials that STS gave for it."""
     moto_tables.put("messages", message(1))
@@ -143,7 +179,7 @@ class Scripted:
         self.queries: list[dict[str, Any]] = []
 
     def query(self, **query: Any) -> dict[str, Any]:
-        if "Limit" in query:  # whether there is any item at all
+        if query.get("Limit") == 1:  # whether there is any item at all
             return {"Items": [{}]}
         self.queries.append(query)
         answer = self.answers.pop(0)
@@ -240,6 +276,17 @@ def test_what_comes_later_is_left() -> None:
     assert ids(source, Pass.REMAINING, Entity.MESSAGES) == ["m3"]
 
 
+@pytest.mark.parametrize("created", [1790000000000, -5, 7258118400])
+def test_times_that_are_none_are_read(created: int) -> None:
+    """What was created outside of the years 1970 to 2199 is not taken for what comes later: it is a reject."""
+    text = MAPPING.replace('time = "milliseconds"', 'time = "seconds"')
+    only = parse_mapping(text, "m")
+    source, _ = scripted(*[page(message(1, created=created))] * 3, known=replace(only, entities=only.entities[1:2]))
+    found = [batch for pass_ in HALVES for batch in batches(source, pass_, Entity.MESSAGES)]
+    rejects = [reject for batch in found for reject in check(batch, Entity.MESSAGES, "acme").rejects]
+    assert [reason.code for reject in rejects for reason in reject.reasons] == ["invalid_timestamp"]
+
+
 def test_no_thread_is_missed_while_a_table_changes() -> None:
     """A message that shows up between the passes, of an earlier time, takes no old thread out of the remaining pass."""
     old, late = thread(1, created=OLD_TEXT), message(1)
@@ -264,6 +311,64 @@ def test_the_order_of_creation_saves_reading() -> None:
     second = list(batches(source, Pass.REMAINING, Entity.MESSAGES, block_bytes=1))
     assert [batch.records["id"].to_pylist() for batch in second] == [["m1"], []]
     assert all(query["ScanIndexForward"] for query in client.queries)
+
+
+def in_order() -> ItemMapping:
+    """The mapping of messages and threads, both in the order of their creation."""
+    text = MAPPING.replace('prefix = "M#" }', 'prefix = "M#", in_order = true }').replace(
+        'key = { attribute = "account", value = "{account}" }\n',
+        'key = { attribute = "account", value = "{account}" }\nsort = { attribute = "created", in_order = true }\n',
+        1,
+    )
+    known = parse_mapping(text, "m")
+    return replace(known, entities=known.entities[:2])
+
+
+@pytest.mark.parametrize("odd", [{"S": "noon"}, {"N": "-5"}, {"N": "99999999999999999"}])
+def test_pages_without_a_time_in_order(odd: dict[str, str]) -> None:
+    """Items whose time is none hide nothing behind them, at either end, and are rejects of a pass themselves."""
+    known = in_order()
+    new, odd_new = page(message(3), last=3), page(message(4, created=odd), last=4)
+    old, odd_old = page(message(2, **OLD), last=2), page(message(1, created=odd), last=1)
+    backwards = [odd_new, new, old]
+    source, _ = scripted(*backwards, *backwards, known=replace(known, entities=known.entities[1:]))
+    assert ids(source, Pass.RECENT, Entity.MESSAGES) == ["m4", "m3"]
+    source, _ = scripted(odd_old, old, new, known=replace(known, entities=known.entities[1:]))
+    found = [
+        id_
+        for batch in batches(source, Pass.REMAINING, Entity.MESSAGES, block_bytes=1)
+        for id_ in batch.records["id"].to_pylist()
+    ]
+    assert found == ["m1", "m2"]
+
+
+def test_parents_are_looked_for_no_further_than_they_lie() -> None:
+    """The recent pass of threads in order ends with the last one that a recent message takes along."""
+    old = {"created": OLD_TEXT}
+    threads = [page(thread(n, **(old if n < 8 else {})), last=n) for n in range(9, 0, -1)]
+    source, client = scripted(page(message(1, thread="t6")), *threads, known=in_order())
+    assert ids(source, Pass.RECENT, Entity.THREADS) == ["t9", "t8", "t6"]
+    assert len(client.queries) == 1 + 4
+
+
+def test_what_is_read_in_order(served: Served) -> None:
+    """Of a table in order both passes read what is recent twice and little beyond it, and then everything once."""
+    text = served.mapping_text(MAPPING).replace('prefix = "M#" }', 'prefix = "M#", in_order = true }')
+    items = [message(n, sort=f"M#{n:04}", **({} if n >= 180 else OLD)) for n in range(200)]
+    for some in range(0, 200, 25):
+        served.put_all("messages", *items[some : some + 25])
+    known = parse_mapping(text, "m")
+    source = opened(replace(known, entities=known.entities[1:2]))
+    assert isinstance(source, TableSource)
+    read: list[int] = []
+
+    def note(parsed: dict[str, Any], **_: Any) -> None:
+        read.append(len(parsed["Items"]) if parsed.get("Count", 0) > 1 else 0)
+
+    source._tables.client.meta.events.register("after-call.dynamodb.Query", note)
+    found = [ids(source, pass_, Entity.MESSAGES) for pass_ in HALVES]
+    assert [len(one) for one in found] == [20, 180]
+    assert sum(read) == 100 + 100 + 200
 
 
 def test_a_budget_holds_for_other_processes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

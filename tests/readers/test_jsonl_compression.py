@@ -143,3 +143,41 @@ def test_the_stream_stays_open(compression: Compression | None) -> None:
     stream = io.BytesIO(TEXT if compression is None else _compressed(TEXT, compression))
     list(read_jsonl(stream, Entity.THREADS, Position(), compression=compression, object_name="p"))
     assert not stream.closed
+
+
+@pytest.mark.parametrize("padding", [b"\0", b"\0" * 511, b"\0" * 70_000])
+def test_zeros_behind_a_member_are_padding(padding: bytes) -> None:
+    """What tapes and block devices put behind gzip is passed over as `gzip` does, between members too."""
+    stored = b"".join(_compressed(text, "gzip") + padding for text in (TEXT[:1234], TEXT[1234:]))
+    assert seen(read(stored, compression="gzip")) == seen(read(TEXT))
+
+
+def test_junk_behind_a_member_is_damage() -> None:
+    """Anything else behind a member may be what is left of another one: it is not passed over."""
+    with pytest.raises(PartUnreadable, match="damaged"):
+        read(_compressed(TEXT, "gzip") + b"\0\0junk", compression="gzip")
+
+
+@pytest.mark.parametrize(
+    ("stored", "compression", "said"),
+    [
+        (_compressed(TEXT, "gzip"), None, r"holds gzip, .* ends with \.jsonl; let its name end with \.jsonl\.gz"),
+        (_compressed(TEXT, "zstd"), None, r"holds zstd, .*let its name end with \.jsonl\.zst"),
+        (_compressed(TEXT, "zstd"), "gzip", r"holds zstd, .*\.jsonl\.gz; let its name end with \.jsonl\.zst"),
+        (TEXT, "gzip", r"holds text, .*let its name end with \.jsonl "),
+        (b"\xef\xbb\xbf \n" + TEXT, "zstd", r"holds text, .*let its name end with \.jsonl "),
+        (b"PAR1" + TEXT, None, r"holds Parquet, .*let its name end with \.parquet"),
+        (b"BZh91AY&SY", "gzip", "holds bzip2, .*compress it as gzip or zstd"),
+    ],
+)
+def test_a_name_that_says_another_kind_is_told_at_once(stored: bytes, compression: Compression, said: str) -> None:
+    """Nothing of such a part is read, and the message has the name that it should have."""
+    with pytest.raises(PartUnreadable, match=rf"recent/threads/part-0\.jsonl.* {said}"):
+        read(stored, compression=compression)
+
+
+def test_a_window_that_is_too_large_is_named() -> None:
+    """A frame that needs more memory to be decompressed than there may be is refused with the setting's name."""
+    frame = bytes.fromhex("28b52ffd 00 a8") + bytes.fromhex("010000")  # a window of 2 GiB, and an empty last block
+    with pytest.raises(PartUnreadable, match="--long=27"):
+        read(frame, compression="zstd")

@@ -13,14 +13,15 @@ from sqlalchemy import Connection
 
 from s3import import app, status
 from s3import.errors import SourceUnavailable
-from s3import.limits import RejectLimit
+from s3import.limits import RejectLimit, Tally
 from s3import.migration import Importer, Retries, SourceOpener
+from s3import.parts import ActiveRun
 from s3import.readers.source import Source
 from s3import.records import Pass
 from s3import.settings import Settings
 from s3import.sources import source_opener
 from s3import.status import Run
-from s3import.tables import accounts
+from s3import.tables import accounts, import_parts
 from s3import.transactions import Transactions
 from s3import.workers import backlog
 from s3import.workers.background import BackgroundWorker
@@ -96,12 +97,30 @@ def test_a_run_that_costs_worker_after_worker_is_given_up(waiting: Settings) -> 
         wait_until(lambda: states(waiting) == ["succeeded"])
 
 
-def _take_and_die(settings: Settings) -> None:
+def test_workers_that_get_on_may_die_as_often_as_they_like(waiting: Settings) -> None:
+    """Whoever committed something before it died does not count among those that died in a row."""
+    for _ in range(SOON.limit + 2):
+        _take_and_die(waiting, get_on=True)
+    with background_worker(waiting):
+        wait_until(lambda: states(waiting) != ["running"])
+    assert error_codes(waiting) == [None]
+
+
+def _take_and_die(settings: Settings, *, get_on: bool = False) -> None:
+    """A worker that plans the run, and may import something of it, and is gone."""
     database = app.connect(settings)
+    transactions = Transactions(database, settings.retry_seconds, ignore, threading.Event())
     with database.begin() as connection:
         [run] = backlog.due(connection, 1)
-        assert status.claim(connection, run, source=run.source, holder="a worker", lease_seconds=60)
+        claim = status.claim(connection, run, source=run.source, holder="a worker", lease_seconds=60)
+        assert claim is not None
+    opener = source_opener(settings, 1)
+    with Importer(transactions, settings, open_source=opener, workers=1) as importer:
+        importer.plan(ActiveRun(claim, opener(run.source, ACCOUNT), Tally(RejectLimit())))
     database.close()
+    if get_on:
+        read = import_parts.c.read_count
+        execute(settings, import_parts.update().where(import_parts.c.number == 1).values(read_count=read + 1))
     let_time_pass(settings)
 
 

@@ -150,7 +150,7 @@ def test_gives_up_on_a_server_that_is_away(s3: Bucket, monkeypatch: pytest.Monke
     """An endpoint at which nobody listens is temporary trouble too."""
     monkeypatch.setenv("AWS_ENDPOINT_URL", "http://127.0.0.1:9")
     source = open_source(f"s3://{s3.bucket}", "acme", patience=IMPATIENT)
-    with pytest.raises(SourceUnavailable, match="Could not connect"):
+    with pytest.raises(SourceUnavailable, match="EndpointConnectionError"):
         list(source.list("recent/"))
 
 
@@ -236,7 +236,7 @@ def test_says_how_to_give_credentials(s3: Bucket, monkeypatch: pytest.MonkeyPatc
 def test_says_what_is_misconfigured(s3: Bucket, monkeypatch: pytest.MonkeyPatch, variable: str, value: str) -> None:
     """A profile or an endpoint that is none is found before anything is read."""
     monkeypatch.setenv(variable, value)
-    with pytest.raises(ConfigurationError, match=value):
+    with pytest.raises(ConfigurationError, match=variable):
         open_source(f"s3://{s3.bucket}", "acme")
 
 

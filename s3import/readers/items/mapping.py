@@ -242,7 +242,7 @@ def _lines_of_keys(text: str) -> dict[Path, int]:
     """The line (from 1) of every table's header and of every key that starts a line."""
     lines: dict[Path, int] = {}
     table: Path = ()
-    for number, line in enumerate(text.splitlines(), 1):
+    for number, line in enumerate(text.split("\n"), 1):  # TOML knows no other ends of lines
         header = re.match(r"\s*\[([^\[\]]+)\]", line)
         key = re.match(r"\s*([^=\[\]{}#]+?)\s*=", line)
         if header:
@@ -314,7 +314,7 @@ def _fields(top: _Table, table: _Table, kind: pa.StructType, prefix: str = "") -
 
 
 def _field(top: _Table, table: _Table, name: str, field: str, kind: pa.DataType) -> FieldMapping:
-    if isinstance(table.members[name], str):
+    if isinstance(table.members[name], str | list):
         return FieldMapping(field, kind, (table.keypath(name),))
     given = table.table(name)
     given.only("path", "constant", "template", "after", "words", "time", "join")
@@ -339,6 +339,8 @@ def _pieces(given: _Table) -> tuple[str | Path, ...]:
 
 def _template(given: _Table, text: str) -> tuple[str | Path, ...]:
     """A text in which ``{call.id}`` stands for what lies there in the item, ``{account}`` for the account's id."""
+    if re.search(r"[{}]", re.sub(r"\{[^{}]*\}", "", text)):
+        given.fault("has a brace that is not closed, or was not opened", "template")
     literal, *rest = re.split(r"\{([^{}]*)\}", text.replace(ACCOUNT, "\0"))
     pieces: list[str | Path] = [literal]
     for path, literal in zip(rest[::2], rest[1::2], strict=True):

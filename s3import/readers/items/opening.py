@@ -10,6 +10,7 @@ from s3import.errors import ConfigurationError
 from s3import.readers.items.budget import ReadBudget
 from s3import.readers.items.export import ExportSource
 from s3import.readers.items.mapping import ItemMapping
+from s3import.readers.items.passes import no_deltas
 from s3import.readers.items.shared import Sharing
 from s3import.readers.location import ANYBODY, open_source, split_scheme
 from s3import.readers.source import Patience, Role, Source
@@ -78,6 +79,12 @@ def find_accounts(
         )
     stored = open_source(uri, ANYBODY, patience=patience, connections=connections, role=role)
     return ExportSource(stored, mapping, ANYBODY, recent_days=0).accounts(sharing)
+
+
+def require_deltas(uri: str) -> None:
+    """Raises: DumpNotFound, where a source can have no deltas, before anything is kept of the request."""
+    if _is_table(uri):
+        raise no_deltas()
 
 
 def _is_table(uri: str) -> bool:

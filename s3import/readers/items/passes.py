@@ -15,11 +15,12 @@ import pyarrow.compute as pc
 
 from s3import.errors import DumpNotFound
 from s3import.readers.items.wanted import Wanted
-from s3import.records import TEXT, TOO_LATE, Batch, Entity, Pass, Window, one_array
+from s3import.records import EARLIEST, TEXT, TOO_LATE, Batch, Entity, Pass, Window, one_array
 from s3import.validators.timestamps import read_timestamps
 
 PARENT_IDS = {Entity.MESSAGES: "thread_id", Entity.ATTACHMENTS: "message_id"}
 NO_IDS = pa.array([], TEXT)
+ENOUGH = 25  # rows in order that are of another pass, to believe that all behind them are
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,13 +46,40 @@ def no_items(wanted: Sequence[Wanted], where: str) -> DumpNotFound:
     )
 
 
-def is_recent(batch: Batch, window: Window, parents: pa.StringArray) -> pa.BooleanArray:
-    """For each row whether it is recent; one that has no time is not."""
-    instants, _ = read_timestamps("created_at", one_array(batch.records["created_at"]))
+def no_deltas() -> DumpNotFound:
+    """What is raised where tables are asked what changed in them."""
+    return DumpNotFound(
+        "tables do not tell what changed in them; export them incrementally (`aws dynamodb "
+        "export-table-to-point-in-time --export-type INCREMENTAL_EXPORT`), and give those exports as --source"
+    )
+
+
+def is_recent(batch: Batch, window: Window, parents: pa.StringArray, *, undated: bool | None = None) -> pa.BooleanArray:
+    """For each row whether it is recent. One without a time that is right is if `undated` are; None: if its time would
+    be."""
+    instants = _created(batch)
     recent = pc.greater_equal(instants, window.since).fill_null(False)
+    if undated is not None:
+        recent = pc.if_else(_is_dated(instants), recent, undated)
     if not len(parents):
         return recent
     return pc.or_(recent, pc.is_in(one_array(batch.records["id"]), parents))
+
+
+def reaches(batch: Batch, window: Window, other: Pass) -> bool:
+    """Whether a batch in order has come to another pass's rows: its last ones are all that pass's, of those with a time
+    that is right. Several, so that little disorder does no harm."""
+    instants = _created(batch)
+    newer = pc.greater_equal(instants, window.since).filter(_is_dated(instants))[-ENOUGH:]
+    return len(newer) > 0 and newer.true_count == (len(newer) if other is Pass.RECENT else 0)
+
+
+def _created(batch: Batch) -> pa.TimestampArray:
+    return read_timestamps("created_at", one_array(batch.records["created_at"]))[0]
+
+
+def _is_dated(instants: pa.TimestampArray) -> pa.BooleanArray:
+    return pc.and_(pc.greater_equal(instants, EARLIEST), pc.less(instants, TOO_LATE)).fill_null(False)
 
 
 def parents_of_recent(batch: Batch, entity: Entity, window: Window, also_recent: pa.StringArray) -> pa.StringArray:
@@ -60,15 +88,15 @@ def parents_of_recent(batch: Batch, entity: Entity, window: Window, also_recent:
     return pc.unique(one_array(batch.records[PARENT_IDS[entity]]).filter(recent)).drop_null()
 
 
-def in_pass(batch: Batch, window: Window, parents: pa.StringArray) -> Batch:
-    """The rows of a batch that belong to the window's pass, as a batch that ends where it ends."""
-    recent = is_recent(batch, window, parents)
+def in_pass(batch: Batch, window: Window, parents: pa.StringArray, *, undated: bool | None = None) -> Batch:
+    """The rows of a batch that belong to the window's pass, as a batch that ends where it ends; as `is_recent`."""
+    recent = is_recent(batch, window, parents, undated=undated)
     return _rows(batch, recent if window.pass_ is Pass.RECENT else pc.invert(recent))
 
 
 def before(batch: Batch, until: dt.datetime) -> Batch:
     """The rows that were created before `until`, and those without a time that is right: they are rejects."""
-    instants, _ = read_timestamps("created_at", one_array(batch.records["created_at"]))
+    instants = _created(batch)
     later = pc.and_(pc.greater_equal(instants, until), pc.less(instants, TOO_LATE))
     return _rows(batch, pc.invert(later.fill_null(False)))
 

@@ -6,9 +6,11 @@ import base64
 import datetime as dt
 import json
 import threading
+import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
+from itertools import chain
 from typing import Any
 
 import orjson
@@ -19,7 +21,6 @@ from botocore.config import Config
 
 from s3import.errors import (
     ConfigurationError,
-    DumpNotFound,
     MigrationFailed,
     S3ImportError,
     SourceDenied,
@@ -31,7 +32,7 @@ from s3import.readers.aws import client
 from s3import.readers.items.beside import Beside
 from s3import.readers.items.budget import ReadBudget
 from s3import.readers.items.decode import items_batch
-from s3import.readers.items.joins import add_joined
+from s3import.readers.items.joins import Item, add_joined
 from s3import.readers.items.mapping import EntityMapping, ItemMapping
 from s3import.readers.items.passes import (
     NO_IDS,
@@ -39,17 +40,22 @@ from s3import.readers.items.passes import (
     before,
     in_pass,
     is_recent,
+    no_deltas,
     no_items,
     parents_of_recent,
+    reaches,
     unique,
 )
 from s3import.readers.items.wanted import ITEM, Wanted
 from s3import.readers.jsonl import Block
+from s3import.readers.remedies import shown_code
 from s3import.readers.s3 import BROKEN, MISCONFIGURED, attempts, is_temporary
 from s3import.readers.source import Patience, Role, Source
 from s3import.records import Batch, Entity, Pass, Plan, PlannedPart, Position, StoredObject, Window, one_array
 
 MAX_KEYS = 100  # in one BatchGetItem
+KEY_KINDS = (("S", "N"), ("N", "S"))  # what may refer to an item, and what else may
+FIRST_PAGE = 100  # items of what is recent: it may not be many
 SCANS = 4  # shards read at once for what is recent in them
 TELLING = {"ReturnConsumedCapacity": "TOTAL"}
 UNFIT = {  # what keeps a table from being exported, and what to do
@@ -91,26 +97,57 @@ class Tables:
     def pages(self, query: dict[str, Any], last_key: dict[str, Any] | None) -> Iterator[Page]:
         """The pages of a query behind a key; one may be empty.
 
+        A query with a Limit begins with pages so small, each twice as large as the one before.
         Raises: SourceUnavailable, SourceDenied, SourceMissing; ConfigurationError for a query that cannot be one.
         """
         while True:
             start = {"ExclusiveStartKey": last_key} if last_key else {}
             answer = self.ask(self.client.query, "Query", query["TableName"], {**query, **start, **TELLING})
             last_key = answer.get("LastEvaluatedKey")
+            query = {**query, "Limit": 2 * query["Limit"]} if "Limit" in query else query
             yield Page(answer["Items"], last_key)
             if not last_key:
                 return
 
-    def fetch(self, table: str, keys: Sequence[dict[str, Any]]) -> Iterator[dict[str, Any]]:
-        """Those items of a table that have one of the keys (each given once). Raises: as `pages`."""
+    def fetch(self, table: str, keys: Sequence[Item]) -> Iterator[Item]:
+        """Those items of a table that have one of the keys (each given once). A key of another type than the table's
+        finds nothing. Raises: as `pages`."""
+        for kind, other in KEY_KINDS:
+            alike = [key for key in keys if kind in next(iter(key.values()))]
+            try:
+                yield from self._fetch(table, alike)
+            except ConfigurationError:
+                if not self._has_keys_of(table, next(iter(alike[0])), other):
+                    raise
+
+    def _has_keys_of(self, table: str, attribute: str, kind: str) -> bool:
+        try:
+            list(self._fetch(table, [{attribute: {kind: "0"}}]))
+        except ConfigurationError:
+            return False
+        return True
+
+    def _fetch(self, table: str, keys: Sequence[Item]) -> Iterator[Item]:
         left = list(keys)
         while left:
             asked, left = left[:MAX_KEYS], left[MAX_KEYS:]
             answer = self.ask(
-                self.client.batch_get_item, "BatchGetItem", table, {"RequestItems": {table: {"Keys": asked}}, **TELLING}
+                self._get_some, "BatchGetItem", table, {"RequestItems": {table: {"Keys": asked}}, **TELLING}
             )
-            yield from answer["Responses"].get(table, ())
-            left += answer.get("UnprocessedKeys", {}).get(table, {}).get("Keys", [])
+            yield from chain(*answer["Responses"].values())
+            unprocessed = _unprocessed(answer)
+            if unprocessed:
+                time.sleep(self.patience.first_wait_seconds)
+            left += unprocessed
+
+    def _get_some(self, **request: Any) -> dict[str, Any]:
+        """An answer to some of the keys at least: a table that processes none has too much to do, as if it said so."""
+        answer: dict[str, Any] = self.client.batch_get_item(**request)
+        [asked] = request["RequestItems"].values()
+        if len(_unprocessed(answer)) >= len(asked["Keys"]):
+            busy = {"Error": {"Code": "ProvisionedThroughputExceededException", "Message": "no key was processed"}}
+            raise boto.ClientError(busy, "BatchGetItem")
+        return answer
 
     def ask(
         self, ask: Callable[..., dict[str, Any]], action: str, table: str, request: dict[str, Any]
@@ -125,14 +162,27 @@ class Tables:
                     self.budget.spend(_units(answer.get("ConsumedCapacity")))
                     return answer
         except boto.ClientError as error:
-            raise _refusal(error, action, where) from error
+            raise _refusal(error, action, where, self._unused_to_arns(table)) from error
         except MISCONFIGURED as error:
             raise ConfigurationError(
-                f"{where} cannot be asked: {error}; correct the mapping or the AWS settings"
+                f"{where} cannot be asked ({type(error).__name__}); correct the mapping or the AWS settings"
             ) from error
         except (boto.BotoCoreError, *BROKEN) as error:
-            raise SourceUnavailable(f"{where} does not answer: {error}; run the same command again") from error
+            raise SourceUnavailable(
+                f"{where} does not answer ({type(error).__name__}); run the same command again"
+            ) from error
         raise AssertionError("an attempt neither returned nor raised")
+
+    def _unused_to_arns(self, table: str) -> str:
+        """What to say where a table is named by its ARN to an endpoint that is not AWS's."""
+        endpoint = str(self.client.meta.endpoint_url) if table.startswith("arn:") else ""
+        if not endpoint or ".amazonaws.com" in endpoint:
+            return ""
+        return f" (the endpoint {endpoint} may not know ARNs as names of tables: give the name alone)"
+
+
+def _unprocessed(answer: dict[str, Any]) -> list[Item]:
+    return [key for left in answer.get("UnprocessedKeys", {}).values() for key in left["Keys"]]
 
 
 def _units(consumed: Any) -> float:
@@ -167,9 +217,7 @@ class TableSource(Beside):
         """As `ItemSource.plan`. Raises: DumpNotFound for a delta, which tables do not tell, and where no table has an
         item of the account: as likely as not its key is another."""
         if window.pass_ is Pass.DELTA:
-            raise DumpNotFound(
-                "tables do not tell what changed in them; export them incrementally, and give that export as --source"
-            )
+            raise no_deltas()
         parts = tuple(part for one in self._mapping.entities for part in self._parts(one, window))
         if not any(self._has_items(part) for part in parts):
             where = f"such as {parts[0].stored.etag} in {parts[0].stored.key}" if parts else "in any table"
@@ -180,14 +228,19 @@ class TableSource(Beside):
         """As `ItemSource.read_part`."""
         window = part.window
         if window is None:
-            yield from self._read(part.entity, part.stored.etag, self.window(), start, block_bytes, stops=False)
+            query = _query(self._wanted[part.entity].mapping, part.stored.etag, backwards=False)
+            yield from self._batches(part.entity, query, start, block_bytes)
             return
         # The remaining pass takes the recent ones' older parents once more: a table changes, and what became such a
         # parent only now was not in the recent pass.
-        parents = self._recent_parents(window).of(part.entity) if window.pass_ is Pass.RECENT else NO_IDS
-        stops = not len(parents)  # else one of them may lie anywhere
-        for batch in self._read(part.entity, part.stored.etag, window, start, block_bytes, stops=stops):
-            yield before(in_pass(batch, window, parents), window.until)
+        is_recent_pass = window.pass_ is Pass.RECENT
+        parents = self._recent_parents(window).of(part.entity) if is_recent_pass else NO_IDS
+        # In order, what has no right time is of the pass that comes across it before the other pass's items: neither
+        # comes across all.
+        undated = is_recent_pass if _is_ordered(self._wanted[part.entity].mapping) else None
+        for batch in self._read(part.entity, part.stored.etag, window, start, block_bytes, parents):
+            yield before(in_pass(batch, window, parents, undated=undated), window.until)
+            undated = undated and not reaches(batch, window, Pass.REMAINING)
 
     def _has_items(self, part: PlannedPart) -> bool:
         query = _query(self._wanted[part.entity].mapping, part.stored.etag, backwards=False)
@@ -201,17 +254,22 @@ class TableSource(Beside):
             )
 
     def _read(
-        self, entity: Entity, key_value: str, window: Window, start: Position, block_bytes: int, *, stops: bool
+        self, entity: Entity, key_value: str, window: Window, start: Position, block_bytes: int, also: pa.StringArray
     ) -> Iterator[Batch]:
         """A query's items in batches of whole pages. Where they are in the order of their creation it begins at the end
-        that the pass is about, and (`stops`) ends as soon as it comes to the other pass's."""
+        that the pass is about, and ends as soon as it comes to the other pass's and has found all that are needed
+        `also`."""
         mapping, recent = self._wanted[entity].mapping, window.pass_ is Pass.RECENT
-        ordered = _is_ordered(mapping)
-        query = _query(mapping, key_value, backwards=ordered and recent)
-        for batch in self._batches(entity, query, start, block_bytes):
-            newer = is_recent(batch, window, NO_IDS).true_count
-            mine = newer if recent else batch.records.num_rows - newer
-            over = ordered and stops and batch.records.num_rows > 0 and not mine
+        query = _query(mapping, key_value, backwards=recent)
+        if not _is_ordered(mapping):
+            yield from self._batches(entity, {**query, "ScanIndexForward": True}, start, block_bytes)
+            return
+        small = {"Limit": FIRST_PAGE} if recent else {}
+        missing = set(also.to_pylist())
+        for batch in self._batches(entity, {**query, **small}, start, 1 if recent else block_bytes):
+            missing -= set(batch.records["id"].to_pylist()) if missing else set()
+            others = Pass.REMAINING if recent else Pass.RECENT
+            over = not missing and reaches(batch, window, others)
             yield replace(batch, last=True) if over else batch
             if over:
                 return
@@ -237,23 +295,22 @@ class TableSource(Beside):
         """Found once, by reading what is recent and has parents."""
         with self._lock:
             if window.since not in self._parents:
-                messages = self._parents_of(Entity.ATTACHMENTS, window, NO_IDS)
-                older = self._without_recent(messages, window)
-                threads = self._parents_of(Entity.MESSAGES, window, older)
-                self._parents[window.since] = Parents({Entity.MESSAGES: older, Entity.THREADS: threads})
+                messages = self._older(Entity.MESSAGES, self._parents_of(Entity.ATTACHMENTS, window, NO_IDS), window)
+                threads = self._older(Entity.THREADS, self._parents_of(Entity.MESSAGES, window, messages), window)
+                self._parents[window.since] = Parents({Entity.MESSAGES: messages, Entity.THREADS: threads})
             return self._parents[window.since]
 
-    def _without_recent(self, messages: pa.StringArray, window: Window) -> pa.StringArray:
-        """Those of the messages that are not recent by themselves: few, or none, so that a reading in order may stop
-        early; where it is not in order, all of them."""
-        mapping = self._mapping.of(Entity.MESSAGES)
-        if not len(messages) or mapping is None or not _is_ordered(mapping):
-            return messages
+    def _older(self, entity: Entity, ids: pa.StringArray, window: Window) -> pa.StringArray:
+        """Of the ids of an entity's records in ordered shards those that are not recent by themselves: few, or none, so
+        that a shard need not be read to its end for what lies in another."""
+        mapping = self._mapping.of(entity)
+        if not len(ids) or mapping is None or mapping.key.shards == 1 or not _is_ordered(mapping):
+            return ids
 
         def own(batch: Batch) -> pa.StringArray:
             return one_array(batch.records["id"]).filter(is_recent(batch, window, NO_IDS))
 
-        return messages.filter(pc.invert(pc.is_in(messages, self._scan(Entity.MESSAGES, window, own))))
+        return ids.filter(pc.invert(pc.is_in(ids, self._scan(entity, window, own, NO_IDS))))
 
     def _parents_of(self, entity: Entity, window: Window, also_recent: pa.StringArray) -> pa.StringArray:
         """The ids of the parents of an entity's recent records."""
@@ -261,19 +318,20 @@ class TableSource(Beside):
         def parents(batch: Batch) -> pa.StringArray:
             return parents_of_recent(batch, entity, window, also_recent)
 
-        return self._scan(entity, window, parents, stops=not len(also_recent))
+        return self._scan(entity, window, parents, also_recent)
 
     def _scan(
-        self, entity: Entity, window: Window, ids_of: Callable[[Batch], pa.StringArray], *, stops: bool = True
+        self, entity: Entity, window: Window, ids_of: Callable[[Batch], pa.StringArray], also: pa.StringArray
     ) -> pa.StringArray:
-        """The ids found in an entity's items as far as the window's pass needs them: page by page, shards at once."""
+        """The ids found in an entity's items as far as the recent pass needs them: page by page, shards at once."""
+        recent = replace(window, pass_=Pass.RECENT)
 
         def of_part(part: PlannedPart) -> pa.StringArray:
-            batches = self._read(entity, part.stored.etag, window, Position(), 1, stops=stops)
+            batches = self._read(entity, part.stored.etag, recent, Position(), 1, also)
             return unique(ids_of(before(batch, window.until)) for batch in batches)
 
         mapping = self._mapping.of(entity)
-        parts = self._parts(mapping, window) if mapping else ()
+        parts = self._parts(mapping, recent) if mapping else ()
         with ThreadPoolExecutor(SCANS, "recent") as reading:
             scans = [reading.submit(in_context(of_part), part) for part in parts]
             return unique(scan.result() for scan in scans)
@@ -324,10 +382,10 @@ def _key(cursor: str | None) -> dict[str, Any] | None:
     return {name: {"B": base64.b64decode(value["B"])} if "B" in value else value for name, value in key.items()}
 
 
-def _refusal(error: boto.ClientError, action: str, where: str) -> S3ImportError:
-    """What an error that DynamoDB itself answered means to the caller."""
+def _refusal(error: boto.ClientError, action: str, where: str, hint: str) -> S3ImportError:
+    """What an error that DynamoDB itself answered means to the caller; `hint`: what else may be wrong with the name."""
     code = error.response["Error"].get("Code", "")
-    said = f"{code} {error.response['Error'].get('Message', '')}".strip()
+    said = shown_code(code) + hint  # not its message, which may quote what was asked
     if code == "ResourceNotFoundException":
         return SourceMissing(
             f"{where}, or its index, does not exist: {said}; correct the mapping, AWS_DEFAULT_REGION or --role-arn"

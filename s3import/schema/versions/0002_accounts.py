@@ -10,6 +10,7 @@ from alembic import op
 
 from s3import.schema import triggers
 from s3import.tables import (
+    BIG,
     FILES,
     LONG_TEXT,
     WORD,
@@ -44,6 +45,7 @@ def upgrade() -> None:
     _let_rejects_be_without_text(connection)
     _add_column(import_runs.c.files_per_second)
     _add_index(import_runs, "import_runs_by_request")
+    _add_index(import_parts, "import_parts_left")
     _add_index(accounts, "accounts_by_status")
     _give_files_to_their_runs(connection)
     _tell_inherited_tombstones(connection)
@@ -55,7 +57,11 @@ def _keep_all_runs(connection: sa.Connection) -> None:
     inspector = sa.inspect(connection)
     unique = {constraint["name"] for constraint in inspector.get_unique_constraints("import_runs")}
     present = {column["name"] for column in inspector.get_columns("import_runs")}
-    columns = (sa.Column("number", sa.Integer, nullable=False, server_default="1"), sa.Column("again", WORD))
+    columns = (
+        sa.Column("number", sa.Integer, nullable=False, server_default="1"),
+        sa.Column("again", WORD),
+        sa.Column("progress_at_claim", BIG, nullable=False, server_default="0"),
+    )
     with _children_kept(connection), op.batch_alter_table("import_runs") as runs:
         for column in columns:
             if column.name not in present:
