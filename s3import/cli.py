@@ -185,7 +185,8 @@ def status(account: str | None, state: str | None, database: str | None, watch: 
         if account is not None:
             click.echo(show([app.unknown_status(account)]))
         raise
-    (redraw if watch else click.echo)(show(documents))
+    if documents or not as_json:
+        (redraw if watch else click.echo)(show(documents))
 
 
 @cli.command()

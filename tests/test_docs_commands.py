@@ -111,7 +111,7 @@ def _ask(port: int, line: str) -> int:
 
 def _default_port() -> int:
     serve = cli.commands["serve"]
-    return next(int(option.default) for option in serve.params if option.name == "port")  # type: ignore[call-overload]
+    return int(str(next(option.default for option in serve.params if option.name == "port")))
 
 
 def test_what_is_not_run_says_why() -> None:

@@ -12,7 +12,7 @@ from typing import Any
 
 import orjson
 
-from s3import.app import WorkPlace
+from s3import.app import UNKNOWN, WorkPlace
 from s3import.errors import Interrupted, S3ImportError, printable
 from s3import.files import Retried
 from s3import.migration import Result
@@ -135,9 +135,10 @@ def document_as_text(document: dict[str, Any], place: WorkPlace) -> str:
     idle = "not checked" if document.get("dry_run") else "not started"
     sources = {shown["source"] for shown in document["passes"].values() if shown and "source" in shown}
     of_all = replace(place, source=sources.pop()) if len(sources) == 1 else place
+    passes = {} if document.get("account_status") == UNKNOWN else document["passes"]
     lines = [
         line
-        for name, shown in document["passes"].items()
+        for name, shown in passes.items()
         for line in (_pass_lines(name, shown, bool(sources)) if shown else [f"  {name}: {idle}"])
     ]
     return "\n".join([head, *_place_lines(of_all), *lines, *_advice(document)])
@@ -390,7 +391,7 @@ def _cure_of_many(results: Sequence[Result]) -> list[str]:
 
 def _how_many_rejected(document: dict[str, Any]) -> str:
     rejected = _rejected_in(document)
-    return f"; {rejected:,} records rejected" if rejected else ""
+    return f"; {_plural(rejected, 'record')} rejected" if rejected else ""
 
 
 def _rejected_in(document: dict[str, Any]) -> int:

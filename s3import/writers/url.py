@@ -33,7 +33,8 @@ def parse_url(url: str) -> sa.URL:
 
 def shown(url: str) -> str:
     """The URL as people may see it: no password, none of its options. Raises: ConfigurationError."""
-    return parse_url(url).set(password=None, query={}).render_as_string()
+    parsed = parse_url(url)._replace(password=None)  # `set` takes None for no change
+    return parsed.set(query={}).render_as_string()
 
 
 def _require_escaped(url: str) -> None:
