@@ -11,11 +11,11 @@ The database is the only truth about a run. Its states and the transitions that 
                      │          (e)    ▼
                      └────────────── failed
 
-(a) `enqueue`: the same ``run_id`` where there is a run that can go on, from its parts' beginnings where nothing had come
-over; (b) `claim`, also of a run whose lease ended because its process died: one more attempt; (c) `finish`; (d) `fail`,
-or straight back to queued where a worker is to try again; (e) `cancel`, or `fail` because the account was deleted; (f)
-`enqueue` of another delta, or of a pass that is to be read again: a new run with the next number begins, and the pass is
-from then on what that run says. The old one stays as it is.
+(a) `enqueue`: the same ``run_id`` where there is a run that can go on, from its parts' beginnings where nothing had
+come over; (b) `claim`, also of a run whose lease ended because its process died: one more attempt; (c) `finish`; (d)
+`fail`, or straight back to queued where a worker is to try again; (e) `cancel`, or `fail` because the account was
+deleted; (f) `enqueue` of another delta, or of a pass that is to be read again: a new run with the next number begins,
+and the pass is from then on what that run says. The old one stays as it is.
 
 Every claim raises the run's fencing token and writes it into the parts that are left. A checkpoint only succeeds for
 the holder of that token, inside the transaction that holds the batch's rows: a process that was thought dead and
