@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict
 from enum import StrEnum
 
@@ -11,8 +11,10 @@ import sqlalchemy as sa
 from sqlalchemy import Connection
 
 from s3import.errors import InvalidAccountDocument
-from s3import.records import AccountDocument, Brand, Channel, Pass
+from s3import.records import ORIGINS, AccountDocument, Brand, Channel, Pass
 from s3import.tables import accounts, brands, channels, import_accounts, import_runs, import_tombstones
+
+MAX_NOTED = 10  # brands and channels that one note names
 
 
 class AccountStatus(StrEnum):
@@ -123,6 +125,38 @@ def missing_of(connection: Connection, document: AccountDocument) -> tuple[list[
             "in the database; correct the document, then run the same command again"
         )
     return [brand for brand in document.brands if brand.id not in present | gone], missing
+
+
+def notes_on(connection: Connection, document: AccountDocument) -> tuple[str, ...]:
+    """What of an ``account.json`` somebody should know: words that nobody knows, and what differs from the database, as
+    the document is applied once and changes nothing that exists."""
+    known = ", ".join(ORIGINS)
+    odd = sorted({channel.kind for channel in document.channels if channel.kind is not None} - ORIGINS.keys())
+    notes = [f"account.json: the channel kind {kind[:40]!r} is none of {known}; it is kept as given" for kind in odd]
+    name = connection.execute(sa.select(accounts.c.name).where(accounts.c.id == document.id)).scalar()
+    ignored = [
+        *(["its name"] if name != document.name else []),
+        *_ignored(connection, brands, document.id, document.brands),
+        *_ignored(connection, channels, document.id, document.channels),
+    ]
+    if ignored:
+        shown = ", ".join(ignored[:MAX_NOTED]) + (
+            f" and {len(ignored) - MAX_NOTED} more" if ignored[MAX_NOTED:] else ""
+        )
+        notes.append(
+            "account.json is applied once, by the account's first run, and changes nothing that exists; it differs "
+            f"from the database in {shown}: change that in Re:amaze or over HTTP"
+        )
+    return tuple(notes)
+
+
+def _ignored(
+    connection: Connection, table: sa.Table, account_id: str, wanted: Sequence[Brand | Channel]
+) -> Iterator[str]:
+    """The brands or channels that the database does not have as they are wanted."""
+    rows = connection.execute(sa.select(table).where(table.c.account_id == account_id)).mappings()
+    there = {row["id"]: {str(name): value for name, value in row.items() if name != "account_id"} for row in rows}
+    return (f"{table.name[:-1]} {one.id!r}" for one in wanted if there.get(one.id) != asdict(one))
 
 
 def account_was_checked(connection: Connection, account_id: str) -> bool:

@@ -9,7 +9,7 @@ import threading
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor, wait
 from contextlib import closing, contextmanager, nullcontext, suppress
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from functools import lru_cache, partial
 from typing import Any, TypeVar
 
@@ -18,7 +18,7 @@ import sqlalchemy as sa
 import stamina
 from sqlalchemy import Connection
 
-from s3import import report, schema
+from s3import import listings, report, schema
 from s3import.admission import admit
 from s3import.errors import AccountNotFound, ConfigurationError, Interrupted, S3ImportError
 from s3import.events import AccountEnded, Event, Observer
@@ -41,6 +41,7 @@ from s3import.verification import Verification, Verified
 from s3import.workers import backlog
 from s3import.workers.processes import in_processes
 from s3import.writers import Database, open_database
+from s3import.writers.url import shown
 
 T = TypeVar("T")
 
@@ -48,6 +49,8 @@ MAX_WORKERS_BY_DEFAULT = 8
 PATIENT_SECONDS = 900.0  # for one statement over all rows of an account
 REJECTS_AT_ONCE = 1000
 MANY_ACCOUNTS = 32  # so many are worth processes of their own
+ACCOUNTS_A_PAGE = 100
+UNKNOWN = "unknown"
 SIGNAL_SECONDS = 0.2  # a signal may reach any thread, but only the main one handles it: it must not sleep for long
 
 stamina.instrumentation.set_on_retry_hooks([])  # retries are told as events
@@ -401,6 +404,25 @@ def is_left_alone(settings: Settings, account_id: str) -> bool:
         return backlog.is_left_alone(connection, account_id)
 
 
+@dataclass(frozen=True, slots=True)
+class WorkPlace:
+    """Where something happens: the database, without its password, and the source (None: each run's own)."""
+
+    database: str
+    source: str | None = None
+
+    def __str__(self) -> str:
+        return f"from {self.source} into {self.database}" if self.source else f"in {self.database}"
+
+
+def place_of(settings: Settings, requests: Sequence[Request] = ()) -> WorkPlace:
+    """Where the settings say that something happens; of a single request the source is its account's own."""
+    source = settings.source if requests else None
+    if len(requests) == 1 and requests[0].source:
+        source = resolve(requests[0].source, requests[0].account_id)
+    return WorkPlace(shown(settings.database), source)
+
+
 def status_document(settings: Settings, account_id: str) -> dict[str, Any]:
     """The status document of an account. Raises: AccountNotFound."""
     with _bookkeeping(settings, account_id) as database, database.read() as connection:
@@ -408,6 +430,25 @@ def status_document(settings: Settings, account_id: str) -> dict[str, Any]:
     if document is None:
         raise _unknown(account_id)
     return document
+
+
+def status_documents(settings: Settings, account_id: str | None, state: str | None) -> list[dict[str, Any]]:
+    """The status document of that account; None: of all at work and of those done last, or of all that have a run of
+    that `state`. Raises: AccountNotFound."""
+    if account_id is not None:
+        return [status_document(settings, account_id)]
+    with closing(connect(settings)) as database:
+        if not database.is_there:
+            return []
+        with database.read() as connection:
+            ids = listings.account_ids(connection, State(state) if state else None) if schema.exists(connection) else []
+            pages = (ids[start : start + ACCOUNTS_A_PAGE] for start in range(0, len(ids), ACCOUNTS_A_PAGE))
+            return [document for page in pages for document in report.documents(connection, page)]
+
+
+def unknown_status(account_id: str) -> dict[str, Any]:
+    """What is said of an account where the database does not answer."""
+    return {"account_id": account_id, "account_status": UNKNOWN, "passes": {pass_.value: None for pass_ in HALVES}}
 
 
 def rejects(settings: Settings, account_id: str, passes: Sequence[Pass]) -> Iterator[dict[str, Any]]:
@@ -452,15 +493,10 @@ def _bookkeeping(settings: Settings, account_id: str) -> Iterator[Database]:
 
 def _result(database: Database, outcome: Outcome) -> Result:
     """The outcome with the account's status document, as far as the database can still be asked."""
-    document = None
+    document = unknown_status(outcome.account_id)
     with suppress(S3ImportError), database.read() as connection:
-        document = report.document(connection, outcome.account_id)
-    empty = {
-        "account_id": outcome.account_id,
-        "account_status": None,
-        "passes": {pass_.value: None for pass_ in HALVES},
-    }
-    return Result(outcome.account_id, document or empty, outcome.imported, outcome.rejected, outcome.error)
+        document = report.document(connection, outcome.account_id) or {**document, "account_status": None}
+    return Result(outcome.account_id, document, outcome.imported, outcome.rejected, outcome.error, outcome.notes)
 
 
 def _not_begun(request: Request) -> Outcome:

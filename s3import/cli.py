@@ -21,6 +21,7 @@ from s3import.console.exits import DONE, FAILED, SOME_REJECTED, exit_status, sta
 from s3import.console.signals import signals
 from s3import.errors import (
     ConfigurationError,
+    DatabaseUnavailable,
     OutputLost,
     S3ImportError,
     as_failure,
@@ -34,7 +35,7 @@ WATCH_SECONDS = 1.0
 LOOKS_ALONE = 5  # in a row, before a queued run counts as one that nobody takes
 
 
-@click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
+@click.group(cls=options.Group, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
 @click.version_option(__version__)
 def cli() -> None:
     """Move accounts from their dumps into the Re:amaze database, exactly once each record.
@@ -145,10 +146,11 @@ def migrate(
             requests = options.requests_from(settings, named or found, pass_, max_rejects, again=again)
             migrate, rehearse = partial(app.migrate, shared=shared), partial(app.rehearse, shared=shared)
             work = rehearse if dry_run else app.queue if detach else migrate
-            with Terminal(accounts=len(requests), line_seconds=settings.progress_seconds) as screen:
+            place = app.place_of(settings, requests)
+            with Terminal(accounts=len(requests), line_seconds=settings.progress_seconds, place=str(place)) as screen:
                 results = work(settings, requests, observe=screen, stop=stop)
     with after_the_work():
-        click.echo(summary.as_json(results) if as_json else summary.as_text(results))
+        click.echo(summary.as_json(results) if as_json else summary.as_text(results, place))
     for error in summary.errors(results):
         complain(error)
     for complaint in summary.complaints(results) if as_json else ():  # the text has it already
@@ -157,26 +159,39 @@ def migrate(
 
 
 @cli.command()
-@options.account
+@options.any_account
+@options.state
 @options.database
 @options.watch
-@options.json("Print the status document as JSON; with --watch one a line.")
-def status(account: str, database: str | None, watch: bool, as_json: bool) -> None:
-    """Show how far an account is: one look, or --watch."""
+@options.json("Print the status document as JSON; of several accounts, and with --watch, one a line.")
+def status(account: str | None, state: str | None, database: str | None, watch: bool, as_json: bool) -> None:
+    """Show how far an account is; without --account a line for every account at work and for the 100 done last.
+
+    One look, or --watch. Exit status 75 and the account's status `unknown` when the database does not answer.
+    """
     from s3import import app
     from s3import.console import summary
 
+    if account is not None and state is not None:
+        raise ConfigurationError("--state chooses among all accounts; give it without --account")
     settings = options.settings_from(database=database)
-    show = summary.document_as_json if as_json else summary.document_as_text
-    document, alone = app.status_document(settings, account), 0
-    while watch and summary.at_work(document):
-        redraw(show(document))
-        alone = alone + 1 if app.is_left_alone(settings, account) else 0
-        if alone == LOOKS_ALONE or (alone > LOOKS_ALONE and sys.stdout.isatty()):  # there it was cleared with the rest
-            click.echo(summary.NOBODY_WORKS, err=True)
-        time.sleep(WATCH_SECONDS)
-        document = app.status_document(settings, account)
-    (redraw if watch else click.echo)(show(document))
+    show = partial(summary.standings, as_json=as_json, place=app.place_of(settings), listed=account is None)
+    try:
+        documents = app.status_documents(settings, account, state)
+        alone = 0
+        while watch and any(map(summary.at_work, documents)):
+            redraw(show(documents))
+            alone = alone + 1 if account is not None and app.is_left_alone(settings, account) else 0
+            if alone == LOOKS_ALONE or (alone > LOOKS_ALONE and sys.stdout.isatty()):  # there it was cleared
+                click.echo(summary.NOBODY_WORKS, err=True)
+            time.sleep(WATCH_SECONDS)
+            documents = app.status_documents(settings, account, state)
+    except DatabaseUnavailable:
+        if account is not None:
+            click.echo(show([app.unknown_status(account)]))
+        raise
+    if documents or not as_json:
+        (redraw if watch else click.echo)(show(documents))
 
 
 @cli.command()
@@ -222,10 +237,11 @@ def verify(account: str, as_json: bool, **given: Any) -> None:
         from s3import.console.terminal import Terminal
 
         settings = options.settings_from(**given)
-        with Terminal(accounts=1, line_seconds=settings.progress_seconds) as screen:
+        place = app.place_of(settings)
+        with Terminal(accounts=1, line_seconds=settings.progress_seconds, place=str(place)) as screen:
             verified = app.verify(settings, account, observe=screen, stop=stop)
     with after_the_work():
-        click.echo(summary.verified_as_json(verified) if as_json else summary.verified_as_text(verified))
+        click.echo(summary.verified_as_json(verified) if as_json else summary.verified_as_text(verified, place))
     if verified.findings.difference_count:
         raise click.exceptions.Exit(FAILED)
 
@@ -264,14 +280,16 @@ def files_retry(account: str, as_json: bool, **given: Any) -> None:
 def later_files(copy: Callable[..., Retried], account: str, *, as_json: bool, **given: Any) -> NoReturn:
     """Copy files of an account with its progress on stderr, and say what became of them."""
     with signals() as stop:
+        from s3import import app
         from s3import.console import summary
         from s3import.console.terminal import Terminal
 
         settings = options.settings_from(**given)
-        with Terminal(accounts=1, line_seconds=settings.progress_seconds) as screen:
+        place = app.place_of(settings)
+        with Terminal(accounts=1, line_seconds=settings.progress_seconds, place=str(place)) as screen:
             retried = copy(settings, account, observe=screen, stop=stop)
     with after_the_work():
-        click.echo(summary.document_as_json(retried.document()) if as_json else summary.retried_as_text(retried))
+        click.echo(summary.document_as_json(retried.document()) if as_json else summary.retried_as_text(retried, place))
     raise click.exceptions.Exit(SOME_REJECTED if retried.failed else DONE)
 
 
@@ -304,9 +322,10 @@ def reset(account: str, yes: bool, force: bool, **given: Any) -> None:
         from s3import.console.terminal import Terminal
 
         settings = options.settings_from(**given)
-        with Terminal(accounts=1, line_seconds=settings.progress_seconds) as screen:
+        place = app.place_of(settings)
+        with Terminal(accounts=1, line_seconds=settings.progress_seconds, place=str(place)) as screen:
             removed = app.reset(settings, account, confirmed=yes, force=force, observe=screen, stop=stop)
-    click.echo(summary.removed_as_text(removed))
+    click.echo(summary.removed_as_text(removed, place))
 
 
 @cli.command()
@@ -327,7 +346,8 @@ def purge(account: str | None, expired: bool, database: str | None, yes: bool) -
         from s3import.console.terminal import Terminal
 
         settings = options.settings_from(database=database)
-        with Terminal(accounts=1, line_seconds=settings.progress_seconds) as screen:
+        place = str(app.place_of(settings))
+        with Terminal(accounts=1, line_seconds=settings.progress_seconds, place=place) as screen:
             if account is None:
                 for name in app.purge_expired(settings, observe=screen, stop=stop):
                     click.echo(f"account {name}: purged")
@@ -367,7 +387,7 @@ def service_extra() -> Iterator[None]:
         yield
     except ModuleNotFoundError as error:
         raise ConfigurationError(
-            f"this command needs the package {error.name}: pip install 's3import[service]'"
+            f"this command needs the package {error.name}: pip install 'reamaze-s3import[service]'"
         ) from error
 
 

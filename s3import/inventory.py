@@ -82,7 +82,7 @@ class Inventory:
         stored = _Parts(self)
         return tuple(stored) if len(stored) <= FEW else stored
 
-    def not_planned(self, names: Sequence[str], most: int) -> list[str]:
+    def not_planned(self, names: Sequence[str], most: int) -> Sequence[str]:
         """The keys listed that are no parts and none of `names`, in order; of more than `most` the number only."""
         where = "FROM listed WHERE key NOT IN (SELECT key FROM planned) AND key NOT IN (SELECT value FROM json_each(?))"
         keys = [key for (key,) in self._read(f"SELECT key {where} ORDER BY key LIMIT {most}", json.dumps(names))]

@@ -17,7 +17,7 @@ from typing import Any
 from sqlalchemy import Connection
 
 from s3import import admission, checkpoints, deltas, file_places, queueing, status
-from s3import.accounts import account_status, apply_document, is_imported, mark_account_checked
+from s3import.accounts import account_status, apply_document, is_imported, mark_account_checked, notes_on
 from s3import.checkpoints import Part, PartTotals
 from s3import.errors import (
     AccountNotFound,
@@ -77,6 +77,7 @@ class Outcome:
     imported: tuple[Pass, ...] = ()
     rejected: int = 0
     error: S3ImportError | None = None
+    notes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,6 +89,7 @@ class Result:
     imported: tuple[Pass, ...] = ()
     rejected: int = 0
     error: S3ImportError | None = None
+    notes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -183,7 +185,16 @@ class Importer:
                     imported.append(pass_)
         except S3ImportError as error:
             return Outcome(request.account_id, tuple(imported), rejected, error)
-        return Outcome(request.account_id, tuple(imported), rejected)
+        notes = self._notes(request.account_id, source) if imported else ()
+        return Outcome(request.account_id, tuple(imported), rejected, notes=notes)
+
+    def _notes(self, account_id: str, source: Source) -> tuple[str, ...]:
+        """What of the account.json that lies there now has no effect; nothing where that cannot be told."""
+        with suppress(S3ImportError):
+            document = read_account_document(source, account_id)
+            if document is not None:
+                return self.transactions.read(account_id, partial(notes_on, document=document))
+        return ()
 
     def _passes_to_import(self, request: Request) -> tuple[Pass, ...]:
         if not request.again:

@@ -236,6 +236,7 @@ class PassVerified(BaseModel):
 
     verified_at: dt.datetime
     differences: Count
+    rejected: Annotated[Count, Field(description="Records that were not imported, and so are not expected.")] = 0
     counts: dict[str, VerifiedEntity]
 
 

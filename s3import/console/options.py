@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, TextIO
 
@@ -41,6 +42,24 @@ class Option(click.Option):
         if value is None or value.startswith(SERVICE_ADDRESS):
             return None
         return value.strip("\r\n" if isinstance(self.type, AccountId) else BLANK) or None
+
+
+class SingleCommand(click.Command):
+    """A command that takes an option once, unless it says that it takes several: the last one would win in silence."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        _, _, order = self.make_parser(ctx).parse_args(list(args))
+        for parameter, times in Counter(order).items():
+            if times > 1 and isinstance(parameter, click.Option) and not (parameter.multiple or parameter.is_flag):
+                raise click.UsageError(f"{parameter.opts[0]} was given {times} times; give it once", ctx)
+        return super().parse_args(ctx, args)
+
+
+class Group(click.Group):
+    """Commands that take options once."""
+
+    command_class = SingleCommand
+    group_class = type
 
 
 def option(name: str, *declarations: str, **attributes: Any) -> Callable[[Command], Command]:
@@ -133,6 +152,11 @@ dry_run = option(
 )
 limit = option(
     "--limit", type=click.IntRange(1), default=20, show_default=True, help="How many items of each entity to show."
+)
+state = option(
+    "--state",
+    type=click.Choice(["queued", "running", "succeeded", "failed", "cancelled"]),
+    help="Only accounts that have a pass in this state.",
 )
 watch = option("--watch", is_flag=True, help="Show it again and again until nothing is at work any more.")
 

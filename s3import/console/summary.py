@@ -7,10 +7,12 @@ import re
 import shlex
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import orjson
 
+from s3import.app import UNKNOWN, WorkPlace
 from s3import.errors import Interrupted, S3ImportError, printable
 from s3import.files import Retried
 from s3import.migration import Result
@@ -40,12 +42,13 @@ def as_json(results: Sequence[Result]) -> bytes:
     return _json(documents[0] if len(documents) == 1 else {"accounts": documents})
 
 
-def as_text(results: Sequence[Result]) -> str:
-    """What became of each account, in a few lines."""
+def as_text(results: Sequence[Result], place: WorkPlace) -> str:
+    """What became of each account, in a few lines, and where."""
     if len(results) > 1:
-        return "\n".join([*map(_line, results), _total(results), *_cure_of_many(results)])
+        return "\n".join([*map(_line, results), *_place_lines(place), _total(results), *_cure_of_many(results)])
     result = results[0]
-    text = document_as_text(result.document)
+    text = document_as_text(result.document, place)
+    text += "".join(f"\n  {printable(note)}" for note in result.notes)
     if result.error is None and not result.imported:
         text += f"\n  {QUEUED}" if at_work(result.document) else f"\n  {NOTHING_TO_DO}"
     return text
@@ -93,9 +96,9 @@ def cancelled_as_text(account_id: str, runs: Sequence[tuple[Run, State]]) -> str
     return "\n".join(lines)
 
 
-def removed_as_text(removed: Removed) -> str:
+def removed_as_text(removed: Removed, place: WorkPlace) -> str:
     """What a reset took away, and what it left."""
-    lines = [f"account {removed.account_id}: taken back {_counted(removed.rows)}"]
+    lines = [f"account {removed.account_id}: taken back {_counted(removed.rows)}", *_place_lines(place)]
     if any(removed.left.values()):
         lines.append(f"  left, as people made it or no dump holds it any more: {_counted(removed.left)}")
     return "\n".join(lines)
@@ -109,16 +112,44 @@ def document_as_json(document: dict[str, Any]) -> bytes:
     return _json(document)
 
 
-def document_as_text(document: dict[str, Any]) -> str:
+def standings(documents: Sequence[dict[str, Any]], *, as_json: bool, place: WorkPlace, listed: bool) -> str | bytes:
+    """Status documents: that of one account, or (`listed`) of several with a line each."""
+    if as_json:
+        return b"\n".join(map(_json, documents))
+    if not listed:
+        return document_as_text(documents[0], place)
+    lines = list(map(_overview_line, documents)) or ["no such account, or nothing was migrated yet"]
+    return "\n".join([*_place_lines(place), *lines])
+
+
+def _overview_line(document: dict[str, Any]) -> str:
+    """An account with all of its passes in one line."""
+    passes = [f"{name} {_progress(shown)}{_rejected(shown)}" for name, shown in document["passes"].items() if shown]
+    return f"account {document['account_id']}: {_standing(document)}; {'; '.join(passes)}"
+
+
+def _rejected(shown: dict[str, Any]) -> str:
+    return f", {shown['rejects']['total']:,} rejected" if shown["rejects"]["total"] else ""
+
+
+def document_as_text(document: dict[str, Any], place: WorkPlace) -> str:
     """A status document (or that of a dry run) for a person: state, counts, and what to do next."""
     head = f"account {document['account_id']}: {_standing(document)}{_how_many_rejected(document)}"
     idle = "not checked" if document.get("dry_run") else "not started"
+    sources = {shown["source"] for shown in document["passes"].values() if shown and "source" in shown}
+    of_all = replace(place, source=sources.pop()) if len(sources) == 1 else place
+    passes = {} if document.get("account_status") == UNKNOWN else document["passes"]
     lines = [
         line
-        for name, shown in document["passes"].items()
-        for line in (_pass_lines(name, shown) if shown else [f"  {name}: {idle}"])
+        for name, shown in passes.items()
+        for line in (_pass_lines(name, shown, bool(sources)) if shown else [f"  {name}: {idle}"])
     ]
-    return "\n".join([head, *lines, *_advice(document)])
+    return "\n".join([head, *_place_lines(of_all), *lines, *_advice(document)])
+
+
+def _place_lines(place: WorkPlace) -> list[str]:
+    source = [f"  source {printable(place.source)}"] if place.source else []
+    return [f"  database {printable(place.database)}", *source]
 
 
 def at_work(document: dict[str, Any]) -> bool:
@@ -144,10 +175,15 @@ def verified_as_json(verified: Verified) -> bytes:
     return _json(verified.document())
 
 
-def verified_as_text(verified: Verified) -> str:
+def verified_as_text(verified: Verified, place: WorkPlace) -> str:
     """What a verification found: counts, then each difference and change by id and field; never a value."""
     found = verified.findings
-    lines = [f"account {verified.account_id}: {_verdict(found.difference_count)}", *_verified_table(found.counts())]
+    verdict = _verdict(found.difference_count, verified.rejected, sum(found.expected.values()))
+    source = ", ".join(verified.sources)
+    lines = [f"account {verified.account_id}: {verdict}", *_place_lines(replace(place, source=source))]
+    lines += _verified_table(found.counts())
+    if verified.rejected:
+        lines.append(f"  what was rejected, and why: s3import rejects --account {verified.account_id}")
     if verified.changed_parts:
         lines.append(f"  not as they were imported: {', '.join(map(printable, verified.changed_parts))}")
     listed = [*found.differences, *found.changes]
@@ -156,19 +192,32 @@ def verified_as_text(verified: Verified) -> str:
     return "\n".join([*lines, f"  and {unlisted:,} more"] if unlisted else lines)
 
 
-def retried_as_text(retried: Retried) -> str:
+def retried_as_text(retried: Retried, place: WorkPlace) -> str:
     """What became of files that were copied after their passes."""
-    text = f"account {retried.account_id}: {retried.copied:,} files copied, {retried.failed:,} failed"
+    name = retried.account_id
+    text = "\n".join(
+        [f"account {name}: {retried.copied:,} files copied, {retried.failed:,} failed", *_place_lines(place)]
+    )
     if not retried.failed:
         return text
-    name = retried.account_id
     return (
-        f"{text}; `s3import rejects --account {name}` lists them, `s3import files retry --account {name}` tries again"
+        f"{text}\n  `s3import rejects --account {name}` lists them, `s3import files retry --account {name}` tries again"
     )
 
 
-def _verdict(differences: int) -> str:
-    return f"{differences:,} differences" if differences else "the database holds what the dump says"
+def _verdict(differences: int, rejected: int, expected: int) -> str:
+    """What a verification comes to. What was rejected is not expected to be there, but never left unsaid."""
+    if rejected and not expected:
+        return f"nothing is there to compare: {_plural(rejected, 'record')} were rejected, and none came over"
+    if differences:
+        verdict = _plural(differences, "difference")
+    else:
+        verdict = "the database holds what the dump says"
+    return f"{verdict}, but for {_plural(rejected, 'rejected record')}" if rejected else verdict
+
+
+def _plural(number: int, noun: str) -> str:
+    return f"{number:,} {noun}" if number == 1 else f"{number:,} {noun}s"
 
 
 def _verified_table(counts: dict[str, dict[str, int]]) -> list[str]:
@@ -191,8 +240,9 @@ def _json(document: Any) -> bytes:
 
 
 def _with_error(result: Result) -> dict[str, Any]:
+    notes = {"notes": list(result.notes)} if result.notes else {}
     if result.error is None:
-        return result.document
+        return {**result.document, **notes}
     return {**result.document, "error": {"code": result.error.code, "message": result.error.message}}
 
 
@@ -233,8 +283,9 @@ def _ending(result: Result) -> str:
     return "done with rejects" if result.rejected else "done"
 
 
-def _pass_lines(name: str, shown: dict[str, Any]) -> list[str]:
-    lines = [f"  {name}: {_state(shown)}", *_table(shown["counts"])]
+def _pass_lines(name: str, shown: dict[str, Any], sources_differ: bool) -> list[str]:
+    source = [f"    source {printable(shown['source'])}"] if sources_differ else []
+    lines = [f"  {name}: {_state(shown)}", *source, *_table(shown["counts"])]
     if shown.get("files", {}).get("total"):
         lines.append(f"    files: {_files(shown['files'])}")
     if shown["rejects"]["total"]:
@@ -248,7 +299,10 @@ def _pass_lines(name: str, shown: dict[str, Any]) -> list[str]:
     if shown["error"]:
         lines.append(f"    {shown['error']['code']}: {printable(shown['error']['message'])}")
     if shown.get("verified"):
-        lines.append(f"    verified {shown['verified']['verified_at']}: {_verdict(shown['verified']['differences'])}")
+        verified = shown["verified"]
+        expected = sum(count["expected"] for count in verified["counts"].values())
+        verdict = _verdict(verified["differences"], verified.get("rejected", 0), expected)
+        lines.append(f"    verified {verified['verified_at']}: {verdict}")
     return lines
 
 
@@ -260,20 +314,32 @@ def _files(files: dict[str, int]) -> str:
 def _state(shown: dict[str, Any]) -> str:
     if "state" not in shown:
         return "not checked to its end" if shown["error"] else "checked"
+    text = _progress(shown)
+    seconds = _seconds(shown["started_at"], shown["finished_at"])
+    if seconds is None:
+        return text
+    several = f" ({shown['attempts']} attempts, the time between them included)" if shown["attempts"] > 1 else ""
+    return f"{text}, {seconds:,.1f} s{several}"
+
+
+def _progress(shown: dict[str, Any]) -> str:
+    """The state, and how far it got there."""
     progress = shown["progress"]
-    parts = f"{progress['parts_done']} of {progress['parts_total']} parts"
-    text = f"{shown['state']}, {parts}"
+    text = f"{shown['state']}, {progress['parts_done']} of {progress['parts_total']} parts"
+    if progress["stage"]:
+        text += f", {_stage(next(stage for stage in progress['stages'] if stage['name'] == progress['stage']))}"
     if shown["state"] == "running":
         text += f", {progress['fraction']:.1%}"
         if progress["rows_per_second"]:
             text += f", {progress['rows_per_second']:,.0f} rows/s"
         if progress["eta_seconds"] is not None:
             text += f", about {progress['eta_seconds']:,.0f} s left"
-    seconds = _seconds(shown["started_at"], shown["finished_at"])
-    if seconds is None:
-        return text
-    several = f" ({shown['attempts']} attempts, the time between them included)" if shown["attempts"] > 1 else ""
-    return f"{text}, {seconds:,.1f} s{several}"
+    return text
+
+
+def _stage(stage: dict[str, Any]) -> str:
+    of_them = f" {stage['done']:,} of {stage['total']:,}" if stage["unit"] == "files" and stage["total"] else ""
+    return f"{'at' if stage['state'] == 'running' else 'stopped at'} {stage['name']}{of_them}"
 
 
 def _seconds(start: str | None, end: str | None) -> float | None:
@@ -328,7 +394,7 @@ def _cure_of_many(results: Sequence[Result]) -> list[str]:
 
 def _how_many_rejected(document: dict[str, Any]) -> str:
     rejected = _rejected_in(document)
-    return f"; {rejected:,} records rejected" if rejected else ""
+    return f"; {_plural(rejected, 'record')} rejected" if rejected else ""
 
 
 def _rejected_in(document: dict[str, Any]) -> int:

@@ -6,6 +6,7 @@ import logging
 import sys
 import threading
 import time
+from collections.abc import Callable
 from contextlib import suppress
 from types import TracebackType
 from typing import Any
@@ -25,8 +26,9 @@ from s3import.events import (
     WaitingForReset,
 )
 
-BAR = "{desc} {percentage:3.0f}%|{bar:12}| {n_fmt}/{total_fmt} {rate_fmt}, {remaining} left{postfix}"
+BAR = "{desc} {percent}|{bar:12}| {n_fmt}/{total_fmt} {rate_fmt}, {left} left{postfix}"
 ACCOUNTS_BAR = "accounts {n_fmt}/{total_fmt} |{bar:24}| {rate_fmt}, {remaining} left{postfix}"
+LEAST_SECONDS_LEFT = 1.0
 SAME_AGAIN_SECONDS = 5.0  # a message that many parts have at the same time is shown once
 
 
@@ -34,10 +36,12 @@ class Terminal:
     """Shows events as they come, from any thread, and the warnings that are logged meanwhile.
 
     `accounts`: how many there are to come; with several, what is shown counts accounts; `line_seconds`: between two
-    lines where there are no bars. Use as a context manager: leaving it puts the screen in order.
+    lines where there are no bars; `place`: what the first line says, where it happens. Use as a context manager:
+    leaving it puts the screen in order.
     """
 
-    def __init__(self, *, accounts: int, line_seconds: float) -> None:
+    def __init__(self, *, accounts: int, line_seconds: float, place: str = "") -> None:
+        self._place = place
         self._lock = threading.RLock()
         self._several = accounts > 1
         self._bars = sys.stderr.isatty()
@@ -45,13 +49,15 @@ class Terminal:
         self._passes: dict[tuple[str, str], _PassShown] = {}
         self._accounts: _AccountsShown | None = None
         if self._several:
-            self._accounts = _AccountsBar(accounts) if self._bars else _AccountLines(accounts, line_seconds)
+            self._accounts = _AccountsBar(accounts) if self._bars else _AccountLines(accounts, line_seconds, self._tell)
         self._files_pace = _Pace(line_seconds)
         self._removed_pace = _Pace(line_seconds)
         self._said: dict[str, float] = {}
         self._warnings = _Warnings(self._say)
 
     def __enter__(self) -> Terminal:
+        if self._bars and self._several:
+            self._say(self._place)
         logging.getLogger("s3import").addHandler(self._warnings)
         return self
 
@@ -98,7 +104,9 @@ class Terminal:
     def _start(self, event: PassStarted) -> None:
         if self._several:
             return
-        shown = _Bar(event) if self._bars else _Lines(event, self._line_seconds)
+        if self._bars:
+            self._say(self._place)
+        shown = _Bar(event) if self._bars else _Lines(event, self._line_seconds, self._tell)
         self._passes[event.account_id, event.pass_] = shown
         if event.attempts > 1:
             self._say(
@@ -115,12 +123,19 @@ class Terminal:
         done = event.copied + event.failed
         if self._files_pace.is_due() or done == event.total:
             failed = f", {event.failed:,} failed" if event.failed else ""
-            self._say(f"{event.account_id} {event.pass_}: {event.copied:,} of {event.total:,} files copied{failed}")
+            self._tell(f"{event.account_id} {event.pass_}: {event.copied:,} of {event.total:,} files copied{failed}")
 
     def _end(self, event: PassEnded) -> None:
         shown = self._passes.pop((event.account_id, event.pass_), None)
         if shown is not None:
-            shown.close()
+            shown.close(is_done=event.error is None)
+
+    def _tell(self, text: str) -> None:
+        """Say how far it is; where it happens comes first."""
+        if not self._bars and self._place:
+            self._say(self._place)
+            self._place = ""
+        self._say(text)
 
     def _say(self, text: str) -> None:
         now = time.monotonic()
@@ -152,21 +167,25 @@ class _PassShown:
         self.parts, self.parts_total = event.parts_done, event.parts_total
         self.bytes, self.bytes_total = event.bytes_done, event.bytes_total
         self.read, self.rejected = event.read, event.rejected
+        self.stage = ""
 
     def advance(self, event: Advanced) -> None:
         self.parts += event.parts
         self.bytes += event.bytes
         self.read += event.read
         self.rejected += event.rejected
+        if event.entity is not None:
+            self.stage = f"{event.entity}, "
 
-    def close(self) -> None:
+    def close(self, *, is_done: bool = False) -> None:
         """Leave the screen as it should stay."""
 
 
 class _Bar(_PassShown):
     def __init__(self, event: PassStarted) -> None:
         super().__init__(event)
-        self._bar = _tqdm(BAR, total=self.bytes_total, initial=self.bytes, desc=self.name, unit="B", unit_scale=True)
+        counted = {"total": self.bytes_total, "initial": self.bytes, "unit": "B", "unit_scale": True}
+        self._bar = _tqdm(BAR, _HonestBar, desc=self.name, **counted)
         self._show()
 
     def advance(self, event: Advanced) -> None:
@@ -176,16 +195,34 @@ class _Bar(_PassShown):
 
     def _show(self) -> None:
         parts = f"part {self.parts}/{self.parts_total}"  # last: what a narrow terminal cuts off
-        self._bar.set_postfix_str(f"{self.read:,} rows, {self.rejected:,} rejects, {parts}", refresh=False)
+        text = f"{self.stage}{self.read:,} rows, {self.rejected:,} rejects, {parts}"
+        self._bar.set_postfix_str(text, refresh=False)
 
-    def close(self) -> None:
+    def close(self, *, is_done: bool = False) -> None:
+        self._bar.is_done = is_done
         self._bar.refresh()
         self._bar.close()
 
 
+class _HonestBar(tqdm):  # type: ignore[misc]
+    """A bar of bytes that is not full before all is done: behind the last of them come files, and the finish."""
+
+    is_done = False
+
+    @property
+    def format_dict(self) -> dict[str, Any]:
+        shown: dict[str, Any] = super().format_dict
+        total, rate = shown["total"] or 0, shown["rate"] or (shown["n"] - shown["initial"]) / (shown["elapsed"] or 1)
+        percent = 100 if self.is_done else min(int(100 * shown["n"] / total), 99) if total else 0
+        seconds = max((total - shown["n"]) / rate, LEAST_SECONDS_LEFT) if rate else None
+        left = "00:00" if self.is_done else "?" if seconds is None else self.format_interval(seconds)
+        return {**shown, "percent": f"{percent:3d}%", "left": left}
+
+
 class _Lines(_PassShown):
-    def __init__(self, event: PassStarted, line_seconds: float) -> None:
+    def __init__(self, event: PassStarted, line_seconds: float, tell: Callable[[str], None]) -> None:
         super().__init__(event)
+        self._tell = tell
         self._pace = _Pace(line_seconds)
         self._read_before, self._bytes_before = self.read, self.bytes
 
@@ -196,10 +233,12 @@ class _Lines(_PassShown):
 
     def _say(self, seconds: float) -> None:
         rate = (self.bytes - self._bytes_before) / seconds
-        left = f"{(self.bytes_total - self.bytes) / rate:,.0f} s left" if rate else "time left unknown"
-        _print(
-            f"{self.name}: part {self.parts}/{self.parts_total}, {self.read:,} rows, {self.bytes / 1e6:,.1f} of "
-            f"{self.bytes_total / 1e6:,.1f} MB, {(self.read - self._read_before) / seconds:,.0f} rows/s, {left}, "
+        seconds_left = max((self.bytes_total - self.bytes) / rate, LEAST_SECONDS_LEFT) if rate else None
+        left = "time left unknown" if seconds_left is None else f"{seconds_left:,.0f} s left"
+        done, total = self.bytes / 1e6, self.bytes_total / 1e6
+        self._tell(
+            f"{self.name}: part {self.parts}/{self.parts_total}, {self.stage}{self.read:,} rows, {done:,.1f} of "
+            f"{total:,.1f} MB, {(self.read - self._read_before) / seconds:,.0f} rows/s, {left}, "
             f"{self.rejected:,} rejects"
         )
 
@@ -245,8 +284,9 @@ class _AccountsBar(_AccountsShown):
 
 
 class _AccountLines(_AccountsShown):
-    def __init__(self, accounts: int, line_seconds: float) -> None:
+    def __init__(self, accounts: int, line_seconds: float, tell: Callable[[str], None]) -> None:
         super().__init__(accounts)
+        self._tell = tell
         self._pace = _Pace(line_seconds)
 
     def advance(self, event: Advanced) -> None:
@@ -260,7 +300,7 @@ class _AccountLines(_AccountsShown):
     def _say_if_due(self) -> None:
         if self._pace.is_due():
             left = f"{(self.total - self.done) * self._pace.seconds / self.done:,.0f} s left" if self.done else ""
-            _print(f"accounts {self.done:,}/{self.total:,}, {self}, {left or 'time left unknown'}")
+            self._tell(f"accounts {self.done:,}/{self.total:,}, {self}, {left or 'time left unknown'}")
 
 
 # --- what they share --------------------------------------------------------------------------------------------------
@@ -286,8 +326,8 @@ class _Pace:
         return max(time.monotonic() - self._began, 1e-6)
 
 
-def _tqdm(bar_format: str, **options: Any) -> tqdm[Any]:
-    return tqdm(bar_format=bar_format, file=sys.stderr, dynamic_ncols=True, **options)
+def _tqdm(bar_format: str, kind: type[tqdm[Any]] = tqdm, **options: Any) -> Any:
+    return kind(bar_format=bar_format, file=sys.stderr, dynamic_ncols=True, **options)
 
 
 def _print(text: str) -> None:

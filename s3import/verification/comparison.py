@@ -13,14 +13,14 @@ from s3import.verification.findings import Finding, Findings, Kind
 from s3import.verification.found import MODULUS, NOTHING, Database, Sum, Sums
 from s3import.verification.spill import Spill, spans
 
-_PLACES = pa.schema([("part", pa.int32()), ("line", pa.int64())])
+_PLACES = pa.schema([("part", pa.int32()), ("line", pa.int64()), ("has_row", pa.bool_())])
 
 
 def compare(entity: Entity, database: Database, versions: Spill, found: Sums, findings: Findings) -> pa.Table:
     """Compare the dump's versions with the database's sums, and within the ranges that differ with its rows.
 
     Rows that no record explains become findings; the result has the places (`part`, `line`) of the records whose rows
-    are not there or not surely the same.
+    are not there (`has_row` is false) or not surely the same.
     """
     expected = _sums_of(versions)
     findings.expected[entity] = sum(each.rows for each in expected.values())
@@ -64,7 +64,8 @@ def _compare_rows(
         _add_unexplained(entity, rows, records, findings)
         equal = records.join(rows, ["id", "fingerprint"], join_type="left semi")["id"]
         doubtful = one_each(records.filter(pc.invert(pc.is_in(records["id"], one_array(equal)))))
-        places.append(doubtful.select(_PLACES.names))
+        has_row = pc.is_in(doubtful["id"], one_array(rows["id"]))
+        places.append(doubtful.append_column("has_row", has_row).select(_PLACES.names))
     return pa.concat_tables(places)
 
 

@@ -80,19 +80,23 @@ class Findings:
 
 @dataclass(frozen=True, slots=True)
 class Verified:
-    """The result of a verification. `changed_parts`: those that are not as they were imported, new or gone."""
+    """The result of a verification. `changed_parts`: those that are not as they were imported, new or gone;
+    `rejected`: records that were not imported, and so are not expected; `sources`: where the dump was read."""
 
     account_id: str
     passes: tuple[Pass, ...]
     verified_at: dt.datetime
     changed_parts: tuple[str, ...]
     findings: Findings
+    rejected: int = 0
+    sources: tuple[str, ...] = ()
 
     def summary(self) -> dict[str, Any]:
         """What is kept with the runs."""
         return {
             "verified_at": self.verified_at.isoformat().replace("+00:00", "Z"),
             "differences": self.findings.difference_count,
+            "rejected": self.rejected,
             "counts": self.findings.counts(),
         }
 
@@ -102,6 +106,7 @@ class Verified:
             "account_id": self.account_id,
             "passes": [pass_.value for pass_ in self.passes],
             **self.summary(),
+            "sources": list(self.sources),
             "changed_parts": list(self.changed_parts),
             "listed": {
                 "differences": list(map(asdict, self.findings.differences)),

@@ -32,6 +32,14 @@ class Sum(NamedTuple):
     checksum: int = 0
 
 
+class Tombstone(NamedTuple):
+    """What is remembered of a row that is gone: whether a dump said so, or a person took it away."""
+
+    id: str
+    from_dump: bool
+    deleted_at: dt.datetime
+
+
 NOTHING = Sum()
 Sums = dict[tuple[int, bool], Sum]
 """By key range, and by whether a row was made after the import began."""
@@ -92,22 +100,23 @@ class Database:
             for parent_id in self._ids(parent, {row[column] for row in rows})
         }
 
-    def tombstones(self, entity: Entity, rows: Iterable[Row], *, from_dump: bool) -> set[tuple[str, str]]:
-        """What of the rows, and of their parents, a person deleted, or a dump (`from_dump`), as (column, id)."""
+    def tombstones(self, entity: Entity, rows: Iterable[Row]) -> dict[tuple[str, str], list[Tombstone]]:
+        """The tombstones of the rows and of their parents, by (column, id)."""
         places = [("id", TARGETS[entity]), *((column, parent) for column, parent, _ in PARENTS[entity])]
-        return {
-            (column, row_id)
-            for column, table in places
-            for row_id in self._ids(
-                import_tombstones,
-                {row[column] for row in rows},
-                import_tombstones.c.entity == table.name,
-                import_tombstones.c.from_dump.is_(from_dump),
-            )
-        }
+        found: dict[tuple[str, str], list[Tombstone]] = {}
+        for column, table in places:
+            for tombstone in self._tombstones(table.name, {row[column] for row in rows}):
+                found.setdefault((column, tombstone.id), []).append(tombstone)
+        return found
 
-    def _ids(self, table: sa.Table, ids: set[str], *conditions: sa.ColumnElement[bool]) -> set[str]:
-        mine = (table.c.account_id == self.account_id, table.c.id.in_(ids), *conditions)
+    def _tombstones(self, entity: str, ids: set[str]) -> list[Tombstone]:
+        kept = import_tombstones.c
+        query = sa.select(kept.id, kept.from_dump, kept.deleted_at)
+        query = query.where(kept.account_id == self.account_id, kept.entity == entity, kept.id.in_(ids))
+        return self._read(lambda connection: [Tombstone(*row) for row in connection.execute(query)])
+
+    def _ids(self, table: sa.Table, ids: set[str]) -> set[str]:
+        mine = (table.c.account_id == self.account_id, table.c.id.in_(ids))
         return self._read(lambda connection: set(connection.scalars(sa.select(table.c.id).where(*mine))))
 
     def _read(self, look: Callable[[Connection], T]) -> T:

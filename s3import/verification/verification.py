@@ -55,6 +55,8 @@ class Verification:
         self._workers = workers
         self._failed = threading.Event()
         self._findings = Findings()
+        self._rejected = 0
+        self._sources: list[str] = []
 
     def run(self) -> Verified:
         """Compare everything, and keep the result with the runs.
@@ -75,7 +77,15 @@ class Verification:
                 versions = self._read(reading, these, done)
                 self._compare(entity, database, these, versions, sums[entity].result())
         passes = tuple(pass_ for pass_ in Pass if any(run.pass_ is pass_ for run in done.runs))
-        verified = Verified(self._account_id, passes, dt.datetime.now(dt.UTC), changed, self._findings)
+        verified = Verified(
+            self._account_id,
+            passes,
+            dt.datetime.now(dt.UTC),
+            changed,
+            self._findings,
+            self._rejected,
+            tuple(dict.fromkeys(self._sources)),
+        )
         self._transactions.run(self._account_id, lambda connection: imported.keep(connection, done, verified.summary()))
         for pass_ in passes:
             self._transactions.observe(PassEnded(self._account_id, pass_, None))
@@ -89,6 +99,7 @@ class Verification:
         changed: list[str] = []
         for run in self._runs_to_read(done):
             known = self._imported_parts(run)
+            self._rejected += sum(was.part.progress.rejected for was in known.values())
             these = list(self._planned(run, known, len(parts), done))
             self._announce(run, these)
             changed += (part.key for part in these if not _is_as_imported(known.get(part.planned.key), part))
@@ -110,6 +121,7 @@ class Verification:
         """The run's parts as they are now. Of a run that is not its pass's newest only those that are as they were:
         other ones in their place are a later run's."""
         source = self._open_source(self._source or run.source, self._account_id)
+        self._sources.append(source.uri)
         window = next((was.part.planned.window for was in known.values()), None)
         is_newest, number = run.run_id in done.newest, itertools.count(first)
         nothing = pa.array([], pa.int64())
@@ -174,9 +186,9 @@ class Verification:
         doubtful = compare(entity, database, versions, found, self._findings)
         explainer = Explainer(database, replace(self._reader, observe=self._require_going), self._findings)
         for part in parts:
-            lines = doubtful.filter(pc.field("part") == part.number)["line"]
-            if len(lines):
-                explainer.explain(part, lines)
+            places = doubtful.filter(pc.field("part") == part.number)
+            if places.num_rows:
+                explainer.explain(part, places)
 
 
 def _is_as_imported(was: ImportedPart | None, part: DumpPart) -> bool:

@@ -31,6 +31,12 @@ def parse_url(url: str) -> sa.URL:
     return parsed
 
 
+def shown(url: str) -> str:
+    """The URL as people may see it: no password, none of its options. Raises: ConfigurationError."""
+    parsed = parse_url(url)._replace(password=None)  # `set` takes None for no change
+    return parsed.set(query={}).render_as_string()
+
+
 def _require_escaped(url: str) -> None:
     # Whatever follows a stray @ or / would be taken for a host, and shown as one.
     _scheme, _, rest = url.partition("://")

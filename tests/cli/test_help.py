@@ -110,9 +110,9 @@ def test_takes_an_account_a_line_from_the_environment(dump: Dump, sqlite_url: st
     """Several accounts of the environment stand on a line each: their ids may hold spaces and commas."""
     dump.fill("a b,c")
     variables = {"S3IMPORT_ACCOUNT": "acme\na b,c", "S3IMPORT_SOURCE": dump.source, "S3IMPORT_DATABASE": sqlite_url}
-    assert s3import("migrate", **variables).out == (
-        "account acme: active; 5 read, 5 written\naccount a b,c: active; 5 read, 5 written\n2 accounts: 2 done\n"
-    )
+    out = s3import("migrate", **variables).out
+    assert out.startswith("account acme: active; 5 read, 5 written\naccount a b,c: active; 5 read, 5 written\n")
+    assert out.endswith("\n2 accounts: 2 done\n")
 
 
 @pytest.mark.integration

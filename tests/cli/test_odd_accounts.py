@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.cli.commands import Dump, migrate, s3import
+from tests.cli.commands import Dump, s3import
 
 pytestmark = pytest.mark.integration
 
@@ -42,7 +42,6 @@ def test_a_queued_run_opens_the_same_dump(account: str, tmp_path: Path, sqlite_u
     )
     assert queued.status == 0, queued.err
     shown = s3import("status", "--account", account, "--database", sqlite_url, "--json").document
-    taken = migrate(
-        Dump(tmp_path / "nowhere"), sqlite_url, "--source", shown["passes"]["recent"]["source"], account=account
-    )
+    source = shown["passes"]["recent"]["source"]
+    taken = s3import("migrate", "--account", account, "--database", sqlite_url, "--source", source)
     assert taken.status == 3, taken.err

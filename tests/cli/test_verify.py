@@ -46,21 +46,25 @@ def test_says_that_all_is_there(dump: Dump, sqlite_url: str) -> None:
     assert (ended.status, ended.err) == (0, "")
     assert ended.out == (
         "account acme: the database holds what the dump says\n"
+        f"  database {sqlite_url}\n"
+        f"  source {dump.root}/acme\n"
         "  threads: 2 expected, 2 found\n"
         "  messages: 3 expected, 3 found\n"
     )
 
 
-def test_lists_what_differs(changed: str) -> None:
+def test_lists_what_differs(dump: Dump, changed: str) -> None:
     """Exit status 1; each difference by entity, id, kind, fields and place, never a value."""
     ended = verify(changed)
     assert (ended.status, ended.err) == (1, "")
     assert ended.out == (
-        "account acme: 2 differences\n"
+        "account acme: 1 difference\n"
+        f"  database {changed}\n"
+        f"  source {dump.root}/acme\n"
         "  threads: 2 expected, 2 found\n"
-        "  messages: 4 expected, 3 found, 1 missing, 1 different\n"
+        "  messages: 4 expected, 3 found, 1 different, 1 deleted_since\n"
         "  messages m7: different (direction, body)  recent/messages/b.jsonl:1\n"
-        "  messages m2: missing  remaining/messages/a.jsonl:1\n"
+        "  messages m2: deleted_since  remaining/messages/a.jsonl:1\n"
     )
 
 
@@ -71,10 +75,10 @@ def test_gives_a_document(changed: str) -> None:
     assert ended.status == 1
     assert SECRET not in ended.out
     assert list(document) == [
-        "account_id", "passes", "verified_at", "differences", "counts", "changed_parts", "listed"
+        "account_id", "passes", "verified_at", "differences", "rejected", "counts", "sources", "changed_parts", "listed"
     ]  # fmt: skip
-    assert (document["differences"], document["passes"]) == (2, ["recent", "remaining"])
-    different, _ = document["listed"]["differences"]
+    assert (document["differences"], document["passes"]) == (1, ["recent", "remaining"])
+    (different,) = document["listed"]["differences"]
     assert different == {
         "entity": "messages",
         "id": "m7",
@@ -84,7 +88,7 @@ def test_gives_a_document(changed: str) -> None:
         "line": 1,
     }
     shown = s3import("status", "--account", ACCOUNT, "--database", changed).out
-    assert len(re.findall(r"verified 20\S+Z: 2 differences", shown)) == 2
+    assert len(re.findall(r"verified 20\S+Z: 1 difference\n", shown)) == 2
 
 
 def test_changes_by_people_are_no_failure(dump: Dump, sqlite_url: str) -> None:
@@ -105,3 +109,20 @@ def test_fails_like_any_command(dump: Dump, sqlite_url: str) -> None:
     assert [ended.status for ended in (unknown, gone, impossible)] == [1, 1, 2]
     assert unknown.err.endswith("[account_not_found]\n")
     assert "/nowhere/acme" in gone.err
+
+
+def test_says_how_many_were_rejected(dump: Dump, sqlite_url: str) -> None:
+    """What was rejected is no difference, and is said all the same, here and in the status."""
+    dump.fill(bad=1)
+    migrate(dump, sqlite_url)
+    ended = verify(sqlite_url)
+    verdict = "the database holds what the dump says, but for 1 rejected record"
+    assert (ended.status, ended.out.splitlines()[0]) == (0, f"account acme: {verdict}")
+    assert f"Z: {verdict}\n" in s3import("status", "--account", ACCOUNT, "--database", sqlite_url).out
+
+
+def test_an_account_with_nothing_in_it_is_no_success(dump: Dump, sqlite_url: str) -> None:
+    """Where everything was rejected there is nothing to compare, and that is said."""
+    dump.put("account.json", b'{"id":"acme","name":"Acme","brands":[],"channels":[]}')
+    assert migrate(dump, sqlite_url, "--max-rejects", "100%").status == 3
+    assert verify(sqlite_url).out.startswith("account acme: nothing is there to compare: 5 records were rejected")

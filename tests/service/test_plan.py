@@ -20,7 +20,7 @@ def confirm(client: Client, status: str) -> tuple[int, Any]:
 
 
 def test_the_callers_plan_works_as_it_was_written(settings: Settings, started: Processes) -> None:
-    """Create the account; import what is recent, poll, have it active in part; then the rest, poll, have it active."""
+    """Create the account; import what is recent, poll, have it active in part; the rest, poll, have it active."""
     port = free_port()
     started.serve(settings, port)
     client = Client(port)

@@ -1,0 +1,125 @@
+"""`status` of one account and of many, and what every command says of the place where it works."""
+
+from __future__ import annotations
+
+import pytest
+import sqlalchemy as sa
+
+from s3import.tables import import_runs
+from tests.cli.commands import ACCOUNT, Dump, account_document, migrate, s3import
+from tests.cli.test_verify import change
+
+pytestmark = pytest.mark.integration
+
+AWAY = "postgresql://me:secret@127.0.0.1:1/reamaze?connect_timeout=1"
+
+
+@pytest.fixture
+def three(dump: Dump, sqlite_url: str) -> str:
+    """The URL of a database in which `acme` succeeded, then `beta` failed, and `gamma` is queued."""
+    dump.fill("beta")
+    dump.put("remaining/messages/b.jsonl.gz", account="beta").write_bytes(b"no gzip at all")
+    dump.fill("gamma")
+    migrate(dump, sqlite_url)
+    migrate(dump, sqlite_url, account="beta")
+    migrate(dump, sqlite_url, "--detach", account="gamma")
+    return sqlite_url
+
+
+def test_lists_the_accounts_at_work_and_those_done_last(three: str) -> None:
+    """A line each: who is at work first, then who was done last."""
+    head, *lines = s3import("status", "--database", three).out.splitlines()
+    assert head == f"  database {three}"
+    assert [line.split(";")[0] for line in lines] == [
+        "account gamma: not in the database",
+        "account beta: active-recent-only",
+        "account acme: active",
+    ]
+    assert "recent queued, 0 of 0 parts; remaining queued" in lines[0]
+    assert "remaining failed, 2 of 3 parts, stopped at messages" in lines[1]
+
+
+def test_gives_a_status_document_a_line(three: str) -> None:
+    """With --json each line is what `--account` would give."""
+    listed = s3import("status", "--database", three, "--json").lines
+    assert [document["account_id"] for document in listed] == ["gamma", "beta", "acme"]
+    assert listed == [
+        s3import("status", "--database", three, "--json", "--account", one["account_id"]).document for one in listed
+    ]
+
+
+@pytest.mark.parametrize(("state", "accounts"), [("failed", ["beta"]), ("queued", ["gamma"]), ("running", [])])
+def test_lists_accounts_in_a_state(three: str, state: str, accounts: list[str]) -> None:
+    """`--state` leaves the others out."""
+    ended = s3import("status", "--database", three, "--state", state, "--json")
+    assert (ended.status, [document["account_id"] for document in ended.lines]) == (0, accounts)
+
+
+def test_a_database_without_tables_lists_nothing(bare_sqlite_url: str) -> None:
+    """And says so; none is made."""
+    ended = s3import("status", "--database", bare_sqlite_url)
+    assert (ended.status, ended.out.splitlines()[1:]) == (0, ["no such account, or nothing was migrated yet"])
+
+
+def test_a_state_is_no_matter_of_one_account(sqlite_url: str) -> None:
+    """Together they make no sense."""
+    assert s3import("status", "--account", ACCOUNT, "--state", "failed", "--database", sqlite_url).status == 2
+
+
+def test_where_the_database_does_not_answer_a_status_is_unknown() -> None:
+    """Never 'not in the database': nobody knows. The password is not shown."""
+    ended = s3import("status", "--account", ACCOUNT, "--database", AWAY)
+    assert ended.status == 75
+    assert ended.out.startswith(f"account {ACCOUNT}: unknown\n  database postgresql://me@127.0.0.1:1/reamaze\n")
+    assert "secret" not in ended.out + ended.err
+    shown = s3import("status", "--account", ACCOUNT, "--database", AWAY, "--json")
+    assert (shown.status, shown.document["account_status"]) == (75, "unknown")
+
+
+@pytest.mark.parametrize("command", ["status", "rejects", "verify", "purge", "cancel", "reset"])
+def test_an_account_is_named_once_where_one_counts(command: str, sqlite_url: str) -> None:
+    """The last one would win, and the first be taken for done."""
+    ended = s3import(command, "--account", "acme", "--account", "other", "--database", sqlite_url)
+    assert ended.status == 2
+    assert "--account was given 2 times; give it once" in ended.err
+
+
+def test_an_option_is_given_once(dump: Dump, sqlite_url: str) -> None:
+    """Two sources are one too many; accounts may be many."""
+    ended = migrate(dump, sqlite_url, "--source", "/elsewhere/{account}")
+    assert (ended.status, "--source was given 2 times" in ended.err) == (2, True)
+    assert migrate(dump, sqlite_url, "--account", "acme").status == 0
+
+
+def test_progress_begins_with_its_place(dump: Dump, sqlite_url: str) -> None:
+    """The first line of progress names source and database."""
+    ended = migrate(dump, sqlite_url, S3IMPORT_PROGRESS_SECONDS="0")
+    assert ended.err.splitlines()[0] == f"from {dump.root}/acme into {sqlite_url}"
+
+
+def test_passes_from_several_places_name_theirs(dump: Dump, sqlite_url: str) -> None:
+    """Where the passes have one source in common it is said once, else for each."""
+    migrate(dump, sqlite_url)
+    moved = sa.update(import_runs).where(import_runs.c["pass"] == "remaining").values(source="/old/acme")
+    change(sqlite_url, moved)
+    out = s3import("status", "--account", ACCOUNT, "--database", sqlite_url).out
+    assert f"\n    source {dump.root}/acme\n" in out
+    assert "\n    source /old/acme\n" in out
+
+
+def test_says_what_of_account_json_nobody_knows(dump: Dump, sqlite_url: str) -> None:
+    """A channel of an unknown kind is kept, and the summary names the words there are."""
+    dump.put("account.json", account_document().replace(b'"email"', b'"fax"'))
+    out = migrate(dump, sqlite_url).out
+    assert "account.json: the channel kind 'fax' is none of email, chat, sms," in out
+
+
+def test_says_what_of_a_later_account_json_has_no_effect(dump: Dump, sqlite_url: str) -> None:
+    """It is applied once: what was edited since is named, in text and JSON."""
+    migrate(dump, sqlite_url, "--pass", "recent")
+    dump.put("account.json", account_document().replace(b'"Post"', b'"Other"').replace(b'"Acme"', b'"New"'))
+    noted = migrate(dump, sqlite_url, "--json").document["notes"]
+    assert len(noted) == 1
+    assert "it differs from the database in its name, channel 'c': change that" in noted[0]
+    dump.put("delta/messages/a.jsonl", b"")
+    assert noted[0] in migrate(dump, sqlite_url, "--pass", "delta").out

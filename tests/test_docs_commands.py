@@ -1,0 +1,168 @@
+"""The commands that README and docs show do what they say: run as they stand, in their order."""
+
+from __future__ import annotations
+
+import importlib.util
+import re
+import shlex
+import tomllib
+from collections.abc import Iterator
+from contextlib import closing
+from http.client import HTTPConnection
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import click
+import pytest
+import sqlalchemy as sa
+
+from s3import import schema
+from s3import.cli import cli
+from s3import.writers import open_database
+from tests.api.services import TOKEN, open_service
+from tests.api.serving import served
+from tests.databases import _execute, _fresh_name
+
+ROOT = Path(__file__).parent.parent
+PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+NOT_RUN = {
+    "pip": "installs from a registry; that its extras exist is tested below",
+    "/opt/s3import/bin/pip": "as pip",
+    "python3": "makes a virtual environment outside of the project",
+    "install": "writes into /etc",
+    "systemctl": "needs systemd, and to be root",
+    "buildah": "needs a builder of containers",
+    "podman": "needs a container engine",
+    "make": "its targets are looked up by tests/test_docs.py",
+    "export": "sets a variable for the commands behind it",
+    "GRANT": "run below, as a whole",
+    "ALTER": "as GRANT",
+}
+"""Commands that no test runs as they stand, and why."""
+SHELL_PAGES = [ROOT / "README.md", ROOT / "docs/service.md", ROOT / "docs/undo.md", ROOT / "docs/files.md"]
+SHELL_LINE = re.compile(r"(?:/?[a-z][a-z0-9/_-]*) (?:-|[./'\"]|[a-z]+ |[a-zA-Z0-9_]+=)(?![^ ]*:$)")
+SYNOPSIS = re.compile(r"\s*\[(?:--[^\]]*|\w+)\]")
+
+
+def _lines(page: Path) -> Iterator[str]:
+    """The lines of a page's indented blocks, a continued line as one."""
+    text = re.sub(r" \\\n\s+", " ", page.read_text())
+    return (line.strip() for line in text.splitlines() if line.startswith("    "))
+
+
+def _commands(program: str) -> list[tuple[str, str]]:
+    return [(page.name, line) for page in PAGES for line in _lines(page) if line.startswith(f"{program} ")]
+
+
+def _words(line: str) -> list[str]:
+    """A command's words, without a comment or an explanation behind it, and without what may be left out."""
+    return shlex.split(re.split(r"\s{2,}", SYNOPSIS.sub("", line))[0], comments=True)
+
+
+@pytest.mark.parametrize(("page", "line"), _commands("s3import"))
+def test_every_command_is_understood(page: str, line: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whoever types it meets no usage error."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "mapping.toml").touch()
+    command: click.Command | None = cli
+    words = _words(line)[1:]
+    context = cli.make_context("s3import", list(words))
+    words = [*context._protected_args, *context.args]
+    while isinstance(command, click.Group):
+        name, command, words = command.resolve_command(context, words)
+        assert command is not None
+        context = command.make_context(name, list(words), parent=context)
+        words = [*getattr(context, "_protected_args", []), *context.args]
+
+
+@pytest.mark.integration
+@pytest.mark.parametrize("page", sorted({page for page, _ in _commands("curl")}))
+def test_requests_are_answered(page: str, sqlite_url: str) -> None:
+    """Typed one after the other, each is understood, at the port that `serve` listens on by itself."""
+    service = open_service(sqlite_url)
+    with closing(service.database), served(service) as port:
+        for name, line in _commands("curl"):
+            if name == page:
+                assert _ask(port, line) < 300, line
+
+
+def _ask(port: int, line: str) -> int:
+    """Do what the `curl` command does; the status of the answer."""
+    words = _words(line)[1:]
+    method, headers, body, url = "GET", {}, None, ""
+    while words:
+        word = words.pop(0)
+        if word == "-X":
+            method = words.pop(0)
+        elif word == "-H":
+            name, _, value = words.pop(0).partition(": ")
+            headers[name] = re.sub(r"\$\w+", TOKEN, value)
+        elif word in ("-d", "--json"):
+            method, body = "POST", words.pop(0)
+            headers |= {"Content-Type": "application/json"} if word == "--json" else {}
+        elif not word.startswith("-"):
+            url = word if "://" in word else f"http://{word}"
+    place = urlsplit(url)
+    assert place.port == _default_port()
+    with closing(HTTPConnection("127.0.0.1", port, timeout=120)) as connection:
+        connection.request(method, f"{place.path}?{place.query}", body, headers)
+        return connection.getresponse().status
+
+
+def _default_port() -> int:
+    serve = cli.commands["serve"]
+    return int(str(next(option.default for option in serve.params if option.name == "port")))
+
+
+def test_what_is_not_run_says_why() -> None:
+    """Every command of the pages that shells understand is run by a test, or has a reason not to be."""
+    known = {"s3import", "curl", *NOT_RUN}
+    shown = {line.split()[0] for page in SHELL_PAGES for line in _lines(page) if SHELL_LINE.match(line)}
+    assert shown - known == set()
+
+
+def test_extras_exist() -> None:
+    """What is installed in brackets is an extra of the distribution, which is named as it is."""
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    for page in PAGES:
+        for name, extra in re.findall(r"pip install '?([\w.-]+)\[(\w+)\]", page.read_text()):
+            assert name in (".", project["name"])
+            assert extra in project["optional-dependencies"]
+
+
+def test_benchmarks_are_run_in_the_environment() -> None:
+    """A module that a page has Python run is there, and so is the Python that finds it."""
+    for page in PAGES:
+        for python, module in re.findall(r"`(\S*python) -m ([\w.]+)", page.read_text()):
+            assert python == ".venv/bin/python", page
+            assert importlib.util.find_spec(module) is not None
+
+
+@pytest.mark.integration
+def test_the_grants_of_postgresql_are_enough(postgres_database: sa.URL) -> None:
+    """With them one user makes the tables, and another one works with them, in a database that grants nothing else."""
+    name, roles = _fresh_name(), {role: f"{_fresh_name()}_{role}" for role in ("owner", "importer")}
+    grants = [line for line in _lines(ROOT / "docs/security.md") if line.startswith(("GRANT", "ALTER"))]
+    grants = [line for line in grants if "reamaze.*" not in line]
+    server = postgres_database
+    _execute(server, f"CREATE DATABASE {name}", autocommit=True)
+    try:
+        for role in roles.values():
+            _execute(server, f"CREATE ROLE {role} LOGIN PASSWORD 'p'")
+        for grant in grants:
+            named = grant.rstrip(";").replace("reamaze", name)
+            for role, its_name in roles.items():
+                named = re.sub(rf"\b{role}\b", its_name, named)
+            _execute(server.set(database=name), named)
+        owner, importer = (server.set(database=name, username=role, password="p") for role in roles.values())
+        with closing(open_database(owner.render_as_string(hide_password=False))) as database, database.begin() as made:
+            schema.upgrade(made)
+        service = open_service(importer.render_as_string(hide_password=False))
+        with closing(service.database):
+            service.create_account("acme", None)
+            assert service.request_migration("acme").started
+            service.check_ready()
+    finally:
+        _execute(server, f"DROP DATABASE {name} WITH (FORCE)", autocommit=True)
+        for role in roles.values():
+            _execute(server, f"DROP ROLE IF EXISTS {role}")

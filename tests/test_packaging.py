@@ -1,0 +1,60 @@
+"""What the distribution declares is what its code imports."""
+
+from __future__ import annotations
+
+import ast
+import re
+import sys
+import tomllib
+from collections.abc import Mapping
+from functools import cache
+from importlib.metadata import packages_distributions
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parent.parent
+PACKAGE = ROOT / "s3import"
+PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+OF_A_SERVICE = ("api", "serving.py", "metrics.py", "workers/tasks.py", "notify")
+
+
+def _declared(requirements: list[str]) -> set[str]:
+    return {_plain(re.split(r"[\[<>=;]", one)[0]) for one in requirements}
+
+
+@cache
+def _distributions() -> Mapping[str, list[str]]:
+    return packages_distributions()
+
+
+def _plain(name: str) -> str:
+    return re.sub(r"[-_.]+", "-", name).lower()
+
+
+def _imported(path: Path) -> set[str]:
+    """The names of the distributions whose modules the file imports."""
+    names = set()
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            names |= {alias.name.partition(".")[0] for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
+            names.add(node.module.partition(".")[0])
+    return {_plain(_distributions()[name][0]) for name in names - set(sys.stdlib_module_names) - {"s3import"}}
+
+
+@pytest.mark.parametrize("needs_service", [False, True])
+def test_every_import_is_declared(needs_service: bool) -> None:
+    """What the command line imports comes with a plain installation, what a service imports with its extra."""
+    declared = _declared(PROJECT["dependencies"])
+    if needs_service:
+        declared |= _declared(PROJECT["optional-dependencies"]["service"])
+    for path in PACKAGE.rglob("*.py"):
+        inside = str(path.relative_to(PACKAGE))
+        if inside.startswith(OF_A_SERVICE) is needs_service:
+            assert _imported(path) - declared == set(), inside
+
+
+def test_the_package_is_typed() -> None:
+    """Whoever checks types against it finds them."""
+    assert (PACKAGE / "py.typed").exists()
