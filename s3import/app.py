@@ -9,7 +9,7 @@ import threading
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor, wait
 from contextlib import closing, contextmanager, nullcontext, suppress
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import lru_cache, partial
 from typing import Any, TypeVar
 
@@ -41,7 +41,6 @@ from s3import.verification import Verification, Verified
 from s3import.workers import backlog
 from s3import.workers.processes import in_processes
 from s3import.writers import Database, open_database
-from s3import.writers.url import shown
 
 T = TypeVar("T")
 
@@ -402,25 +401,6 @@ def is_left_alone(settings: Settings, account_id: str) -> bool:
     """Whether the account waits for a worker and there is none at work. Raises: AccountNotFound."""
     with _bookkeeping(settings, account_id) as database, database.read() as connection:
         return backlog.is_left_alone(connection, account_id)
-
-
-@dataclass(frozen=True, slots=True)
-class WorkPlace:
-    """Where something happens: the database, without its password, and the source (None: each run's own)."""
-
-    database: str
-    source: str | None = None
-
-    def __str__(self) -> str:
-        return f"from {self.source} into {self.database}" if self.source else f"in {self.database}"
-
-
-def place_of(settings: Settings, requests: Sequence[Request] = ()) -> WorkPlace:
-    """Where the settings say that something happens; of a single request the source is its account's own."""
-    source = settings.source if requests else None
-    if len(requests) == 1 and requests[0].source:
-        source = resolve(requests[0].source, requests[0].account_id)
-    return WorkPlace(shown(settings.database), source)
 
 
 def status_document(settings: Settings, account_id: str) -> dict[str, Any]:

@@ -137,6 +137,7 @@ def migrate(
     with signals() as stop:
         from s3import import app, sources
         from s3import.console import summary
+        from s3import.console.place import place_of
         from s3import.console.terminal import Terminal
 
         settings = options.settings_from(**given)
@@ -146,7 +147,7 @@ def migrate(
             requests = options.requests_from(settings, named or found, pass_, max_rejects, again=again)
             migrate, rehearse = partial(app.migrate, shared=shared), partial(app.rehearse, shared=shared)
             work = rehearse if dry_run else app.queue if detach else migrate
-            place = app.place_of(settings, requests)
+            place = place_of(settings, requests)
             with Terminal(accounts=len(requests), line_seconds=settings.progress_seconds, place=str(place)) as screen:
                 results = work(settings, requests, observe=screen, stop=stop)
     with after_the_work():
@@ -171,11 +172,12 @@ def status(account: str | None, state: str | None, database: str | None, watch: 
     """
     from s3import import app
     from s3import.console import summary
+    from s3import.console.place import place_of
 
     if account is not None and state is not None:
         raise ConfigurationError("--state chooses among all accounts; give it without --account")
     settings = options.settings_from(database=database)
-    show = partial(summary.standings, as_json=as_json, place=app.place_of(settings), listed=account is None)
+    show = partial(summary.standings, as_json=as_json, place=place_of(settings), listed=account is None)
     try:
         documents = app.status_documents(settings, account, state)
         alone = 0
@@ -234,10 +236,11 @@ def verify(account: str, as_json: bool, **given: Any) -> None:
     with signals() as stop:
         from s3import import app
         from s3import.console import summary
+        from s3import.console.place import place_of
         from s3import.console.terminal import Terminal
 
         settings = options.settings_from(**given)
-        place = app.place_of(settings)
+        place = place_of(settings)
         with Terminal(accounts=1, line_seconds=settings.progress_seconds, place=str(place)) as screen:
             verified = app.verify(settings, account, observe=screen, stop=stop)
     with after_the_work():
@@ -280,12 +283,12 @@ def files_retry(account: str, as_json: bool, **given: Any) -> None:
 def later_files(copy: Callable[..., Retried], account: str, *, as_json: bool, **given: Any) -> NoReturn:
     """Copy files of an account with its progress on stderr, and say what became of them."""
     with signals() as stop:
-        from s3import import app
         from s3import.console import summary
+        from s3import.console.place import place_of
         from s3import.console.terminal import Terminal
 
         settings = options.settings_from(**given)
-        place = app.place_of(settings)
+        place = place_of(settings)
         with Terminal(accounts=1, line_seconds=settings.progress_seconds, place=str(place)) as screen:
             retried = copy(settings, account, observe=screen, stop=stop)
     with after_the_work():
@@ -319,10 +322,11 @@ def reset(account: str, yes: bool, force: bool, **given: Any) -> None:
     with signals() as stop:
         from s3import import app
         from s3import.console import summary
+        from s3import.console.place import place_of
         from s3import.console.terminal import Terminal
 
         settings = options.settings_from(**given)
-        place = app.place_of(settings)
+        place = place_of(settings)
         with Terminal(accounts=1, line_seconds=settings.progress_seconds, place=str(place)) as screen:
             removed = app.reset(settings, account, confirmed=yes, force=force, observe=screen, stop=stop)
     click.echo(summary.removed_as_text(removed, place))
@@ -343,10 +347,11 @@ def purge(account: str | None, expired: bool, database: str | None, yes: bool) -
         raise ConfigurationError("give either --account ID or --expired")
     with signals() as stop:
         from s3import import app
+        from s3import.console.place import place_of
         from s3import.console.terminal import Terminal
 
         settings = options.settings_from(database=database)
-        place = str(app.place_of(settings))
+        place = str(place_of(settings))
         with Terminal(accounts=1, line_seconds=settings.progress_seconds, place=place) as screen:
             if account is None:
                 for name in app.purge_expired(settings, observe=screen, stop=stop):

@@ -12,7 +12,8 @@ from typing import Any
 
 import orjson
 
-from s3import.app import UNKNOWN, WorkPlace
+from s3import.app import UNKNOWN
+from s3import.console.place import WorkPlace
 from s3import.errors import Interrupted, S3ImportError, printable
 from s3import.files import Retried
 from s3import.migration import Result

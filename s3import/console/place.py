@@ -1,0 +1,30 @@
+"""Where something happens, as summaries and the first line of progress name it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from s3import.migration import Request
+from s3import.readers.location import resolve
+from s3import.settings import Settings
+from s3import.writers.url import shown
+
+
+@dataclass(frozen=True, slots=True)
+class WorkPlace:
+    """Where something happens: the database, without its password, and the source (None: each run's own)."""
+
+    database: str
+    source: str | None = None
+
+    def __str__(self) -> str:
+        return f"from {self.source} into {self.database}" if self.source else f"in {self.database}"
+
+
+def place_of(settings: Settings, requests: Sequence[Request] = ()) -> WorkPlace:
+    """Where the settings say that something happens; of a single request the source is its account's own."""
+    source = settings.source if requests else None
+    if len(requests) == 1 and requests[0].source:
+        source = resolve(requests[0].source, requests[0].account_id)
+    return WorkPlace(shown(settings.database), source)
