@@ -28,15 +28,15 @@ from typing import Any
 from benchmarks.clock import S3IMPORT, run
 from benchmarks.items import ACCOUNT, Items, fill_tables, write_beside, write_exports
 from benchmarks.scratch import Postgres
+from s3import.core.records import HALVES, Entity, Pass, PlannedPart, Position
+from s3import.core.settings import BLOCK_BYTES
 from s3import.readers import read_part
-from s3import.readers.dump import plan_pass
-from s3import.readers.items import opening
-from s3import.readers.items.budget import ReadBudget
-from s3import.readers.items.mapping import read_mapping
-from s3import.readers.source import ItemSource
-from s3import.records import HALVES, Entity, Pass, PlannedPart, Position
-from s3import.settings import BLOCK_BYTES
-from s3import.validators import check
+from s3import.readers.dump.plan import plan_pass
+from s3import.readers.dynamodb import opening
+from s3import.readers.dynamodb.budget import ReadBudget
+from s3import.readers.dynamodb.mapping import read_mapping
+from s3import.readers.sources.source import ItemSource
+from s3import.transform.validators import check
 
 DYNALITE = Path("build/dynalite/node_modules/dynalite/cli.js")
 CREDENTIALS = {"AWS_ACCESS_KEY_ID": "x", "AWS_SECRET_ACCESS_KEY": "x", "AWS_DEFAULT_REGION": "us-east-1"}

@@ -20,11 +20,11 @@ from typing import Any
 import orjson
 
 from benchmarks.endpoint import late_endpoint
-from s3import import app
-from s3import.events import Advanced, Event
-from s3import.migration import Request
-from s3import.records import Pass
-from s3import.settings import Settings
+from s3import.core.events import Advanced, Event
+from s3import.core.records import Pass
+from s3import.core.settings import Settings
+from s3import.importing.importer import Request
+from s3import.operations import composition as app
 
 ACCOUNT = "acme"
 AT = "2024-05-06T07:08:09Z"

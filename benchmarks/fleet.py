@@ -26,9 +26,9 @@ import sqlalchemy as sa
 from benchmarks.clock import S3IMPORT, Timing, run
 from benchmarks.generate import Dump, cached, cached_accounts
 from benchmarks.scratch import Postgres
+from s3import.core.tables import import_runs
+from s3import.server.workers.tasks import make_celery
 from s3import.status import State
-from s3import.tables import import_runs
-from s3import.workers.tasks import make_celery
 from s3import.writers import open_database
 
 QUEUE = "s3import-bench"

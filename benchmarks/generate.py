@@ -26,7 +26,7 @@ import pyarrow as pa
 import pyarrow.json as pj
 import pyarrow.parquet as pq
 
-from s3import.records import ROW_ENTITIES, SCHEMAS, TIMESTAMP, Entity, Pass
+from s3import.core.records import ROW_ENTITIES, SCHEMAS, TIMESTAMP, Entity, Pass
 
 Record = dict[str, Any]
 

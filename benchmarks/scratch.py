@@ -18,7 +18,7 @@ from typing import Protocol, Self
 from urllib.parse import SplitResult, unquote, urlsplit
 
 from benchmarks.clock import S3IMPORT, Command, Timing, one_after_the_other, run
-from s3import.tables import TARGETS, metadata
+from s3import.core.tables import TARGETS, metadata
 
 PARENTS = ("accounts", "brands", "channels")
 ENTITIES = tuple(table.name for table in TARGETS.values())

@@ -19,7 +19,7 @@ from s3import import __version__
 from s3import.console import options, streams
 from s3import.console.exits import DONE, FAILED, SOME_REJECTED, exit_status, status_of, worst
 from s3import.console.signals import signals
-from s3import.errors import (
+from s3import.core.errors import (
     ConfigurationError,
     DatabaseUnavailable,
     OutputLost,
@@ -54,7 +54,7 @@ def db() -> None:
 @options.database
 def db_init(database: str | None) -> None:
     """Create the tables, or upgrade them to this version."""
-    from s3import import app
+    from s3import.operations import composition as app
 
     click.echo(f"the tables are {app.create_tables(options.settings_from(database=database))}")
 
@@ -72,8 +72,8 @@ def mapping() -> None:
 @options.json("Print one JSON object a line.")
 def mapping_try(account: str, limit: int, as_json: bool, **given: Any) -> None:
     """Show an account's first items beside the records that the mapping makes of them. Nothing is written."""
-    from s3import import preparations
     from s3import.console import summary
+    from s3import.operations import export as preparations
 
     show = summary.tried_as_json if as_json else summary.tried_as_text
     for tried in preparations.try_mapping(options.settings_from(**given), account, limit):
@@ -90,7 +90,7 @@ def export(account: str, **given: Any) -> None:
     AWS exports whole tables: what is of other accounts is left out when the export is imported.
     """
     with signals() as stop:
-        from s3import import preparations
+        from s3import.operations import export as preparations
 
         for exported in preparations.export(options.settings_from(**given), account, stop=stop):
             click.echo(f"{exported.table_name}: {exported.item_count} items, {exported.arn}")
@@ -135,10 +135,11 @@ def migrate(
     far it is.
     """
     with signals() as stop:
-        from s3import import app, sources
         from s3import.console import summary
         from s3import.console.place import place_of
         from s3import.console.terminal import Terminal
+        from s3import.operations import composition as app
+        from s3import.operations import sources
 
         settings = options.settings_from(**given)
         named = options.named_accounts(accounts, accounts_from, all_accounts=all_accounts)
@@ -170,9 +171,9 @@ def status(account: str | None, state: str | None, database: str | None, watch: 
 
     One look, or --watch. Exit status 75 and the account's status `unknown` when the database does not answer.
     """
-    from s3import import app
     from s3import.console import summary
     from s3import.console.place import place_of
+    from s3import.operations import composition as app
 
     if account is not None and state is not None:
         raise ConfigurationError("--state chooses among all accounts; give it without --account")
@@ -203,9 +204,9 @@ def status(account: str | None, state: str | None, database: str | None, watch: 
 @options.json("Print one JSON object a line.")
 def rejects(account: str, database: str | None, pass_: str, as_json: bool) -> None:
     """List the records that were not imported, each with its place, its reasons and (with --json) its text."""
-    from s3import import app
     from s3import.console import summary
-    from s3import.records import Pass
+    from s3import.core.records import Pass
+    from s3import.operations import composition as app
 
     show = summary.reject_as_json if as_json else summary.reject_as_text
     passes = tuple(Pass) if pass_ == "all" else options.passes_from(pass_)
@@ -234,10 +235,10 @@ def verify(account: str, as_json: bool, **given: Any) -> None:
     since is counted apart and is no difference. The result is kept, and `status` shows it.
     """
     with signals() as stop:
-        from s3import import app
         from s3import.console import summary
         from s3import.console.place import place_of
         from s3import.console.terminal import Terminal
+        from s3import.operations import composition as app
 
         settings = options.settings_from(**given)
         place = place_of(settings)
@@ -262,7 +263,7 @@ def files_copy(account: str, as_json: bool, **given: Any) -> None:
     They are looked for where each pass was imported from, then at --source. What was interrupted goes on; what is
     copied is left alone. Exit status 3 when some failed: `rejects` lists them, `files retry` tries them again.
     """
-    from s3import import app
+    from s3import.operations import composition as app
 
     later_files(app.copy_files, account, as_json=as_json, **given)
 
@@ -275,7 +276,7 @@ def files_retry(account: str, as_json: bool, **given: Any) -> None:
     They are looked for where each pass was imported from, then at --source, and go where they were to go unless
     --files-to is given. Exit status 3 when some failed again.
     """
-    from s3import import app
+    from s3import.operations import composition as app
 
     later_files(app.retry_files, account, as_json=as_json, **given)
 
@@ -301,8 +302,8 @@ def later_files(copy: Callable[..., Retried], account: str, *, as_json: bool, **
 @options.database
 def cancel(account: str, database: str | None) -> None:
     """Stop what is queued or running of an account, at its next batch; the checkpoint is kept."""
-    from s3import import app
     from s3import.console import summary
+    from s3import.operations import composition as app
 
     click.echo(summary.cancelled_as_text(account, app.cancel(options.settings_from(database=database), account)))
 
@@ -320,10 +321,10 @@ def reset(account: str, yes: bool, force: bool, **given: Any) -> None:
     they hold goes, and what people made stays, but for what hangs on it.
     """
     with signals() as stop:
-        from s3import import app
         from s3import.console import summary
         from s3import.console.place import place_of
         from s3import.console.terminal import Terminal
+        from s3import.operations import composition as app
 
         settings = options.settings_from(**given)
         place = place_of(settings)
@@ -346,9 +347,9 @@ def purge(account: str | None, expired: bool, database: str | None, yes: bool) -
     if (account is None) is not expired:
         raise ConfigurationError("give either --account ID or --expired")
     with signals() as stop:
-        from s3import import app
         from s3import.console.place import place_of
         from s3import.console.terminal import Terminal
+        from s3import.operations import composition as app
 
         settings = options.settings_from(database=database)
         place = str(place_of(settings))
@@ -372,7 +373,7 @@ def serve(host: str, port: int, **given: Any) -> None:
     S3IMPORT_API_TOKENS; without any only this machine is served.
     """
     with service_extra():
-        from s3import import serving
+        from s3import.server import processes as serving
     serving.serve(options.settings_from(**given), host, port)
 
 
@@ -381,7 +382,7 @@ def serve(host: str, port: int, **given: Any) -> None:
 def worker(**given: Any) -> None:
     """Import parts that the broker of S3IMPORT_BROKER brings, beside any number of other workers."""
     with service_extra():
-        from s3import import serving
+        from s3import.server import processes as serving
     serving.work(options.settings_from(**given))
 
 

@@ -33,18 +33,13 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy import Connection
 
-from s3import.accounts import (
-    STATUS_AFTER,
-    account_exists,
-    account_status,
-    raise_status,
-)
-from s3import.clock import clock
-from s3import.errors import AccountDeleted, AllRejected, Interrupted, LeaseLost, RunIsAlive, S3ImportError
-from s3import.limits import Rates
-from s3import.records import Choices, Pass
-from s3import.resets import look_at_account
-from s3import.tables import import_parts, import_runs
+from s3import.core.accounts import STATUS_AFTER, account_exists, account_status, raise_status
+from s3import.core.clock import clock
+from s3import.core.errors import AccountDeleted, AllRejected, Interrupted, LeaseLost, RunIsAlive, S3ImportError
+from s3import.core.limits import Rates
+from s3import.core.records import Choices, Pass
+from s3import.core.resets import look_at_account
+from s3import.core.tables import import_parts, import_runs
 
 TAKEN_BACK = "reset"
 """The error code of a run whose rows a reset is taking away."""

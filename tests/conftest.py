@@ -5,7 +5,7 @@ import os
 
 from hypothesis import settings
 
-pytest_plugins = ["tests.databases", "tests.objects", "tests.fleet.brokers", "tests.tiers"]
+pytest_plugins = ["tests.databases", "tests.objects", "tests.server.workers.brokers", "tests.tiers"]
 
 # What a change breaks must not depend on luck; who works on it draws new examples with every run.
 settings.register_profile("ci", derandomize=True, deadline=None, print_blob=True)

@@ -20,10 +20,9 @@ from pathlib import Path
 import pytest
 import sqlalchemy as sa
 
-from s3import import schema
-from s3import.errors import S3ImportError
-from s3import.tables import accounts, metadata
-from s3import.writers import Database, open_database
+from s3import.core.errors import S3ImportError
+from s3import.core.tables import accounts, metadata
+from s3import.writers import Database, open_database, schema
 
 POSTGRES = "postgresql://postgres@127.0.0.1:5432/postgres"
 MARIADB = "mysql://root@127.0.0.1:3306/"

@@ -8,7 +8,12 @@ import pkgutil
 import s3import
 
 _LIBRARIES = ("alembic.command", "celery.apps.worker", "sqlalchemy.dialects.mysql.pymysql")
-_TESTS = ("tests.api.serving", "tests.cli.commands", "tests.migration.moving", "tests.service.processes")
+_TESTS = (
+    "tests.server.api.serving",
+    "tests.cli.commands",
+    "tests.importing.moving",
+    "tests.server.processes.processes",
+)
 _OURS = [module.name for module in pkgutil.walk_packages(s3import.__path__, "s3import.")]
 
 context = multiprocessing.get_context("forkserver")

@@ -8,7 +8,7 @@ from typing import Any
 import orjson
 import pyarrow as pa
 
-from s3import.records import SCHEMAS, Batch, Entity, Fault, Position
+from s3import.core.records import SCHEMAS, Batch, Entity, Fault, Position
 
 ACCOUNT = "acme"
 RIGHT: dict[Entity, dict[str, Any]] = {

@@ -10,10 +10,19 @@ import pyarrow as pa
 import pytest
 import sqlalchemy as sa
 
-from s3import import tables
-from s3import.accounts import AccountStatus
-from s3import.errors import RejectCode
-from s3import.records import AUTHOR_TYPES, DIRECTIONS, ORIGINS, REQUIRED, SCHEMAS, STATUSES, VISIBILITIES, Entity
+from s3import.core import tables
+from s3import.core.accounts import AccountStatus
+from s3import.core.errors import RejectCode
+from s3import.core.records import (
+    AUTHOR_TYPES,
+    DIRECTIONS,
+    ORIGINS,
+    REQUIRED,
+    SCHEMAS,
+    STATUSES,
+    VISIBILITIES,
+    Entity,
+)
 from s3import.status import State
 
 CONTRACT = (Path(__file__).parent.parent / "docs" / "contract.md").read_text(encoding="utf-8")

@@ -16,12 +16,11 @@ import click
 import pytest
 import sqlalchemy as sa
 
-from s3import import schema
 from s3import.cli import cli
-from s3import.writers import open_database
-from tests.api.services import TOKEN, open_service
-from tests.api.serving import served
+from s3import.writers import open_database, schema
 from tests.databases import _execute, _fresh_name
+from tests.server.api.services import TOKEN, open_service
+from tests.server.api.serving import served
 
 ROOT = Path(__file__).parent.parent
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
-from s3import.errors import ConfigurationError, RunIsAlive, S3ImportError, TemporaryFailure
+from s3import.core.errors import ConfigurationError, RunIsAlive, S3ImportError, TemporaryFailure
 
 DONE, FAILED, USAGE, SOME_REJECTED, ALIVE, TEMPORARY = 0, 1, 2, 3, 4, 75
 

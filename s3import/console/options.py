@@ -8,13 +8,13 @@ from typing import TYPE_CHECKING, Any, TextIO
 
 import click
 
-from s3import.errors import ConfigurationError
-from s3import.settings import BLANK, DECLARED, Number, variable_of
+from s3import.core.errors import ConfigurationError
+from s3import.core.settings import BLANK, DECLARED, Number, variable_of
 
 if TYPE_CHECKING:
-    from s3import.migration import Request
-    from s3import.records import Pass
-    from s3import.settings import Settings
+    from s3import.core.records import Pass
+    from s3import.core.settings import Settings
+    from s3import.importing.importer import Request
 
 Command = Callable[..., Any]
 
@@ -189,7 +189,7 @@ def settings_from(**options: Any) -> Settings:
     """The process's settings: the environment's, and what was given on the command line above it."""
     from dataclasses import replace
 
-    from s3import.settings import Settings
+    from s3import.core.settings import Settings
 
     given = {name: value for name, value in options.items() if value is not None}
     trimmed: dict[str, Any] = {
@@ -202,9 +202,9 @@ def requests_from(
     settings: Settings, accounts: Sequence[str], pass_: str, max_rejects: str | None, *, again: bool = False
 ) -> list[Request]:
     """What was asked for, an account each, repetitions left out. Raises: ConfigurationError."""
-    from s3import.limits import RejectLimit
-    from s3import.migration import Request
-    from s3import.records import check_account_id
+    from s3import.core.limits import RejectLimit
+    from s3import.core.records import check_account_id
+    from s3import.importing.importer import Request
 
     if not settings.source and not again:
         raise ConfigurationError("no source: give --source URI or set S3IMPORT_SOURCE")
@@ -243,6 +243,6 @@ def ids_in(file: TextIO | None) -> tuple[str, ...]:
 
 def passes_from(word: str) -> tuple[Pass, ...]:
     """The passes that `--pass` names, in the order in which they are imported; a delta only by its name."""
-    from s3import.records import HALVES, Pass
+    from s3import.core.records import HALVES, Pass
 
     return HALVES if word == "all" else (Pass(word),)

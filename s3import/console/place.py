@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from s3import.migration import Request
-from s3import.readers.location import resolve
-from s3import.settings import Settings
+from s3import.core.settings import Settings
+from s3import.importing.importer import Request
+from s3import.readers.sources.location import resolve
 from s3import.writers.url import shown
 
 

@@ -11,7 +11,7 @@ from contextlib import contextmanager, suppress
 
 import click
 
-from s3import.errors import S3ImportError
+from s3import.core.errors import S3ImportError
 
 GRACE_SECONDS = 4.0  # how long the batch at hand may take to finish once a signal came
 STOPPING = b"stopping: the batch at hand is being finished, the checkpoint is kept\n"

@@ -7,7 +7,7 @@ import os
 import sys
 from typing import Any
 
-from s3import.errors import OutputLost
+from s3import.core.errors import OutputLost
 
 
 class _Output(io.FileIO):

@@ -12,16 +12,16 @@ from typing import Any
 
 import orjson
 
-from s3import.app import UNKNOWN
 from s3import.console.place import WorkPlace
-from s3import.errors import Interrupted, S3ImportError, printable
+from s3import.core.errors import Interrupted, S3ImportError, printable
+from s3import.core.records import Entity
 from s3import.files import Retried
-from s3import.migration import Result
-from s3import.records import Entity
+from s3import.importing.importer import Result
+from s3import.operations.composition import UNKNOWN
+from s3import.operations.mapping_preview import Tried
+from s3import.operations.reset import Removed
+from s3import.operations.verify import Finding, Verified
 from s3import.status import Run, State
-from s3import.trial import Tried
-from s3import.undo.reset import Removed
-from s3import.verification import Finding, Verified
 
 _LINE_ENDS = re.compile(b"\xc2\x85|\xe2\x80[\xa8\xa9]")  # U+0085, U+2028, U+2029
 LISTED = 10  # rejects of a dry run, for a person to read

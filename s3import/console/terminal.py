@@ -13,7 +13,7 @@ from typing import Any
 
 from tqdm import tqdm
 
-from s3import.events import (
+from s3import.core.events import (
     AccountEnded,
     Advanced,
     Event,

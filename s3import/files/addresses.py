@@ -6,7 +6,7 @@ import ipaddress
 import socket
 from collections.abc import Callable
 
-from s3import.errors import FileMissing
+from s3import.core.errors import FileMissing
 
 AddressCheck = Callable[[str], bool]
 

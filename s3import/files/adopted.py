@@ -12,16 +12,16 @@ import pyarrow.compute as pc
 import sqlalchemy as sa
 from sqlalchemy import Connection
 
-from s3import import checkpoints, file_places
-from s3import.errors import MigrationFailed
-from s3import.file_places import PENDING, REFERENCED, FilePlace, in_chunks, owner
+from s3import.core.errors import MigrationFailed
+from s3import.core.records import Batch, Entity, PlannedPart, Position
+from s3import.core.tables import FILES, TARGETS, attachments, import_recordings, messages
+from s3import.importing import checkpoints, file_places
+from s3import.importing.file_places import PENDING, REFERENCED, FilePlace, in_chunks, owner
+from s3import.importing.transactions import Transactions
 from s3import.readers import read_part
-from s3import.readers.source import Source
-from s3import.records import Batch, Entity, PlannedPart, Position
+from s3import.readers.sources.source import Source
 from s3import.status import Run
-from s3import.tables import FILES, TARGETS, attachments, import_recordings, messages
-from s3import.transactions import Transactions
-from s3import.validators import check
+from s3import.transform.validators import check
 
 log = logging.getLogger(__name__)
 

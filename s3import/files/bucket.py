@@ -12,14 +12,21 @@ from functools import partial
 from itertools import chain
 from typing import Any, TypeVar
 
-from s3import.errors import FilesRefused, PartMissing, S3ImportError, SourceChanged, SourceDenied, SourceMissing
+from s3import.core.errors import (
+    FilesRefused,
+    PartMissing,
+    S3ImportError,
+    SourceChanged,
+    SourceDenied,
+    SourceMissing,
+)
+from s3import.core.records import StoredObject
 from s3import.files.file import Content, Stored
 from s3import.files.labels import Label
 from s3import.files.target import Copies
-from s3import.readers.aws import canonical_etag, sends_checksums
-from s3import.readers.s3 import S3Source
-from s3import.readers.source import ItemSource, Source
-from s3import.records import StoredObject
+from s3import.readers.sources.aws import canonical_etag, sends_checksums
+from s3import.readers.sources.s3 import S3Source
+from s3import.readers.sources.source import ItemSource, Source
 
 T = TypeVar("T")
 

@@ -8,7 +8,7 @@ from contextlib import closing, contextmanager
 from dataclasses import dataclass, replace
 from functools import partial
 
-from s3import.errors import (
+from s3import.core.errors import (
     FileDiffers,
     FileMissing,
     FileRejected,
@@ -17,15 +17,15 @@ from s3import.errors import (
     SourceChanged,
     SourceDenied,
 )
+from s3import.core.records import Entity, StoredObject
 from s3import.files.download import Downloads
 from s3import.files.encodings import decoded
 from s3import.files.file import Content, Copied, Failed, File, Stored
 from s3import.files.keys import storage_key
 from s3import.files.labels import Label
 from s3import.files.target import Copies, Place
-from s3import.readers.source import Source
-from s3import.records import Entity, StoredObject
-from s3import.validators import leaves_source
+from s3import.readers.sources.source import Source
+from s3import.transform.validators import leaves_source
 
 PIECE_BYTES = 1024 * 1024
 

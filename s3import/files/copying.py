@@ -16,10 +16,10 @@ from contextlib import suppress
 from dataclasses import replace
 from typing import Protocol
 
-from s3import.errors import FileRejected, Interrupted, SourceMissing
+from s3import.core.errors import FileRejected, Interrupted, SourceMissing
+from s3import.core.logs import in_context
 from s3import.files.copier import Copier
 from s3import.files.file import Copied, Failed, File, Stored
-from s3import.logs import in_context
 
 SETTLED_AT_ONCE = 500
 SETTLE_SECONDS = 1.0

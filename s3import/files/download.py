@@ -22,7 +22,7 @@ from urllib.parse import SplitResult, urljoin, urlsplit
 
 import stamina
 
-from s3import.errors import FileMissing
+from s3import.core.errors import FileMissing
 from s3import.files.addresses import AddressCheck, is_public, resolve
 from s3import.files.encodings import canonical_encoding, decoded
 

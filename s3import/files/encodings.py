@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 import pyarrow as pa
 
-from s3import.errors import FileDiffers
+from s3import.core.errors import FileDiffers
 
 PIECE_BYTES = 64 * 1024
 _CODECS = {"gzip": "gzip", "x-gzip": "gzip", "br": "brotli", "zstd": "zstd"}

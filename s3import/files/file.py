@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from s3import.errors import FileRejected
+from s3import.core.errors import FileRejected
+from s3import.core.records import Entity, Served
 from s3import.files.labels import Label, label
-from s3import.records import Entity, Served
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,9 +9,9 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from s3import.errors import FilesRefused
+from s3import.core.errors import FilesRefused
 from s3import.files.file import Content, Stored
-from s3import.readers.source import Source
+from s3import.readers.sources.source import Source
 
 PIECE_BYTES = 1024 * 1024
 

@@ -6,7 +6,7 @@ import hashlib
 import re
 from urllib.parse import quote
 
-from s3import.records import Entity
+from s3import.core.records import Entity
 
 FOLDERS = {Entity.ATTACHMENTS: "attachments", Entity.MESSAGES: "recordings"}
 LONGEST_ID = 200  # bytes, escaped: names in a folder have at most 255

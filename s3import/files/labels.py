@@ -6,8 +6,8 @@ import re
 from dataclasses import dataclass
 from urllib.parse import quote
 
+from s3import.core.records import Served
 from s3import.files.encodings import canonical_encoding
-from s3import.records import Served
 
 UNKNOWN = "application/octet-stream"
 LONGEST_NAME = 150  # characters of a name that a header carries

@@ -17,14 +17,14 @@ import sqlalchemy as sa
 from sqlalchemy import Connection
 
 from s3import import status
-from s3import.accounts import account_status
-from s3import.errors import RejectCode
-from s3import.file_places import COPIED, FAILED, PENDING, owner
+from s3import.core.accounts import account_status
+from s3import.core.errors import RejectCode
+from s3import.core.records import Entity
+from s3import.core.tables import FILES, import_runs
 from s3import.files.file import Copied, Failed, File
-from s3import.records import Entity
+from s3import.importing.file_places import COPIED, FAILED, PENDING, owner
+from s3import.importing.transactions import Transactions
 from s3import.status import Claim
-from s3import.tables import FILES, import_runs
-from s3import.transactions import Transactions
 
 ROWS_AT_ONCE = 500
 

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from s3import.errors import ConfigurationError
+from s3import.core.errors import ConfigurationError
 from s3import.files.folder import FolderTarget
 from s3import.files.keys import escaped
 from s3import.files.target import Place
-from s3import.readers.folder import FolderSource
-from s3import.readers.location import ACCOUNT, open_source
-from s3import.readers.source import Patience
+from s3import.readers.sources.folder import FolderSource
+from s3import.readers.sources.location import ACCOUNT, open_source
+from s3import.readers.sources.source import Patience
 
 
 def check_target(uri: str) -> None:
@@ -30,7 +30,7 @@ def open_target(uri: str, account_id: str, *, patience: Patience | None = None, 
     if isinstance(root, FolderSource):
         return Place(FolderTarget(root.path), folder)
     from s3import.files.bucket import BucketTarget
-    from s3import.readers.s3 import S3Source
+    from s3import.readers.sources.s3 import S3Source
 
     if not isinstance(root, S3Source):
         raise ConfigurationError(f"files cannot be copied to {uri}; give s3://bucket/prefix/{ACCOUNT} or a folder")

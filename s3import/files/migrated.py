@@ -10,9 +10,10 @@ from functools import partial
 import sqlalchemy as sa
 from sqlalchemy import Connection
 
-from s3import.errors import NotImported
-from s3import.events import FilesAdvanced
-from s3import.file_places import PENDING
+from s3import.core.errors import NotImported
+from s3import.core.events import FilesAdvanced
+from s3import.core.records import Pass
+from s3import.core.tables import import_runs
 from s3import.files import ledger, places
 from s3import.files.copier import Copier
 from s3import.files.copying import Copying
@@ -21,12 +22,11 @@ from s3import.files.file import Copied, Failed, File
 from s3import.files.ledger import Counts
 from s3import.files.places import Texts
 from s3import.files.target import Place
-from s3import.parts import ActiveRun
-from s3import.readers.source import Source
-from s3import.records import Pass
+from s3import.importing.file_places import PENDING
+from s3import.importing.parts import ActiveRun
+from s3import.importing.transactions import Transactions
+from s3import.readers.sources.source import Source
 from s3import.status import Claim, Run
-from s3import.tables import import_runs
-from s3import.transactions import Transactions
 
 TargetOpener = Callable[[str, str], Place]  # (uri, account_id)
 

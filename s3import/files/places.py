@@ -14,18 +14,18 @@ import pyarrow.compute as pc
 import sqlalchemy as sa
 from sqlalchemy import Connection
 
-from s3import import checkpoints, file_places
-from s3import.checkpoints import Part
-from s3import.errors import MigrationFailed
-from s3import.file_places import FilePlace
+from s3import.core.errors import MigrationFailed
+from s3import.core.records import Position, Reason, Reject
+from s3import.core.tables import FILES, import_files, import_parts, import_rejects
 from s3import.files.file import Copied, Failed, File
+from s3import.importing import checkpoints, file_places
+from s3import.importing.checkpoints import Part
+from s3import.importing.file_places import FilePlace
+from s3import.importing.rejects import as_rows
+from s3import.importing.transactions import Transactions
 from s3import.readers import read_part
-from s3import.readers.source import Source
-from s3import.records import Position, Reason, Reject
-from s3import.rejects import as_rows
-from s3import.tables import FILES, import_files, import_parts, import_rejects
-from s3import.transactions import Transactions
-from s3import.validators import make_rejects
+from s3import.readers.sources.source import Source
+from s3import.transform.validators import make_rejects
 from s3import.writers import Database
 
 log = logging.getLogger(__name__)

@@ -10,16 +10,16 @@ import sqlalchemy as sa
 from sqlalchemy import Connection
 
 from s3import import status
-from s3import.accounts import account_status
-from s3import.errors import AccountNotFound, ConfigurationError, NotImported
-from s3import.file_places import FAILED, PENDING, REFERENCED
+from s3import.core.accounts import account_status
+from s3import.core.errors import AccountNotFound, ConfigurationError, NotImported
+from s3import.core.records import Pass
+from s3import.core.tables import import_runs
 from s3import.files.adopted import Adoption
 from s3import.files.migrated import FileCopier
-from s3import.readers.source import Source
-from s3import.records import Pass
+from s3import.importing.file_places import FAILED, PENDING, REFERENCED
+from s3import.importing.transactions import Transactions
+from s3import.readers.sources.source import Source
 from s3import.status import Run, State
-from s3import.tables import import_runs
-from s3import.transactions import Transactions
 
 
 @dataclass(slots=True)

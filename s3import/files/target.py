@@ -6,10 +6,10 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
+from s3import.core.records import StoredObject
 from s3import.files.file import Content, Stored
 from s3import.files.labels import Label
-from s3import.readers.source import Source
-from s3import.records import StoredObject
+from s3import.readers.sources.source import Source
 
 
 class Target(Protocol):

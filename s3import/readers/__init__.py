@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from contextlib import closing
 
-from s3import.readers.checksum import open_part
-from s3import.readers.compression import Compression
-from s3import.readers.jsonl import read_jsonl
-from s3import.readers.parquet import read_parquet
-from s3import.readers.source import ItemSource, Source
-from s3import.records import Batch, PlannedPart, Position
+from s3import.core.records import Batch, PlannedPart, Position
+from s3import.readers.formats.compression import Compression
+from s3import.readers.formats.jsonl import read_jsonl
+from s3import.readers.formats.parquet import read_parquet
+from s3import.readers.sources.checksum import open_part
+from s3import.readers.sources.source import ItemSource, Source
 
 Decoder = Callable[[Source, PlannedPart, Position, int], Iterator[Batch]]
 

@@ -11,7 +11,7 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from s3import.errors import ConfigurationError, printable
+from s3import.core.errors import ConfigurationError, printable
 from s3import.writers.translation import translated
 from s3import.writers.url import parse_url
 from s3import.writers.writer import READ_ONLY, SILENCE, STATEMENT_SECONDS, Writer

@@ -13,8 +13,8 @@ from typing import Any
 import pyarrow as pa
 import sqlalchemy as sa
 
-from s3import.records import ROW_ENTITIES, TEXT, Entity, Written
-from s3import.tables import TARGETS, Id, attachments, import_tombstones, messages
+from s3import.core.records import ROW_ENTITIES, TEXT, Entity, Written
+from s3import.core.tables import TARGETS, Id, attachments, import_tombstones, messages
 from s3import.writers.temporary import fill, temporary_table
 from s3import.writers.tombstones import Tombstone, lay, lift
 from s3import.writers.writer import Writer

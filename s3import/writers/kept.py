@@ -12,10 +12,10 @@ import orjson
 import pyarrow as pa
 import sqlalchemy as sa
 
-from s3import.fingerprints import fingerprint, fingerprints_over
-from s3import.records import Entity
-from s3import.schema import triggers
-from s3import.tables import BIG, TARGETS, Id
+from s3import.core.records import Entity
+from s3import.core.tables import BIG, TARGETS, Id
+from s3import.transform.fingerprints import fingerprint, fingerprints_over
+from s3import.writers.schema import triggers
 from s3import.writers.temporary import fill, temporary_table
 from s3import.writers.writer import Writer, interference
 

@@ -19,12 +19,12 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import sqlalchemy as sa
 
-from s3import.errors import AccountDeleted
-from s3import.records import ROW_ENTITIES, Entity, Reason, Written
-from s3import.schema import triggers
-from s3import.tables import PARENTS, TARGETS, Id, UtcTime, accounts, import_reread, import_tombstones
+from s3import.core.errors import AccountDeleted
+from s3import.core.records import ROW_ENTITIES, Entity, Reason, Written
+from s3import.core.tables import PARENTS, TARGETS, Id, UtcTime, accounts, import_reread, import_tombstones
 from s3import.writers.deletions import delete
 from s3import.writers.kept import require_as_sent
+from s3import.writers.schema import triggers
 from s3import.writers.temporary import fill, temporary_table
 from s3import.writers.tombstones import Found, KeptOut, Tombstone, count_tombstones, has_tombstones, lay, lift
 from s3import.writers.translation import Conflict, translated

@@ -13,7 +13,7 @@ import pyarrow.compute as pc
 import pymysql
 import sqlalchemy as sa
 
-from s3import.errors import DatabaseMisconfigured, DatabaseRefused
+from s3import.core.errors import DatabaseMisconfigured, DatabaseRefused
 from s3import.writers.idle import check_idle_connections
 from s3import.writers.translation import Conflict, judge_mysql_number, translated
 from s3import.writers.url import Parser, options_of, truth, whole_number

@@ -14,8 +14,8 @@ from pgpq.encoders import StringEncoderBuilder
 from pgpq.schema import Jsonb
 from psycopg import sql
 
-from s3import.errors import ConfigurationError, SchemaMismatch, printable
-from s3import.records import TEXT, TIMESTAMP
+from s3import.core.errors import ConfigurationError, SchemaMismatch, printable
+from s3import.core.records import TEXT, TIMESTAMP
 from s3import.writers.idle import check_idle_connections
 from s3import.writers.translation import translated
 from s3import.writers.url import Parser, one_of, options_of, require_known, whole_number

@@ -8,8 +8,8 @@ from typing import Any
 import pyarrow as pa
 import sqlalchemy as sa
 
-from s3import.errors import ConfigurationError
-from s3import.fingerprints import SQLITE_FUNCTION, fingerprint_of_values
+from s3import.core.errors import ConfigurationError
+from s3import.transform.fingerprints import SQLITE_FUNCTION, fingerprint_of_values
 from s3import.writers.translation import translated
 from s3import.writers.url import options_of, whole_number
 from s3import.writers.writer import READ_ONLY, driver_cursor, require_kept, timestamps_as_text

@@ -15,9 +15,9 @@ from typing import NamedTuple
 import pyarrow as pa
 import sqlalchemy as sa
 
-from s3import.errors import RejectCode
-from s3import.records import TEXT, TIMESTAMP, Reason
-from s3import.tables import import_tombstones
+from s3import.core.errors import RejectCode
+from s3import.core.records import TEXT, TIMESTAMP, Reason
+from s3import.core.tables import import_tombstones
 from s3import.writers.writer import Writer
 
 _SCHEMA = pa.schema(

@@ -15,8 +15,14 @@ from typing import TypeVar
 
 import sqlalchemy as sa
 
-from s3import.errors import DatabaseMisconfigured, DatabaseRefused, DatabaseUnavailable, S3ImportError, TemporaryFailure
-from s3import.tables import metadata
+from s3import.core.errors import (
+    DatabaseMisconfigured,
+    DatabaseRefused,
+    DatabaseUnavailable,
+    S3ImportError,
+    TemporaryFailure,
+)
+from s3import.core.tables import metadata
 
 T = TypeVar("T")
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from s3import.errors import ConfigurationError, printable
+from s3import.core.errors import ConfigurationError, printable
 
 MAX_PORT = 65535
 Parser = Callable[[str], Any]

@@ -8,9 +8,9 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import sqlalchemy as sa
 
-from s3import.errors import DatabaseRefused
-from s3import.records import TEXT
-from s3import.schema import triggers
+from s3import.core.errors import DatabaseRefused
+from s3import.core.records import TEXT
+from s3import.writers.schema import triggers
 
 READ_ONLY = "s3import_read_only"
 """The execution option of a connection that only reads: it does not wait for those that write."""

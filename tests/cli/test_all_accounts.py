@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from tests.cli.commands import Dump, Ended, account_document, s3import
-from tests.items.exports import write_export
-from tests.items.items import MAPPING, message, thread
+from tests.readers.dynamodb.exports import write_export
+from tests.readers.dynamodb.items import MAPPING, message, thread
 
 pytestmark = pytest.mark.integration
 

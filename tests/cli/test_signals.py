@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from tests.cli.commands import ACCOUNT, Dump, command, environment, json_lines, message, migrate, s3import
-from tests.service.processes import wait_until
+from tests.server.processes.processes import wait_until
 
 pytestmark = pytest.mark.integration
 

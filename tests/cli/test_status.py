@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import sqlalchemy as sa
 
-from s3import.tables import import_runs
+from s3import.core.tables import import_runs
 from tests.cli.commands import ACCOUNT, Dump, account_document, migrate, s3import
 from tests.cli.test_verify import change
 

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 import sqlalchemy as sa
 
-from s3import.tables import attachments, messages, threads
+from s3import.core.tables import attachments, messages, threads
 from s3import.writers import open_database
 from tests.cli.commands import ACCOUNT, Dump, Ended, json_lines, message, migrate, s3import
 

@@ -8,11 +8,11 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, Protocol
 
-from s3import.migration import Result
-from s3import.records import Entity, Pass
-from s3import.settings import Settings
-from tests.migration import dumps, moving
-from tests.migration.dumps import ACCOUNT, Dump, Record
+from s3import.core.records import Entity, Pass
+from s3import.core.settings import Settings
+from s3import.importing.importer import Result
+from tests.importing import dumps, moving
+from tests.importing.dumps import ACCOUNT, Dump, Record
 from tests.objects import Bucket
 
 RECENT = (Pass.RECENT,)

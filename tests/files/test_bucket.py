@@ -9,24 +9,24 @@ from typing import cast
 
 import pytest
 
-from s3import.errors import FileDiffers, FilesRefused, SourceUnavailable
+from s3import.core.errors import FileDiffers, FilesRefused, SourceUnavailable
+from s3import.core.records import Entity
 from s3import.files.bucket import BucketTarget
 from s3import.files.copier import Copier
 from s3import.files.download import Downloads
 from s3import.files.file import Content, Copied, File
 from s3import.files.labels import label
 from s3import.files.target import Place
-from s3import.readers.items.export import ExportSource
-from s3import.readers.location import open_source
-from s3import.readers.s3 import S3Source
-from s3import.readers.source import Role
-from s3import.records import Entity
+from s3import.readers.dynamodb.export import ExportSource
+from s3import.readers.sources.location import open_source
+from s3import.readers.sources.s3 import S3Source
+from s3import.readers.sources.source import Role
 from tests.faults import Fault, FaultyProxy, Passed, Refusal, Reset
 from tests.files.dumps import BucketPlace
-from tests.items.items import mapping
-from tests.migration.dumps import ACCOUNT
-from tests.sources.conftest import QUICK
-from tests.sources.test_s3_manners import Manner, Rewritten, spelt_in_headers, spelt_in_listings, unquoted, weak
+from tests.importing.dumps import ACCOUNT
+from tests.readers.dynamodb.items import mapping
+from tests.readers.sources.conftest import QUICK
+from tests.readers.sources.test_s3_manners import Manner, Rewritten, spelt_in_headers, spelt_in_listings, unquoted, weak
 
 pytestmark = pytest.mark.integration
 

@@ -5,11 +5,11 @@ from __future__ import annotations
 import threading
 from dataclasses import replace
 
-from s3import import app
+from s3import.operations import composition as app
 from tests.files.dumps import RECENT, FolderPlace, attachment, call, dump_of, files_of, fill, settings_for, states
-from tests.fleet.fleets import ask, fleet
-from tests.migration.dumps import ACCOUNT
-from tests.migration.moving import ignore, migrate, rows
+from tests.importing.dumps import ACCOUNT
+from tests.importing.moving import ignore, migrate, rows
+from tests.server.workers.fleets import ask, fleet
 
 
 def test_verify_expects_described_calls(

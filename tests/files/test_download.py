@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from s3import.errors import FileMissing
+from s3import.core.errors import FileMissing
 from s3import.files.addresses import is_public
 from s3import.files.download import Downloads
 from tests.files.servers import (

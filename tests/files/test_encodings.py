@@ -9,11 +9,11 @@ from typing import Any
 import pyarrow as pa
 import pytest
 
-from s3import.errors import FileDiffers, SourceUnavailable
+from s3import.core.errors import FileDiffers, SourceUnavailable
 from s3import.files.encodings import canonical_encoding, decoded
 from tests.files.dumps import RECENT, BucketPlace, Place, attachment, call, dump_of, fill, settings_for
-from tests.migration.dumps import ACCOUNT
-from tests.migration.moving import migrate
+from tests.importing.dumps import ACCOUNT
+from tests.importing.moving import migrate
 
 PLAIN = b"hello " * 50_000
 PACKED = {

@@ -8,17 +8,17 @@ from pathlib import Path
 
 import pytest
 
-from s3import import app
-from s3import.errors import ConfigurationError, Interrupted, NotImported
-from s3import.events import Event, FilesAdvanced, Observer
+from s3import.core.errors import ConfigurationError, Interrupted, NotImported
+from s3import.core.events import Event, FilesAdvanced, Observer
+from s3import.core.records import Pass
+from s3import.core.settings import Settings
 from s3import.files import Retried, copying
-from s3import.records import Pass
-from s3import.settings import Settings
+from s3import.operations import composition as app
 from tests.files.dumps import RECENT, FolderPlace, attachment, call, dump_of, fill, settings_for, states
 from tests.files.test_owners import delta, listed, shown
-from tests.migration import dumps
-from tests.migration.dumps import ACCOUNT
-from tests.migration.moving import migrate
+from tests.importing import dumps
+from tests.importing.dumps import ACCOUNT
+from tests.importing.moving import migrate
 
 pytestmark = pytest.mark.integration
 

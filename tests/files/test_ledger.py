@@ -9,13 +9,15 @@ from dataclasses import replace
 import pytest
 import sqlalchemy as sa
 
-from s3import import queueing, status, tables
-from s3import.errors import LeaseLost
-from s3import.events import Event, FilesAdvanced
+from s3import import status
+from s3import.core import tables
+from s3import.core.errors import LeaseLost
+from s3import.core.events import Event, FilesAdvanced
+from s3import.core.records import Entity, Pass
+from s3import.core.settings import Settings
 from s3import.files import ledger
 from s3import.files.file import Copied, File, Stored
-from s3import.records import Entity, Pass
-from s3import.settings import Settings
+from s3import.importing import queueing
 from s3import.writers import open_database
 from tests.faults import FaultyProxy, Meanwhile, Passed
 from tests.files.dumps import (
@@ -30,9 +32,9 @@ from tests.files.dumps import (
     settings_for,
     states,
 )
-from tests.migration import children
-from tests.migration.moving import code_of, execute, migrate, snapshot
-from tests.migration.strikes import Moment, Transactions, end_session, kill_process
+from tests.importing import children
+from tests.importing.moving import code_of, execute, migrate, snapshot
+from tests.importing.strikes import Moment, Transactions, end_session, kill_process
 
 pytestmark = pytest.mark.integration
 

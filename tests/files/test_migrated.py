@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from s3import import app
-from s3import.records import Pass
+from s3import.core.records import Pass
+from s3import.operations import composition as app
 from tests.files.dumps import (
     RECENT,
     BucketPlace,
@@ -21,8 +21,8 @@ from tests.files.dumps import (
     settings_for,
     states,
 )
-from tests.migration.dumps import ACCOUNT, simple_dump
-from tests.migration.moving import counts, migrate, rows
+from tests.importing.dumps import ACCOUNT, simple_dump
+from tests.importing.moving import counts, migrate, rows
 
 pytestmark = pytest.mark.integration
 

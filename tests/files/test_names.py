@@ -9,9 +9,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from s3import.core.records import Entity, is_id
 from s3import.files.keys import escaped, storage_key
 from s3import.files.labels import UNKNOWN, label
-from s3import.records import Entity, is_id
 
 IDS = st.text(min_size=1, max_size=255).filter(is_id)
 

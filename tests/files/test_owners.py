@@ -9,12 +9,12 @@ from typing import Any
 
 import pytest
 
-from s3import import app
-from s3import.events import Event, FilesAdvanced
+from s3import.core.events import Event, FilesAdvanced
+from s3import.core.records import Pass
+from s3import.core.settings import Settings
 from s3import.files import copying
-from s3import.migration import Result
-from s3import.records import Pass
-from s3import.settings import Settings
+from s3import.importing.importer import Result
+from s3import.operations import composition as app
 from tests.faults import FaultyProxy
 from tests.files.dumps import (
     RECENT,
@@ -28,9 +28,9 @@ from tests.files.dumps import (
     states,
 )
 from tests.files.test_retried import retry
-from tests.migration import dumps
-from tests.migration.dumps import ACCOUNT
-from tests.migration.moving import code_of, migrate
+from tests.importing import dumps
+from tests.importing.dumps import ACCOUNT
+from tests.importing.moving import code_of, migrate
 
 pytestmark = pytest.mark.integration
 

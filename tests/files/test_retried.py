@@ -6,14 +6,14 @@ import threading
 
 import pytest
 
-from s3import import app
-from s3import.errors import NotImported, RunIsAlive
+from s3import.core.errors import NotImported, RunIsAlive
+from s3import.core.settings import Settings
 from s3import.files import Retried
-from s3import.settings import Settings
+from s3import.operations import composition as app
 from tests.files.dumps import RECENT, FolderPlace, attachment, call, dump_of, fill, settings_for, states
-from tests.fleet.fleets import ask
-from tests.migration.dumps import ACCOUNT
-from tests.migration.moving import migrate
+from tests.importing.dumps import ACCOUNT
+from tests.importing.moving import migrate
+from tests.server.workers.fleets import ask
 
 pytestmark = pytest.mark.integration
 

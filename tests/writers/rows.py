@@ -8,8 +8,8 @@ from typing import Any
 import pyarrow as pa
 import sqlalchemy as sa
 
-from s3import import tables
-from s3import.records import TEXT, TIMESTAMP, Entity, Written
+from s3import.core import tables
+from s3import.core.records import TEXT, TIMESTAMP, Entity, Written
 from s3import.writers import Database, write
 
 ACCOUNT = "acme"

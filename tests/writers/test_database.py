@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 import sqlalchemy as sa
 
-from s3import import tables
-from s3import.errors import (
+from s3import.core import tables
+from s3import.core.errors import (
     ConfigurationError,
     DatabaseMisconfigured,
     DatabaseRefused,
@@ -18,9 +18,9 @@ from s3import.errors import (
     S3ImportError,
     SchemaMismatch,
 )
-from s3import.records import Entity
+from s3import.core.records import Entity
 from s3import.writers import Conflict, Database, idle, open_database, translate, translated
-from tests.migration.strikes import end_session
+from tests.importing.strikes import end_session
 from tests.writers.rows import arrow, create_account, message, put, stored, thread
 
 PASSWORD = "hunter2"

@@ -9,10 +9,10 @@ import pyarrow as pa
 import pytest
 import sqlalchemy as sa
 
-from s3import import tables
-from s3import.accounts import remember_deletions
-from s3import.errors import AccountDeleted
-from s3import.records import ROW_ENTITIES, TEXT, TIMESTAMP, Entity, Written
+from s3import.core import tables
+from s3import.core.accounts import remember_deletions
+from s3import.core.errors import AccountDeleted
+from s3import.core.records import ROW_ENTITIES, TEXT, TIMESTAMP, Entity, Written
 from s3import.writers import Database, open_database, write
 from tests.writers.rows import ACCOUNT, HOUR, NOON, attachment, create_account, execute, message, put, stored, thread
 

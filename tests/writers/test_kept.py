@@ -7,8 +7,8 @@ from contextlib import contextmanager
 
 import pytest
 
-from s3import.errors import DatabaseRefused
-from s3import.records import ROW_ENTITIES
+from s3import.core.errors import DatabaseRefused
+from s3import.core.records import ROW_ENTITIES
 from s3import.writers import Database
 from tests.writers.rows import HOUR, NOON, message, put, stored, thread
 

@@ -10,9 +10,9 @@ import sqlalchemy as sa
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from s3import import tables
-from s3import.errors import DatabaseRefused
-from s3import.records import MAX_LINE_BYTES, Entity
+from s3import.core import tables
+from s3import.core.errors import DatabaseRefused
+from s3import.core.records import MAX_LINE_BYTES, Entity
 from s3import.writers import Conflict, Database
 from tests.writers.rows import ACCOUNT, NOON, Row, arrow, execute, message, stored, thread
 

@@ -9,9 +9,9 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 import sqlalchemy as sa
 
-from s3import import tables
-from s3import.errors import AccountDeleted
-from s3import.records import ROW_ENTITIES, Written
+from s3import.core import tables
+from s3import.core.errors import AccountDeleted
+from s3import.core.records import ROW_ENTITIES, Written
 from s3import.writers import Conflict, Database, write
 from tests.writers.rows import ACCOUNT, HOUR, NOON, arrow, attachment, execute, message, put, stored, thread, tombstone
 
@@ -184,7 +184,7 @@ def test_two_connections_write_the_same_rows_once(database: Database) -> None:
 
 
 def _until_it_holds(work: Callable[[], Written]) -> Written:
-    from s3import.errors import TemporaryFailure
+    from s3import.core.errors import TemporaryFailure
 
     for _attempt in range(20):
         try:
@@ -196,6 +196,6 @@ def _until_it_holds(work: Callable[[], Written]) -> Written:
 
 def test_conflict_is_temporary() -> None:
     """Whoever retries temporary failures retries conflicts."""
-    from s3import.errors import TemporaryFailure
+    from s3import.core.errors import TemporaryFailure
 
     assert issubclass(Conflict, TemporaryFailure)

@@ -9,8 +9,8 @@ import sqlalchemy as sa
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from s3import import tables
-from s3import.records import Entity
+from s3import.core import tables
+from s3import.core.records import Entity
 from s3import.writers import Database
 from tests.writers.rows import HOUR, NOON, Row, execute, put, stored, thread, tombstone
 

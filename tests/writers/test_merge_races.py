@@ -7,8 +7,8 @@ from collections.abc import Callable
 import pytest
 import sqlalchemy as sa
 
-from s3import import tables
-from s3import.records import ROW_ENTITIES
+from s3import.core import tables
+from s3import.core.records import ROW_ENTITIES
 from s3import.writers import Conflict, Database, write
 from tests.writers.rows import ACCOUNT, HOUR, NOON, arrow, execute, message, put, stored, thread
 

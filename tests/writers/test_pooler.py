@@ -15,10 +15,10 @@ from pathlib import Path
 import pytest
 import sqlalchemy as sa
 
-from s3import.events import Retrying
-from s3import.records import HALVES
-from tests.migration.dumps import ACCOUNT, seeded_dump, write
-from tests.migration.moving import code_of, migrate, rows, settings_for
+from s3import.core.events import Retrying
+from s3import.core.records import HALVES
+from tests.importing.dumps import ACCOUNT, seeded_dump, write
+from tests.importing.moving import code_of, migrate, rows, settings_for
 from tests.writers.test_sessions import own_database  # noqa: F401 - a fixture
 
 pytestmark = pytest.mark.integration

@@ -10,13 +10,13 @@ from pathlib import Path
 import pytest
 import sqlalchemy as sa
 
-from s3import import schema, tables
-from s3import.errors import ConfigurationError, SchemaTooNew
-from s3import.records import Entity
-from s3import.schema import VERSION_TABLE
-from s3import.writers import Database, open_database
-from tests.migration.dumps import simple_dump, write
-from tests.migration.moving import code_of, migrate, settings_for
+from s3import.core import tables
+from s3import.core.errors import ConfigurationError, SchemaTooNew
+from s3import.core.records import Entity
+from s3import.writers import Database, open_database, schema
+from s3import.writers.schema import VERSION_TABLE
+from tests.importing.dumps import simple_dump, write
+from tests.importing.moving import code_of, migrate, settings_for
 from tests.writers.rows import NOON, create_account, put, stored, thread
 
 pytestmark = pytest.mark.integration

@@ -10,10 +10,10 @@ from contextlib import closing, suppress
 import pytest
 import sqlalchemy as sa
 
-from s3import.errors import DatabaseUnavailable
-from s3import.transactions import Transactions
+from s3import.core.errors import DatabaseUnavailable
+from s3import.importing.transactions import Transactions
 from s3import.writers import Database, idle, mysql, open_database, postgres
-from tests.fleet.cable import Cable
+from tests.server.workers.cable import Cable
 
 SERVERS = ["postgres_url", "mariadb_url"]
 SILENCE_SECONDS = 0.5

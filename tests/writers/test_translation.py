@@ -14,16 +14,16 @@ import pymysql
 import pytest
 import sqlalchemy as sa
 
-from s3import import app
-from s3import.errors import (
+from s3import.core.errors import (
     ConfigurationError,
     DatabaseMisconfigured,
     DatabaseRefused,
     DatabaseUnavailable,
     S3ImportError,
 )
-from s3import.records import Entity
-from s3import.settings import Settings
+from s3import.core.records import Entity
+from s3import.core.settings import Settings
+from s3import.operations import composition as app
 from s3import.writers import Database, open_database, translate, translated
 from s3import.writers.translation import MYSQL_CONFLICTS, judge_mysql_number
 from tests.writers.rows import message, put, thread

@@ -8,11 +8,11 @@ from collections.abc import Iterator
 import pytest
 import sqlalchemy as sa
 
-from s3import import schema, tables
-from s3import.accounts import remember_deletions
-from s3import.records import ROW_ENTITIES
-from s3import.schema import triggers
-from s3import.writers import Database, open_database
+from s3import.core import tables
+from s3import.core.accounts import remember_deletions
+from s3import.core.records import ROW_ENTITIES
+from s3import.writers import Database, open_database, schema
+from s3import.writers.schema import triggers
 from tests.writers.rows import ACCOUNT, attachment, create_account, execute, message, put, thread
 
 pytestmark = pytest.mark.integration

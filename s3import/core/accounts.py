@@ -1,0 +1,203 @@
+"""Accounts, brands and channels: made before a run, by ``account.json`` or over HTTP, never changed by one."""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict
+from enum import StrEnum
+
+import sqlalchemy as sa
+from sqlalchemy import Connection
+
+from s3import.core.errors import InvalidAccountDocument
+from s3import.core.records import ORIGINS, AccountDocument, Brand, Channel, Pass
+from s3import.core.tables import accounts, brands, channels, import_accounts, import_runs, import_tombstones
+
+MAX_NOTED = 10  # brands and channels that one note names
+
+
+class AccountStatus(StrEnum):
+    MIGRATING = "migrating"
+    ACTIVE_RECENT_ONLY = "active-recent-only"
+    ACTIVE = "active"
+
+
+STATUS_AFTER: dict[Pass, AccountStatus] = {
+    Pass.RECENT: AccountStatus.ACTIVE_RECENT_ONLY,
+    Pass.REMAINING: AccountStatus.ACTIVE,
+}
+_IMPORTED: dict[Pass, tuple[AccountStatus, ...]] = {
+    Pass.DELTA: (),
+    Pass.RECENT: (AccountStatus.ACTIVE_RECENT_ONLY, AccountStatus.ACTIVE),
+    Pass.REMAINING: (AccountStatus.ACTIVE,),
+}
+
+
+_STATUS = sa.select(accounts.c.status).where(accounts.c.id == sa.bindparam("account_id"))  # asked often: made once
+
+
+def is_imported(pass_: Pass, status: AccountStatus | None) -> bool:
+    """Whether an account of this status (None: no account) has that pass behind it; it never has deltas behind it."""
+    return status in _IMPORTED[pass_]
+
+
+def account_status(connection: Connection, account_id: str) -> AccountStatus | None:
+    """The account's status, None where there is no such account."""
+    status = connection.execute(_STATUS, {"account_id": account_id}).scalar()
+    return AccountStatus(status) if status is not None else None
+
+
+def set_status(connection: Connection, account_id: str, status: AccountStatus) -> None:
+    """Give the account that status, if it is there."""
+    account = accounts.update().where(accounts.c.id == account_id)
+    connection.execute(account.values(status=status, updated_at=dt.datetime.now(dt.UTC)))
+
+
+def raise_status(connection: Connection, account_id: str, status: AccountStatus) -> None:
+    """Give the account that status, unless it is there already or further on."""
+    before = list(AccountStatus)[: list(AccountStatus).index(status)]
+    account = accounts.update().where(accounts.c.id == account_id, accounts.c.status.in_(before))
+    connection.execute(account.values(status=status, updated_at=dt.datetime.now(dt.UTC)))
+
+
+def account_exists(account_id: str) -> sa.ColumnElement[bool]:
+    return sa.exists().where(accounts.c.id == account_id)
+
+
+def create_account(connection: Connection, account_id: str, name: str | None) -> bool:
+    """Create the account, status ``migrating``, unless it exists; whether it was created."""
+    if account_status(connection, account_id) is not None:
+        return False
+    now = dt.datetime.now(dt.UTC)
+    connection.execute(
+        accounts.insert().values(
+            id=account_id, name=name, status=AccountStatus.MIGRATING.value, created_at=now, updated_at=now
+        )
+    )
+    return True
+
+
+def create_brand(connection: Connection, account_id: str, brand: Brand) -> bool:
+    """Create the brand unless it exists; whether it was created."""
+    if _exists(connection, brands, account_id, brand.id):
+        return False
+    connection.execute(brands.insert().values(account_id=account_id, id=brand.id, name=brand.name))
+    return True
+
+
+def create_channel(connection: Connection, account_id: str, channel: Channel) -> bool | None:
+    """Create the channel unless it exists; whether it was created, None where its brand does not exist."""
+    if _exists(connection, channels, account_id, channel.id):
+        return False
+    if not _exists(connection, brands, account_id, channel.brand_id):
+        return None
+    connection.execute(
+        channels.insert().values(
+            account_id=account_id, id=channel.id, brand_id=channel.brand_id, kind=channel.kind, name=channel.name
+        )
+    )
+    return True
+
+
+def apply_document(connection: Connection, document: AccountDocument) -> None:
+    """Create the account and what of its brands and channels is missing; changes nothing that exists, and brings back
+    nothing that somebody deleted.
+
+    Raises: InvalidAccountDocument, when a channel names a brand that exists neither here nor there.
+    """
+    new_brands, new_channels = missing_of(connection, document)
+    create_account(connection, document.id, document.name)
+    _insert(connection, brands, document.id, new_brands)
+    _insert(connection, channels, document.id, new_channels)
+
+
+def missing_of(connection: Connection, document: AccountDocument) -> tuple[list[Brand], list[Channel]]:
+    """What of the document's brands and channels is missing. Raises: as `apply_document`."""
+    present, deleted = _ids(connection, brands, document.id), _deleted(connection, document.id)
+    gone = {row_id for table, row_id in deleted if table == brands.name} - present
+    known = present | {brand.id for brand in document.brands}
+    there = _ids(connection, channels, document.id) | {row_id for table, row_id in deleted if table == channels.name}
+    missing = [channel for channel in document.channels if channel.id not in there and channel.brand_id not in gone]
+    if any(channel.brand_id not in known for channel in missing):
+        raise InvalidAccountDocument(
+            f"account.json of account {document.id}: a channel names a brand_id that is neither among its brands nor "
+            "in the database; correct the document, then run the same command again"
+        )
+    return [brand for brand in document.brands if brand.id not in present | gone], missing
+
+
+def notes_on(connection: Connection, document: AccountDocument) -> tuple[str, ...]:
+    """What of an ``account.json`` somebody should know: words that nobody knows, and what differs from the database, as
+    the document is applied once and changes nothing that exists."""
+    known = ", ".join(ORIGINS)
+    odd = sorted({channel.kind for channel in document.channels if channel.kind is not None} - ORIGINS.keys())
+    notes = [f"account.json: the channel kind {kind[:40]!r} is none of {known}; it is kept as given" for kind in odd]
+    name = connection.execute(sa.select(accounts.c.name).where(accounts.c.id == document.id)).scalar()
+    ignored = [
+        *(["its name"] if name != document.name else []),
+        *_ignored(connection, brands, document.id, document.brands),
+        *_ignored(connection, channels, document.id, document.channels),
+    ]
+    if ignored:
+        shown = ", ".join(ignored[:MAX_NOTED]) + (
+            f" and {len(ignored) - MAX_NOTED} more" if ignored[MAX_NOTED:] else ""
+        )
+        notes.append(
+            "account.json is applied once, by the account's first run, and changes nothing that exists; it differs "
+            f"from the database in {shown}: change that in Re:amaze or over HTTP"
+        )
+    return tuple(notes)
+
+
+def _ignored(
+    connection: Connection, table: sa.Table, account_id: str, wanted: Sequence[Brand | Channel]
+) -> Iterator[str]:
+    """The brands or channels that the database does not have as they are wanted."""
+    rows = connection.execute(sa.select(table).where(table.c.account_id == account_id)).mappings()
+    there = {row["id"]: {str(name): value for name, value in row.items() if name != "account_id"} for row in rows}
+    return (f"{table.name[:-1]} {one.id!r}" for one in wanted if there.get(one.id) != asdict(one))
+
+
+def account_was_checked(connection: Connection, account_id: str) -> bool:
+    """Whether a run of this account has been past the point where account.json is applied."""
+    runs = import_runs.c
+    query = sa.select(runs.run_id).where(runs.account_id == account_id, runs.account_checked.is_(True)).limit(1)
+    return connection.execute(query).first() is not None
+
+
+def mark_account_checked(connection: Connection, account_id: str, run_id: str) -> None:
+    """Remember that account.json has had its one chance, and from now on what people delete."""
+    remember_deletions(connection, account_id)
+    connection.execute(import_runs.update().where(import_runs.c.run_id == run_id).values(account_checked=True))
+
+
+def remember_deletions(connection: Connection, account_id: str) -> None:
+    """From now on what people delete in the account, if it is there, is remembered until its migration is forgotten."""
+    known = sa.exists().where(import_accounts.c.account_id == account_id)
+    now = sa.bindparam("now", dt.datetime.now(dt.UTC), import_accounts.c.deletions_since.type)
+    new = sa.select(accounts.c.id, now).where(accounts.c.id == account_id, ~known)
+    connection.execute(import_accounts.insert().from_select(["account_id", "deletions_since"], new))
+
+
+def _ids(connection: Connection, table: sa.Table, account_id: str) -> set[str]:
+    return set(connection.scalars(sa.select(table.c.id).where(table.c.account_id == account_id)))
+
+
+def _deleted(connection: Connection, account_id: str) -> set[tuple[str, str]]:
+    """The brands and channels that people deleted and did not make again, by table and id."""
+    kept = import_tombstones.c
+    query = sa.select(kept.entity, kept.id).where(
+        kept.account_id == account_id, kept.entity.in_([brands.name, channels.name])
+    )
+    return {(entity, row_id) for entity, row_id in connection.execute(query)}
+
+
+def _insert(connection: Connection, table: sa.Table, account_id: str, rows: Sequence[Brand | Channel]) -> None:
+    if rows:
+        connection.execute(table.insert(), [{"account_id": account_id, **asdict(row)} for row in rows])
+
+
+def _exists(connection: Connection, table: sa.Table, account_id: str, row_id: str) -> bool:
+    query = sa.select(sa.literal(1)).where(table.c.account_id == account_id, table.c.id == row_id)
+    return connection.execute(query).scalar() is not None

@@ -1,0 +1,378 @@
+"""The parts of a run: what was planned, and how far each is."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import partial
+from typing import Any, TypeVar
+
+import sqlalchemy as sa
+from sqlalchemy import Connection
+
+from s3import.core.errors import PartMissing
+from s3import.core.records import Entity, Pass, Plan, PlannedPart, Position, StoredObject, Window
+from s3import.core.tables import COUNTS, accounts, import_parts, import_rejects, import_reread, import_runs
+from s3import.importing import file_places
+from s3import.readers.dump.inventory import FEW, inventory_of, pages
+from s3import.status import Claim, require_held, why_lost
+
+MAX_IGNORED_FIELDS = 1000  # names kept per part: a bound on a column, far above what a dump has
+
+
+T = TypeVar("T")
+Do = Callable[[Callable[[Connection], T]], T]  # runs work in a transaction of its own
+
+PAGE_PARTS = 1000  # of a large plan in a transaction
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """How far one part is: its checkpoint and what became of the records before it.
+
+    Always ``read == written + unchanged + rejected``.
+    """
+
+    position: Position = Position()
+    bytes_done: int = 0
+    read: int = 0
+    written: int = 0
+    unchanged: int = 0
+    rejected: int = 0
+    sanitised: int = 0
+    rejects_by_code: Mapping[str, int] = field(default_factory=dict)
+    ignored_fields: frozenset[str] = frozenset()
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """A planned part of a run, its number within the run (from 1) and its progress. `restarted`: rows are there that
+    another object in its place left; they lose every tie."""
+
+    number: int
+    planned: PlannedPart
+    progress: Progress
+    done: bool
+    token: int
+    restarted: bool = False
+
+    @property
+    def bytes_done(self) -> int:
+        """Bytes of the stored object that need not be read again."""
+        return self.planned.stored.size_bytes if self.done else self.progress.bytes_done
+
+
+@dataclass(frozen=True, slots=True)
+class PartTotals:
+    """All parts of a run together; `bytes_left`: the size of those that are not done."""
+
+    parts: int
+    parts_done: int
+    size_bytes: int
+    bytes_done: int
+    bytes_left: int
+    read: int
+    rejected: int
+
+    @classmethod
+    def of(cls, parts: Sequence[Part]) -> PartTotals:
+        """The totals of these parts."""
+        return cls(
+            len(parts),
+            sum(part.done for part in parts),
+            sum(part.planned.stored.size_bytes for part in parts),
+            sum(part.bytes_done for part in parts),
+            sum(part.planned.stored.size_bytes for part in parts if not part.done),
+            sum(part.progress.read for part in parts),
+            sum(part.progress.rejected for part in parts),
+        )
+
+
+def read_totals(connection: Connection, run_id: str) -> PartTotals:
+    """The totals of a run, however many parts it has."""
+    parts = import_parts.c
+    left = sa.case((parts.done, 0), else_=parts.size_bytes)
+    sums = (
+        sa.case((parts.done, 1), else_=0),
+        parts.size_bytes,
+        sa.case((parts.done, parts.size_bytes), else_=parts.bytes_done),
+        left,
+        parts.read_count,
+        parts.rejected_count,
+    )
+    query = sa.select(sa.func.count(), *map(sa.func.sum, sums)).where(parts.run_id == run_id)
+    return PartTotals(*(int(total or 0) for total in connection.execute(query).one()))
+
+
+def is_large(connection: Connection, held: Claim, plan: Plan) -> bool:
+    """Whether the plan, or what an earlier attempt remembered of it, is too much for one transaction."""
+    if len(plan.parts) > FEW:
+        return True
+    if held.attempts < 2:
+        return False
+    most = sa.select(sa.func.max(import_parts.c.number)).where(import_parts.c.run_id == held.run_id)
+    return (connection.execute(most).scalar() or 0) > FEW
+
+
+def remember_large_plan(do: Do[Any], held: Claim, plan: Plan) -> None:
+    """As `remember_plan`, page by page, each in a transaction that `do` runs: repeated, or cut off and begun again, it
+    comes to the same."""
+    inventory, number = inventory_of(plan.parts), 0
+    do(partial(require_held, held=held))
+    while page := do(partial(read_page, run_id=held.run_id, after=number)):
+        inventory.note_known((part.number, part.planned, part.done) for part in page)
+        number = page[-1].number
+    for gone in pages(inventory.vanished(), PAGE_PARTS):
+        do(partial(_forget, held=held, plan=plan, gone=gone))
+    for changed in pages(inventory.changed(), PAGE_PARTS):
+        do(partial(_replan_page, held=held, changed=changed))
+    for fresh in pages(inventory.fresh(), PAGE_PARTS):
+        do(partial(_insert_page, held=held, first=number + 1, fresh=fresh))
+        number += len(fresh)
+    do(partial(_remember_skipped, held=held, plan=plan))
+
+
+def _forget(connection: Connection, held: Claim, plan: Plan, gone: Sequence[tuple[int, str]]) -> None:
+    require_held(connection, held)
+    if not plan.from_manifest:
+        raise _vanished(held, gone[0][1])
+    numbers = [number for number, _ in gone]
+    parts = import_parts.c
+    connection.execute(import_parts.delete().where(parts.run_id == held.run_id, parts.number.in_(numbers)))
+
+
+def _replan_page(connection: Connection, held: Claim, changed: Sequence[tuple[int, PlannedPart]]) -> None:
+    require_held(connection, held)
+    for number, planned in changed:
+        for part in read_parts(connection, held.run_id, number):
+            if part.planned != planned:
+                _replan(connection, held, part, planned)
+
+
+def _insert_page(connection: Connection, held: Claim, first: int, fresh: Sequence[PlannedPart]) -> None:
+    require_held(connection, held)
+    last = first + len(fresh) - 1
+    if not read_parts(connection, held.run_id, last):  # else the answer to the commit got lost
+        rows = [_part_row(held, number, planned) for number, planned in enumerate(fresh, first)]
+        connection.execute(import_parts.insert(), rows)
+
+
+def remember_plan(connection: Connection, held: Claim, plan: Plan) -> list[Part]:
+    """Write the plan down and give the run's parts with their progress, in the plan's order.
+
+    A part that is as it was keeps its checkpoint. One whose object changed since starts again, its rejects and counts
+    taken back. Parts that are done may be gone from the source by now.
+    Raises: PartMissing, when a part that is not done is gone and no manifest says that it may be; as `checkpoint`.
+    """
+    require_held(connection, held)
+    known = {part.planned.key: part for part in read_parts(connection, held.run_id)}
+    _forget_vanished(connection, held, plan, known)
+    number = max((part.number for part in known.values()), default=0)
+    fresh = []
+    for planned in plan.parts:
+        part = known.get(planned.key)
+        if part is None:
+            number += 1
+            fresh.append(Part(number, planned, Progress(), False, held.token))
+        elif part.planned != planned:
+            _replan(connection, held, part, planned)
+    if fresh:
+        connection.execute(import_parts.insert(), [_part_row(held, part.number, part.planned) for part in fresh])
+    if known or plan.skipped_objects:
+        _remember_skipped(connection, held, plan)
+    return read_parts(connection, held.run_id) if known else fresh
+
+
+def forget_last_reading(connection: Connection, held: Claim) -> None:
+    """Replace what was kept of the pass's reading from the same source by this one, whose plan is made: until then its
+    parts tell how a source that is not divided in passes was divided. All deltas are kept."""
+    mine, others = import_runs.alias().c, import_runs.c
+    number, source = (
+        sa.select(column).where(mine.run_id == held.run_id).scalar_subquery() for column in (mine.number, mine.source)
+    )
+    same = (others.account_id == held.account_id, others["pass"] == held.pass_.value)
+    run_ids = sa.select(others.run_id).where(*same, others.number < number, others.source == source)
+    for run_id in connection.scalars(run_ids).all() if held.pass_ is not Pass.DELTA else ():
+        connection.execute(import_runs.delete().where(others.run_id == run_id))
+
+
+def _remember_skipped(connection: Connection, held: Claim, plan: Plan) -> None:
+    connection.execute(
+        import_runs.update()
+        .where(import_runs.c.run_id == held.run_id)
+        .values(skipped_objects=list(plan.skipped_objects))
+    )
+
+
+def _forget_vanished(connection: Connection, held: Claim, plan: Plan, known: dict[str, Part]) -> None:
+    planned = {part.key for part in plan.parts}
+    for key, part in list(known.items()):
+        if key in planned or part.done:
+            continue
+        if not plan.from_manifest:
+            raise _vanished(held, key)
+        file_places.reopen(connection, held.run_id, part.number)
+        connection.execute(import_parts.delete().where(_part(held, part.number)))
+        del known[key]
+
+
+def _vanished(held: Claim, key: str) -> PartMissing:
+    return PartMissing(
+        f"{held.pass_}/{key} was planned and is no longer there; put it back, or write a manifest that names the parts "
+        "that make up the dump, then run the same command again"
+    )
+
+
+def _replan(connection: Connection, held: Claim, part: Part, planned: PlannedPart) -> None:
+    row = _part_row(held, part.number, planned)
+    if (part.planned.entity, part.planned.stored) == (planned.entity, planned.stored):
+        # Only the manifest's word changed: what was imported stays imported, and is held against the new word.
+        row = {name: row[name] for name in ("expected_rows", "expected_sha256", "token", "done")}
+    else:
+        file_places.reopen(connection, held.run_id, part.number)
+        row["restarted"] = _leaves_rows(part)
+        for table in (import_rejects, import_reread):
+            mine = (table.c.run_id == held.run_id, table.c.part_number == part.number)
+            connection.execute(table.delete().where(*mine))
+    connection.execute(import_parts.update().where(_part(held, part.number)).values(**row))
+
+
+def _leaves_rows(part: Part) -> bool:
+    """Whether rows of the part are there that its next object has to win ties against. Where it met rows of others too
+    nobody knows which are whose, and what is there stays."""
+    if not part.progress.read:
+        return part.restarted
+    return part.progress.written > 0 and (part.restarted or not part.progress.unchanged)
+
+
+def _part(held: Claim, number: int) -> sa.ColumnElement[bool]:
+    return sa.and_(import_parts.c.run_id == held.run_id, import_parts.c.number == number)
+
+
+def _part_row(held: Claim, number: int, planned: PlannedPart) -> dict[str, Any]:
+    return {
+        "run_id": held.run_id,
+        "number": number,
+        "account_id": held.account_id,
+        "entity": planned.entity.value,
+        "key": planned.key,
+        "object_key": planned.stored.key,
+        "etag": planned.stored.etag,
+        "size_bytes": planned.stored.size_bytes,
+        "expected_rows": planned.expected_rows,
+        "expected_sha256": planned.expected_sha256,
+        "window": planned.window and str(planned.window),
+        "token": held.token,
+        "done": False,
+        **_progress_row(Progress()),
+    }
+
+
+def _progress_row(progress: Progress) -> dict[str, Any]:
+    return {
+        "position": progress.position.offset,
+        "line": progress.position.line,
+        "cursor": progress.position.cursor,
+        "bytes_done": progress.bytes_done,
+        **{f"{what}_count": getattr(progress, what) for what in COUNTS},
+        "rejects_by_code": dict(progress.rejects_by_code),
+        "ignored_fields": sorted(progress.ignored_fields)[:MAX_IGNORED_FIELDS],
+    }
+
+
+def read_parts(connection: Connection, run_id: str, number: int | None = None) -> list[Part]:
+    """The run's parts (or the one of that number) in the order of their numbers."""
+    query = _PARTS if number is None else _PARTS.where(import_parts.c.number == number)
+    return [_as_part(row) for row in connection.execute(query, {"this_run": run_id})]
+
+
+def read_page(connection: Connection, run_id: str, after: int, size: int = PAGE_PARTS) -> list[Part]:
+    """The next of the run's parts behind number `after`, at most `size`, in the order of numbers."""
+    # Between two numbers, which are close to each other: with LIMIT alone PostgreSQL would rather sort all of a run.
+    numbers = import_parts.c.number
+    ahead = sa.select(sa.func.min(numbers)).where(import_parts.c.run_id == run_id, numbers > after)
+    first = connection.execute(ahead).scalar() or 0
+    page = _PARTS.where(numbers.between(first, first + size - 1))
+    return [_as_part(row) for row in connection.execute(page, {"this_run": run_id})] if first else []
+
+
+def due_pages(do: Do[Any], run_id: str, entity: Entity) -> Iterator[list[Part]]:
+    """The parts of an entity that are not done, page by page as they are then."""
+    last = sa.select(sa.func.max(import_parts.c.number)).where(import_parts.c.run_id == run_id)
+    for first in range(1, (do(lambda connection: connection.execute(last).scalar()) or 0) + 1, PAGE_PARTS):
+        if page := do(partial(_due, run_id=run_id, entity=entity, first=first)):
+            yield page
+
+
+def _due(connection: Connection, run_id: str, entity: Entity, first: int) -> list[Part]:
+    parts = import_parts.c
+    here = parts.number.between(first, first + PAGE_PARTS - 1)
+    due = _PARTS.where(here, parts.entity == entity.value, parts.done.is_(False))
+    return [_as_part(row) for row in connection.execute(due, {"this_run": run_id})]
+
+
+_PARTS = (
+    sa.select(import_parts).where(import_parts.c.run_id == sa.bindparam("this_run")).order_by(import_parts.c.number)
+)
+
+
+def _as_part(row: Any) -> Part:
+    stored = StoredObject(row.object_key, row.size_bytes, row.etag)
+    progress = Progress(
+        position=Position(row.position, row.line, row.cursor),
+        bytes_done=row.bytes_done,
+        rejects_by_code=row.rejects_by_code,
+        ignored_fields=frozenset(row.ignored_fields),
+        **{what: getattr(row, f"{what}_count") for what in COUNTS},
+    )
+    window = Window.parse(row.window) if row.window else None
+    planned = PlannedPart(Entity(row.entity), row.key, stored, row.expected_rows, row.expected_sha256, window)
+    return Part(row.number, planned, progress, row.done, row.token, bool(row.restarted))
+
+
+def totals(connection: Connection, run_id: str) -> tuple[int, int]:
+    """The records that were read and rejected of all of the run's parts."""
+    parts = import_parts.c
+    sums = (sa.func.coalesce(sa.func.sum(number), 0) for number in (parts.read_count, parts.rejected_count))
+    read, rejected = connection.execute(sa.select(*sums).where(parts.run_id == run_id)).one()
+    return int(read), int(rejected)
+
+
+def read_window(connection: Connection, account_id: str) -> Window | None:
+    """The window that the account's first run remembered: every later pass divides by the same instants."""
+    remembered = import_parts.c.window
+    divided = remembered.not_like(f"{Pass.DELTA} %")  # so NULL is left out too
+    query = sa.select(remembered).where(import_parts.c.account_id == account_id, divided).limit(1)
+    found = connection.execute(query).scalar()
+    return Window.parse(found) if found else None
+
+
+# Built once: this is written with every batch.
+_CHECKPOINT = (
+    import_parts.update()
+    .where(
+        import_parts.c.run_id == sa.bindparam("this_run"),
+        import_parts.c.number == sa.bindparam("this_part"),
+        import_parts.c.token == sa.bindparam("this_token"),
+        sa.exists().where(accounts.c.id == sa.bindparam("this_account")),
+    )
+    .values({name: sa.bindparam(name) for name in ("done", "tries", *_progress_row(Progress()))})
+)
+
+
+def checkpoint(connection: Connection, held: Claim, part: Part) -> None:
+    """Write the part's progress down, in the transaction of the batch that it follows.
+
+    Raises: LeaseLost, Interrupted (cancelled) or AccountDeleted, when this claim may not write any more; the caller's
+    transaction must then be rolled back.
+    """
+    mine = {
+        "this_run": held.run_id,
+        "this_part": part.number,
+        "this_token": part.token,
+        "this_account": held.account_id,
+    }
+    progress = {"done": part.done, "tries": 0, **_progress_row(part.progress)}
+    saved = connection.execute(_CHECKPOINT, {**mine, **progress}).rowcount
+    if not saved:
+        raise why_lost(connection, held)

@@ -1,0 +1,235 @@
+"""The way of one part: read, check, map, write, batch by batch.
+
+A batch is read and prepared outside of any transaction, one batch ahead of the one that is being written. One
+transaction then holds its rows, its rejects and the part's checkpoint: a crash loses what was not committed, and what
+was committed is never done twice.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections import Counter
+from collections.abc import Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass, field, replace
+
+import pyarrow as pa
+import pyarrow.compute as pc
+from sqlalchemy import Connection
+
+from s3import import status
+from s3import.core.errors import Interrupted, PartDiffers
+from s3import.core.events import Advanced
+from s3import.core.limits import Tally
+from s3import.core.logs import in_context
+from s3import.core.records import Batch, Checked, Pass, PlannedPart, Reject, Written
+from s3import.core.tables import import_rejects
+from s3import.importing import all_rejected, checkpoints
+from s3import.importing.checkpoints import Part, Progress
+from s3import.importing.recordings import NotedFiles
+from s3import.importing.rejects import as_rows
+from s3import.importing.transactions import Transactions
+from s3import.readers import read_part
+from s3import.readers.sources.source import Source
+from s3import.status import Claim
+from s3import.transform.rows import to_rows
+from s3import.transform.validators import check, make_rejects
+from s3import.writers import write
+
+
+@dataclass(frozen=True, slots=True)
+class ActiveRun:
+    """A claimed run that this process is working on; `ended` is set when its parts must stop at their next batch."""
+
+    claim: Claim
+    source: Source
+    tally: Tally
+    ended: threading.Event = field(default_factory=threading.Event)
+
+
+@dataclass(frozen=True, slots=True)
+class Prepared:
+    """A batch ready to be written: what the validators made of it, and that as rows of the target table."""
+
+    batch: Batch
+    checked: Checked
+    rows: pa.Table
+
+
+@dataclass(frozen=True, slots=True)
+class PartImporter:
+    """Imports parts through `transactions`, in batches of about `block_bytes`; of a run's first `keep_raw` rejects the
+    text is kept."""
+
+    transactions: Transactions
+    block_bytes: int
+    keep_raw: int
+
+    def import_part(self, run: ActiveRun, part: Part) -> None:
+        """Import what is left of one part. Raises: Interrupted, or what ended it otherwise; batches stay committed."""
+        self.require_going(run)
+        batches = read_part(run.source, part.planned, part.progress.position, block_bytes=self.block_bytes)
+        existing = False
+        prepared_batches = (_prepare(run, part, batch) for batch in batches)
+        for prepared in _one_ahead(prepared_batches) if self.takes_long(part) else prepared_batches:
+            self.require_going(run)
+            part, existing = self._write(run, part, prepared, existing)
+        if not part.done:
+            self._complete(run, part)
+
+    def takes_long(self, part: Part) -> bool:
+        """Whether a part is worth another thread: one that is surely a single batch is not."""
+        planned = part.planned  # text can be packed about that tightly; how much a table holds nobody knows
+        return planned.stored.size_bytes > self.block_bytes // 8 or planned.window is not None
+
+    def require_going(self, run: ActiveRun) -> None:
+        """Raises: Interrupted, LeaseLost or AccountDeleted, when the next batch must not begin."""
+        if self.transactions.stop.is_set():
+            raise Interrupted(
+                f"account {run.claim.account_id}: interrupted; the checkpoint is kept, the same command resumes there"
+            )
+        if run.ended.is_set():
+            raise self.transactions.run(run.claim.account_id, lambda connection: status.why_lost(connection, run.claim))
+
+    def _write(self, run: ActiveRun, part: Part, prepared: Prepared, existing: bool) -> tuple[Part, bool]:
+        """Write one batch; the part after it, and whether most of its rows existed already."""
+        claim, tries = run.claim, 0
+
+        def work(connection: Connection) -> tuple[Part, bool]:
+            nonlocal tries
+            tries += 1
+            if tries > 1 and (stored := _committed(connection, claim, part, prepared.batch)):
+                return stored, existing
+            return self._write_once(connection, run, part, prepared, existing or tries > 1)
+
+        began = time.monotonic()
+        after, existing = self.transactions.run(claim.account_id, work)
+        self._advance(run, part, after, time.monotonic() - began)
+        return after, existing
+
+    def _write_once(
+        self, connection: Connection, run: ActiveRun, part: Part, prepared: Prepared, existing: bool
+    ) -> tuple[Part, bool]:
+        """The batch's rows, rejects and checkpoint, in the caller's transaction."""
+        claim, writer = run.claim, self.transactions.database.writer
+        written, existing = write(
+            connection,
+            writer,
+            part.planned.entity,
+            claim.account_id,
+            prepared.rows,
+            expect_existing=existing,
+            restarted=(claim.run_id, part.number) if part.restarted else None,
+        )
+        rejects = [*prepared.checked.rejects, *_rejected_by_the_database(prepared, written)]
+        after = _after(claim, part, prepared, written, rejects)
+        checkpoints.checkpoint(connection, claim, after)
+        _noted_files(claim, part).note(connection, writer, prepared.batch, prepared.checked, written)
+        if rejects:
+            texts = max(self.keep_raw - run.tally.rejected, 0)
+            rows = as_rows(
+                rejects, run_id=claim.run_id, part_number=part.number, account_id=claim.account_id, texts=texts
+            )
+            writer.load(connection, import_rejects, rows)
+        return after, existing
+
+    def _complete(self, run: ActiveRun, part: Part) -> None:
+        """Mark a part as done whose last batch was committed without knowing that it was the last."""
+        after = replace(part, done=True)
+        require_expected_rows(run.claim.pass_, after.planned, after.progress.read)
+        self.transactions.run(
+            run.claim.account_id, lambda connection: checkpoints.checkpoint(connection, run.claim, after)
+        )
+        self._advance(run, part, after)
+
+    def _advance(self, run: ActiveRun, before: Part, after: Part, seconds: float = 0.0) -> None:
+        """Tell of what was committed. Raises: TooManyRejects, AllRejected."""
+        claim, was, now = run.claim, before.progress, after.progress
+        advanced = Advanced(
+            claim.account_id,
+            claim.pass_,
+            read=now.read - was.read,
+            rejected=now.rejected - was.rejected,
+            bytes=after.bytes_done - before.bytes_done,
+            parts=int(after.done),
+            entity=before.planned.entity,
+            written=now.written - was.written,
+            unchanged=now.unchanged - was.unchanged,
+            seconds=seconds,
+        )
+        run.tally.add(advanced.read, advanced.rejected, advanced.bytes)
+        self.transactions.observe(advanced)
+        run.tally.require_within_limit(claim.account_id)
+        if run.tally.nothing_came_over():
+            self.require_something(run)
+
+    def require_something(self, run: ActiveRun) -> None:
+        """Raises: AllRejected, where nothing of the run came over, on whatever machine."""
+        claim = run.claim
+        self.transactions.run(claim.account_id, lambda connection: all_rejected.require_something(connection, claim))
+
+
+def _prepare(run: ActiveRun, part: Part, batch: Batch) -> Prepared:
+    checked = check(batch, part.planned.entity, run.claim.account_id)
+    return Prepared(batch, checked, to_rows(part.planned.entity, checked.accepted, run.claim.choices))
+
+
+def _one_ahead(items: Iterator[Prepared]) -> Iterator[Prepared]:
+    """The same items, each made in another thread while the one before it is used."""
+    with ThreadPoolExecutor(1, thread_name_prefix="reader") as reader:
+        upcoming: Future[Prepared | None] = reader.submit(in_context(next), items, None)
+        while (item := upcoming.result()) is not None:
+            upcoming = reader.submit(in_context(next), items, None)
+            yield item
+
+
+def _committed(connection: Connection, claim: Claim, part: Part, batch: Batch) -> Part | None:
+    """The part as it stands, if this very batch is in already: the answer to a commit can get lost. Not if somebody has
+    taken the part over since."""
+    stored = checkpoints.read_parts(connection, claim.run_id, part.number)
+    mine = bool(stored) and (stored[0].token, stored[0].progress.position) == (part.token, batch.end)
+    return stored[0] if mine else None
+
+
+def _noted_files(claim: Claim, part: Part) -> NotedFiles:
+    to_be_copied = bool(claim.choices.files_to)
+    return NotedFiles(claim.account_id, part.planned.entity, claim.run_id, part.number, to_be_copied)
+
+
+def _rejected_by_the_database(prepared: Prepared, written: Written) -> list[Reject]:
+    if not written.rejected:
+        return []
+    rows = prepared.checked.rows
+    return make_rejects(prepared.batch, {rows[index].as_py(): reasons for index, reasons in written.rejected.items()})
+
+
+def _after(claim: Claim, part: Part, prepared: Prepared, written: Written, rejects: list[Reject]) -> Part:
+    """The part with its progress after this batch. Raises: PartDiffers, when it ends with too few or too many rows."""
+    before, batch, repaired = part.progress, prepared.batch, prepared.checked.sanitised
+    codes = Counter(code for reject in rejects for code in {reason.code for reason in reject.reasons})
+    sanitised = (pc.sum(repaired).as_py() or 0) - sum(repaired[index].as_py() for index in written.rejected)
+    progress = Progress(
+        position=batch.end,
+        bytes_done=batch.bytes_done,
+        read=before.read + batch.records.num_rows,
+        written=before.written + written.written,
+        unchanged=before.unchanged + written.unchanged,
+        rejected=before.rejected + len(rejects),
+        sanitised=before.sanitised + sanitised,
+        rejects_by_code=Counter(before.rejects_by_code) + codes,
+        ignored_fields=before.ignored_fields | batch.ignored_fields,
+    )
+    after = replace(part, progress=progress, done=batch.last)
+    if after.done:
+        require_expected_rows(claim.pass_, after.planned, progress.read)
+    return after
+
+
+def require_expected_rows(pass_: Pass, planned: PlannedPart, read: int) -> None:
+    """Raises: PartDiffers, when a part held another number of records than its manifest says."""
+    if planned.expected_rows not in (None, read):
+        raise PartDiffers(
+            f"{pass_}/{planned.key} holds {read} records, its manifest says {planned.expected_rows}; write the part or "
+            "the manifest again, then run the same command again"
+        )

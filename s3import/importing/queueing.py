@@ -1,0 +1,118 @@
+"""Asking for a pass: the run that goes on, or the new one that begins."""
+
+from __future__ import annotations
+
+import datetime as dt
+import uuid
+from dataclasses import asdict, replace
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy import Connection
+
+from s3import.core.accounts import account_status, account_was_checked, is_imported, remember_deletions
+from s3import.core.errors import AllRejected
+from s3import.core.records import Choices, Pass
+from s3import.core.tables import import_parts, import_runs
+from s3import.status import Again, Run, State, find_run
+
+
+def enqueue(
+    connection: Connection,
+    account_id: str,
+    pass_: Pass,
+    source: str,
+    choices: Choices = Choices(),
+    again: Again | None = None,
+) -> tuple[Run, bool]:
+    """Ask for a pass: its run, and whether this call made it wait for a worker (False: it did, or ran, already).
+
+    A failed or cancelled run goes on as the same run. After one that succeeded comes a new one, where it was a delta or
+    the pass is to be read `again`. What belongs to an account that was deleted is forgotten: its migration begins anew.
+    Raises: Conflict when another process asks for the same run in the same moment; ask again then.
+    """
+    run = find_run(connection, account_id, pass_)
+    if run is None or run.is_history:
+        imported = is_imported(pass_, account_status(connection, account_id))
+        if run and run.state is State.SUCCEEDED and imported and not again:
+            return run, False  # it ended after the caller looked
+        return _begin(connection, run, Run("", account_id, pass_, source, State.QUEUED, choices=choices, again=again))
+    if run.state not in (State.FAILED, State.CANCELLED) or not _queue_again(connection, run, source, again):
+        return run, False
+    return replace(run, state=State.QUEUED, source=source, tries=0, again=again or run.again), True
+
+
+def _begin(connection: Connection, last: Run | None, wanted: Run) -> tuple[Run, bool]:
+    """Insert the run that is `wanted` after the pass's `last` one."""
+    account_id, pass_ = wanted.account_id, wanted.pass_
+    # account.json brings nothing back, whatever became of the run that applied it
+    checked = account_was_checked(connection, account_id)
+    if last and not (last.state is State.SUCCEEDED and (wanted.again or pass_ is Pass.DELTA)):
+        _forget_history(connection, last)
+    remember_deletions(connection, account_id)
+    number, choices = (last.number + 1, _lasting(last, wanted)) if last else (1, wanted.choices)
+    run = replace(wanted, run_id=uuid.uuid4().hex, number=number, account_checked=checked, choices=choices)
+    _insert_run(connection, run)
+    return run, True
+
+
+def _lasting(last: Run, wanted: Run) -> Choices:
+    """What a run does beside importing, as the run before it did: calls are described as they were."""
+    if not wanted.again:
+        return wanted.choices
+    return Choices(wanted.choices.files_to or last.choices.files_to, last.choices.describe_calls)
+
+
+def _forget_history(connection: Connection, last: Run) -> None:
+    """Forget a run of an account that is no more; with the first pass of its successor all of them."""
+    mine = import_runs.c.run_id == last.run_id
+    if last.pass_ is Pass.RECENT:
+        over = import_runs.c.state.in_([State.SUCCEEDED, State.CANCELLED])
+        mine = sa.or_(mine, sa.and_(import_runs.c.account_id == last.account_id, over))
+    connection.execute(import_runs.delete().where(mine))
+
+
+def _insert_run(connection: Connection, run: Run) -> None:
+    row: dict[str, Any] = {
+        "run_id": run.run_id,
+        "account_id": run.account_id,
+        "pass": run.pass_.value,
+        "number": run.number,
+        "again": run.again,
+        "source": run.source,
+        "state": State.QUEUED,
+        "requested_at": dt.datetime.now(dt.UTC),
+        "account_checked": run.account_checked,
+        "skipped_objects": [],
+        **asdict(run.choices),
+    }
+    connection.execute(import_runs.insert(), row)
+
+
+def _queue_again(connection: Connection, run: Run, source: str, again: Again | None) -> bool:
+    runs = import_runs.c
+    if run.error_code == AllRejected.code:  # it begins anew
+        connection.execute(import_parts.delete().where(import_parts.c.run_id == run.run_id))  # with their rejects
+    queued = (
+        import_runs.update()
+        .where(runs.run_id == run.run_id, runs.state.in_([State.FAILED, State.CANCELLED]))
+        .values(
+            state=State.QUEUED,
+            source=source,
+            tries=0,
+            again=again or run.again,
+            not_before=None,
+            finished_at=None,
+            error_code=None,
+            error_message=None,
+        )
+    )
+    return bool(connection.execute(queued).rowcount)
+
+
+def known_source(connection: Connection, account_id: str, pass_: Pass) -> str | None:
+    """Where the pass was read last; where it was never read, what else was read of the account last."""
+    runs = import_runs.c
+    this_first = sa.case((runs["pass"] == pass_.value, 0), else_=1)
+    mine = sa.select(runs.source).where(runs.account_id == account_id)
+    return connection.execute(mine.order_by(this_first, runs.number.desc(), runs.requested_at.desc()).limit(1)).scalar()

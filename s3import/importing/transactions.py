@@ -1,0 +1,58 @@
+"""Transactions that outlast a database's passing failures."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from typing import TypeVar
+
+import stamina
+from sqlalchemy import Connection
+
+from s3import.core.errors import DatabaseUnavailable
+from s3import.core.events import Observer, Retrying
+from s3import.writers import Conflict, Database
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class Transactions:
+    """Runs work in transactions of `database`; tells `observe` of every retry, gives up early once `stop` is set."""
+
+    database: Database
+    retry_seconds: float
+    observe: Observer
+    stop: threading.Event
+
+    def run(self, account_id: str, work: Callable[[Connection], T]) -> T:
+        """Do the work in one transaction, again from the start while the database fails in passing.
+
+        The work may run several times, also after a commit whose answer was lost: it must notice that by itself.
+        Raises: DatabaseUnavailable after `retry_seconds`, and whatever the work raises.
+        """
+
+        return self._keep_trying(account_id, self.database.begin, work)
+
+    def read(self, account_id: str, work: Callable[[Connection], T]) -> T:
+        """As `run`, for work that only looks and waits for nobody who writes."""
+        return self._keep_trying(account_id, self.database.read, work)
+
+    def _keep_trying(
+        self, account_id: str, begin: Callable[[], AbstractContextManager[Connection]], work: Callable[[Connection], T]
+    ) -> T:
+        def again(error: Exception) -> bool:
+            if not isinstance(error, DatabaseUnavailable | Conflict) or self.stop.is_set():
+                return False
+            self.observe(Retrying(account_id, str(error)))
+            return True
+
+        retries = stamina.retry_context(
+            on=again, attempts=None, timeout=self.retry_seconds, wait_initial=0.05, wait_jitter=0.1
+        )
+        for attempt in retries:
+            with attempt, begin() as connection:
+                return work(connection)
+        raise AssertionError("a retry loop ends by returning or raising")

@@ -1,0 +1,1 @@
+"""What can be asked for, written once for the command line, HTTP and workers."""

@@ -1,0 +1,66 @@
+"""What is kept of a migration, removed in pages: short transactions and little memory, however much there is."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
+from typing import Any, TypeVar
+
+import sqlalchemy as sa
+from sqlalchemy import Connection
+
+from s3import.core.tables import import_files, import_parts, import_rejects, import_tombstones
+
+T = TypeVar("T")
+Step = Callable[[Callable[[Connection], T]], T]
+"""Does work in one transaction, again from its start where the database fails in passing."""
+
+PAGE_ROWS = 1000
+
+
+def remove_bookkeeping(do: Step[int], account_id: str, run_ids: Sequence[str]) -> Iterator[int]:
+    """Remove the runs' parts and rejects, then the account's files and tombstones; the number of rows of each page.
+
+    What is removed first is what a resumed run would trust.
+    """
+    rejects, parts, tombstones = import_rejects.c, import_parts.c, import_tombstones.c
+    for run_id in run_ids:
+        yield from _pages(do, rejects.run_id == run_id, rejects.part_number, rejects.line)
+        yield from _pages(do, parts.run_id == run_id, parts.number)
+    files = import_files.c
+    yield from _pages(do, files.account_id == account_id, files.entity, files.record_id)
+    yield from _pages(do, tombstones.account_id == account_id, tombstones.entity, tombstones.id)
+
+
+def remove_tombstones(connection: Connection, account_id: str) -> None:
+    """Remove the account's tombstones, of which there are few."""
+    connection.execute(import_tombstones.delete().where(import_tombstones.c.account_id == account_id))
+
+
+def has_parts(connection: Connection, run_id: str) -> bool:
+    """Whether the run ever got as far as to have a plan."""
+    one = sa.select(import_parts.c.number).where(import_parts.c.run_id == run_id).limit(1)
+    return connection.execute(one).first() is not None
+
+
+def _pages(do: Step[int], mine: sa.ColumnElement[bool], *key: sa.Column[Any]) -> Iterator[int]:
+    """Remove the rows that are `mine`, in the order of the rest of their table's key."""
+    while removed := do(partial(_remove_page, mine, key)):
+        yield removed
+
+
+def _remove_page(mine: sa.ColumnElement[bool], key: Sequence[sa.Column[Any]], connection: Connection) -> int:
+    page = sa.select(*key).where(mine).order_by(*key).limit(PAGE_ROWS).subquery()
+    last = connection.execute(sa.select(page).order_by(*(column.desc() for column in page.c)).limit(1)).first()
+    if last is None:
+        return 0
+    return connection.execute(sa.delete(key[0].table).where(mine, _up_to(key, last))).rowcount
+
+
+def _up_to(key: Sequence[sa.Column[Any]], last: Sequence[Any]) -> sa.ColumnElement[bool]:
+    """Whether a row's key is no later than `last`, said so that every planner finds the range in its index."""
+    first, *rest = key
+    if not rest:
+        up_to: sa.ColumnElement[bool] = first <= last[0]
+        return up_to
+    return sa.or_(first < last[0], sa.and_(first == last[0], _up_to(rest, last[1:])))

@@ -1,0 +1,215 @@
+"""A dry run: reads and checks a dump as a migration would, and writes nothing.
+
+Faults of the records themselves are found and, with a database to look into, brands and channels that the account does
+not have. Whether a thread or message exists is only known to a real run, but for an account that has none at all.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections import Counter
+from collections.abc import Callable, Sequence
+from functools import partial
+from typing import Any, Protocol, TypeVar
+
+from sqlalchemy import Connection
+
+from s3import.core.errors import AllRejected, Interrupted, S3ImportError
+from s3import.core.events import Advanced, Observer, PassEnded, PassStarted
+from s3import.core.limits import Tally
+from s3import.core.records import (
+    HALVES,
+    ROW_ENTITIES,
+    Batch,
+    Entity,
+    Pass,
+    Plan,
+    PlannedPart,
+    Position,
+    Reject,
+    Window,
+)
+from s3import.core.resets import Standing, look_at_account
+from s3import.importing.admission import source_of
+from s3import.importing.all_rejected import explain
+from s3import.importing.importer import Request, SourceOpener, no_account, require_turn
+from s3import.importing.parents import Parents, parents_of
+from s3import.importing.parts import require_expected_rows
+from s3import.readers import read_part
+from s3import.readers.dump.plan import plan_pass, read_account_document
+from s3import.readers.sources.source import ItemSource, Source
+from s3import.transform.validators import check, make_rejects
+from s3import.writers import schema
+
+REJECTS_SHOWN = 100
+T = TypeVar("T")
+
+
+class Look(Protocol):
+    """Does work that only looks into the database."""
+
+    def __call__(self, work: Callable[[Connection], T]) -> T: ...
+
+
+class Rehearsal:
+    """Checks the passes of a request, and tells what it found so far even when it is stopped half-way."""
+
+    def __init__(
+        self, request: Request, block_bytes: int, observe: Observer, stop: threading.Event, look: Look | None
+    ) -> None:
+        self._request, self._block_bytes, self._observe, self._stop = request, block_bytes, observe, stop
+        self._look = look
+        self._parents: Parents | None = None
+        self._checks: dict[Pass, _PassCheck] = {}
+
+    def run(self, open_source: SourceOpener) -> None:
+        """Check everything.
+
+        Raises: DumpNotFound, PartUnreadable, TooManyRejects, AllRejected and whatever else would end a run.
+        """
+        if self._look:
+            self._look(self._require_turn)
+        for pass_ in self._request.passes:
+            source = open_source(self._source_of(pass_), self._request.account_id)
+            check_ = self._checks[pass_] = _PassCheck(self._request, pass_, self._observe, self._require_going)
+            plan = plan_pass(source, self._request.account_id, pass_, partial(_window_of, source))
+            if self._parents is None:
+                self._parents = self._find_parents(source)
+            check_.run(source, plan, self._parents, self._block_bytes)
+
+    def _require_turn(self, connection: Connection) -> None:
+        nobody = Standing(self._request.account_id, None, None)
+        found = look_at_account(connection, nobody.account_id) if schema.is_there(connection) else nobody
+        require_turn(found, self._request.passes[0])
+
+    def _source_of(self, pass_: Pass) -> str:
+        if self._request.source is None and self._look:
+            return self._look(partial(source_of, account_id=self._request.account_id, pass_=pass_))
+        return self._request.source or ""
+
+    def _find_parents(self, source: Source) -> Parents:
+        """Raises: AccountNotFound, SchemaMismatch, InvalidAccountDocument."""
+        document = read_account_document(source, self._request.account_id)
+        if not self._look:
+            return Parents()
+        found = self._look(partial(parents_of, account_id=self._request.account_id, document=document))
+        if found is None:
+            raise no_account(self._request.account_id, source)
+        return found
+
+    @property
+    def passes(self) -> tuple[Pass, ...]:
+        """The passes that were checked to their end."""
+        return tuple(pass_ for pass_, check_ in self._checks.items() if check_.done)
+
+    @property
+    def rejected(self) -> int:
+        return sum(check_.tally.rejected for check_ in self._checks.values())
+
+    def document(self, error: S3ImportError | None) -> dict[str, Any]:
+        """What was found: counts, and the first `REJECTS_SHOWN` rejects of each pass; `error` ended it."""
+        return {
+            "account_id": self._request.account_id,
+            "dry_run": True,
+            "passes": {
+                pass_.value: self._pass_document(pass_, error) for pass_ in {**dict.fromkeys(HALVES), **self._checks}
+            },
+        }
+
+    def _pass_document(self, pass_: Pass, error: S3ImportError | None) -> dict[str, Any] | None:
+        check_ = self._checks.get(pass_)
+        return check_.document(None if check_.done else error) if check_ else None
+
+    def _require_going(self) -> None:
+        if self._stop.is_set():
+            raise Interrupted(f"account {self._request.account_id}: the dry run was interrupted; it wrote nothing")
+
+
+def _window_of(source: Source) -> Window | None:
+    return source.window() if isinstance(source, ItemSource) else None
+
+
+def _nothing() -> Counter[str]:
+    return Counter(read=0, rejected=0, sanitised=0)
+
+
+class _PassCheck:
+    def __init__(self, request: Request, pass_: Pass, observe: Observer, require_going: Callable[[], None]) -> None:
+        self._account_id, self._pass, self._observe = request.account_id, pass_, observe
+        self._require_going = require_going
+        self._counts = {entity.value: _nothing() for entity in ROW_ENTITIES}
+        self._codes: dict[Entity, Counter[str]] = {entity: Counter() for entity in Entity}
+        self._shown: list[dict[str, Any]] = []
+        self._ignored: frozenset[str] = frozenset()
+        self._skipped: tuple[str, ...] = ()
+        self.tally = Tally(request.limit, dry_run=True)
+        self.done = False
+
+    def run(self, source: Source, plan: Plan, parents: Parents, block_bytes: int) -> None:
+        self._skipped = plan.skipped_objects
+        self._counts |= {part.entity.value: _nothing() for part in plan.parts}
+        total = sum(part.stored.size_bytes for part in plan.parts)
+        self._observe(PassStarted(self._account_id, self._pass, "dry run", 1, len(plan.parts), 0, total, 0, 0, 0))
+        for part in plan.parts:
+            self._check_part(source, part, parents, block_bytes)
+        self._require_within_limit(parents, final=True)
+        self.done = True
+        self._observe(PassEnded(self._account_id, self._pass, None))
+
+    def document(self, error: S3ImportError | None) -> dict[str, Any]:
+        by_code = sum(self._codes.values(), Counter[str]())
+        return {
+            "counts": {entity: dict(counts) for entity, counts in self._counts.items()},
+            "rejects": {"total": self.tally.rejected, "by_code": dict(sorted(by_code.items()))},
+            "first_rejects": self._shown,
+            "ignored_fields": sorted(self._ignored),
+            "skipped_objects": list(self._skipped),
+            "error": {"code": error.code, "message": error.message} if error else None,
+        }
+
+    def _check_part(self, source: Source, part: PlannedPart, parents: Parents, block_bytes: int) -> None:
+        before, bytes_before = self.tally.read, 0
+        for batch in read_part(source, part, Position(), block_bytes=block_bytes):
+            self._require_going()
+            self._check_batch(part, batch, parents, batch.bytes_done - bytes_before)
+            bytes_before = batch.bytes_done
+        require_expected_rows(self._pass, part, self.tally.read - before)
+        self._observe(Advanced(self._account_id, self._pass, 0, 0, 0, 1))
+
+    def _check_batch(self, part: PlannedPart, batch: Batch, parents: Parents, bytes_: int) -> None:
+        checked = check(batch, part.entity, self._account_id)
+        orphans = parents.missing(part.entity, checked.accepted)
+        rows = {checked.rows[index].as_py(): reasons for index, reasons in orphans.items()}
+        rejects = sorted([*checked.rejects, *make_rejects(batch, rows)], key=lambda reject: reject.line)
+        read, rejected = batch.records.num_rows, len(rejects)
+        parents.accepted(part.entity, read - rejected)
+        self._counts[part.entity].update(read=read, rejected=rejected, sanitised=checked.sanitised.true_count)
+        self._ignored |= batch.ignored_fields
+        self._note(part, rejects)
+        self.tally.add(read, rejected, bytes_)
+        self._observe(Advanced(self._account_id, self._pass, read, rejected, bytes_, 0))
+        self._require_within_limit(parents)
+
+    def _require_within_limit(self, parents: Parents, *, final: bool = False) -> None:
+        """Raises: TooManyRejects, AllRejected."""
+        self.tally.require_within_limit(self._account_id, final=final)
+        if self.tally.nothing_came_over(final=final):
+            raise AllRejected(
+                f"account {self._account_id}: nothing of the {self._pass} pass would come over, all {self.tally.read} "
+                f"records would be rejected. {explain(self._codes, parents.standing)}"
+            )
+
+    def _note(self, part: PlannedPart, rejects: Sequence[Reject]) -> None:
+        for reject in rejects:
+            self._codes[part.entity].update({reason.code for reason in reject.reasons})
+        room = REJECTS_SHOWN - len(self._shown)
+        self._shown += [
+            {
+                "entity": part.entity.value,
+                "part": part.key,
+                "line": reject.line,
+                "id": reject.id,
+                "reasons": [{"code": r.code, "field": r.field, "message": r.message} for r in reject.reasons],
+            }
+            for reject in rejects[:room]
+        ]

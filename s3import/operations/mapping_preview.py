@@ -1,0 +1,61 @@
+"""A look at what a mapping makes of an account's first items, before anything is imported."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from itertools import islice
+from typing import Any
+
+from s3import.core.errors import ConfigurationError, DumpNotFound
+from s3import.core.records import Batch, Entity, Pass, PlannedPart, Position, Reason
+from s3import.readers import read_part
+from s3import.readers.dump.plan import plan_pass
+from s3import.readers.sources.source import ItemSource, Source
+from s3import.transform.validators import check
+
+BLOCK_BYTES = 64 * 1024
+
+
+@dataclass(frozen=True, slots=True)
+class Tried:
+    """An item as its source has it, and the record it makes, or the reasons why it makes none."""
+
+    entity: Entity
+    item: bytes
+    record: dict[str, Any] | None
+    reasons: tuple[Reason, ...] = ()
+
+
+def try_items(source: Source, account_id: str, limit: int) -> Iterator[Tried]:
+    """The first `limit` items of each entity, of whatever pass. Raises: as `plan_pass` and `read_part`;
+    DumpNotFound where there is none."""
+    if not isinstance(source, ItemSource):
+        raise ConfigurationError("there is no mapping to try: give --mapping FILE")
+    parts = plan_pass(source, account_id, Pass.RECENT).parts
+    shown = False
+    for entity in Entity:
+        of_entity = [part for part in parts if part.entity is entity]
+        for tried in islice(_of_entity(source, account_id, of_entity), limit):
+            shown = True
+            yield tried
+    if not shown:
+        raise DumpNotFound(
+            f"{source.uri} holds no item of account {account_id}; check the account id and the mapping's keys"
+        )
+
+
+def _of_entity(source: ItemSource, account_id: str, parts: list[PlannedPart]) -> Iterator[Tried]:
+    for part in parts:
+        undivided = PlannedPart(part.entity, part.key, part.stored)
+        for batch in read_part(source, undivided, Position(), block_bytes=BLOCK_BYTES):
+            yield from _tried(part.entity, account_id, batch)
+
+
+def _tried(entity: Entity, account_id: str, batch: Batch) -> Iterator[Tried]:
+    checked = check(batch, entity, account_id)
+    records = dict(zip(checked.rows.to_pylist(), checked.accepted.to_pylist(), strict=True))
+    reasons = {reject.line: reject.reasons for reject in checked.rejects}
+    lines = batch.lines.to_pylist()
+    for row, item in enumerate(batch.raw(range(len(lines)))):
+        yield Tried(entity, item, records.get(row), reasons.get(lines[row], ()))

@@ -1,0 +1,146 @@
+"""Forgets what was kept of migrations that are over: runs, parts, rejects with their raw text, tombstones."""
+
+from __future__ import annotations
+
+import datetime as dt
+import logging
+import threading
+from contextlib import suppress
+from functools import partial
+
+import sqlalchemy as sa
+from sqlalchemy import Connection
+
+from s3import import status
+from s3import.core import resets
+from s3import.core.accounts import AccountStatus
+from s3import.core.errors import (
+    AccountNotFound,
+    Interrupted,
+    MigrationFailed,
+    NotImported,
+    RunIsAlive,
+    S3ImportError,
+)
+from s3import.core.events import RowsRemoved
+from s3import.core.tables import accounts, import_accounts, import_runs
+from s3import.importing.transactions import Transactions
+from s3import.operations.bookkeeping import remove_bookkeeping
+from s3import.writers import Database
+
+log = logging.getLogger(__name__)
+
+LOOK_SECONDS = 3600.0
+PATIENCE_SECONDS = 120.0
+
+
+def purge(transactions: Transactions, account_id: str) -> int:
+    """Forget an account's migration; the number of rows of bookkeeping that went. The account's own rows stay.
+
+    From the first transaction on nothing is remembered, and so nothing is imported any more that could bring back what
+    people deleted; whatever interrupts the rest, the same command goes on.
+    Raises: AccountNotFound when nothing is known of it; RunIsAlive; ResetAtWork, ResetUnfinished; NotImported while a
+    pass is still to be imported; Interrupted.
+    """
+    run_ids = transactions.run(account_id, partial(begin, account_id))
+    removed = 0
+    for count in remove_bookkeeping(partial(transactions.run, account_id), account_id, run_ids):
+        removed += count
+        transactions.observe(RowsRemoved(account_id, "rows of bookkeeping", removed))
+        if transactions.stop.is_set():
+            raise Interrupted(f"account {account_id}: interrupted; the same command goes on where it was")
+    transactions.run(account_id, partial(_end, account_id))
+    return removed
+
+
+def look(connection: Connection, account_id: str) -> int:
+    """How many runs there are to forget. Raises: as `purge`."""
+    return len(_runs(connection, account_id, resets.look_at_account(connection, account_id)))
+
+
+def begin(account_id: str, connection: Connection) -> list[str]:
+    """Have nothing be remembered of the account from now on; the ids of the runs to forget. Raises: as `purge`."""
+    standing = resets.open_account(connection, account_id)
+    run_ids = _runs(connection, account_id, standing)
+    if standing.status is not None and standing.purged_at is None:
+        known = import_accounts.update().where(import_accounts.c.account_id == account_id)
+        values = {"deletions_since": None, "purged_at": dt.datetime.now(dt.UTC)}
+        if not connection.execute(known.values(values)).rowcount:
+            connection.execute(import_accounts.insert().values(account_id=account_id, **values))
+    return run_ids
+
+
+def _runs(connection: Connection, account_id: str, standing: resets.Standing) -> list[str]:
+    runs = status.idle_runs(connection, account_id)
+    if standing.status is None and not runs:
+        raise AccountNotFound(
+            f"there is no account {account_id} in the database, and nothing is kept of its migration; check --account "
+            "and --database"
+        )
+    if standing.status not in (None, AccountStatus.ACTIVE):
+        raise NotImported(
+            f"account {account_id} is {standing.status}: its bookkeeping is needed until both passes are imported; "
+            "purge it then"
+        )
+    return [run.run_id for run in runs]
+
+
+def _end(account_id: str, connection: Connection) -> None:
+    resets.lock_account(connection, account_id)
+    status.forget_runs(connection, account_id)
+
+
+def purge_expired(transactions: Transactions, days: float) -> list[str]:
+    """Forget the accounts that `expired` names, one after the other; those that were forgotten."""
+    with transactions.database.read() as connection:
+        account_ids = expired(connection, days)
+    return [account_id for account_id in account_ids if _purged(transactions, account_id)]
+
+
+def _purged(transactions: Transactions, account_id: str) -> bool:
+    """Whether it could be: not where somebody has just begun another run."""
+    with suppress(MigrationFailed, RunIsAlive):
+        purge(transactions, account_id)
+        return True
+    return False
+
+
+class Retention:
+    """Forgets expired accounts once an hour, in the background, for as long as the block runs. `days` None: never."""
+
+    def __init__(self, database: Database, days: float | None) -> None:
+        self._days = days
+        self._left = threading.Event()
+        self._transactions = Transactions(database, PATIENCE_SECONDS, lambda _: None, self._left)
+        self._thread = threading.Thread(target=self._work, name="retention", daemon=True)
+
+    def __enter__(self) -> Retention:
+        if self._days is not None:
+            self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._left.set()
+
+    def _work(self) -> None:
+        while not self._left.is_set():
+            try:
+                for account_id in purge_expired(self._transactions, self._days or 0.0):
+                    log.info("account %s: purged, as its migration is long over", account_id)
+            except S3ImportError as error:
+                log.warning("cannot purge what has expired: %s", error)
+            self._left.wait(LOOK_SECONDS)
+
+
+def expired(connection: Connection, days: float) -> list[str]:
+    """The accounts that are active, or gone, and of which nothing was imported for so many days."""
+    runs = import_runs.c
+    over = sa.func.coalesce(sa.func.max(accounts.c.status), AccountStatus.ACTIVE.value) == AccountStatus.ACTIVE.value
+    limit = dt.datetime.now(dt.UTC) - dt.timedelta(days=days)
+    query = (
+        sa.select(runs.account_id)
+        .outerjoin_from(import_runs, accounts, accounts.c.id == runs.account_id)
+        .group_by(runs.account_id)
+        .having(over, sa.func.max(sa.func.coalesce(runs.finished_at, runs.requested_at)) < limit)
+    )
+    return list(connection.scalars(query))

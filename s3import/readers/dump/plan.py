@@ -1,0 +1,198 @@
+"""What a dump consists of: the parts of a pass, by its manifest or its listing, and the account's document."""
+
+from __future__ import annotations
+
+import io
+import posixpath
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import closing
+from dataclasses import replace
+from typing import Any, BinaryIO
+
+from s3import.core.errors import (
+    DocumentTooLarge,
+    DumpNotFound,
+    InvalidAccountDocument,
+    InvalidManifest,
+    PartDiffers,
+    PartMissing,
+    SourceUnavailable,
+)
+from s3import.core.records import (
+    EARLIEST,
+    AccountDocument,
+    Brand,
+    Channel,
+    Entity,
+    Pass,
+    Plan,
+    PlannedPart,
+    Window,
+)
+from s3import.readers.dump.documents import Node, stream_members
+from s3import.readers.dump.inventory import Inventory
+from s3import.readers.sources.source import ItemSource, Source
+
+EXTENSIONS = (".jsonl", ".jsonl.gz", ".jsonl.zst", ".parquet")
+MANIFEST = "manifest.json"
+ACCOUNT_DOCUMENT = "account.json"
+
+EVERYTHING = Window(Pass.DELTA, EARLIEST, EARLIEST)
+"""A delta is not divided by time."""
+
+MAX_SKIPPED = 10_000  # names of objects that are no parts; of more only the number
+
+
+def plan_pass(
+    source: Source, account_id: str, pass_: Pass, remembered: Callable[[], Window | None] = lambda: None
+) -> Plan:
+    """The parts of a pass, entities in the order of `Entity` and keys in order within, and the objects that are none.
+
+    `remembered`: gives how a source that is not divided in passes was divided before, if it was.
+    Raises: DumpNotFound, InvalidManifest; PartMissing and PartDiffers (in size) against the manifest; what `source`
+    raises.
+    """
+    if isinstance(source, ItemSource):
+        if pass_ is Pass.DELTA:
+            return source.plan(EVERYTHING)
+        return source.plan(replace(remembered() or source.window(), pass_=pass_))
+    inventory, folder = Inventory(), f"{pass_}/"
+    document = f"{_folder(source, pass_)}{MANIFEST}"
+    # The manifest is written last. Read before the listing, it never names parts that came after the listing.
+    if manifest := _open_manifest(source, folder + MANIFEST):
+        with closing(manifest):
+            _read_manifest(inventory, manifest, document, account_id, pass_)
+    inventory.take_listing(folder, source.list(folder))
+    if manifest:
+        inventory.plan(_named_parts(inventory, document, folder))
+    elif inventory.find(folder, MANIFEST):
+        raise SourceUnavailable(f"{_folder(source, pass_)} was being completed just now; run the same command again")
+    else:
+        inventory.plan(_listed_parts(inventory, folder))
+        _require_parts(source, pass_, inventory)
+    skipped = (key.replace("\0", "\ufffd") for key in inventory.not_planned([MANIFEST], MAX_SKIPPED))
+    return Plan(inventory.parts(), tuple(skipped), from_manifest=manifest is not None)
+
+
+def documents_at(source: Source) -> str:
+    """Where ``account.json`` is looked for, to be named in messages."""
+    if not isinstance(source, ItemSource):
+        return source.uri
+    return source.beside.uri if source.beside else f"{source.uri} (the mapping names no source `beside` it)"
+
+
+def read_account_document(source: Source, account_id: str) -> AccountDocument | None:
+    """The dump's ``account.json``; None where there is none.
+
+    NUL and lone surrogates in its names are replaced by U+FFFD. Whether a channel's brand exists is
+    left to the caller, whose database may hold it already.
+    Raises: InvalidAccountDocument naming the place of the fault; what `source` raises.
+    """
+    raw = source.read(ACCOUNT_DOCUMENT)
+    if raw is None:
+        return None
+    top = Node.parse(raw, f"{documents_at(source)}: {ACCOUNT_DOCUMENT}", InvalidAccountDocument)
+    top.exactly("id", account_id)
+    brands = [Brand(node.id("id"), node.free_text("name")) for node in _unique(top.nodes("brands"))]
+    channels = [
+        Channel(node.id("id"), node.id("brand_id"), node.free_text("kind"), node.free_text("name"))
+        for node in _unique(top.nodes("channels"))
+    ]
+    return AccountDocument(account_id, top.free_text("name"), tuple(brands), tuple(channels))
+
+
+def _listed_parts(inventory: Inventory, folder: str) -> Iterator[PlannedPart]:
+    for key, stored in inventory.listed(folder):
+        if entity := _entity_of(key):
+            yield PlannedPart(entity, key, stored)
+
+
+def _require_parts(source: Source, pass_: Pass, inventory: Inventory) -> None:
+    """Raises: DumpNotFound."""
+    if not inventory.count("FROM planned"):
+        raise DumpNotFound(
+            f"there is no {pass_} dump below {_folder(source, pass_)}: no {MANIFEST}, and none of the "
+            f"{inventory.count('FROM listed')} objects found is a part (such as threads/part-0{EXTENSIONS[0]}); check "
+            "the source and the account id, or wait until the dump is written"
+        )
+
+
+def _open_manifest(source: Source, key: str) -> BinaryIO | None:
+    """The manifest's bytes: from memory where it is small, which takes one request."""
+    try:
+        small = source.read(key)
+        return None if small is None else io.BytesIO(small)
+    except DocumentTooLarge:
+        stored = source.find(key)
+        return source.open(stored) if stored else None
+
+
+def _read_manifest(inventory: Inventory, stream: BinaryIO, document: str, account_id: str, pass_: Pass) -> None:
+    """Take down what the manifest names. Raises: InvalidManifest."""
+    members: dict[str, Any] = {}
+    top = Node(document, "", members, InvalidManifest)
+    for place, value in stream_members(stream, document, InvalidManifest, "parts"):
+        if place == "parts[]":
+            members["parts"] = []
+        elif place.startswith("parts["):
+            _take_named(inventory, top.node(place, value))
+        else:
+            members[place] = value
+    top.exactly("version", 1)
+    top.exactly("account_id", account_id)
+    top.exactly("pass", str(pass_))
+    list(top.nodes("parts", required=True))
+
+
+def _take_named(inventory: Inventory, node: Node) -> None:
+    key, plain_key = _keys(node)
+    entity = node.required_text("entity")
+    if entity not in tuple(Entity):
+        raise node.fault("entity", f"must be one of {', '.join(Entity)}")
+    if not inventory.name(key, plain_key, [entity, node.count("bytes"), node.count("rows"), node.sha256("sha256")]):
+        raise node.fault("key", f"names the part {key} a second time")
+
+
+def _named_parts(inventory: Inventory, document: str, folder: str) -> Iterator[PlannedPart]:
+    """The parts a manifest names, checked against the listing. Raises: PartMissing; PartDiffers."""
+    for key, (entity, size_bytes, rows, sha256), stored in inventory.named(folder):
+        if stored is None:
+            raise PartMissing(f"{document} names {key}, which is not there; put it back, then run the same command")
+        if size_bytes not in (None, stored.size_bytes):
+            raise PartDiffers(
+                f"{document}: {key} has {stored.size_bytes} bytes, the manifest says {size_bytes}; write the part or "
+                "the manifest again, then run the same command"
+            )
+        yield PlannedPart(Entity(entity), key, stored, rows, sha256)
+
+
+def _keys(node: Node) -> tuple[str, str]:
+    """The key of a manifest's part: as it is written, and without ``./`` and the like."""
+    written = node.required_text("key")
+    plain = posixpath.normpath(written)
+    if not written or "\0" in written or plain.startswith("/") or plain.split("/")[0] in (".", ".."):
+        raise node.fault("key", f"is {written!r}, which is not within the pass's folder")
+    if not plain.endswith(EXTENSIONS):
+        raise node.fault("key", f"is {written!r}, but parts end with one of {', '.join(EXTENSIONS)}")
+    return written, plain
+
+
+def _entity_of(key: str) -> Entity | None:
+    """The entity whose part `key` is where no manifest says so; None when it is no part."""
+    folder, _, name = key.partition("/")
+    if "/" in name or "\0" in name or not name.endswith(EXTENSIONS) or folder not in list(Entity):
+        return None
+    return Entity(folder)
+
+
+def _unique(nodes: Iterable[Node]) -> Iterable[Node]:
+    seen: set[str] = set()
+    for node in nodes:
+        if node.id("id") in seen:
+            raise node.fault("id", f"{node.id('id')!r} is there a second time")
+        seen.add(node.id("id"))
+        yield node
+
+
+def _folder(source: Source, pass_: Pass) -> str:
+    return f"{source.uri.rstrip('/')}/{pass_}/"

@@ -1,0 +1,350 @@
+"""The fast path for items: whole columns of DynamoDB JSON become columns of records, without an object per attribute.
+
+Where a value is not of a kind that its field takes, there is no answer: `values` then reads the lines one by one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from decimal import Decimal
+from functools import lru_cache, reduce
+
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.json
+
+from s3import.core.records import TEXT, TIMESTAMP, TOO_LATE, one_array
+from s3import.readers.dynamodb.mapping import FieldMapping, Path
+from s3import.readers.dynamodb.wanted import ITEM, Wanted
+from s3import.readers.formats.jsonl import hold_an_object_each, split_lines
+from s3import.readers.formats.lines import Rows
+from s3import.readers.sources.location import ACCOUNT
+
+MAX_BRACES = 900  # in a line: with more of them it may be nested deeper than the line path can follow
+TICKS = {"seconds": 10**6, "milliseconds": 10**3}  # microseconds in each
+TOO_LATE_TICKS = int(TOO_LATE.timestamp()) * 10**6
+_WHOLE = r"\A-?[0-9]{1,18}\z"
+_EPOCH = r"\A-?[0-9]{1,15}(\.[0-9]+)?\z"
+_BEFORE_1970 = r"\A-[0.]*[1-9]"
+_TOO_FINE = {"seconds": r"(\.[0-9]{6})[0-9]+", "milliseconds": r"(\.[0-9]{3})[0-9]+"}
+
+
+class _Doubt(Exception):
+    """A value that only the line path can judge."""
+
+
+@lru_cache(64)
+class ItemColumns:
+    """Reads items as columns. What kinds of values are usual is remembered: to ask for others costs half the speed."""
+
+    def __init__(self, wanted: Wanted) -> None:
+        self._wanted = wanted
+        self._usual: pa.StructType | None = None
+
+    def read(self, text: bytes, first_line: int) -> Rows | None:
+        """Read whole lines at once, of which the first has number `first_line`; None where anything is in doubt."""
+        lines = split_lines(text)
+        if lines is None or not _shallow(lines):
+            return None
+        filled = pc.not_equal(lines, "")
+        if not hold_an_object_each(lines, filled):
+            return None
+        numbers = pc.add(pc.indices_nonzero(filled).cast(pa.int64()), first_line)
+        line_count = len(lines) - text.endswith(b"\n")
+        return self._read_usual(text, numbers, line_count) or self._read_all(text, numbers, line_count)
+
+    def _read_usual(self, text: bytes, numbers: pa.Int64Array, line_count: int) -> Rows | None:
+        return _read(text, self._usual, self._wanted, numbers, line_count)[0] if self._usual is not None else None
+
+    def _read_all(self, text: bytes, numbers: pa.Int64Array, line_count: int) -> Rows | None:
+        rows, items = _read(text, _type(self._wanted), self._wanted, numbers, line_count)
+        if rows is not None:
+            usual = self._usual or _telling_type(self._wanted)
+            self._usual = _merged(usual, _members_found(items))
+        return rows
+
+
+def key_values_of(text: bytes, wanted: Wanted) -> pa.StringArray | None:
+    """The value of the account's key in each of the items; None where Arrow refuses a line."""
+    items = _parse(text, _telling_type(wanted), ITEM)
+    return None if items is None or items.null_count else _text(pc.struct_field(items, wanted.key_path))
+
+
+def _read(
+    text: bytes, type_: pa.StructType, wanted: Wanted, numbers: pa.Int64Array, line_count: int
+) -> tuple[Rows | None, pa.StructArray]:
+    """The rows, and the items they were made of; no rows where anything is in doubt."""
+    items = _parse(text, type_, wanted.member)
+    # Objects cannot span these lines, so as many objects as lines means one on each.
+    if items is None or len(items) != len(numbers) or items.null_count:
+        return None, items
+    try:
+        mine = _is_wanted(items, wanted)
+        return Rows(line_count, _records(items.filter(mine), wanted), numbers.filter(mine)), items
+    except _Doubt:
+        return None, items
+
+
+def _shallow(lines: pa.StringArray) -> bool:
+    """Whether no line is nested too deep; only a line of so many bytes can be."""
+    long = lines.filter(pc.greater(pc.binary_length(lines), MAX_BRACES)).to_pylist()
+    return all(line.count("{") + line.count("[") <= MAX_BRACES for line in long)
+
+
+def _parse(text: bytes, type_: pa.StructType, member: str) -> pa.StructArray | None:
+    """The items, with what matters of them; None where Arrow refuses a line."""
+    try:
+        table = pyarrow.json.read_json(
+            pa.BufferReader(text),
+            read_options=pyarrow.json.ReadOptions(use_threads=False, block_size=len(text) + 1),
+            parse_options=pyarrow.json.ParseOptions(
+                explicit_schema=pa.schema([(member, type_)]), unexpected_field_behavior="ignore"
+            ),
+        )
+    except pa.ArrowInvalid:
+        return None
+    return one_array(table[member])
+
+
+# --- what is asked for of an item --------------------------------------------------------------------------------
+
+SCALAR = pa.struct([("S", TEXT), ("N", TEXT), ("BOOL", pa.bool_()), ("NULL", pa.bool_())])
+NAME_AND_VALUE = pa.struct([("M", pa.struct([("name", SCALAR), ("value", SCALAR)]))])
+
+
+@dataclass
+class _Shape:
+    """What is asked for of a value: the kinds it may be of, and the members it may have as a map."""
+
+    kinds: dict[str, pa.DataType] = field(default_factory=dict)
+    members: dict[str, _Shape] = field(default_factory=dict)
+
+    def at(self, path: Path) -> _Shape:
+        shape = self
+        for name in path:
+            shape = shape.members.setdefault(name, _Shape())
+        return shape
+
+    def members_type(self) -> pa.StructType:
+        return pa.struct([(name, shape.type()) for name, shape in self.members.items()])
+
+    def type(self) -> pa.StructType:
+        kinds = {**self.kinds, "M": self.members_type()} if self.members else self.kinds
+        return pa.struct([*kinds.items(), ("NULL", pa.bool_())])
+
+
+@lru_cache(64)
+def _telling_type(wanted: Wanted) -> pa.StructType:
+    """The Arrow type of what tells whose an item is. It is asked of every item, whatever the first ones had."""
+    return _telling_shape(wanted).members_type()
+
+
+def _telling_shape(wanted: Wanted) -> _Shape:
+    shape = _Shape()
+    shape.at(wanted.key_path).kinds.update({"S": TEXT, "N": TEXT})
+    if wanted.prefix:
+        shape.at(wanted.sort_path).kinds["S"] = TEXT
+    return shape
+
+
+@lru_cache(64)
+def _type(wanted: Wanted) -> pa.StructType:
+    """The Arrow type of an item: of each value the kinds that its field can use."""
+    shape = _telling_shape(wanted)
+    for mapped in wanted.mapping.fields:
+        for path in mapped.paths:
+            shape.at(path).kinds.update(_kinds(mapped))
+    return shape.members_type()
+
+
+def _members_found(members: pa.StructArray) -> pa.StructType:
+    """The type with all its members, and of each the kinds that were found."""
+    return pa.struct([(name.name, _kinds_found(pc.struct_field(members, name.name))) for name in members.type])
+
+
+def _kinds_found(value: pa.StructArray) -> pa.StructType:
+    kinds = {kind.name: pc.struct_field(value, kind.name) for kind in value.type}
+    found = {name: array for name, array in kinds.items() if array.null_count < len(array)}
+    return pa.struct([(name, _members_found(a) if name == "M" else a.type) for name, a in found.items()])
+
+
+def _merged(one: pa.StructType, other: pa.StructType) -> pa.StructType:
+    """What either of two types has."""
+    types = {child.name: child.type for child in one}
+    for child in other:
+        both = child.name in types and pa.types.is_struct(child.type)
+        types[child.name] = _merged(types[child.name], child.type) if both else child.type
+    return pa.struct(list(types.items()))
+
+
+def _kinds(mapped: FieldMapping) -> dict[str, pa.DataType]:
+    if pa.types.is_list(mapped.kind):
+        if pa.types.is_struct(mapped.kind.value_type):
+            return {"L": pa.list_(NAME_AND_VALUE)}
+        return {"SS": pa.list_(TEXT), "NS": pa.list_(TEXT), "L": pa.list_(SCALAR)}
+    if not pa.types.is_string(mapped.kind):
+        return {"N": TEXT}
+    return {"S": TEXT, "N": TEXT} if mapped.time != "text" else {"S": TEXT, "N": TEXT, "BOOL": pa.bool_()}
+
+
+# --- from items to records -----------------------------------------------------------------------------------------
+
+
+def _is_wanted(items: pa.StructArray, wanted: Wanted) -> pa.BooleanArray:
+    key = _text(pc.struct_field(items, wanted.key_path))
+    mine = pc.is_in(key, pa.array(sorted(wanted.key_values), TEXT))
+    if not wanted.prefix:
+        return mine
+    sort = _kind(pc.struct_field(items, wanted.sort_path), "S", TEXT)
+    return pc.and_(mine, pc.starts_with(sort, wanted.prefix).fill_null(False))
+
+
+def _records(items: pa.StructArray, wanted: Wanted) -> pa.Table:
+    columns = [_column(items, wanted, member.name, member.type) for member in wanted.schema]
+    return pa.table(columns, schema=wanted.schema)
+
+
+def _column(items: pa.StructArray, wanted: Wanted, name: str, kind: pa.DataType) -> pa.Array:
+    if pa.types.is_struct(kind):
+        members = [_column(items, wanted, f"{name}.{member.name}", member.type) for member in kind]
+        return pa.StructArray.from_arrays(members, fields=list(kind), mask=pc.invert(_any_valid(members)))
+    mapped = wanted.fields.get(name)
+    if mapped is None:
+        return pa.nulls(len(items), kind)
+    if pa.types.is_list(kind):
+        value = _at(items, mapped.paths[0])
+        return _pairs(value, kind) if pa.types.is_struct(kind.value_type) else _texts(value)
+    if pa.types.is_int64(kind):
+        return _whole(_kind(_at(items, mapped.paths[0]), "N", TEXT))
+    text = _filled(items, mapped, wanted.account_id)
+    return _instants(text, mapped.time) if mapped.time != "text" else _worded(_shortened(text, mapped), mapped)
+
+
+def _any_valid(members: Sequence[pa.Array]) -> pa.BooleanArray:
+    return reduce(pc.or_, (member.is_valid() for member in members))
+
+
+def _at(items: pa.StructArray, path: Path) -> pa.StructArray:
+    """The value at a path, as a struct of kinds. Raises: _Doubt where it is of none that was asked for."""
+    value = pc.struct_field(items, path[0])
+    _require_known(value)
+    for name in path[1:]:
+        members = _kind(value, "M", pa.struct([(name, pa.struct([]))]))
+        value = pc.struct_field(members, name)
+        _require_known(value)
+    return value
+
+
+def _kind(value: pa.StructArray, name: str, type_: pa.DataType) -> pa.Array:
+    """The values of one kind: null where a value is of another; `type_`: of what none was asked for."""
+    return pc.struct_field(value, name) if value.type.get_field_index(name) >= 0 else pa.nulls(len(value), type_)
+
+
+def _require_known(value: pa.StructArray) -> None:
+    kinds = [pc.struct_field(value, kind.name) for kind in value.type]
+    known = _any_valid(kinds).true_count if kinds else 0
+    if known != len(value) - value.null_count:
+        raise _Doubt
+
+
+def _text(value: pa.StructArray) -> pa.StringArray:
+    """A scalar as text, numbers as they are written. Raises: _Doubt, where a value is a list, a set or a map."""
+    kinds = {kind.name: pc.struct_field(value, kind.name) for kind in value.type if kind.name != "NULL"}
+    found = {name: array for name, array in kinds.items() if array.null_count < len(array)}
+    if not found.keys() <= {"S", "N", "BOOL"}:
+        raise _Doubt
+    texts = [found[name].cast(TEXT) for name in ("S", "N", "BOOL") if name in found]
+    if not texts:
+        return pa.nulls(len(value), TEXT)
+    return pc.coalesce(*texts) if len(texts) > 1 else texts[0]
+
+
+def _filled(items: pa.StructArray, mapped: FieldMapping, account_id: str) -> pa.StringArray:
+    """The text that a field's pieces make; null where one of them is not there."""
+    pieces = [
+        pa.scalar(piece.replace(ACCOUNT, account_id)) if isinstance(piece, str) else _text(_at(items, piece))
+        for piece in mapped.pieces
+    ]
+    if not mapped.paths:
+        return pa.repeat(pieces[0], len(items))
+    return pieces[0] if len(pieces) == 1 else pc.binary_join_element_wise(*pieces, "")
+
+
+def _shortened(text: pa.StringArray, mapped: FieldMapping) -> pa.StringArray:
+    if not mapped.after:
+        return text
+    if not _all(pc.starts_with(text, mapped.after)):
+        raise _Doubt
+    return pc.utf8_slice_codeunits(text, len(mapped.after))
+
+
+def _worded(text: pa.StringArray, mapped: FieldMapping) -> pa.StringArray:
+    if not mapped.words:
+        return text
+    words, becomes = zip(*mapped.words, strict=True)
+    found = pc.index_in(text, pa.array(words))
+    return pc.coalesce(pc.take(pa.array(becomes), found), text)
+
+
+def _all(right: pa.BooleanArray) -> bool:
+    """Whether none is false; null counts as right."""
+    return bool(pc.all(right, min_count=0).as_py())
+
+
+def _whole(text: pa.StringArray) -> pa.Int64Array:
+    if not _all(pc.match_substring_regex(text, _WHOLE)):
+        raise _Doubt
+    return text.cast(pa.int64())
+
+
+def _instants(text: pa.StringArray, time: str) -> pa.TimestampArray:
+    """Instants in microseconds, finer digits cut; what lies outside of the years that are right stays outside."""
+    if not _all(pc.match_substring_regex(text, _EPOCH)):
+        raise _Doubt
+    per_unit = TICKS[time]
+    early = pc.match_substring_regex(text, _BEFORE_1970)
+    if pc.any(pc.match_substring(text, ".")).as_py():
+        # Exact: neither a double nor the cast of too many digits would be.
+        exact = pc.replace_substring_regex(text, _TOO_FINE[time], r"\1").cast(pa.decimal128(24, 6))
+        ticks = pc.multiply(exact, pa.scalar(Decimal(per_unit), pa.decimal128(7, 0))).cast(pa.decimal128(38, 6))
+        ticks = pc.min_element_wise(ticks, pa.scalar(Decimal(TOO_LATE_TICKS), pa.decimal128(38, 6)), skip_nulls=False)
+        ticks = pc.max_element_wise(ticks, pa.scalar(Decimal(0), pa.decimal128(38, 6)), skip_nulls=False)
+        return pc.if_else(early, -1, ticks.cast(pa.int64())).cast(TIMESTAMP)
+    units = pc.min_element_wise(text.cast(pa.int64()), TOO_LATE_TICKS // per_unit, skip_nulls=False)
+    return pc.if_else(early, -1, pc.multiply(pc.max_element_wise(units, 0, skip_nulls=False), per_unit)).cast(TIMESTAMP)
+
+
+def _texts(value: pa.StructArray) -> pa.ListArray:
+    """A set of texts or numbers, or a list of scalars, as a list of texts."""
+    found = [kind.name for kind in value.type if pc.struct_field(value, kind.name).null_count < len(value)]
+    given = [name for name in found if name != "NULL"]
+    if len(given) > 1 or not {*given} <= {"SS", "NS", "L"}:
+        raise _Doubt
+    if not given:
+        return pa.nulls(len(value), pa.list_(TEXT))
+    lists = pc.struct_field(value, given[0])
+    if given[0] != "L":
+        return lists
+    elements = lists.flatten()
+    _require_known(elements)
+    return _relisted(lists, _text(elements))
+
+
+def _pairs(value: pa.StructArray, kind: pa.ListType) -> pa.ListArray:
+    """A list of maps with a name and a value each."""
+    lists = _kind(value, "L", pa.list_(NAME_AND_VALUE))
+    maps = lists.flatten()
+    _require_known(maps)
+    members = [pc.struct_field(maps, ["M", name]) for name in ("name", "value")]
+    for member in members:
+        _require_known(member)
+    pairs = pa.StructArray.from_arrays([_text(member) for member in members], fields=list(kind.value_type))
+    return _relisted(lists, pairs)
+
+
+def _relisted(lists: pa.ListArray, elements: pa.Array) -> pa.ListArray:
+    """The same lists, of other elements."""
+    lengths = pc.list_value_length(lists).fill_null(0)
+    offsets = pa.concat_arrays([pa.array([0], pa.int32()), pc.cumulative_sum(lengths)])
+    return pa.ListArray.from_arrays(offsets, elements, mask=lists.is_null())

@@ -1,0 +1,109 @@
+"""From the URI an operator writes to the items of one account: an export's files, or the tables themselves."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import partial
+from typing import TYPE_CHECKING
+
+from s3import.core.errors import ConfigurationError
+from s3import.readers.dynamodb.budget import ReadBudget
+from s3import.readers.dynamodb.export import ExportSource
+from s3import.readers.dynamodb.mapping import ItemMapping
+from s3import.readers.dynamodb.passes import no_deltas
+from s3import.readers.dynamodb.shared import Sharing
+from s3import.readers.sources.location import ANYBODY, open_source, split_scheme
+from s3import.readers.sources.source import Patience, Role, Source
+
+if TYPE_CHECKING:
+    from s3import.readers.dynamodb.tables import Tables
+
+
+@dataclass(frozen=True, slots=True)
+class Items:
+    """What is read of items: what `mapping` makes of them, `recent_days` of them first; of tables no more than
+    `budget`, of an export's files each once for all accounts of `sharing`."""
+
+    mapping: ItemMapping
+    recent_days: float = 30.0
+    budget: ReadBudget | None = None
+    sharing: Sharing | None = None
+
+
+def open_items(
+    uri: str,
+    account_id: str,
+    *,
+    items: Items,
+    patience: Patience | None = None,
+    connections: int = 32,
+    role: Role | None = None,
+) -> Source:
+    """The items of `account_id` at `uri`, as `location.open_source` opens a dump.
+
+    Raises: ConfigurationError when the URI cannot be one.
+    """
+    mapping, days = items.mapping, items.recent_days
+    open_stored = partial(open_source, patience=patience, connections=connections, role=role)
+    files = open_stored(mapping.beside, account_id) if mapping.beside else None
+    is_table = _is_table(uri)
+    fetch = None
+    if is_table or any(one.joins for one in mapping.entities):
+        from s3import.readers.dynamodb.tables import TableSource  # boto3 takes its time to import
+
+        tables = open_tables(patience=patience, connections=connections, role=role, budget=items.budget)
+        if is_table:
+            return TableSource(tables, mapping, account_id, recent_days=days, files=files)
+        fetch = tables.fetch
+    stored, sharing = open_stored(uri, account_id), items.sharing
+    return ExportSource(stored, mapping, account_id, recent_days=days, files=files, fetch=fetch, sharing=sharing)
+
+
+def find_accounts(
+    uri: str,
+    mapping: ItemMapping,
+    sharing: Sharing,
+    *,
+    patience: Patience | None = None,
+    connections: int = 32,
+    role: Role | None = None,
+) -> set[str]:
+    """The ids of all accounts in the export at `uri`, whose files are read for all of `sharing`.
+
+    Raises: ConfigurationError for tables, which are only asked for accounts that are known; as `ExportSource.accounts`.
+    """
+    if _is_table(uri):
+        raise ConfigurationError(
+            "--all-accounts: tables are asked by the key of an account that is known, and never read as a whole; give "
+            "--account or --accounts-from, or import from an export of them"
+        )
+    stored = open_source(uri, ANYBODY, patience=patience, connections=connections, role=role)
+    return ExportSource(stored, mapping, ANYBODY, recent_days=0).accounts(sharing)
+
+
+def require_deltas(uri: str) -> None:
+    """Raises: DumpNotFound, where a source can have no deltas, before anything is kept of the request."""
+    if _is_table(uri):
+        raise no_deltas()
+
+
+def _is_table(uri: str) -> bool:
+    """Whether it is the URI of tables."""
+    scheme, rest = split_scheme(uri)
+    if scheme == "dynamodb" and rest.strip("/"):
+        raise ConfigurationError(f"the source {uri} names what the mapping names: give just dynamodb:")
+    return scheme == "dynamodb"
+
+
+def open_tables(
+    *,
+    patience: Patience | None = None,
+    connections: int = 32,
+    role: Role | None = None,
+    budget: ReadBudget | None = None,
+) -> Tables:
+    """DynamoDB itself, as the settings of AWS say. Raises: ConfigurationError where they cannot be right."""
+    from s3import.readers.dynamodb.tables import Tables, connect
+
+    patience = patience or Patience()
+    return Tables(connect(patience, connections, role), patience, budget or ReadBudget(None))

@@ -1,0 +1,412 @@
+"""DynamoDB tables as a source: an account's items by its key, page by page, in the order of the sort key."""
+
+from __future__ import annotations
+
+import base64
+import datetime as dt
+import json
+import threading
+import time
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, replace
+from itertools import chain
+from typing import Any
+
+import orjson
+import pyarrow as pa
+import pyarrow.compute as pc
+from botocore import exceptions as boto
+from botocore.config import Config
+
+from s3import.core.errors import (
+    ConfigurationError,
+    MigrationFailed,
+    S3ImportError,
+    SourceDenied,
+    SourceMissing,
+    SourceUnavailable,
+)
+from s3import.core.logs import in_context
+from s3import.core.records import (
+    Batch,
+    Entity,
+    Pass,
+    Plan,
+    PlannedPart,
+    Position,
+    StoredObject,
+    Window,
+    one_array,
+)
+from s3import.readers.dynamodb.beside import Beside
+from s3import.readers.dynamodb.budget import ReadBudget
+from s3import.readers.dynamodb.decode import items_batch
+from s3import.readers.dynamodb.joins import Item, add_joined
+from s3import.readers.dynamodb.mapping import EntityMapping, ItemMapping
+from s3import.readers.dynamodb.passes import (
+    NO_IDS,
+    Parents,
+    before,
+    in_pass,
+    is_recent,
+    no_deltas,
+    no_items,
+    parents_of_recent,
+    reaches,
+    unique,
+)
+from s3import.readers.dynamodb.wanted import ITEM, Wanted
+from s3import.readers.formats.jsonl import Block
+from s3import.readers.sources.aws import client
+from s3import.readers.sources.remedies import shown_code
+from s3import.readers.sources.s3 import BROKEN, MISCONFIGURED, attempts, is_temporary
+from s3import.readers.sources.source import Patience, Role, Source
+
+MAX_KEYS = 100  # in one BatchGetItem
+KEY_KINDS = (("S", "N"), ("N", "S"))  # what may refer to an item, and what else may
+FIRST_PAGE = 100  # items of what is recent: it may not be many
+SCANS = 4  # shards read at once for what is recent in them
+TELLING = {"ReturnConsumedCapacity": "TOTAL"}
+UNFIT = {  # what keeps a table from being exported, and what to do
+    "PointInTimeRecoveryUnavailableException": "turn on its point-in-time recovery",
+    "TableNotFoundException": "correct the mapping, AWS_DEFAULT_REGION or --role-arn",
+    "LimitExceededException": "wait until other exports are complete",
+    "ExportConflictException": "wait until the other export is complete",
+}
+
+
+def connect(patience: Patience, connections: int, role: Role | None = None) -> Any:
+    """A client as `aws.client` makes it, that slows down by itself when it is throttled."""
+    config = Config(
+        connect_timeout=patience.connect_seconds,
+        read_timeout=patience.stall_seconds,
+        max_pool_connections=connections,
+        retries={"mode": "adaptive", "total_max_attempts": 2},
+        tcp_keepalive=True,
+    )
+    return client("dynamodb", config, role)
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """What one request gave: the items, and the key to go on behind (None: there are no more)."""
+
+    items: list[dict[str, Any]]
+    last_key: dict[str, Any] | None
+
+
+@dataclass(frozen=True, slots=True)
+class Tables:
+    """DynamoDB itself: asked as patiently and as little as agreed."""
+
+    client: Any
+    patience: Patience
+    budget: ReadBudget
+
+    def pages(self, query: dict[str, Any], last_key: dict[str, Any] | None) -> Iterator[Page]:
+        """The pages of a query behind a key; one may be empty.
+
+        A query with a Limit begins with pages so small, each twice as large as the one before.
+        Raises: SourceUnavailable, SourceDenied, SourceMissing; ConfigurationError for a query that cannot be one.
+        """
+        while True:
+            start = {"ExclusiveStartKey": last_key} if last_key else {}
+            answer = self.ask(self.client.query, "Query", query["TableName"], {**query, **start, **TELLING})
+            last_key = answer.get("LastEvaluatedKey")
+            query = {**query, "Limit": 2 * query["Limit"]} if "Limit" in query else query
+            yield Page(answer["Items"], last_key)
+            if not last_key:
+                return
+
+    def fetch(self, table: str, keys: Sequence[Item]) -> Iterator[Item]:
+        """Those items of a table that have one of the keys (each given once). A key of another type than the table's
+        finds nothing. Raises: as `pages`."""
+        for kind, other in KEY_KINDS:
+            alike = [key for key in keys if kind in next(iter(key.values()))]
+            try:
+                yield from self._fetch(table, alike)
+            except ConfigurationError:
+                if not self._has_keys_of(table, next(iter(alike[0])), other):
+                    raise
+
+    def _has_keys_of(self, table: str, attribute: str, kind: str) -> bool:
+        try:
+            list(self._fetch(table, [{attribute: {kind: "0"}}]))
+        except ConfigurationError:
+            return False
+        return True
+
+    def _fetch(self, table: str, keys: Sequence[Item]) -> Iterator[Item]:
+        left = list(keys)
+        while left:
+            asked, left = left[:MAX_KEYS], left[MAX_KEYS:]
+            answer = self.ask(
+                self._get_some, "BatchGetItem", table, {"RequestItems": {table: {"Keys": asked}}, **TELLING}
+            )
+            yield from chain(*answer["Responses"].values())
+            unprocessed = _unprocessed(answer)
+            if unprocessed:
+                time.sleep(self.patience.first_wait_seconds)
+            left += unprocessed
+
+    def _get_some(self, **request: Any) -> dict[str, Any]:
+        """An answer to some of the keys at least: a table that processes none has too much to do, as if it said so."""
+        answer: dict[str, Any] = self.client.batch_get_item(**request)
+        [asked] = request["RequestItems"].values()
+        if len(_unprocessed(answer)) >= len(asked["Keys"]):
+            busy = {"Error": {"Code": "ProvisionedThroughputExceededException", "Message": "no key was processed"}}
+            raise boto.ClientError(busy, "BatchGetItem")
+        return answer
+
+    def ask(
+        self, ask: Callable[..., dict[str, Any]], action: str, table: str, request: dict[str, Any]
+    ) -> dict[str, Any]:
+        """What DynamoDB answers to a request about a table. Raises: as `pages`; `action` names it in errors."""
+        where = f"the table {table}"
+        try:
+            for attempt in attempts(where, self.patience):
+                with attempt:
+                    self.budget.wait()
+                    answer = ask(**request)
+                    self.budget.spend(_units(answer.get("ConsumedCapacity")))
+                    return answer
+        except boto.ClientError as error:
+            raise _refusal(error, action, where, self._unused_to_arns(table)) from error
+        except MISCONFIGURED as error:
+            raise ConfigurationError(
+                f"{where} cannot be asked ({type(error).__name__}); correct the mapping or the AWS settings"
+            ) from error
+        except (boto.BotoCoreError, *BROKEN) as error:
+            raise SourceUnavailable(
+                f"{where} does not answer ({type(error).__name__}); run the same command again"
+            ) from error
+        raise AssertionError("an attempt neither returned nor raised")
+
+    def _unused_to_arns(self, table: str) -> str:
+        """What to say where a table is named by its ARN to an endpoint that is not AWS's."""
+        endpoint = str(self.client.meta.endpoint_url) if table.startswith("arn:") else ""
+        if not endpoint or ".amazonaws.com" in endpoint:
+            return ""
+        return f" (the endpoint {endpoint} may not know ARNs as names of tables: give the name alone)"
+
+
+def _unprocessed(answer: dict[str, Any]) -> list[Item]:
+    return [key for left in answer.get("UnprocessedKeys", {}).values() for key in left["Keys"]]
+
+
+def _units(consumed: Any) -> float:
+    """The read units that an answer tells of: of one table, or of each of several."""
+    tables = consumed if isinstance(consumed, list) else [consumed or {}]
+    return float(sum(table.get("CapacityUnits", 0.0) for table in tables))
+
+
+class TableSource(Beside):
+    """The `ItemSource` of an account's items in their tables; see `Beside` for `files`.
+
+    A part is what one value of the account's key finds. Its place is the key that was evaluated last.
+    """
+
+    def __init__(
+        self, tables: Tables, mapping: ItemMapping, account_id: str, *, recent_days: float, files: Source | None = None
+    ) -> None:
+        super().__init__("dynamodb:", files)
+        self._tables = tables
+        self._mapping = mapping
+        self._wanted = {one.entity: Wanted.of(one, mapping, account_id) for one in mapping.entities}
+        self._recent = dt.timedelta(days=recent_days)
+        self._lock = threading.Lock()
+        self._parents: dict[dt.datetime, Parents] = {}
+
+    def window(self) -> Window:
+        """As `ItemSource.window`."""
+        now = dt.datetime.now(dt.UTC)
+        return Window(Pass.RECENT, now - self._recent, now)
+
+    def plan(self, window: Window) -> Plan:
+        """As `ItemSource.plan`. Raises: DumpNotFound for a delta, which tables do not tell, and where no table has an
+        item of the account: as likely as not its key is another."""
+        if window.pass_ is Pass.DELTA:
+            raise no_deltas()
+        parts = tuple(part for one in self._mapping.entities for part in self._parts(one, window))
+        if not any(self._has_items(part) for part in parts):
+            where = f"such as {parts[0].stored.etag} in {parts[0].stored.key}" if parts else "in any table"
+            raise no_items(tuple(self._wanted.values()), where)
+        return Plan(parts, from_manifest=True)
+
+    def read_part(self, part: PlannedPart, start: Position, block_bytes: int) -> Iterator[Batch]:
+        """As `ItemSource.read_part`."""
+        window = part.window
+        if window is None:
+            query = _query(self._wanted[part.entity].mapping, part.stored.etag, backwards=False)
+            yield from self._batches(part.entity, query, start, block_bytes)
+            return
+        # The remaining pass takes the recent ones' older parents once more: a table changes, and what became such a
+        # parent only now was not in the recent pass.
+        is_recent_pass = window.pass_ is Pass.RECENT
+        parents = self._recent_parents(window).of(part.entity) if is_recent_pass else NO_IDS
+        # In order, what has no right time is of the pass that comes across it before the other pass's items: neither
+        # comes across all.
+        undated = is_recent_pass if _is_ordered(self._wanted[part.entity].mapping) else None
+        for batch in self._read(part.entity, part.stored.etag, window, start, block_bytes, parents):
+            yield before(in_pass(batch, window, parents, undated=undated), window.until)
+            undated = undated and not reaches(batch, window, Pass.REMAINING)
+
+    def _has_items(self, part: PlannedPart) -> bool:
+        query = _query(self._wanted[part.entity].mapping, part.stored.etag, backwards=False)
+        return any(page.items for page in self._tables.pages({**query, "Limit": 1}, None))
+
+    def _parts(self, mapping: EntityMapping, window: Window) -> Iterator[PlannedPart]:
+        place = mapping.table_name + (f"/{mapping.index}" if mapping.index else "")
+        for value in mapping.key.values(self._wanted[mapping.entity].account_id):
+            yield PlannedPart(
+                mapping.entity, f"{mapping.entity}/{place}/{value}", StoredObject(place, 0, value), None, None, window
+            )
+
+    def _read(
+        self, entity: Entity, key_value: str, window: Window, start: Position, block_bytes: int, also: pa.StringArray
+    ) -> Iterator[Batch]:
+        """A query's items in batches of whole pages. Where they are in the order of their creation it begins at the end
+        that the pass is about, and ends as soon as it comes to the other pass's and has found all that are needed
+        `also`."""
+        mapping, recent = self._wanted[entity].mapping, window.pass_ is Pass.RECENT
+        query = _query(mapping, key_value, backwards=recent)
+        if not _is_ordered(mapping):
+            yield from self._batches(entity, {**query, "ScanIndexForward": True}, start, block_bytes)
+            return
+        small = {"Limit": FIRST_PAGE} if recent else {}
+        missing = set(also.to_pylist())
+        for batch in self._batches(entity, {**query, **small}, start, 1 if recent else block_bytes):
+            missing -= set(batch.records["id"].to_pylist()) if missing else set()
+            others = Pass.REMAINING if recent else Pass.RECENT
+            over = not missing and reaches(batch, window, others)
+            yield replace(batch, last=True) if over else batch
+            if over:
+                return
+
+    def _batches(self, entity: Entity, query: dict[str, Any], start: Position, block_bytes: int) -> Iterator[Batch]:
+        """Whole pages, until there are about `block_bytes` of them."""
+        lines: list[bytes] = []
+        size_bytes = 0
+        for page in self._tables.pages(query, _key(start.cursor)):
+            add_joined(page.items, self._wanted[entity].mapping, self._tables.fetch)
+            lines += map(_line, page.items)
+            size_bytes += sum(map(len, lines[len(lines) - len(page.items) :]))
+            if size_bytes >= block_bytes or not page.last_key:
+                count = start.line + len(lines)
+                end = Position(count, count, _cursor(page.last_key) if page.last_key else None)
+                block = Block(b"".join(lines), count - start.line, is_last=not page.last_key)
+                yield items_batch(block, self._wanted[entity], start, end)
+                start, lines, size_bytes = end, [], 0
+
+    # --- what is recent for what is below it -----------------------------------------------------------------------
+
+    def _recent_parents(self, window: Window) -> Parents:
+        """Found once, by reading what is recent and has parents."""
+        with self._lock:
+            if window.since not in self._parents:
+                messages = self._older(Entity.MESSAGES, self._parents_of(Entity.ATTACHMENTS, window, NO_IDS), window)
+                threads = self._older(Entity.THREADS, self._parents_of(Entity.MESSAGES, window, messages), window)
+                self._parents[window.since] = Parents({Entity.MESSAGES: messages, Entity.THREADS: threads})
+            return self._parents[window.since]
+
+    def _older(self, entity: Entity, ids: pa.StringArray, window: Window) -> pa.StringArray:
+        """Of the ids of an entity's records in ordered shards those that are not recent by themselves: few, or none, so
+        that a shard need not be read to its end for what lies in another."""
+        mapping = self._mapping.of(entity)
+        if not len(ids) or mapping is None or mapping.key.shards == 1 or not _is_ordered(mapping):
+            return ids
+
+        def own(batch: Batch) -> pa.StringArray:
+            return one_array(batch.records["id"]).filter(is_recent(batch, window, NO_IDS))
+
+        return ids.filter(pc.invert(pc.is_in(ids, self._scan(entity, window, own, NO_IDS))))
+
+    def _parents_of(self, entity: Entity, window: Window, also_recent: pa.StringArray) -> pa.StringArray:
+        """The ids of the parents of an entity's recent records."""
+
+        def parents(batch: Batch) -> pa.StringArray:
+            return parents_of_recent(batch, entity, window, also_recent)
+
+        return self._scan(entity, window, parents, also_recent)
+
+    def _scan(
+        self, entity: Entity, window: Window, ids_of: Callable[[Batch], pa.StringArray], also: pa.StringArray
+    ) -> pa.StringArray:
+        """The ids found in an entity's items as far as the recent pass needs them: page by page, shards at once."""
+        recent = replace(window, pass_=Pass.RECENT)
+
+        def of_part(part: PlannedPart) -> pa.StringArray:
+            batches = self._read(entity, part.stored.etag, recent, Position(), 1, also)
+            return unique(ids_of(before(batch, window.until)) for batch in batches)
+
+        mapping = self._mapping.of(entity)
+        parts = self._parts(mapping, recent) if mapping else ()
+        with ThreadPoolExecutor(SCANS, "recent") as reading:
+            scans = [reading.submit(in_context(of_part), part) for part in parts]
+            return unique(scan.result() for scan in scans)
+
+
+def _is_ordered(mapping: EntityMapping) -> bool:
+    """Whether its items come in the order of their creation."""
+    return mapping.sort is not None and mapping.sort.in_order
+
+
+def _query(mapping: EntityMapping, key_value: str, *, backwards: bool) -> dict[str, Any]:
+    names, values = {"#key": mapping.key.attribute}, {":key": {"N" if mapping.key.is_number else "S": key_value}}
+    condition = "#key = :key"
+    if mapping.sort and mapping.sort.prefix:
+        names["#sort"], values[":prefix"] = mapping.sort.attribute, {"S": mapping.sort.prefix}
+        condition += " AND begins_with(#sort, :prefix)"
+    query = {
+        "TableName": mapping.table,
+        "KeyConditionExpression": condition,
+        "ExpressionAttributeNames": names,
+        "ExpressionAttributeValues": values,
+        "ScanIndexForward": not backwards,
+    }
+    return {**query, "IndexName": mapping.index} if mapping.index else query
+
+
+def _line(item: dict[str, Any]) -> bytes:
+    """An item as a line of an export has it."""
+    try:
+        return orjson.dumps({ITEM: item}, default=_base64) + b"\n"
+    except TypeError:  # half a character, which orjson does not write
+        return json.dumps({ITEM: item}, default=_base64).encode() + b"\n"
+
+
+def _base64(binary: bytes) -> str:
+    return base64.b64encode(binary).decode()
+
+
+def _cursor(key: dict[str, Any]) -> str:
+    return orjson.dumps(key, default=_base64).decode()
+
+
+def _key(cursor: str | None) -> dict[str, Any] | None:
+    """The key that a checkpoint kept."""
+    if cursor is None:
+        return None
+    key: dict[str, Any] = orjson.loads(cursor)
+    return {name: {"B": base64.b64decode(value["B"])} if "B" in value else value for name, value in key.items()}
+
+
+def _refusal(error: boto.ClientError, action: str, where: str, hint: str) -> S3ImportError:
+    """What an error that DynamoDB itself answered means to the caller; `hint`: what else may be wrong with the name."""
+    code = error.response["Error"].get("Code", "")
+    said = shown_code(code) + hint  # not its message, which may quote what was asked
+    if code == "ResourceNotFoundException":
+        return SourceMissing(
+            f"{where}, or its index, does not exist: {said}; correct the mapping, AWS_DEFAULT_REGION or --role-arn"
+        )
+    if is_temporary(error):
+        return SourceUnavailable(f"{where} does not answer: {said}; run the same command again")
+    if code == "ValidationException":
+        return ConfigurationError(f"{where} cannot be asked so: {said}; correct the keys in the mapping")
+    if code in UNFIT:
+        return MigrationFailed(f"{where} cannot be exported: {said}; {UNFIT[code]}, then run the same command again")
+    return SourceDenied(
+        f"DynamoDB refuses dynamodb:{action} on {where}: {said}; use credentials that may, or allow it for these, then "
+        "run the same command again"
+    )

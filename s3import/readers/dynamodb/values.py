@@ -1,0 +1,303 @@
+"""The careful path for items: reads a few lines one by one and says of each what is wrong with it.
+
+It is the judge: where `columns` has any doubt, this decides. Both give the same rows for the same text.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from decimal import Context, Decimal
+from functools import lru_cache
+from typing import Any
+
+import pyarrow as pa
+
+from s3import.core.errors import RejectCode
+from s3import.core.records import Fault, Reason
+from s3import.readers.dynamodb.columns import TICKS, TOO_LATE_TICKS
+from s3import.readers.dynamodb.mapping import FieldMapping, Path
+from s3import.readers.dynamodb.wanted import Wanted
+from s3import.readers.formats.lines import Cell, Findings, Number, Rows, Unreadable, parse_line, text_cell, whole_cell
+from s3import.readers.sources.location import ACCOUNT
+
+_NUMBER = re.compile(r"-?[0-9]+(\.[0-9]+)?([eE][+-]?[0-9]+)?")
+_EXACT = Context(prec=80)  # 38 digits and what a factor adds
+_NAMES = {
+    "B": "binary",
+    "BS": "a set of binaries",
+    "NS": "a set of numbers",
+    "SS": "a set of texts",
+    "L": "a list",
+    "M": "a map",
+    "S": "a text",
+    "N": "a number",
+    "BOOL": "a boolean",
+}
+
+
+def read_item_lines(text: bytes, wanted: Wanted, first_line: int, first_row: int = 0) -> Rows:
+    """Read whole lines, of which the first has number `first_line` and its record row `first_row` of the batch."""
+    reading = _Reading(wanted, first_row)
+    lines = text.removesuffix(b"\n").split(b"\n")
+    for number, line in enumerate(lines, first_line):
+        if line and not line.isspace():
+            reading.take(number, line)
+    return reading.rows(len(lines))
+
+
+def too_long_item(wanted: Wanted, line: int, reason: Reason) -> Rows:
+    """The row of one line that is longer than a line may be."""
+    reading = _Reading(wanted, 0)
+    reading.set_aside(line, reason)
+    return reading.rows(1)
+
+
+class _Reading:
+    """The rows read so far."""
+
+    def __init__(self, wanted: Wanted, first_row: int) -> None:
+        self._wanted = wanted
+        self._first_row = first_row
+        self._records: list[dict[str, Any]] = []
+        self._lines: list[int] = []
+        self._faults: list[Fault] = []
+        self._sanitised: set[int] = set()
+
+    def take(self, line: int, text: bytes) -> None:
+        try:
+            item = _item(parse_line(text), self._wanted.member)
+        except Unreadable as error:
+            self.set_aside(line, error.reason)
+            return
+        if is_wanted_item(item, self._wanted):
+            found = Findings()
+            self._append(line, _record(item, self._wanted, found), found)
+
+    def set_aside(self, line: int, reason: Reason) -> None:
+        if self._wanted.takes_unreadable:
+            self._faults.append(Fault(self._first_row + len(self._lines), reason))
+            self._append(line, {}, Findings())
+
+    def _append(self, line: int, record: dict[str, Any], found: Findings) -> None:
+        row = self._first_row + len(self._lines)
+        self._faults += [Fault(row, reason) for reason in found.reasons.values()]
+        if found.repaired:
+            self._sanitised.add(row)
+        self._records.append(record)
+        self._lines.append(line)
+
+    def rows(self, line_count: int) -> Rows:
+        return Rows(
+            line_count=line_count,
+            records=pa.Table.from_pylist(self._records, schema=self._wanted.schema),
+            lines=pa.array(self._lines, pa.int64()),
+            faults=tuple(self._faults),
+            sanitised=frozenset(self._sanitised),
+        )
+
+
+# --- one item to the cells of a row -----------------------------------------------------------------------------------
+
+
+def _item(members: Mapping[str, Any], name: str) -> dict[str, Any]:
+    item = members.get(name)
+    if not isinstance(item, dict):
+        raise Unreadable(RejectCode.NOT_AN_OBJECT, f"the line has no {name} that is an object")
+    return item
+
+
+def is_wanted_item(item: Mapping[str, Any], wanted: Wanted) -> bool:
+    """Whether an item is of the account and entity, judged by its key and sort key."""
+    return has_key(item, wanted) and has_prefix(item, wanted)
+
+
+def has_key(item: Mapping[str, Any], wanted: Wanted) -> bool:
+    """Whether an item is of the account."""
+    key = item.get(wanted.key_path[0])
+    value = key.get("S", key.get("N")) if isinstance(key, dict) else None
+    return isinstance(value, str) and value in wanted.key_values
+
+
+def has_prefix(item: Mapping[str, Any], wanted: Wanted) -> bool:
+    """Whether an item's sort key begins as the entity's do."""
+    if not wanted.prefix:
+        return True
+    sort = item.get(wanted.sort_path[0])
+    begins = sort.get("S") if isinstance(sort, dict) else None
+    return isinstance(begins, str) and begins.startswith(wanted.prefix)
+
+
+def text_of_field(item: Mapping[str, Any], wanted: Wanted, field: str) -> str | None:
+    """What a text field of an item is; None where it has none that is right."""
+    found = Findings()
+    text: str | None = _cell(wanted.fields[field], wanted.account_id)(item, found)
+    return None if found.reasons else text
+
+
+def _record(item: dict[str, Any], wanted: Wanted, found: Findings) -> dict[str, Any]:
+    record: dict[str, Any] = {}
+    for mapped in wanted.mapping.fields:
+        cell = _cell(mapped, wanted.account_id)(item, found)
+        if cell is not None:
+            outer, _, inner = mapped.field.partition(".")
+            if inner:
+                record.setdefault(outer, {})[inner] = cell
+            else:
+                record[outer] = cell
+    return record
+
+
+@lru_cache(256)
+def _cell(mapped: FieldMapping, account_id: str) -> Cell:
+    """What makes a field's cell of an item."""
+    if pa.types.is_list(mapped.kind):
+        return _list_cell(mapped)
+    if not pa.types.is_string(mapped.kind):
+        return _whole_cell(mapped)
+    return _time_cell(mapped) if mapped.time != "text" else _text_cell(mapped, account_id)
+
+
+def _value(item: Any, path: Path, field: str, found: Findings) -> dict[str, Any] | None:
+    """The value at a path, as ``{"S": …}``; None where it is not there or null, and where something else is in its
+    place."""
+    members = item
+    for depth, name in enumerate(path):
+        value = members.get(name)
+        if value is None:
+            return None
+        if getattr(members, "repeated", None) and name in members.repeated:
+            found.add(RejectCode.DUPLICATE_KEY, field, f"{'.'.join(path[: depth + 1])} occurs more than once")
+            return None
+        if not isinstance(value, dict) or not value:
+            found.wrong_type(field, "a value of DynamoDB")
+            return None
+        if depth + 1 == len(path):
+            return None if set(value) == {"NULL"} else value
+        members = value.get("M")
+        if not isinstance(members, dict):
+            if "NULL" not in value:
+                _refuse(value, field, "a map", found)
+            return None
+    return None
+
+
+def _refuse(value: Mapping[str, Any], field: str, wanted: str, found: Findings) -> None:
+    is_ = next((_NAMES[kind] for kind in value if kind in _NAMES), "something else")
+    found.wrong_type(field, f"{wanted}, and is {is_}")
+
+
+def _scalar(value: Mapping[str, Any]) -> Any:
+    """A text, a number as it is written, or a boolean as a word; None where it is nothing of these."""
+    given = value.get("S", value.get("N"))
+    if given is None and isinstance(value.get("BOOL"), bool):
+        return "true" if value["BOOL"] else "false"
+    return given if type(given) is str else None
+
+
+def _text_of(value: Mapping[str, Any], field: str, found: Findings) -> str | None:
+    text = _scalar(value)
+    if text is None:
+        _refuse(value, field, "a text, a number or a boolean", found)
+        return None
+    taken: str | None = text_cell(field)(text, found)
+    return taken
+
+
+def _text_cell(mapped: FieldMapping, account_id: str) -> Cell:
+    words = dict(mapped.words)
+
+    def cell(item: Any, found: Findings) -> str | None:
+        text = ""
+        for piece in mapped.pieces:
+            if isinstance(piece, str):
+                text += piece.replace(ACCOUNT, account_id)
+                continue
+            value = _value(item, piece, mapped.field, found)
+            part = None if value is None else _text_of(value, mapped.field, found)
+            if part is None:
+                return None
+            text += part
+        if not text.startswith(mapped.after):
+            found.add(RejectCode.INVALID_VALUE, mapped.field, f"does not start with {mapped.after!r}")
+            return None
+        text = text[len(mapped.after) :]
+        return words.get(text, text)
+
+    return cell
+
+
+def _whole_cell(mapped: FieldMapping) -> Cell:
+    take = whole_cell(mapped.field)
+
+    def cell(item: Any, found: Findings) -> int | None:
+        value = _value(item, mapped.paths[0], mapped.field, found)
+        if value is None:
+            return None
+        number = value.get("N")
+        if not isinstance(number, str) or not _NUMBER.fullmatch(number):
+            _refuse(value, mapped.field, "a whole number", found)
+            return None
+        taken: int | None = take(Number(number), found)
+        return taken
+
+    return cell
+
+
+def _time_cell(mapped: FieldMapping) -> Cell:
+    def cell(item: Any, found: Findings) -> int | None:
+        value = _value(item, mapped.paths[0], mapped.field, found)
+        if value is None:
+            return None
+        number = value.get("S", value.get("N"))
+        if not isinstance(number, str) or not _NUMBER.fullmatch(number):
+            message = f"must be a number of {mapped.time} since 1970"
+            found.add(RejectCode.INVALID_TIMESTAMP, mapped.field, message)
+            return None
+        ticks = _EXACT.multiply(Decimal(number), TICKS[mapped.time])
+        return -1 if ticks < 0 else int(min(ticks, Decimal(TOO_LATE_TICKS)))
+
+    return cell
+
+
+def _list_cell(mapped: FieldMapping) -> Cell:
+    take = _pair if pa.types.is_struct(mapped.kind.value_type) else _element
+
+    def cell(item: Any, found: Findings) -> list[Any] | None:
+        value = _value(item, mapped.paths[0], mapped.field, found)
+        if value is None:
+            return None
+        elements = _elements(value, pairs=take is _pair)
+        if elements is None:
+            _refuse(value, mapped.field, "a list", found)
+            return None
+        cells = [take(element, mapped.field, found) for element in elements]
+        return None if mapped.field in found.reasons else cells
+
+    return cell
+
+
+def _elements(value: Mapping[str, Any], *, pairs: bool) -> list[Any] | None:
+    """The values in a list or a set; of a map (`pairs`) its members, which have no order of their own, by name as maps
+    of a name and a value."""
+    if pairs and isinstance(value.get("M"), dict):
+        return [{"M": {"name": {"S": name}, "value": value["M"][name]}} for name in sorted(value["M"])]
+    if isinstance(value.get("L"), list):
+        return list(value["L"])
+    members = None if pairs else value.get("SS", value.get("NS"))
+    return [{"S": member} for member in members] if isinstance(members, list) else None
+
+
+def _element(value: Any, field: str, found: Findings) -> str | None:
+    if not isinstance(value, dict):
+        found.wrong_type(field, "a list of values of DynamoDB")
+        return None
+    return None if "NULL" in value else _text_of(value, field, found)
+
+
+def _pair(value: Any, field: str, found: Findings) -> dict[str, str | None]:
+    members = value.get("M") if isinstance(value, dict) else None
+    if not isinstance(members, dict):
+        found.wrong_type(field, "a list of maps with a name and a value")
+        return {}
+    return {name: _element(members[name], field, found) for name in ("name", "value") if members.get(name) is not None}

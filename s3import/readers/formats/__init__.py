@@ -1,0 +1,1 @@
+"""Bytes to records, a decoder for each format."""

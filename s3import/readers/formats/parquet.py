@@ -1,0 +1,202 @@
+"""Parquet parts: only the contract's columns are read, a few rows at a time, whatever the size of the row groups.
+
+What a file says of its sizes is not believed: a few kilobytes decode to gigabytes where rows share a long text. So the
+first row of a row group is read alone, and then as many at a time as those before them had room for.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from itertools import repeat
+from typing import BinaryIO, cast
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from s3import.core.errors import PartUnreadable
+from s3import.core.records import MAX_BATCH_ROWS, SCHEMAS, Batch, Entity, Position
+from s3import.readers.formats.conform import conform, is_list, raw_records
+from s3import.readers.formats.dense import WithoutNote, as_written, has_dictionaries
+from s3import.readers.formats.signatures import SIGNATURE_BYTES, require_signature
+
+_BUFFER_BYTES = 1024 * 1024  # read ahead in each column
+_STEPS_IN_BATCH = 8
+_MAX_STEP_ROWS = 64  # what a step costs is nothing beside them; so many of a megabyte each are borne with
+
+
+def read_parquet(
+    file: BinaryIO, entity: Entity, start: Position, *, object_name: str, batch_bytes: int
+) -> Iterator[Batch]:
+    """The records of a Parquet part from row `start.offset` on, in batches of about `batch_bytes` of Arrow memory.
+
+    `file` is seekable. Offsets and lines count rows: read again from the end of any batch, the part gives the same
+    batches. A batch is drawn together from small steps, so memory follows the rows at hand and not the row group; it
+    has at most `MAX_BATCH_ROWS` rows.
+    Raises: PartUnreadable naming `object_name` when the part is corrupt, truncated or no Parquet at all; what `file`
+    raises comes through as it is.
+    """
+    try:
+        with _naming(object_name):
+            part = _open(file, entity)
+    except PartUnreadable:
+        file.seek(0)
+        require_signature(file.read(SIGNATURE_BYTES), ".parquet", object_name)
+        raise
+    place = start
+    for steps in _gather(_named_steps(part, start.offset, batch_bytes, object_name), batch_bytes):
+        batch = _batch(part, entity, pa.Table.from_batches(steps), place)
+        place = batch.end
+        yield batch
+
+
+@dataclass(frozen=True, slots=True)
+class _Part:
+    """An open part: `paths` are those of its leaf columns that the contract knows; `written`: the types that its
+    columns were written with, None where they are read with just these."""
+
+    file: pq.ParquetFile
+    size_bytes: int
+    paths: tuple[str, ...]
+    ignored_fields: frozenset[str]
+    written: pa.Schema | None = None
+
+
+def _open(file: BinaryIO, entity: Entity) -> _Part:
+    size_bytes = file.seek(0, os.SEEK_END)
+    parquet = _parquet_file(file)
+    schema = parquet.schema_arrow
+    if twice := [name for name in SCHEMAS[entity].names if schema.names.count(name) > 1]:
+        raise ValueError(f"the column {twice[0]} is there twice")
+    actual, expected = pa.struct(list(schema)), pa.struct(list(SCHEMAS[entity]))
+    unknown = list(_unknown(actual, expected, entity.value))
+    paths = tuple(parquet.schema.column(leaf).path for leaf, name in enumerate(unknown) if name is None)
+    ignored_fields = frozenset(name for name in unknown if name is not None)
+    if not has_dictionaries(actual):
+        return _Part(parquet, size_bytes, paths, ignored_fields)
+    return _Part(_parquet_file(cast("BinaryIO", WithoutNote(file))), size_bytes, paths, ignored_fields, schema)
+
+
+def _parquet_file(file: BinaryIO) -> pq.ParquetFile:
+    return pq.ParquetFile(
+        file,
+        pre_buffer=False,  # its read-ahead threads may outlive an error, and the process with them
+        buffer_size=_BUFFER_BYTES,
+        page_checksum_verification=True,
+        coerce_int96_timestamp_unit="us",  # nanoseconds would wrap around in the year 2262
+    )
+
+
+def _unknown(actual: pa.DataType, expected: pa.DataType, path: str) -> Iterator[str | None]:
+    """For each leaf column below `actual`, in the file's order: None, or the name that the contract does not know."""
+    if pa.types.is_struct(actual) and pa.types.is_struct(expected):
+        known = {child.name: child.type for child in expected}
+        for child in actual:
+            name = f"{path}.{child.name}"
+            if child.name in known:
+                yield from _unknown(child.type, known[child.name], name)
+            else:
+                yield from repeat(name, _number_of_leaves(child.type))
+    elif is_list(actual) and pa.types.is_list(expected):
+        yield from _unknown(actual.value_type, expected.value_type, path)
+    else:
+        yield from repeat(None, _number_of_leaves(actual))
+
+
+def _number_of_leaves(type_: pa.DataType) -> int:
+    if isinstance(type_, pa.BaseExtensionType):
+        return _number_of_leaves(type_.storage_type)
+    children = [type_.field(number) for number in range(type_.num_fields)]
+    return sum(_number_of_leaves(child.type) for child in children) or 1
+
+
+def _named_steps(part: _Part, first_row: int, batch_bytes: int, object_name: str) -> Iterator[pa.RecordBatch]:
+    with _naming(object_name):
+        yield from _from_row(_steps(part, first_row, batch_bytes), first_row)
+
+
+def _from_row(steps: Iterator[tuple[int, pa.RecordBatch]], first_row: int) -> Iterator[pa.RecordBatch]:
+    """Those of the steps, each with the row that it begins with, that lie behind `first_row`."""
+    for begin, step in steps:
+        if first_row < begin + step.num_rows:
+            yield step.slice(max(0, first_row - begin))
+
+
+def _steps(part: _Part, first_row: int, batch_bytes: int) -> Iterator[tuple[int, pa.RecordBatch]]:
+    """The part's rows in steps of at most `batch_bytes` (or one row) with the row each begins with, from the beginning
+    of the row group that holds `first_row` on."""
+    begin = 0
+    for group in range(part.file.metadata.num_row_groups):
+        end = begin + part.file.metadata.row_group(group).num_rows
+        if first_row < end:
+            for step in _steps_of_group(part, group, batch_bytes // _STEPS_IN_BATCH):
+                for piece in _split(step, batch_bytes):
+                    yield begin, piece
+                    begin += piece.num_rows
+            if begin != end:
+                raise ValueError(f"row group {group + 1} ends {end - begin} rows early")
+        begin = end
+
+
+def _steps_of_group(part: _Part, group: int, step_bytes: int) -> Iterator[pa.RecordBatch]:
+    """The rows of a row group in steps of about `step_bytes`; each has at most twice the rows of the one before it."""
+    steps = part.file.iter_batches(1, row_groups=[group], columns=part.paths, use_threads=False)
+    for step in steps:
+        yield step if part.written is None else as_written(step, part.written)
+        fitting = step_bytes * step.num_rows // max(step.nbytes, 1)
+        # The reader asks for its size again before every step.
+        part.file.reader.set_batch_size(max(min(fitting, 2 * step.num_rows, _MAX_STEP_ROWS), 1))
+
+
+def _split(step: pa.RecordBatch, most_bytes: int) -> Iterator[pa.RecordBatch]:
+    if step.num_rows < 2 or step.nbytes <= most_bytes:
+        yield step
+        return
+    half = step.num_rows // 2
+    yield from _split(step.slice(0, half), most_bytes)
+    yield from _split(step.slice(half), most_bytes)
+
+
+def _gather(steps: Iterator[pa.RecordBatch], batch_bytes: int) -> Iterator[list[pa.RecordBatch]]:
+    waiting: list[pa.RecordBatch] = []
+    size_bytes = rows = 0
+    for step in steps:
+        if rows + step.num_rows > MAX_BATCH_ROWS:
+            yield waiting
+            waiting, size_bytes, rows = [], 0, 0
+        waiting.append(step)
+        size_bytes, rows = size_bytes + step.nbytes, rows + step.num_rows
+        if size_bytes >= batch_bytes:
+            yield waiting
+            waiting, size_bytes, rows = [], 0, 0
+    if waiting:
+        yield waiting
+
+
+def _batch(part: _Part, entity: Entity, table: pa.Table, start: Position) -> Batch:
+    records, faults = conform(table, entity)
+    end = start.offset + table.num_rows
+    return Batch(
+        records=records,
+        lines=pa.arange(start.offset + 1, end + 1),
+        raw=lambda rows: raw_records(table, rows),
+        start=start,
+        end=Position(end, end),
+        last=end == part.file.metadata.num_rows,
+        bytes_done=part.size_bytes * end // part.file.metadata.num_rows,
+        faults=faults,
+        ignored_fields=part.ignored_fields,
+    )
+
+
+@contextmanager
+def _naming(object_name: str) -> Iterator[None]:
+    """Whatever a broken part makes of Arrow, down to names that are no text, is one thing to the caller."""
+    try:
+        yield
+    except (pa.ArrowException, OSError, ValueError, OverflowError) as error:
+        fault = type(error).__name__  # its text may quote what the file holds
+        message = f"{object_name} cannot be read as Parquet ({fault}); upload it again, then run the same command"
+        raise PartUnreadable(message) from error

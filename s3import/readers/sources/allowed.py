@@ -1,0 +1,104 @@
+"""Which sources a request may name: those below the configured one, or below others that the operator allows.
+
+What is compared is what would be opened, never a prettier form of it: a source whose percent signs hide a dot, a slash
+or a control character is refused, not decoded.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from urllib.parse import quote, unquote
+
+from s3import.core.errors import ConfigurationError, SourceNotAllowed
+from s3import.readers.sources.location import folder_of, resolve, split_scheme
+
+MAX_SOURCE_LENGTH = 2048  # characters; an S3 key has at most 1024 bytes
+_BUCKET = re.compile(r"//[^/]")
+_CONTROL = re.compile(r"[\\\x00-\x1f\x7f-\x9f\ud800-\udfff]")
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where a source lies: what kind of storage, and the names on the way to it (for S3 the bucket comes first)."""
+
+    kind: str
+    names: tuple[str, ...]
+
+    def is_below(self, other: Place) -> bool:
+        """Whether it is the other place or lies below it, compared name by name."""
+        return self.kind == other.kind and self.names[: len(other.names)] == other.names
+
+
+def require_allowed(source: str, account_id: str, configured: str | None, allowed: Sequence[str]) -> str:
+    """The source in its plainest form, once it is sure that it lies below `configured` or one of `allowed`.
+
+    In all of them ``{account}`` stands for the account id, so that one account's request never reaches another's dump
+    where the configured source tells them apart. Folders are compared, and given back, with all links resolved. One of
+    the bases itself is given back as it is, whatever the account id holds.
+    Raises: SourceNotAllowed; ConfigurationError for what the operator configured wrongly, or for the account id.
+    """
+    bases = [resolve(base, account_id) for base in (configured, *allowed) if base]
+    if source in bases:
+        return source
+    _require_plain(source)
+    try:
+        wanted = _place(resolve(source, account_id))
+        uri = _uri(source, wanted)
+    except (ConfigurationError, OSError, ValueError) as error:
+        raise _refusal() from error
+    if not any(wanted.is_below(_place(base)) for base in bases):
+        raise _refusal()
+    return uri
+
+
+def _require_plain(source: str) -> None:
+    """Refuse what reads differently once it is decoded, however often, and what climbs. Raises: SourceNotAllowed."""
+    if len(source) > MAX_SOURCE_LENGTH:
+        raise _refusal()
+    for reading in _readings(source):
+        hides = any(reading.count(sign) != source.count(sign) for sign in "./:{}")
+        if hides or _CONTROL.search(reading) or {".", ".."} & set(reading.split("/")):
+            raise _refusal()
+
+
+def _readings(source: str) -> Iterator[str]:
+    """The source, then decoded once, twice … until nothing changes any more; each is shorter than the one before."""
+    while True:
+        yield source
+        decoded = unquote(source)
+        if decoded == source:
+            return
+        source = decoded
+
+
+def _place(uri: str) -> Place:
+    """Where `open_source` would look. Raises: ConfigurationError for what it would not open."""
+    scheme, rest = split_scheme(uri)
+    if scheme in ("", "file"):
+        return Place("folder", _names(os.path.realpath(folder_of(uri))))
+    if scheme == "s3" and not _BUCKET.match(rest):
+        raise ConfigurationError("an S3 source names a bucket: s3://bucket/prefix")
+    return Place(scheme, _names(rest))
+
+
+def _names(path: str) -> tuple[str, ...]:
+    return tuple(name for name in path.split("/") if name)
+
+
+def _uri(source: str, place: Place) -> str:
+    """The place as a source to open, of the scheme that was asked for."""
+    scheme, _ = split_scheme(source)
+    path = "/".join(place.names)
+    if scheme == "":
+        return f"/{path}"
+    return f"file:///{quote(path)}" if scheme == "file" else f"{scheme}://{path}"
+
+
+def _refusal() -> SourceNotAllowed:
+    return SourceNotAllowed(
+        "the source lies neither below the configured one nor below one of S3IMPORT_ALLOWED_SOURCES; name one that "
+        "does, or leave it out"
+    )

@@ -1,0 +1,86 @@
+"""The application: the gate, the endpoints, and an answer to every error."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, nullcontext
+from functools import partial
+
+import anyio.to_thread
+import orjson
+from fastapi import FastAPI
+from fastapi.exceptions import RequestValidationError
+from fastapi.telemetry import TelemetryConfig
+from starlette.exceptions import HTTPException
+
+from s3import import __version__
+from s3import.core.errors import S3ImportError
+from s3import.operations.service import Service
+from s3import.server.api.callbacks import callbacks
+from s3import.server.api.describe import describe
+from s3import.server.api.gate import Gate
+from s3import.server.api.looks import Looks
+from s3import.server.api.polls import Polls
+from s3import.server.api.problems import on_error, on_http_exception, on_invalid_request
+from s3import.server.api.routes import router
+
+THREADS = 8  # each may hold a connection to the database, whose pool has a few more than these and those of looks
+LOOK_THREADS = 4
+ABOUT = (
+    "Moves accounts of Conversations to Re:amaze. Every error is `application/problem+json` with a stable `code`; "
+    "every answer carries `X-Request-Id`, the request's own where it has one."
+)
+
+TELEMETRY: TelemetryConfig = {"logs": False, "operation_spans": False}
+"""Where an operator configures OpenTelemetry: spans and numbers of requests, but no exceptions, whose texts may hold a
+customer's."""
+
+Lifespan = Callable[[FastAPI], AbstractAsyncContextManager[None]]
+
+
+def create_app(
+    service: Service,
+    *,
+    tokens: Sequence[str],
+    render_metrics: Callable[[], bytes] | None = None,
+    lifespan: Lifespan = lambda _: nullcontext(),
+) -> FastAPI:
+    """The API over `service` for whoever has one of `tokens` (none: for this machine, see `check_binding`).
+
+    `render_metrics` writes what /metrics shows, in a thread; `lifespan` surrounds the time of serving.
+    """
+
+    @asynccontextmanager
+    async def serving(app: FastAPI) -> AsyncIterator[None]:
+        anyio.to_thread.current_default_thread_limiter().total_tokens = THREADS
+        asyncio.get_running_loop().set_default_executor(ThreadPoolExecutor(LOOK_THREADS, thread_name_prefix="look"))
+        async with lifespan(app):
+            yield
+
+    app = FastAPI(
+        title="s3import",
+        version=__version__,
+        description=ABOUT,
+        lifespan=serving,
+        docs_url=None,
+        redoc_url=None,
+        redirect_slashes=False,
+        telemetry=TELEMETRY,
+        exception_handlers={
+            S3ImportError: on_error,
+            HTTPException: on_http_exception,
+            RequestValidationError: on_invalid_request,
+        },
+    )
+    app.state.service = service
+    app.state.routes = [*app.routes, *router.routes]
+    app.state.looks = Looks(lambda account_id: orjson.dumps(service.status_document(account_id)))
+    app.state.render_metrics = render_metrics
+    app.include_router(router)
+    app.webhooks.include_router(callbacks)
+    app.add_middleware(Polls, looks=app.state.looks)
+    app.add_middleware(Gate, tokens=tokens)
+    app.openapi = partial(describe, app)  # type: ignore[method-assign]
+    return app

@@ -1,0 +1,171 @@
+"""Processes that stay: the HTTP API with a worker of its own, and a worker among many machines."""
+
+from __future__ import annotations
+
+import logging
+import os
+import signal
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from functools import partial
+
+import stamina
+
+from s3import.core import logs
+from s3import.core.errors import ConfigurationError
+from s3import.core.events import Event, PassEnded, PassStarted, Retrying
+from s3import.core.limits import RejectLimit
+from s3import.core.settings import Settings
+from s3import.importing.importer import Importer, Retries
+from s3import.importing.part_claims import Capacity
+from s3import.operations import composition as app
+from s3import.operations.purge import Retention
+from s3import.operations.sources import source_opener
+from s3import.reporting import notify
+from s3import.reporting.metrics import Metrics
+from s3import.server.api import api_process, check_binding, require_serving
+from s3import.server.workers.background import BackgroundWorker
+from s3import.server.workers.fleet import FleetWorker
+from s3import.server.workers.tasks import CeleryQueue, Sweeper, make_celery, serve_queue
+from s3import.writers import schema
+
+log = logging.getLogger(__name__)
+
+LOOK_SECONDS = 0.2
+DRAIN_SECONDS = 20.0
+
+
+@dataclass(frozen=True, slots=True)
+class Machinery:
+    """What both kinds of process work with; `stop` ends every run at its next batch."""
+
+    settings: Settings
+    importer: Importer
+    metrics: Metrics
+    limit: RejectLimit
+    stop: threading.Event
+
+
+def serve(settings: Settings, host: str, port: int) -> None:
+    """Serve the HTTP API until a signal comes, and work through queued runs: here, or with a broker by its workers.
+
+    Raises: ConfigurationError, SchemaMismatch, DatabaseUnavailable.
+    """
+    check_binding(host, settings.api_tokens)
+    with _machinery(settings) as machinery, ExitStack() as stack:
+        worker = _worker(machinery)
+        stack.enter_context(worker)
+        database = machinery.importer.database
+
+        def render_metrics() -> bytes:
+            return machinery.metrics.render(database)
+
+        api = api_process(settings, host, port, wake=worker.wake, render_metrics=render_metrics)
+        child = stack.enter_context(api)
+        while not machinery.stop.wait(LOOK_SECONDS):
+            require_serving(child, host, port)
+
+
+def work(settings: Settings) -> None:
+    """Import parts that the broker brings until a signal comes. Raises: as `serve`."""
+    if not settings.broker:
+        raise ConfigurationError(
+            "a worker needs a broker: set S3IMPORT_BROKER (amqp://…, redis://… or sqs://…); without one "
+            "`s3import serve` works through the runs by itself"
+        )
+    with _machinery(settings) as machinery:
+        celery = make_celery(settings.broker, settings.queue)
+        threads = app.workers(settings, machinery.importer.database)
+        log.info("working with %d threads", threads)
+        serve_queue(
+            celery,
+            _fleet_worker(machinery, CeleryQueue(celery)),
+            threads=threads,
+            retry_seconds=settings.retry_seconds,
+            stop=machinery.stop,
+            drain=partial(leave, machinery.stop),
+        )
+
+
+def _worker(machinery: Machinery) -> BackgroundWorker | Sweeper:
+    """What sees to queued runs: a worker in this process, or with a broker whoever sends them to the workers."""
+    settings = machinery.settings
+    if settings.broker:
+        return Sweeper(_fleet_worker(machinery, CeleryQueue(make_celery(settings.broker, settings.queue))))
+    return BackgroundWorker(machinery.importer, limit=machinery.limit)
+
+
+def _fleet_worker(machinery: Machinery, queue: CeleryQueue) -> FleetWorker:
+    settings = machinery.settings
+    capacity = Capacity(settings.connections_per_account, settings.connections)
+    return FleetWorker(machinery.importer, queue, limit=machinery.limit, retries=Retries(), capacity=capacity)
+
+
+@contextmanager
+def _machinery(settings: Settings) -> Iterator[Machinery]:
+    """Open the database, bring up what works on it, and take it down in order."""
+    logs.configure()
+    limit = RejectLimit.parse(settings.max_rejects) if settings.max_rejects else RejectLimit()
+    database = app.connect(settings)
+    notifier = notify.Notifier(database, notify.senders(settings))
+    metrics, stop = Metrics(settings), threading.Event()
+    stamina.instrumentation.set_on_retry_hooks([metrics.count_retry])
+
+    def observe(event: Event) -> None:
+        metrics(event)
+        _tell(event)
+        notifier.observe(event)
+
+    open_dump = source_opener(settings, app.workers(settings, database))
+    importer = app.make_importer(settings, database, open_dump, observe, stop, notifier)
+    importer.transactions.run("", schema.require)
+    stop_on_signals(stop)
+    try:
+        with notifier, importer, Retention(database, settings.retention_days):
+            yield Machinery(settings, importer, metrics, limit, stop)
+    finally:
+        stop.set()
+        database.close()
+
+
+def stop_on_signals(
+    stop: threading.Event, *, drain_seconds: float = DRAIN_SECONDS, end: Callable[[int], object] = os._exit
+) -> None:
+    """Have SIGINT and SIGTERM make the process `leave`."""
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, lambda number, _: leave(stop, number, drain_seconds=drain_seconds, end=end))
+
+
+def leave(
+    stop: threading.Event,
+    number: int,
+    *,
+    drain_seconds: float = DRAIN_SECONDS,
+    end: Callable[[int], object] = os._exit,
+) -> None:
+    """Set `stop`, and `end` the process with 128 plus the signal's number if it then takes longer than `drain_seconds`:
+    where a source, a database or a broker does not answer, its patience is longer than a drain's."""
+    if not stop.is_set():
+        stop.set()
+        watchdog = threading.Timer(drain_seconds, end, [128 + number])
+        watchdog.daemon = True
+        watchdog.start()
+
+
+def _tell(event: Event) -> None:
+    """One line in the log for what an operator would want to find there."""
+    match event:
+        case PassStarted():
+            with logs.log_context(account_id=event.account_id, run_id=event.run_id):
+                log.info("the %s pass starts (attempt %d, %d parts)", event.pass_, event.attempts, event.parts_total)
+        case PassEnded(error=None):
+            with logs.log_context(account_id=event.account_id):
+                log.info("the %s pass is in", event.pass_)
+        case PassEnded():
+            with logs.log_context(account_id=event.account_id):
+                log.warning("the %s pass ended: %s", event.pass_, event.error)
+        case Retrying():
+            with logs.log_context(account_id=event.account_id):
+                log.warning("trying again: %s", event.reason)

@@ -1,0 +1,1 @@
+"""Pure rules: Arrow in, Arrow out."""

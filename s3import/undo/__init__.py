@@ -1,1 +1,0 @@
-"""Taking an import back, and forgetting what was kept of it."""

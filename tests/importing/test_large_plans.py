@@ -1,0 +1,133 @@
+"""Plans of more parts than are handled at once: the same outcome as that of small ones, page by page."""
+
+from __future__ import annotations
+
+import threading
+from contextlib import closing
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from s3import.core.records import Entity, Pass
+from s3import.core.settings import Settings
+from s3import.importing.checkpoints import Part
+from s3import.importing.importer import Importer
+from s3import.importing.parts import ActiveRun, PartImporter
+from s3import.importing.transactions import Transactions
+from s3import.operations.composition import file_copier
+from s3import.readers.sources.location import open_source
+from s3import.writers import open_database
+from tests.importing.dumps import Dump, lines, manifest, records, simple_dump, write
+from tests.importing.moving import adds_up, code_of, counts, ignore, migrate, settings_for
+
+pytestmark = pytest.mark.integration
+
+RECENT = (Pass.RECENT,)
+PARTS = 7
+PAIR = ("messages/part-3.jsonl", "messages/part-4.jsonl")
+
+
+@pytest.fixture(autouse=True)
+def small_pages(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whatever has more than two parts is large, and a page holds two."""
+    for module in ("inventory", "checkpoints"):
+        monkeypatch.setattr(f"s3import.{module}.FEW", 2)
+    monkeypatch.setattr("s3import.importing.checkpoints.PAGE_PARTS", 2)
+
+
+def many_parts() -> Dump:
+    """A dump whose threads and messages lie in `PARTS` parts each."""
+    dump = simple_dump(PARTS)
+    for entity in (Entity.THREADS, Entity.MESSAGES):
+        del dump[f"recent/{entity}/part-0.jsonl"]
+        for number, record in enumerate(records(entity, PARTS, prefix="recent-")):
+            dump[f"recent/{entity}/part-{number}.jsonl"] = lines([record])
+    return dump
+
+
+@pytest.mark.parametrize("by_manifest", [False, True])
+def test_many_parts_come_to_the_same_as_few(tmp_path: Path, database_url: str, by_manifest: bool) -> None:
+    """On every database, by a listing or by a manifest that is too large to be read as a whole."""
+    settings = settings_for(tmp_path, database_url, workers=2)
+    dump = many_parts()
+    if by_manifest:
+        dump["recent/manifest.json"] = manifest(dump, Pass.RECENT)
+    write(dump, tmp_path)
+    result = migrate(settings, passes=RECENT)
+    assert (code_of(result), adds_up(result)) == (None, True)
+    assert counts(result) == dict.fromkeys(("threads", "messages", "attachments"), (PARTS, 0, 0))
+    assert result.document["passes"]["recent"]["progress"]["parts_done"] == 2 * PARTS + 1
+
+
+def test_a_large_plan_is_gone_on_with(tmp_path: Path, database_url: str) -> None:
+    """A part that is done stays done, one that changed starts again, new ones come in, and nothing comes twice."""
+    settings, broken = settings_for(tmp_path, database_url), "recent/messages/part-3.jsonl"
+    dump = many_parts()
+    write({**dump, broken: b"\x1f\x8b\x08 no lines"}, tmp_path)
+    assert code_of(migrate(settings, passes=RECENT)) == "part_unreadable"
+    new = lines(records(Entity.THREADS, 1, prefix="new-"))
+    write({broken: dump[broken], "recent/threads/part-9.jsonl": new}, tmp_path)
+    result = migrate(settings, passes=RECENT)
+    assert (code_of(result), adds_up(result)) == (None, True)
+    assert counts(result) == {"threads": (PARTS + 1, 0, 0), "messages": (PARTS, 0, 0), "attachments": (PARTS, 0, 0)}
+
+
+def test_a_part_of_a_large_plan_that_vanished_is_missed(settings: Settings, tmp_path: Path) -> None:
+    """Without a manifest that says so, no part may go before it is done."""
+    dump = many_parts()
+    folder = write({**dump, "recent/threads/part-3.jsonl": b"\x1f\x8b\x08 no lines"}, tmp_path)
+    assert code_of(migrate(settings, passes=RECENT)) == "part_unreadable"
+    (folder / "recent/threads/part-3.jsonl").unlink()
+    assert code_of(migrate(settings, passes=RECENT)) == "part_missing"
+
+
+def test_a_large_manifest_is_read_in_pieces(
+    settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A manifest larger than any document that is read as a whole says the same, whatever is wrong with it."""
+    monkeypatch.setattr("s3import.readers.sources.folder.MAX_DOCUMENT_BYTES", 1000)
+    monkeypatch.setattr("s3import.readers.dump.documents.CHUNK_BYTES", 7)
+    dump = many_parts()
+    named = manifest(dump, Pass.RECENT)
+    twice, unnamed = named.replace(b'"version"', b'"account_id"'), named.replace(b"parts", b"part", 1)
+    for wrong in (named[:-2], named + b"x", twice, unnamed):
+        write({**dump, "recent/manifest.json": wrong}, tmp_path)
+        assert code_of(migrate(settings, passes=RECENT)) == "invalid_manifest"
+    write({**dump, "recent/manifest.json": named}, tmp_path)
+    assert code_of(migrate(settings, passes=RECENT)) is None
+
+
+def test_small_parts_are_read_side_by_side_once_they_take_long(
+    tmp_path: Path, postgres_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Parts that each wait for something do not wait one after the other."""
+    settings = settings_for(tmp_path, postgres_url, workers=2)
+    monkeypatch.setattr("s3import.importing.importer.LONG_SECONDS", 0)
+    write(many_parts(), tmp_path)
+    both, import_part = threading.Barrier(2), PartImporter.import_part
+
+    def wait_for_another(parts: PartImporter, run: ActiveRun, part: Part) -> None:
+        if part.planned.entity is Entity.MESSAGES and part.planned.key in PAIR:
+            both.wait(60)
+        import_part(parts, run, part)
+
+    monkeypatch.setattr(PartImporter, "import_part", wait_for_another)
+    monkeypatch.setattr("s3import.importing.checkpoints.PAGE_PARTS", 100)
+    assert code_of(migrate(settings, passes=RECENT)) is None
+
+
+def test_workers_share_what_batches_may_hold(settings: Settings) -> None:
+    """Two workers have batches of the full size, eight have no more in all than four would."""
+    with closing(open_database(settings.database)) as database:
+        transactions = Transactions(database, 1, ignore, threading.Event())
+        for workers, share in ((1, 1), (2, 1), (4, 1), (8, 2), (16, 4)):
+            of_size = replace(settings, block_bytes=1 << 20)
+            with Importer(
+                transactions,
+                of_size,
+                open_source=open_source,
+                files=file_copier(of_size, transactions),
+                workers=workers,
+            ) as importer:
+                assert importer.parts.block_bytes == (1 << 20) // share

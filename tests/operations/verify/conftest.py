@@ -1,0 +1,5 @@
+"""What tests of verifications start from."""
+
+from tests.importing.conftest import settings
+
+__all__ = ["settings"]

@@ -1,0 +1,152 @@
+"""What was planted in the database after an import is found, and nothing else."""
+
+from __future__ import annotations
+
+import datetime as dt
+from pathlib import Path
+from typing import Any
+
+import pytest
+import sqlalchemy as sa
+
+from s3import.core.records import ROW_ENTITIES, Entity, Pass
+from s3import.core.settings import Settings
+from s3import.core.tables import attachments, import_tombstones, messages, threads
+from tests.importing.dumps import ACCOUNT, lines, records, seeded_dump, simple_dump, write
+from tests.importing.moving import code_of, execute, migrate, rows, settings_for
+from tests.operations.verify.verifying import changes, differences, verify
+
+pytestmark = pytest.mark.integration
+
+AT = dt.datetime(2024, 5, 6, 7, 8, 9, tzinfo=dt.UTC)
+TICK = dt.timedelta(microseconds=1)
+FIELDS: dict[Entity, dict[str, Any]] = {
+    Entity.THREADS: {"tags": ["a", "b"], "custom_fields": [{"name": "n", "value": "v"}], "subject": ""},
+    Entity.MESSAGES: {"body": "text", "updated_at": "2024-05-06T07:08:09Z"},
+    Entity.ATTACHMENTS: {"size_bytes": 17},
+}
+
+
+@pytest.fixture
+def settings(database_url: str, tmp_path: Path) -> Settings:
+    """An imported account of ten rows of each entity, ids t0 to t9, m0 to m9 and a0 to a9."""
+    dump = simple_dump(0)
+    for entity, fields in FIELDS.items():
+        dump[f"recent/{entity}/part-0.jsonl"] = lines([{**record, **fields} for record in records(entity, 10)])
+    write(dump, tmp_path)
+    settings = settings_for(tmp_path, database_url)
+    assert code_of(migrate(settings)) is None
+    return settings
+
+
+def change(table: sa.Table, row_id: str, **values: Any) -> sa.Update:
+    return sa.update(table).where(table.c.account_id == ACCOUNT, table.c.id == row_id).values(values)
+
+
+def delete(table: sa.Table, row_id: str) -> sa.Delete:
+    return sa.delete(table).where(table.c.account_id == ACCOUNT, table.c.id == row_id)
+
+
+def lose(table: sa.Table, row_id: str) -> tuple[sa.Delete, sa.Delete]:
+    """The row goes without anybody having deleted it."""
+    return delete(table, row_id), delete(import_tombstones, row_id)
+
+
+def message(row_id: str, at: dt.datetime) -> sa.Insert:
+    fixed = {"origin": "email", "direction": "inbound", "visibility": "regular"}
+    return sa.insert(messages).values(account_id=ACCOUNT, id=row_id, thread_id="t0", created_at=at, **fixed)
+
+
+def test_finds_every_kind_of_difference_and_nothing_else(settings: Settings) -> None:
+    """A missing row, an extra one, one character, one microsecond, NULL for an empty string, the order of tags: each
+    by its id and field. What does not come from the dump, and how JSON is spelled, does not count."""
+    execute(
+        settings,
+        *lose(attachments, "a0"),
+        message("extra", AT),
+        change(messages, "m1", body="texT"),
+        change(messages, "m2", body="text "),
+        change(messages, "m3", created_at=AT + TICK),
+        change(messages, "m4", updated_at=AT + TICK),
+        change(messages, "m5", updated_at=None),
+        change(messages, "m6", body_html="", author_name="Ann"),
+        change(threads, "t1", subject=None),
+        change(threads, "t2", tags=["b", "a"]),
+        change(threads, "t3", custom_fields=[{"name": "n", "value": None}]),
+        change(threads, "t4", tags=sa.text("""'[ "a","b" ]'""")),
+        change(attachments, "a1", size_bytes=None),
+        change(attachments, "a2", state="copied", storage_key="elsewhere"),
+    )
+    found = verify(settings)
+    assert changes(found) == set()
+    assert differences(found) == {
+        ("attachments", "a0", "missing"),
+        ("messages", "extra", "unexpected"),
+        ("messages", "m1", "different", "body"),
+        ("messages", "m2", "different", "body"),
+        ("messages", "m3", "different", "created_at"),
+        ("messages", "m4", "different", "updated_at"),
+        ("messages", "m5", "different", "updated_at"),
+        ("messages", "m6", "different", "author_name", "body_html"),
+        ("threads", "t1", "different", "subject"),
+        ("threads", "t2", "different", "tags"),
+        ("threads", "t3", "different", "custom_fields"),
+        ("attachments", "a1", "different", "size_bytes"),
+    }
+
+
+def test_tells_what_people_did_since_from_differences(settings: Settings) -> None:
+    """A row with a later time than the dump's, a deletion that left a tombstone and a row made since are no
+    differences."""
+    now = dt.datetime.now(dt.UTC)
+    execute(
+        settings,
+        change(threads, "t1", subject="Solved", updated_at=now),
+        change(threads, "t2", updated_at=now),
+        delete(attachments, "a3"),
+        message("new", now),
+    )
+    found = verify(settings)
+    assert differences(found) == set()
+    assert changes(found) == {
+        ("threads", "t1", "changed_since", "subject", "updated_at"),
+        ("threads", "t2", "changed_since", "updated_at"),
+        ("attachments", "a3", "deleted_since"),
+    }
+    assert found.findings.counts()["messages"]["created_since"] == 1
+
+
+def test_lists_where_a_record_stands(settings: Settings) -> None:
+    """A difference names the part and the line of its record."""
+    execute(settings, change(messages, "m7", body="text!"))
+    (found,) = verify(settings).findings.differences
+    assert (found.part, found.line) == ("recent/messages/part-0.jsonl", 8)
+
+
+@pytest.mark.parametrize("seed", range(2))
+def test_finds_nothing_after_an_import(database_url: str, tmp_path: Path, seed: int) -> None:
+    """Every format, both passes, rejects, repaired text and repeated ids: what the import made of them is right."""
+    settings = settings_for(tmp_path, database_url)
+    write(seeded_dump(seed), tmp_path)
+    assert code_of(migrate(settings)) is None
+    found = verify(settings).findings
+    assert (found.differences, found.changes) == ([], [])
+    assert dict(found.expected) == dict(found.found) == {entity: len(rows(settings)[entity]) for entity in ROW_ENTITIES}
+
+
+def test_compares_what_was_imported_so_far(settings: Settings, tmp_path: Path) -> None:
+    """With only its recent pass imported, an account is compared with that pass."""
+    write(seeded_dump(5, "half"), tmp_path, "half")
+    migrate(settings, "half", passes=(Pass.RECENT,))
+    found = verify(settings, "half")
+    assert (found.passes, found.findings.difference_count) == ((Pass.RECENT,), 0)
+
+
+@pytest.mark.parametrize(("deleted_at", "kinds"), [(AT, set()), (AT - TICK, {("messages", "m3", "missing")})])
+def test_a_dumps_tombstone_explains_only_what_is_not_newer(
+    settings: Settings, deleted_at: dt.datetime, kinds: set[tuple[str, ...]]
+) -> None:
+    """A record that is newer than the tombstone of its id should be there, whatever the tombstone says."""
+    by_dump = change(import_tombstones, "m3", from_dump=True, deleted_at=deleted_at)
+    execute(settings, delete(messages, "m3"), by_dump)
+    assert {found for found in differences(verify(settings)) if found[0] == "messages"} == kinds

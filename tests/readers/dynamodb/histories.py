@@ -1,0 +1,318 @@
+"""Histories of tables as hypothesis draws them, the exports and windows that AWS would make of them, and their truth.
+
+A table is a plain dict that takes writes in the order of time. What it holds of an account at the end is what an import
+of its full export and of the windows behind it must give.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from random import Random
+from typing import Any
+
+import orjson
+from hypothesis import strategies as st
+
+from tests.readers.dynamodb.exports import write_files
+from tests.readers.dynamodb.items import nested
+
+FULL = 1790726400_000000  # 2026-09-30, when the full exports were made, in microseconds since 1970
+HOUR = 3_600_000_000
+OURS = ("acme", "other")
+ACCOUNTS = (*OURS, "foreign", None)  # None: in no account's index
+PREFIXES = {"threads": "T#", "messages": "M#", "attachments": "F#"}
+DESIGNS = {"whole": ("account", "sort"), "half": ("account", "uid"), "apart": ("uid",), "inverse": ("sort", "uid")}
+"""Of what a table's key consists: whose an item is and which row it is may be part of it, or not."""
+
+Item = dict[str, Any]
+Key = tuple[str, ...]
+Table = dict[Key, Item]
+Rows = dict[tuple[str, str], str | None]
+"""By entity and id what tells one version of a row from another."""
+
+
+@dataclass(frozen=True, slots=True)
+class Write:
+    """One write to a table: the item that it leaves (None: deleted), and the one that it finds."""
+
+    key: Key
+    micros: int
+    new: Item | None
+    old: Item | None
+
+
+@dataclass(frozen=True, slots=True)
+class History:
+    """A database of tables: `design` of their keys, whether all entities share one, what is in the full exports, and
+    the writes behind them in the order of time, by table, in so many windows. `tells_old`: images before a write are
+    exported; `nets`: of an item only the last write in a window is."""
+
+    design: str
+    is_single: bool
+    tells_old: bool
+    nets: bool
+    base: Mapping[str, Table]
+    writes: Mapping[str, tuple[Write, ...]]
+    cuts: tuple[int, ...]
+    luck: Random = field(compare=False, repr=False)
+
+    def table_of(self, entity: str) -> str:
+        return "all" if self.is_single else entity
+
+    @property
+    def tables(self) -> tuple[str, ...]:
+        return ("all",) if self.is_single else tuple(PREFIXES)
+
+    @property
+    def tells_all(self) -> bool:
+        """Whether every change says whose its item was, and which row."""
+        return self.tells_old or self.design == "whole"
+
+    def final(self, table: str, until: int = 1 << 62) -> Table:
+        """The table as it was at an instant behind its full export."""
+        items = dict(self.base[table])
+        for write in self.writes[table]:
+            if write.micros < until:
+                _apply(items, write.key, write.new)
+        return items
+
+    def rows(self, account: str, until: int = 1 << 62) -> Rows:
+        """The truth: the rows of an account."""
+        return rows_of((item for table in self.tables for item in self.final(table, until).values()), account)
+
+
+def rows_of(items: Iterable[Item], account: str) -> Rows:
+    """What of some items is an account's."""
+    found: Rows = {}
+    for item in items:
+        entity, id_ = entity_and_id(item)
+        if entity is not None and item.get("account") == {"S": f"A#{account}"}:
+            found[entity, id_] = item.get("text", {}).get("S")
+    return found
+
+
+def entity_and_id(item: Item) -> tuple[str | None, str]:
+    sort = item.get("sort", {}).get("S", "")
+    return next(((entity, sort[2:]) for entity, prefix in PREFIXES.items() if sort.startswith(prefix)), (None, ""))
+
+
+def _apply(items: Table, key: Key, new: Item | None) -> None:
+    if new is None:
+        items.pop(key, None)
+    else:
+        items[key] = new
+
+
+# --- histories ----------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class _Step:
+    """What happens next to one item: its place among few, so that writes meet."""
+
+    entity: str
+    uid: int
+    account: str | None
+    id: int
+    is_deletion: bool
+    has_sort: bool
+    is_of_no_entity: bool
+    is_recent: bool
+    is_at_once: bool
+    extra: tuple[str, ...]
+
+
+_STEPS = st.builds(
+    _Step,
+    entity=st.sampled_from(tuple(PREFIXES)),
+    uid=st.integers(0, 5),
+    account=st.sampled_from(ACCOUNTS),
+    id=st.integers(1, 3),
+    is_deletion=st.sampled_from((False, False, True)),
+    has_sort=st.sampled_from((True, True, True, False)),
+    is_of_no_entity=st.sampled_from((False, False, False, True)),
+    is_recent=st.booleans(),
+    is_at_once=st.sampled_from((False, False, True)),
+    extra=st.sets(st.sampled_from(("text", "tags", "custom", "odd", "null"))).map(lambda names: tuple(sorted(names))),
+)
+
+
+@st.composite
+def histories(draw: st.DrawFn) -> History:
+    """Any history: several accounts and entities mixed, sparse attributes, items that change hands, come and go."""
+    design, is_single, tells_old = draw(st.sampled_from(tuple(DESIGNS))), draw(st.booleans()), draw(st.booleans())
+    names: dict[Any, _Step] | None = None if tells_old else {}
+    luck = draw(st.randoms(use_true_random=False))
+    base: dict[str, Table] = {table: {} for table in (("all",) if is_single else PREFIXES)}
+    for account in OURS:
+        for entity in ("threads", "messages"):  # whom all others hang on; they stay
+            item = _item(
+                _Step(entity, 90, account, 0, False, True, False, luck.random() < 0.5, False, ()), "root", luck
+            )
+            item["uid"] = {"S": f"{entity} {account}"}
+            base["all" if is_single else entity][_key(item, design)] = item
+    before, after = draw(st.lists(_STEPS, max_size=25)), draw(st.lists(_STEPS, min_size=1, max_size=25))
+    for number, step in enumerate(before):
+        name = "all" if is_single else step.entity
+        _take(base[name], _kept(step, design, name, names), design, f"base {number}", luck)
+    tables = {name: dict(items) for name, items in base.items()}
+    writes: dict[str, tuple[Write, ...]] = dict.fromkeys(tables, ())
+    micros, at_once = FULL, set[Key]()
+    for number, step in enumerate(after):
+        name = "all" if is_single else step.entity
+        found = _take(tables[name], _kept(step, design, name, names), design, f"write {number}", luck)
+        if found is not None:
+            if not step.is_at_once or found[0] in at_once:  # else it is of the same transaction
+                micros, at_once = micros + HOUR // 7, set()
+            at_once.add(found[0])
+            writes[name] += (Write(found[0], micros, *found[1:]),)
+    cuts = tuple(sorted(draw(st.sets(st.integers(1, 3 * len(after)), max_size=3))))
+    return History(design, is_single, tells_old, draw(st.booleans()), base, writes, cuts, luck)
+
+
+def _kept(step: _Step, design: str, table: str, names: dict[Any, _Step] | None) -> _Step:
+    """The step, of the row that the item's key had first (`names`): without images before writes nobody could tell that
+    it is another's now."""
+    if names is None or design == "whole":
+        return step
+    more = {"half": (step.account,), "inverse": (step.entity, step.id, step.is_of_no_entity)}.get(design, ())
+    key = (table, step.uid, *more)
+    first = names.setdefault(key, step)
+    kept = replace(step, entity=first.entity, id=first.id, is_of_no_entity=first.is_of_no_entity)
+    if first.account is None:
+        names[key] = kept
+        return kept
+    return replace(kept, account=step.account and first.account)
+
+
+def _take(
+    table: Table, step: _Step, design: str, text: str, luck: Random
+) -> tuple[Key, Item | None, Item | None] | None:
+    """Write a step into a table, unless its design does not allow that, or the row has an item already."""
+    item = _item(step, text, luck)
+    if not all(name in item for name in DESIGNS[design]):
+        return None
+    key = _key(item, design)
+    old = table.get(key)
+    if step.is_deletion:
+        table.pop(key, None)
+        return (key, None, old) if old else None
+    same = [other for other, known in table.items() if _row(known) == _row(item) and other != key]
+    if same and _row(item)[0] is not None:
+        return None
+    table[key] = item
+    return key, item, old
+
+
+def _row(item: Item) -> tuple[Any, ...]:
+    return (item.get("account"), *entity_and_id(item)) if entity_and_id(item)[0] else (None,)
+
+
+def _key(item: Item, design: str) -> Key:
+    return tuple(item[name]["S"] for name in DESIGNS[design])
+
+
+def _item(step: _Step, text: str, luck: Random) -> Item:
+    """An item's attributes, in any order."""
+    prefix = "X#" if step.is_of_no_entity else PREFIXES[step.entity]
+    created = FULL // 1000 - 3_600_000 if step.is_recent else 1585000000000
+    known: Item = {
+        "uid": {"S": f"u{step.uid}"},
+        "created": {"N": str(created)},
+        "parent": {"S": "0"},
+        "name": {"S": "a.txt"},
+        **({"account": {"S": f"A#{step.account}"}} if step.account else {}),
+        **({"sort": {"S": f"{prefix}{step.id}"}} if step.has_sort else {}),
+    }
+    sparse: Item = {
+        "text": {"S": text},
+        "tags": {"SS": ["one", "two"]},
+        "custom": nested({"plan": "gold", "seats": 5}),
+        "odd": {"B": "AAE="},
+        "null": {"NULL": True},
+    }
+    known |= {name: sparse[name] for name in step.extra}
+    if text == "root" or luck.random() < 0.9:
+        known["text"] = {"S": text}
+    return {name: known[name] for name in luck.sample(sorted(known), len(known))}
+
+
+# --- what AWS makes of them ---------------------------------------------------------------------------------------
+
+
+def write_base(history: History, root: Path) -> None:
+    """The full exports, in files in which items lie in any order."""
+    for table in history.tables:
+        lines = [orjson.dumps({"Item": item}) for item in history.base[table].values()]
+        _write(history, root, table, lines, "full", exportTime=_time(FULL))
+
+
+def write_windows(history: History, root: Path, since: int, until: int) -> None:
+    """The windows from one cut to another, of every table."""
+    cuts = [0, *history.cuts, 1000]
+    view = "NEW_AND_OLD_IMAGES" if history.tells_old else "NEW_IMAGE"
+    for number in range(since, until):
+        begin, end = (FULL + cut * HOUR // 21 for cut in cuts[number : number + 2])
+        told: Any = {"exportFromTime": _time(begin), "exportToTime": _time(end), "outputView": view}
+        for table in history.tables:
+            _write(history, root, table, list(_lines(history, table, begin, end)), f"window{number}", **told)
+
+
+def cut_at(history: History, number: int) -> int:
+    """The instant before which the first so many windows lie."""
+    return FULL + [0, *history.cuts, 1000][number] * HOUR // 21
+
+
+def _lines(history: History, table: str, begin: int, end: int) -> Iterator[bytes]:
+    mine = [write for write in history.writes[table] if begin <= write.micros < end]
+    if history.nets:
+        first = {write.key: write.old for write in reversed(mine)}
+        last = {write.key: write for write in mine}
+        mine = [Write(write.key, write.micros, write.new, first[write.key]) for write in last.values()]
+    for write in mine:
+        if write.new is None and write.old is None:
+            continue  # it came and went within the window
+        members: list[tuple[str, Any]] = [
+            ("Metadata", {"WriteTimestampMicros": {"N": str(write.micros)}}),
+            ("Keys", {name: {"S": value} for name, value in zip(DESIGNS[history.design], write.key, strict=True)}),
+        ]
+        members += [("NewImage", write.new)] if write.new is not None else []
+        members += [("OldImage", write.old)] if history.tells_old and write.old is not None else []
+        history.luck.shuffle(members)
+        yield orjson.dumps(dict(members))
+
+
+def _write(history: History, root: Path, table: str, lines: list[bytes], export_id: str, **summary: Any) -> None:
+    """An export in many small files, some of them empty."""
+    texts = [b""] * history.luck.randint(1, 4)
+    history.luck.shuffle(lines)
+    for line in lines:
+        place = history.luck.randrange(len(texts))
+        texts[place] += line + b"\n"
+    write_files(root, table, texts, export_id=export_id, **summary)
+
+
+def _time(micros: int) -> str:
+    return (dt.datetime(1970, 1, 1, tzinfo=dt.UTC) + dt.timedelta(microseconds=micros)).isoformat()
+
+
+def mapping_text(history: History, beside: Path) -> str:
+    """How items become rows."""
+    how = 'key = { attribute = "account", value = "A#{account}" }\nsort = { attribute = "sort", prefix = "%s" }\n'
+    fields = {
+        "threads": 'brand_id = { constant = "b1" }\nchannel_id = { constant = "c1" }\nstatus = { constant = "open" }\n'
+        'subject = "text"\ntags = "tags"\ncustom_fields = "custom"\n',
+        "messages": 'thread_id = "parent"\nkind = { constant = "email" }\ndirection = { constant = "inbound" }\n'
+        'body = "text"\nbody_html = "null"\n',
+        "attachments": 'message_id = "parent"\nfilename = "name"\nkey = "name"\ncontent_type = "text"\n',
+    }
+    text = f'version = 1\nbeside = "{beside}/{{account}}"\n'
+    for entity, prefix in PREFIXES.items():
+        index = 'index = "by-account"\n' if history.design != "whole" else ""
+        text += f'[{entity}]\ntable = "{history.table_of(entity)}"\n{index}{how % prefix}\n[{entity}.fields]\n'
+        text += f'id = {{ path = "sort", after = "{prefix}" }}\n'
+        text += f'created_at = {{ path = "created", time = "milliseconds" }}\n{fields[entity]}\n'
+    return text

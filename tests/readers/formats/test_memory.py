@@ -1,0 +1,145 @@
+"""Memory follows the settings, whatever a part decodes to: each is read by a process of its own, whose peak counts."""
+
+from __future__ import annotations
+
+import gzip
+import json
+import random
+import string
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from s3import.core.records import MAX_BATCH_ROWS, MAX_LINE_BYTES, Entity
+
+pytestmark = pytest.mark.integration
+
+PEAK_MB = 330  # half of what the smallest of these parts took before
+MESSAGES, THREADS = Entity.MESSAGES, Entity.THREADS
+LETTERS = random.Random(1).choices(string.ascii_letters, k=540_000)
+
+READ = """
+import collections, json, sys
+from pathlib import Path
+from s3import.readers import read_part
+from s3import.readers.folder import FolderSource
+from s3import.records import Entity, PlannedPart, Position
+from s3import.validators import check
+
+path, entity = Path(sys.argv[1]), Entity(sys.argv[2])
+source = FolderSource(str(path.parent))
+part = PlannedPart(entity, path.name, source.find(path.name))
+rows, most, codes = 0, 0, collections.Counter()
+for batch in read_part(source, part, Position(), block_bytes=8 * 1024 * 1024):
+    rows, most = rows + batch.records.num_rows, max(most, batch.records.num_rows)
+    for reject in check(batch, entity, "acme").rejects:
+        codes.update({reason.code for reason in reject.reasons})
+status = Path("/proc/self/status").read_text()  # getrusage tells of the process that began this one too
+peak_kb = int(status.partition("VmHWM:")[2].split()[0])
+print(json.dumps({"rows": rows, "most": most, "codes": codes, "peak_mb": peak_kb // 1024}))
+"""
+
+
+def read(path: Path, entity: Entity) -> dict[str, Any]:
+    """What a process that read and checked the part says of it; its peak is within bounds."""
+    done = subprocess.run([sys.executable, "-c", READ, path, entity], capture_output=True, text=True, check=True)
+    told: dict[str, Any] = json.loads(done.stdout)
+    assert told["peak_mb"] < PEAK_MB
+    return told
+
+
+def text(length: int) -> str:
+    return "".join(LETTERS[:length])
+
+
+def repeated(value: str, rows: int, nulls_first: int = 0) -> pa.Array:
+    """A value that stands in every row, once in memory."""
+    indices = pa.array([None] * nulls_first + [0] * (rows - nulls_first), pa.int32())
+    return pa.DictionaryArray.from_arrays(indices, pa.array([value]))
+
+
+def lists(values: pa.Array, rows: int) -> pa.Array:
+    each = len(values) // rows
+    return pa.ListArray.from_arrays(pa.array(range(0, len(values) + 1, each), pa.int32()), values)
+
+
+def table(entity: Entity, rows: int, column: str, values: pa.Array) -> pa.Table:
+    same = {"account_id": "acme", "created_at": "2024-05-01T10:00:00Z"} | (
+        {"thread_id": "t1", "kind": "call", "direction": "inbound"}
+        if entity is MESSAGES
+        else {"brand_id": "b1", "channel_id": "c1", "status": "open"}
+    )
+    columns = {name: pa.repeat(value, rows) for name, value in same.items()}
+    return pa.table({"id": [str(number) for number in range(rows)], **columns, column: values})
+
+
+def write(path: Path, rows: pa.Table, **options: Any) -> Path:
+    pq.write_table(rows, path, dictionary_pagesize_limit=1 << 26, **options)
+    assert path.stat().st_size < 1 << 20
+    return path
+
+
+def transcripts(rows: int) -> pa.Array:
+    return pa.StructArray.from_arrays([repeated(text(540_000), rows)], ["transcript"])
+
+
+def values(rows: int) -> pa.Array:
+    return lists(
+        pa.StructArray.from_arrays([pa.repeat("n", rows), repeated(text(200_000), rows)], ["name", "value"]), rows
+    )
+
+
+DELTA = {"use_dictionary": False, "column_encoding": {"body": "DELTA_BYTE_ARRAY"}}
+
+
+@pytest.mark.parametrize("noted", [False, True], ids=["text", "dictionaries"])
+@pytest.mark.parametrize(
+    ("entity", "rows", "column", "of_rows", "options"),
+    [
+        (MESSAGES, 8000, "body", lambda rows: repeated(text(100_000), rows), {}),
+        (MESSAGES, 4000, "body", lambda rows: repeated(text(100_000), rows), DELTA),
+        (MESSAGES, 66_000, "body", lambda rows: repeated(text(33_000), rows), {}),
+        (MESSAGES, 4200, "telephony", transcripts, {}),
+        (MESSAGES, 4000, "body_html", lambda rows: repeated(text(540_000), rows, rows // 2), {}),
+        (THREADS, 8000, "tags", lambda rows: lists(repeated(text(100_000), rows), rows), {}),
+        (THREADS, 4000, "custom_fields", values, {}),
+    ],
+    ids=["own column", "delta", "many rows", "struct", "all at once", "tags", "custom fields"],
+)
+def test_a_text_that_rows_share_is_read_in_little_memory(
+    tmp_path: Path, entity: Entity, rows: int, column: str, of_rows: Any, options: dict[str, Any], noted: bool
+) -> None:
+    """Some hundred kilobytes of Parquet that decode to gigabytes are read whole, within bounds."""
+    rows_of_it = table(entity, rows, column, of_rows(rows))
+    told = read(write(tmp_path / "part.parquet", rows_of_it, store_schema=noted, **options), entity)
+    assert (told["rows"], told["codes"]) == (rows, {})
+
+
+@pytest.mark.parametrize("line", [b"{}\n", b"1\n", b"\n"])
+def test_many_tiny_lines_are_read_in_little_memory(tmp_path: Path, line: bytes) -> None:
+    """Some kilobytes of gzip that hold hundreds of thousands of lines come in batches of a bounded number of them."""
+    (tmp_path / "part.jsonl.gz").write_bytes(gzip.compress(line * 400_000))
+    told = read(tmp_path / "part.jsonl.gz", MESSAGES)
+    assert told["rows"] == (0 if line == b"\n" else 400_000)
+    assert told["most"] <= MAX_BATCH_ROWS
+
+
+@pytest.mark.parametrize("noted", [False, True], ids=["text", "dictionaries"])
+def test_cells_that_are_too_long_are_set_aside(tmp_path: Path, noted: bool) -> None:
+    """A cell longer than a line may be is a reject, however many rows share it, and those without it are imported."""
+    long = "x" * (MAX_LINE_BYTES + 1)
+    rows_of_it = table(MESSAGES, 40, "body", repeated(long, 40, 10))
+    told = read(write(tmp_path / "part.parquet", rows_of_it, store_schema=noted), MESSAGES)
+    assert (told["rows"], told["codes"]) == (40, {"too_long": 30})
+
+
+def test_lists_that_are_too_long_are_set_aside(tmp_path: Path) -> None:
+    """A list whose elements are longer together than a line may be is one reject."""
+    tags = [["a"], ["x" * 1000] * (MAX_LINE_BYTES // 1000 + 1), None, ["b", "c"]]
+    told = read(write(tmp_path / "part.parquet", table(THREADS, 4, "tags", pa.array(tags))), THREADS)
+    assert (told["rows"], told["codes"]) == (4, {"too_long": 1})

@@ -1,0 +1,254 @@
+"""Reading Parquet parts: places, memory, what is ours in a file, and files that are broken."""
+
+from __future__ import annotations
+
+import gzip
+import io
+import json
+import subprocess
+import sys
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from s3import.core.errors import PartUnreadable, SourceChanged
+from s3import.core.records import SCHEMAS, Batch, Entity, Position
+from s3import.readers.formats.parquet import read_parquet
+
+THREADS = Entity.THREADS
+
+
+def write(table: pa.Table, **options: Any) -> bytes:
+    """The table as a Parquet file, every page with its checksum."""
+    sink = io.BytesIO()
+    pq.write_table(table, sink, **{"write_page_checksum": True, **options})
+    return sink.getvalue()
+
+
+def read(content: bytes, start: int = 0, batch_bytes: int = 1 << 20, entity: Entity = THREADS) -> list[Batch]:
+    """All batches of the file from row `start` on."""
+    place = Position(start, start)
+    return list(read_parquet(io.BytesIO(content), entity, place, object_name="part.parquet", batch_bytes=batch_bytes))
+
+
+def numbered(count: int) -> pa.Table:
+    return pa.table({"id": [str(number) for number in range(count)], "subject": ["some words"] * count})
+
+
+def ids(batches: list[Batch]) -> list[str]:
+    return [id_ for batch in batches for id_ in batch.records["id"].to_pylist()]
+
+
+# --- places ---------------------------------------------------------------------------------------------------------
+
+
+def test_reads_every_row_once_and_in_order() -> None:
+    """Batches follow one another without a gap, over row groups of any size, and know how far they are."""
+    content = write(numbered(1000), row_group_size=300)
+    batches = read(content, batch_bytes=4000)
+    assert ids(batches) == [str(number) for number in range(1000)]
+    assert [batch.start for batch in batches] == [Position(), *(batch.end for batch in batches[:-1])]
+    assert [line for batch in batches for line in batch.lines.to_pylist()] == list(range(1, 1001))
+    assert batches[-1].bytes_done == len(content)
+
+
+@pytest.mark.parametrize("row_group_size", [7, 100, 1000])
+def test_gives_the_same_batches_from_any_checkpoint(row_group_size: int) -> None:
+    """Read again from the end of a batch, a part gives the batches that followed it."""
+    content = write(numbered(500), row_group_size=row_group_size)
+    batches = read(content, batch_bytes=2000)
+    assert len(batches) > 3
+    for number, batch in enumerate(batches):
+        again = read(content, batch.end.offset, batch_bytes=2000)
+        assert [each.records for each in again] == [each.records for each in batches[number + 1 :]]
+        assert [each.end for each in again] == [each.end for each in batches[number + 1 :]]
+
+
+@given(st.integers(0, 120), st.integers(1, 50), st.integers(0, 121), st.integers(1, 5000))
+def test_starts_at_any_row(count: int, row_group_size: int, start: int, batch_bytes: int) -> None:
+    """Whatever the sizes, reading from a row gives that row and all that follow."""
+    content = write(numbered(count), row_group_size=row_group_size)
+    assert ids(read(content, start, batch_bytes)) == [str(number) for number in range(start, count)]
+
+
+def test_streams_a_large_row_group() -> None:
+    """A row group of many rows comes in batches of about the size asked for, however well it is packed."""
+    content = write(pa.table({"id": pa.repeat("x" * 1000, 20_000)}))
+    assert len(content) < 100_000
+    sizes = [batch.records["id"].nbytes for batch in read(content, batch_bytes=1 << 20)]
+    assert len(sizes) > 3
+    assert max(sizes) < 6 << 20
+
+
+def test_an_empty_part_has_no_batches() -> None:
+    """A part without rows is read to its end at once."""
+    assert read(write(numbered(0))) == []
+
+
+# --- what is ours ---------------------------------------------------------------------------------------------------
+
+
+def test_gives_the_types_of_the_contract() -> None:
+    """Columns that the file has not are null; types and order are those of the records."""
+    [batch] = read(write(pa.table({"subject": ["s"], "id": ["t1"]})))
+    assert batch.records.schema == SCHEMAS[THREADS]
+    [record] = batch.records.to_pylist()
+    assert {name: value for name, value in record.items() if value is not None} == {"id": "t1", "subject": "s"}
+
+
+def test_names_the_fields_that_it_ignores() -> None:
+    """Columns that the contract does not know are named with their path, at every level, whatever they hold."""
+    table = pa.table(
+        {
+            "id": ["t1"],
+            "foo": [{"a": 1, "b": [{"c": 2}]}],
+            "customer": [{"x": 1, "id": "u1"}],
+            "custom_fields": [[{"name": "n", "y": 1}]],
+        }
+    )
+    [batch] = read(write(table))
+    assert batch.ignored_fields == {"threads.foo", "threads.customer.x", "threads.custom_fields.y"}
+    [record] = batch.records.to_pylist()
+    assert record["customer"]["id"] == "u1"
+    assert record["custom_fields"] == [{"name": "n", "value": None}]
+
+
+def test_reads_a_part_with_no_column_of_ours() -> None:
+    """A row of unknown columns is a record all the same: it is checked, and rejected, not lost."""
+    [batch] = read(write(pa.table({"foo": [1, 2, 3]})))
+    assert batch.records.num_rows == 3
+    assert batch.raw([1]) == [b"{}"]
+
+
+def test_a_corrupt_column_of_others_does_not_matter() -> None:
+    """Damage in a column that is none of ours is never read."""
+    content = bytearray(write(pa.table({"foo": ["secret" * 100] * 50, "id": ["t1"] * 50}), compression="none"))
+    for place in range(content.index(b"secret"), content.index(b"secret") + 300):
+        content[place] ^= 0xFF
+    assert ids(read(bytes(content))) == ["t1"] * 50
+
+
+def test_shows_a_row_as_json() -> None:
+    """A reject's text is the row as one JSON object of our columns, nulls left out."""
+    table = pa.table({"id": ["a", "b"], "tags": [["x", None], None], "customer": [{"id": "u"}, None], "foo": [1, 2]})
+    [batch] = read(write(table))
+    assert [json.loads(raw) for raw in batch.raw([1, 0])] == [
+        {"id": "b"},
+        {"id": "a", "tags": ["x", None], "customer": {"id": "u"}},
+    ]
+
+
+# --- broken files ---------------------------------------------------------------------------------------------------
+
+
+def damaged(content: bytes, place: int) -> bytes:
+    return content[:place] + bytes([content[place] ^ 0x55]) + content[place + 1 :]
+
+
+@pytest.mark.parametrize("content", [b"", b"PAR1", b"PAR1PAR1", b"no parquet at all" * 10, b'{"id":"t1"}\n'])
+def test_refuses_what_is_no_parquet(content: bytes) -> None:
+    """A file of another format is unreadable, and the message names it and says what to do."""
+    with pytest.raises(PartUnreadable, match=r"part\.parquet cannot be read.*run the same command"):
+        read(content)
+
+
+def test_names_the_kind_that_a_part_really_is() -> None:
+    """A part of another format, named as Parquet, is told with the name that it should have."""
+    with pytest.raises(PartUnreadable, match=r"holds gzip, .*let its name end with \.jsonl\.gz"):
+        read(gzip.compress(b"{}"))
+    with pytest.raises(PartUnreadable, match=r"holds text, .*let its name end with \.jsonl "):
+        read(b'{"id":"1"}\n')
+
+
+def test_refuses_a_truncated_part() -> None:
+    """Cut anywhere, a part is never a shorter one."""
+    content = write(numbered(200), row_group_size=50)
+    for size in range(0, len(content), 37):
+        with pytest.raises(PartUnreadable):
+            read(content[:size])
+
+
+def test_refuses_a_corrupt_page() -> None:
+    """A page that fails its checksum is unreadable; the batches before it may be used."""
+    content = write(numbered(2000), row_group_size=500, compression="none", use_dictionary=False)
+    place = content.index(b"1800")
+    batches = read_parquet(
+        io.BytesIO(damaged(content, place)), THREADS, Position(), object_name="part.parquet", batch_bytes=4000
+    )
+    first = next(batches)
+    assert first.records["id"][0].as_py() == "0"
+    with pytest.raises(PartUnreadable, match=r"part\.parquet"):
+        list(batches)
+
+
+@pytest.mark.parametrize("compression", ["none", "snappy", "zstd", "gzip"])
+def test_any_flipped_byte_is_noticed_or_harmless(compression: str) -> None:
+    """With checksums, damage anywhere in a part is unreadable or changes no record."""
+    content = write(numbered(60), row_group_size=20, compression=compression)
+    whole = [batch.records for batch in read(content)]
+    footer = len(content) - 8 - int.from_bytes(content[-8:-4], "little")
+    for place in range(4, footer, 11):
+        try:
+            assert [batch.records for batch in read(damaged(content, place))] == whole
+        except PartUnreadable:
+            continue
+
+
+def test_refuses_a_part_with_a_column_twice() -> None:
+    """Two columns of one name leave it open which one counts."""
+    twice = pa.Table.from_arrays([pa.array(["a"]), pa.array(["b"])], names=["id", "id"])
+    with pytest.raises(PartUnreadable, match="twice"):
+        read(write(twice))
+
+
+class Breaking(io.BytesIO):
+    """A file whose source finds another version once `reads` reads are done."""
+
+    reads = 0
+
+    def read(self, size: int | None = -1) -> bytes:
+        if self.reads == 0:
+            raise SourceChanged("part.parquet changed")
+        self.reads -= 1
+        return super().read(size)
+
+
+@pytest.mark.parametrize("reads", range(6))
+def test_lets_errors_of_the_source_through(reads: int) -> None:
+    """What the file itself raises, opening or later, reaches the caller as it is."""
+    file = Breaking(write(numbered(200_000), row_group_size=50_000, compression="none"))
+    file.reads = reads
+    with pytest.raises(SourceChanged):
+        list(read_parquet(file, THREADS, Position(), object_name="part.parquet", batch_bytes=1 << 16))
+
+
+CRASH_TEST = """
+import io, sys
+from s3import.errors import PartUnreadable
+from s3import.readers.parquet import read_parquet
+from s3import.records import Entity, Position
+content = sys.stdin.buffer.read()
+for place in range(4, len(content)):
+    for change in (0x01, 0x02, 0xFF):
+        broken = content[:place] + bytes([content[place] ^ change]) + content[place + 1:]
+        try:
+            list(read_parquet(io.BytesIO(broken), Entity.THREADS, Position(), object_name="p", batch_bytes=1 << 16))
+        except PartUnreadable:
+            pass
+"""
+
+
+@pytest.mark.integration
+@pytest.mark.parametrize("compression", ["none", "snappy"])
+def test_no_damage_ends_the_process(compression: str) -> None:
+    """A process that met damage in every byte of a part, footer and all, goes on and exits in peace."""
+    table = pa.table({"id": ["t1", "t2"], "tags": [["a"], []]})
+    content = write(table, compression=compression, write_page_checksum=False, store_schema=False)
+    done = subprocess.run(
+        [sys.executable, "-c", CRASH_TEST], input=content, capture_output=True, timeout=120, check=False
+    )
+    assert (done.returncode, done.stderr) == (0, b"")

@@ -1,0 +1,64 @@
+"""Whoever cancels a run, by whichever way, it is told."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextlib import closing
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+import sqlalchemy as sa
+
+from s3import.core.settings import Settings
+from s3import.core.tables import import_runs
+from s3import.operations import composition as app
+from s3import.operations.service import Service
+from s3import.reporting.notify import Notifier, senders
+from tests.importing.dumps import ACCOUNT
+from tests.reporting.notify.receiver import Receiver
+from tests.reporting.notify.runs import SECRET
+from tests.server.workers.conftest import prepared
+from tests.server.workers.fleets import ask, fleet, scalars, states
+
+pytestmark = pytest.mark.integration
+
+
+def by_command(settings: Settings) -> None:
+    """What `s3import cancel` does."""
+    app.cancel(settings, ACCOUNT)
+
+
+def by_request(settings: Settings) -> None:
+    """What `DELETE /migrations/{run_id}` does, for each run."""
+    with closing(app.connect(settings)) as database, Notifier(database, senders(settings)) as notifier:
+        service = Service(settings, database, record=notifier.record)
+        for run_id in scalars(settings, sa.select(import_runs.c.run_id).order_by(import_runs.c["pass"])):
+            service.cancel(run_id)
+
+
+@pytest.mark.parametrize("spread", [False, True], ids=["queued", "spread"])
+@pytest.mark.parametrize("cancel", [by_command, by_request])
+def test_a_cancelled_run_is_told(
+    tmp_path: Path, database_url: str, receiver: Receiver, cancel: Callable[[Settings], None], spread: bool
+) -> None:
+    """Slack and the callback hear of each run that was queued or at work, and of none twice."""
+    settings = prepared(tmp_path, database_url)
+    with fleet(settings) as workers:
+        ask(settings)
+        if spread:
+            workers.sweep()
+            workers.deliver()
+    told = replace(
+        settings, slack_webhook_url=f"{receiver.url}/slack", callback_url=f"{receiver.url}/", callback_secret=SECRET
+    )
+    cancel(told)
+    cancel(told)
+    assert states(settings) == ["cancelled", "cancelled"]
+    heard: list[Any] = [request.json for request in receiver.requests if request.path == "/"]
+    assert sorted((one["type"], one["data"]["pass"]) for one in heard) == [
+        ("migration.cancelled", "recent"),
+        ("migration.cancelled", "remaining"),
+    ]
+    assert len(receiver.requests) == 4
