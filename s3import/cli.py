@@ -174,6 +174,7 @@ def status(account: str | None, state: str | None, database: str | None, watch: 
     from s3import.console import summary
     from s3import.console.place import place_of
     from s3import.operations import composition as app
+    from s3import.reporting import status_document
 
     if account is not None and state is not None:
         raise ConfigurationError("--state chooses among all accounts; give it without --account")
@@ -191,7 +192,7 @@ def status(account: str | None, state: str | None, database: str | None, watch: 
             documents = app.status_documents(settings, account, state)
     except DatabaseUnavailable:
         if account is not None:
-            click.echo(show([app.unknown_status(account)]))
+            click.echo(show([status_document.unknown(account)]))
         raise
     if documents or not as_json:
         (redraw if watch else click.echo)(show(documents))

@@ -17,10 +17,10 @@ from s3import.core.errors import Interrupted, S3ImportError, printable
 from s3import.core.records import Entity
 from s3import.files import Retried
 from s3import.importing.importer import Result
-from s3import.operations.composition import UNKNOWN
 from s3import.operations.mapping_preview import Tried
 from s3import.operations.reset import Removed
 from s3import.operations.verify import Finding, Verified
+from s3import.reporting.status_document import UNKNOWN
 from s3import.status import Run, State
 
 _LINE_ENDS = re.compile(b"\xc2\x85|\xe2\x80[\xa8\xa9]")  # U+0085, U+2028, U+2029

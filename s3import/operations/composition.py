@@ -20,7 +20,7 @@ from sqlalchemy import Connection
 
 from s3import.core.errors import AccountNotFound, ConfigurationError, Interrupted, S3ImportError
 from s3import.core.events import AccountEnded, Event, Observer
-from s3import.core.records import HALVES, Choices, Pass, check_account_id
+from s3import.core.records import Choices, Pass, check_account_id
 from s3import.core.settings import Settings
 from s3import.files import FileCopier, LaterFiles, Retried, TargetOpener, check_target, open_target
 from s3import.importing import backlog
@@ -50,7 +50,6 @@ PATIENT_SECONDS = 900.0  # for one statement over all rows of an account
 REJECTS_AT_ONCE = 1000
 MANY_ACCOUNTS = 32  # so many are worth processes of their own
 ACCOUNTS_A_PAGE = 100
-UNKNOWN = "unknown"
 SIGNAL_SECONDS = 0.2  # a signal may reach any thread, but only the main one handles it: it must not sleep for long
 
 stamina.instrumentation.set_on_retry_hooks([])  # retries are told as events
@@ -422,11 +421,6 @@ def status_documents(settings: Settings, account_id: str | None, state: str | No
             return [document for page in pages for document in report.documents(connection, page)]
 
 
-def unknown_status(account_id: str) -> dict[str, Any]:
-    """What is said of an account where the database does not answer."""
-    return {"account_id": account_id, "account_status": UNKNOWN, "passes": {pass_.value: None for pass_ in HALVES}}
-
-
 def rejects(settings: Settings, account_id: str, passes: Sequence[Pass]) -> Iterator[dict[str, Any]]:
     """The kept rejects of an account's passes, one after the other. Raises: AccountNotFound.
 
@@ -480,7 +474,7 @@ def _bookkeeping(settings: Settings, account_id: str) -> Iterator[Database]:
 
 def _result(database: Database, outcome: Outcome) -> Result:
     """The outcome with the account's status document, as far as the database can still be asked."""
-    document = unknown_status(outcome.account_id)
+    document = report.unknown(outcome.account_id)
     with suppress(S3ImportError), database.read() as connection:
         document = report.document(connection, outcome.account_id) or {**document, "account_status": None}
     return Result(outcome.account_id, document, outcome.imported, outcome.rejected, outcome.error, outcome.notes)

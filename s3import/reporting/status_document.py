@@ -20,6 +20,7 @@ from s3import.reporting import progress
 from s3import.reporting.progress import rfc3339
 from s3import.status import State, is_newest
 
+UNKNOWN = "unknown"  # stands for an account's status where the database does not answer
 MAX_PAGE_CHARACTERS = 4 * 1024 * 1024
 _BY_PLACE = (import_rejects.c.part_number, import_rejects.c.line)
 
@@ -33,6 +34,11 @@ def document(connection: Connection, account_id: str) -> dict[str, Any] | None:
     rows = connection.execute(_ALL, {"account_id": account_id}).all()
     found = _document(account_id, rows)
     return found if found["account_status"] is not None or any(found["passes"].values()) else None
+
+
+def unknown(account_id: str) -> dict[str, Any]:
+    """What is said of an account where the database does not answer."""
+    return {"account_id": account_id, "account_status": UNKNOWN, "passes": {pass_.value: None for pass_ in HALVES}}
 
 
 def documents(connection: Connection, account_ids: Sequence[str]) -> list[dict[str, Any]]:

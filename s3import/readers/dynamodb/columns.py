@@ -60,8 +60,8 @@ class ItemColumns:
     def _read_all(self, text: bytes, numbers: pa.Int64Array, line_count: int) -> Rows | None:
         rows, items = _read(text, _type(self._wanted), self._wanted, numbers, line_count)
         if rows is not None:
-            usual = self._usual or _telling_type(self._wanted)
-            self._usual = _merged(usual, _members_found(items))
+            found = _members_found(items)
+            self._usual = _merged(self._usual, found) if self._usual else found
         return rows
 
 
@@ -136,7 +136,7 @@ class _Shape:
 
 @lru_cache(64)
 def _telling_type(wanted: Wanted) -> pa.StructType:
-    """The Arrow type of what tells whose an item is. It is asked of every item, whatever the first ones had."""
+    """The Arrow type of what tells whose an item is."""
     return _telling_shape(wanted).members_type()
 
 
@@ -144,7 +144,7 @@ def _telling_shape(wanted: Wanted) -> _Shape:
     shape = _Shape()
     shape.at(wanted.key_path).kinds.update({"S": TEXT, "N": TEXT})
     if wanted.prefix:
-        shape.at(wanted.sort_path).kinds["S"] = TEXT
+        shape.at(wanted.sort_path).kinds.update({"S": TEXT, "N": TEXT})
     return shape
 
 
@@ -192,11 +192,11 @@ def _kinds(mapped: FieldMapping) -> dict[str, pa.DataType]:
 
 
 def _is_wanted(items: pa.StructArray, wanted: Wanted) -> pa.BooleanArray:
-    key = _text(pc.struct_field(items, wanted.key_path))
+    key = _text(_at(items, wanted.key_path))  # of every item: what the first ones had says nothing of the others
     mine = pc.is_in(key, pa.array(sorted(wanted.key_values), TEXT))
     if not wanted.prefix:
         return mine
-    sort = _kind(pc.struct_field(items, wanted.sort_path), "S", TEXT)
+    sort = _kind(_at(items, wanted.sort_path), "S", TEXT)
     return pc.and_(mine, pc.starts_with(sort, wanted.prefix).fill_null(False))
 
 
@@ -303,7 +303,9 @@ def _instants(text: pa.StringArray, time: str) -> pa.TimestampArray:
     if not _all(pc.match_substring_regex(text, _EPOCH)):
         raise _Doubt
     per_unit = TICKS[time]
-    early = pc.match_substring_regex(text, _BEFORE_1970)
+    early = pc.starts_with(text, "-")
+    if pc.any(early).as_py():
+        early = pc.match_substring_regex(text, _BEFORE_1970)  # -0 is none
     if pc.any(pc.match_substring(text, ".")).as_py():
         # Exact: neither a double nor the cast of too many digits would be.
         exact = pc.replace_substring_regex(text, _TOO_FINE[time], r"\1").cast(pa.decimal128(24, 6))

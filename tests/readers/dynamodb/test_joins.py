@@ -114,7 +114,7 @@ def test_a_table_that_processes_nothing() -> None:
     """Keys that are never processed are a temporary failure at the end of the retries, asked for ever more slowly."""
     client = Overloaded()
     patience = Patience(retry_seconds=1, first_wait_seconds=0.05)
-    with pytest.raises(SourceUnavailable, match=r"the table calls does not answer.*no key was processed"):
+    with pytest.raises(SourceUnavailable, match="the table calls does not answer"):
         list(Tables(client, patience, ReadBudget(None)).fetch("calls", [{"id": {"S": "c"}}]))
     assert 2 <= len(client.sizes) <= 12
 

@@ -134,7 +134,7 @@ def test_a_folder_costs_no_boto3() -> None:
     """Who reads from a folder does not wait for boto3 to be imported."""
     code = """
 import sys
-from s3import.readers import dump, location
+from s3import.readers.sources import location
 location.open_source("/x", "a")
 print("boto3" in sys.modules)"""
     assert subprocess.check_output([sys.executable, "-c", code], text=True).strip() == "False"
