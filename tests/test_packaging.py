@@ -16,7 +16,7 @@ import pytest
 ROOT = Path(__file__).parent.parent
 PACKAGE = ROOT / "s3import"
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
-OF_A_SERVICE = ("api", "serving.py", "metrics.py", "workers/tasks.py", "notify")
+OF_A_SERVICE = ("server", "reporting/metrics.py", "reporting/notify")
 
 
 def _declared(requirements: list[str]) -> set[str]:

@@ -64,12 +64,16 @@ class _Part:
     written: pa.Schema | None = None
 
 
+class _Ambiguous(ValueError):
+    """A part that can be understood in two ways."""
+
+
 def _open(file: BinaryIO, entity: Entity) -> _Part:
     size_bytes = file.seek(0, os.SEEK_END)
     parquet = _parquet_file(file)
     schema = parquet.schema_arrow
     if twice := [name for name in SCHEMAS[entity].names if schema.names.count(name) > 1]:
-        raise ValueError(f"the column {twice[0]} is there twice")
+        raise _Ambiguous(f"the column {twice[0]} is there twice")
     actual, expected = pa.struct(list(schema)), pa.struct(list(SCHEMAS[entity]))
     unknown = list(_unknown(actual, expected, entity.value))
     paths = tuple(parquet.schema.column(leaf).path for leaf, name in enumerate(unknown) if name is None)
@@ -197,6 +201,7 @@ def _naming(object_name: str) -> Iterator[None]:
     try:
         yield
     except (pa.ArrowException, OSError, ValueError, OverflowError) as error:
-        fault = type(error).__name__  # its text may quote what the file holds
+        # Arrow's text may quote what the file holds
+        fault = str(error) if isinstance(error, _Ambiguous) else type(error).__name__
         message = f"{object_name} cannot be read as Parquet ({fault}); upload it again, then run the same command"
         raise PartUnreadable(message) from error

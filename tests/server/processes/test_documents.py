@@ -11,7 +11,7 @@ from s3import.core.settings import DECLARED
 ROOT = Path(__file__).parents[3]
 SERVICE = (ROOT / "docs" / "service.md").read_text()
 CONTAINERFILE = (ROOT / "deploy" / "Containerfile").read_text()
-UNIT = (ROOT / "deploy" / "s3import.operations.service").read_text()
+UNIT = (ROOT / "deploy" / "s3import.service").read_text()
 
 
 def test_the_table_lists_the_settings() -> None:
