@@ -9,6 +9,8 @@ from typing import Any
 
 from s3import.core.errors import ConfigurationError, DumpNotFound
 from s3import.core.records import Batch, Entity, Pass, PlannedPart, Position, Reason
+from s3import.core.settings import Settings
+from s3import.operations.sources import source_opener
 from s3import.readers import read_part
 from s3import.readers.dump.plan import plan_pass
 from s3import.readers.sources.source import ItemSource, Source
@@ -25,6 +27,13 @@ class Tried:
     item: bytes
     record: dict[str, Any] | None
     reasons: tuple[Reason, ...] = ()
+
+
+def try_mapping(settings: Settings, account_id: str, limit: int) -> Iterator[Tried]:
+    """What the settings' mapping makes of an account's first items. Raises: as `try_items`."""
+    if not settings.source:
+        raise ConfigurationError("no source: give --source URI or set S3IMPORT_SOURCE")
+    yield from try_items(source_opener(settings, workers=1)(settings.source, account_id), account_id, limit)
 
 
 def try_items(source: Source, account_id: str, limit: int) -> Iterator[Tried]:
