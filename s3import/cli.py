@@ -6,7 +6,6 @@ import logging
 import os
 import signal
 import sys
-import time
 import traceback
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
@@ -33,10 +32,7 @@ if TYPE_CHECKING:
     from s3import.console.terminal import Terminal
     from s3import.core.settings import Settings
     from s3import.files import Retried
-    from s3import.importing.importer import Request
-
-WATCH_SECONDS = 1.0
-LOOKS_ALONE = 5  # in a row, before a queued run counts as one that nobody takes
+    from s3import.importing.importer import Request, Result
 
 
 @click.group(cls=options.Group, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
@@ -139,7 +135,6 @@ def migrate(
     far it is.
     """
     with signals() as stop:
-        from s3import.console import summary
         from s3import.operations.dry_run import rehearse
         from s3import.operations.migrate import migrate
         from s3import.operations.queue import queue
@@ -153,13 +148,20 @@ def migrate(
             at_once = partial(rehearse if dry_run else migrate, shared=shared)
             with screen_for(settings, requests) as (screen, place):
                 results = (queue if detach and not dry_run else at_once)(settings, requests, observe=screen, stop=stop)
+    print_results(results, place, as_json=as_json)
+    raise click.exceptions.Exit(stop.exit_status or worst(exit_status(result) for result in results))
+
+
+def print_results(results: list[Result], place: WorkPlace, *, as_json: bool) -> None:
+    """Say what became of the accounts: the documents on stdout, what went wrong on stderr."""
+    from s3import.console import summary
+
     with after_the_work():
         click.echo(summary.as_json(results) if as_json else summary.as_text(results, place))
     for error in summary.errors(results):
         complain(error)
     for complaint in summary.complaints(results) if as_json else ():  # the text has it already
         say(complaint)
-    raise click.exceptions.Exit(stop.exit_status or worst(exit_status(result) for result in results))
 
 
 @cli.command()
@@ -175,6 +177,7 @@ def status(account: str | None, state: str | None, database: str | None, watch: 
     """
     from s3import.console import summary
     from s3import.console.place import place_of
+    from s3import.console.watch import look
     from s3import.reporting.status_document import unknown
 
     if account is not None and state is not None:
@@ -182,7 +185,7 @@ def status(account: str | None, state: str | None, database: str | None, watch: 
     settings = options.settings_from(database=database)
     show = partial(summary.standings, as_json=as_json, place=place_of(settings), listed=account is None)
     try:
-        documents = watched(settings, account, state, show) if watch else look(settings, account, state)
+        documents = watch_to_the_end(settings, account, state, show) if watch else look(settings, account, state)
     except DatabaseUnavailable:
         if account is not None:
             click.echo(show([unknown(account)]))
@@ -191,38 +194,18 @@ def status(account: str | None, state: str | None, database: str | None, watch: 
         (redraw if watch else click.echo)(show(documents))
 
 
-def look(settings: Settings, account: str | None, state: str | None) -> list[dict[str, Any]]:
-    """How far the account is, or all that `status` lists."""
-    from s3import.operations.composition import opened
-    from s3import.status import State
-
-    with opened(settings) as operations:
-        return operations.status_documents(account, State(state) if state else None)
-
-
-def is_left_alone(settings: Settings, account: str) -> bool:
-    """Whether the account waits for a worker and there is none."""
-    from s3import.operations.composition import opened
-
-    with opened(settings) as operations:
-        return operations.is_left_alone(account)
-
-
-def watched(
+def watch_to_the_end(
     settings: Settings, account: str | None, state: str | None, show: Callable[[list[dict[str, Any]]], str | bytes]
 ) -> list[dict[str, Any]]:
     """Show one look after the other for as long as somebody is at work; the last one."""
     from s3import.console import summary
+    from s3import.console.watch import LOOKS_ALONE, looks
 
-    documents = look(settings, account, state)
-    alone = 0
-    while any(map(summary.at_work, documents)):
-        redraw(show(documents))
-        alone = alone + 1 if account is not None and is_left_alone(settings, account) else 0
+    for documents, alone in looks(settings, account, state):
+        if any(map(summary.at_work, documents)):
+            redraw(show(documents))
         if alone == LOOKS_ALONE or (alone > LOOKS_ALONE and sys.stdout.isatty()):  # there it was cleared
             click.echo(summary.NOBODY_WORKS, err=True)
-        time.sleep(WATCH_SECONDS)
-        documents = look(settings, account, state)
     return documents
 
 
