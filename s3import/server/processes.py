@@ -18,8 +18,9 @@ from s3import.core.errors import ConfigurationError
 from s3import.core.events import Event, PassEnded, PassStarted, Retrying
 from s3import.core.limits import RejectLimit
 from s3import.core.settings import Settings
-from s3import.importing.importer import Importer, Retries
+from s3import.importing.importer import Importer
 from s3import.importing.part_claims import Capacity
+from s3import.importing.retries import Retries
 from s3import.operations.composition import assemble, workers
 from s3import.operations.purge import Retention
 from s3import.reporting.metrics import Metrics

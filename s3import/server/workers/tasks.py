@@ -18,7 +18,7 @@ from typing import Any
 from celery import Celery, signals
 
 from s3import.core.errors import BrokerUnavailable, as_failure
-from s3import.importing.part_claims import OFFER_SECONDS
+from s3import.importing.offers import OFFER_SECONDS
 from s3import.server.workers.broker import TLS, check_url, require_login
 from s3import.server.workers.fleet import FleetWorker
 

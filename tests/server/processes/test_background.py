@@ -18,8 +18,9 @@ from s3import.core.records import Pass
 from s3import.core.settings import Settings
 from s3import.core.tables import accounts, import_parts
 from s3import.importing import backlog
-from s3import.importing.importer import Importer, Retries, SourceOpener
+from s3import.importing.importer import Importer, SourceOpener
 from s3import.importing.parts import ActiveRun
+from s3import.importing.retries import Retries
 from s3import.importing.transactions import Transactions
 from s3import.operations.composition import file_copier
 from s3import.operations.sources import source_opener
