@@ -219,17 +219,7 @@ def test_workers_give_the_same_result_and_notice_as_the_command(
 
 def _runs(settings: Settings) -> list[dict[str, Any]]:
     """The runs, but for what is another one each time."""
-    columns = (
-        "pass",
-        "number",
-        "state",
-        "source",
-        "again",
-        "error_code",
-        "error_message",
-        "files_to",
-        "describe_calls",
-    )
+    kept = ("pass", "number", "state", "source", "again", "error_code", "error_message", "files_to")
     query = sa.select(*(import_runs.c[name] for name in kept)).order_by(import_runs.c["pass"])
     with closing(commands.connect(settings)) as database, database.read() as connection:
         return [{str(name): value for name, value in row.items()} for row in connection.execute(query).mappings()]
