@@ -36,7 +36,7 @@ from s3import.operations.sources import MAX_ACCOUNTS_AT_ONCE, Shared, shared_by,
 from s3import.operations.verify import Verification, Verified
 from s3import.readers.dynamodb.opening import require_deltas
 from s3import.readers.sources.location import resolve
-from s3import.readers.sources.source import Patience, Source
+from s3import.readers.sources.source import DumpSource, Patience
 from s3import.reporting import listings
 from s3import.reporting import status_document as report
 from s3import.reporting.notify import Notifier, senders
@@ -364,7 +364,7 @@ def _later_files(
         open_dump = source_opener(settings, workers=1)
         copier = file_copier(settings, transactions)
 
-        def open_sources(run: Run) -> list[Source]:
+        def open_sources(run: Run) -> list[DumpSource]:
             sources = [open_dump(place, account_id) for place in (run.source, settings.source) if place]
             return list({source.uri: source for source in sources}.values())
 
