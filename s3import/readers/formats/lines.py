@@ -18,6 +18,8 @@ import pyarrow as pa
 from s3import.core.errors import RejectCode
 from s3import.core.records import (
     ID_FIELDS,
+    LONE_SURROGATE,
+    MAX_IGNORED_FIELDS,
     MAX_LINE_BYTES,
     SCHEMAS,
     TIMESTAMP_FIELDS,
@@ -27,11 +29,9 @@ from s3import.core.records import (
     Reason,
 )
 
-MAX_IGNORED_FIELDS = 1000  # kept of one batch: there may be a new name in every record
 MAX_NAME_LENGTH = 255  # code points kept of an unknown field's dotted name
 
 REPLACEMENT = "\N{REPLACEMENT CHARACTER}"
-LONE_SURROGATE = re.compile("[\ud800-\udfff]")  # after parsing: pairs have become one character
 UNSTORABLE = re.compile("[\0\ud800-\udfff]")
 INT64_MIN, INT64_MAX = -(2**63), 2**63 - 1
 

@@ -27,6 +27,7 @@ from s3import.core.errors import (
     SourceMissing,
     SourceUnavailable,
 )
+from s3import.core.http import retry_after_seconds
 from s3import.core.records import Served, StoredObject
 from s3import.readers.sources.aws import canonical_etag, client
 from s3import.readers.sources.bodies import RandomFile, WholeBody
@@ -350,11 +351,8 @@ def is_temporary(error: boto.ClientError) -> bool:
 def _retry_after(error: Exception, most_seconds: float) -> float:
     """The wait a server asked for, in seconds; 0 where it asked for none."""
     response = getattr(error, "response", None) or {}
-    text = response.get("ResponseMetadata", {}).get("HTTPHeaders", {}).get("retry-after", "")
-    try:
-        return min(max(float(text), 0.0), most_seconds)
-    except ValueError:
-        return 0.0
+    header = response.get("ResponseMetadata", {}).get("HTTPHeaders", {}).get("retry-after", "")
+    return min(retry_after_seconds(header) or 0.0, most_seconds)
 
 
 def _changed(where: str) -> SourceChanged:

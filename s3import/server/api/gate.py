@@ -17,8 +17,8 @@ from starlette.requests import ClientDisconnect
 from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from s3import.core.http import is_loopback
 from s3import.core.logs import log_context
-from s3import.server.api.loopback import is_loopback
 from s3import.server.api.problems import problem, unexpected
 
 MAX_BODY_BYTES = 64 * 1024

@@ -24,7 +24,6 @@ from s3import.importing.part_totals import Totals
 from s3import.importing.parts import ActiveRun
 from s3import.readers.dump.inventory import FEW
 from s3import.status import Claim, Run, State
-from s3import.writers import Conflict
 
 log = logging.getLogger(__name__)
 
@@ -162,7 +161,7 @@ class FleetWorker:
                 numbers = dispatch.offer_parts(connection, run_id, self._capacity)
                 run = status.read_run(connection, run_id)
                 finished = not numbers and run is not None and run.spread and dispatch.all_done(connection, run_id)
-        except (S3ImportError, Conflict) as error:
+        except S3ImportError as error:
             log.warning("run %s: cannot offer its parts yet: %s", run_id, error)
             return
         self._send(
@@ -175,7 +174,7 @@ class FleetWorker:
 
     def _offer_files(self, run: Run) -> None:
         """Have one worker hold the run again, who finds nothing left of it but its files to copy."""
-        with suppress(S3ImportError, Conflict):
+        with suppress(S3ImportError):
             with self._importer.database.begin() as connection:
                 offered = dispatch.offer_run(connection, run)
             self._send(self._queue.send_plan, [run.run_id] if offered else [], dispatch.withdraw_runs)
@@ -201,7 +200,7 @@ class FleetWorker:
             with self._importer.database.begin() as connection:
                 due = dispatch.due_runs(connection, self._capacity, least_room)
                 offered = [run.run_id for run in due if self._offer(connection, run)]
-        except (S3ImportError, Conflict) as error:
+        except S3ImportError as error:
             log.warning("cannot look for due runs: %s", error)
             return
         self._send(self._queue.send_plan, offered, dispatch.withdraw_runs)
@@ -212,7 +211,7 @@ class FleetWorker:
         """Send the items, and withdraw those that the queue does not take: they will be offered again."""
         unsent = items[len(list(takewhile(send, items))) :]
         if unsent:
-            with suppress(S3ImportError, Conflict), self._importer.database.begin() as connection:
+            with suppress(S3ImportError), self._importer.database.begin() as connection:
                 withdraw(connection, unsent)
 
     def _offer(self, connection: Connection, run: Run) -> bool:
