@@ -27,9 +27,9 @@ READ = """
 import collections, json, sys
 from pathlib import Path
 from s3import.readers import read_part
-from s3import.readers.folder import FolderSource
-from s3import.records import Entity, PlannedPart, Position
-from s3import.validators import check
+from s3import.readers.sources.folder import FolderSource
+from s3import.core.records import Entity, PlannedPart, Position
+from s3import.transform.validators import check
 
 path, entity = Path(sys.argv[1]), Entity(sys.argv[2])
 source = FolderSource(str(path.parent))
