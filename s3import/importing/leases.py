@@ -67,7 +67,7 @@ class Leases:
             with self._database.begin(silence_seconds=seconds) as connection:
                 mine = lease.prolong(connection)
         except S3ImportError as error:
-            log.warning("heartbeat failed: %s", error)
+            log.warning("heartbeat failed: %s", error, extra={"event": "heartbeat_failed"})
             return
         if not mine and not over.is_set():  # a run that just ended is no longer kept
             lease.ended.set()

@@ -126,9 +126,13 @@ class Retention:
         while not self._left.is_set():
             try:
                 for account_id in purge_expired(self._transactions, self._days or 0.0):
-                    log.info("account %s: purged, as its migration is long over", account_id)
+                    log.info(
+                        "account %s: purged, as its migration is long over",
+                        account_id,
+                        extra={"event": "account_purged"},
+                    )
             except S3ImportError as error:
-                log.warning("cannot purge what has expired: %s", error)
+                log.warning("cannot purge what has expired: %s", error, extra={"event": "purge_failed"})
             self._left.wait(LOOK_SECONDS)
 
 

@@ -78,7 +78,7 @@ def work(settings: Settings) -> None:
     with _machinery(settings) as machinery:
         celery = make_celery(settings.broker, settings.queue)
         threads = app.workers(settings, machinery.importer.database)
-        log.info("working with %d threads", threads)
+        log.info("working with %d threads", threads, extra={"event": "worker_started"})
         serve_queue(
             celery,
             _fleet_worker(machinery, CeleryQueue(celery)),
@@ -159,13 +159,19 @@ def _tell(event: Event) -> None:
     match event:
         case PassStarted():
             with logs.log_context(account_id=event.account_id, run_id=event.run_id):
-                log.info("the %s pass starts (attempt %d, %d parts)", event.pass_, event.attempts, event.parts_total)
+                log.info(
+                    "the %s pass starts (attempt %d, %d parts)",
+                    event.pass_,
+                    event.attempts,
+                    event.parts_total,
+                    extra={"event": "pass_started"},
+                )
         case PassEnded(error=None):
             with logs.log_context(account_id=event.account_id):
-                log.info("the %s pass is in", event.pass_)
+                log.info("the %s pass is in", event.pass_, extra={"event": "pass_succeeded"})
         case PassEnded():
             with logs.log_context(account_id=event.account_id):
-                log.warning("the %s pass ended: %s", event.pass_, event.error)
+                log.warning("the %s pass ended: %s", event.pass_, event.error, extra={"event": "pass_failed"})
         case Retrying():
             with logs.log_context(account_id=event.account_id):
-                log.warning("trying again: %s", event.reason)
+                log.warning("trying again: %s", event.reason, extra={"event": "database_retried"})

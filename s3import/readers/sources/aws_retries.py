@@ -105,7 +105,9 @@ def _decide(where: str, retry_seconds: float) -> Callable[[Exception], bool | fl
                 return False
         elif not isinstance(error, BROKEN):
             return False
-        log.warning("%s: %s; tried again for up to %g s", where, _kind(error), retry_seconds)
+        log.warning(
+            "%s: %s; tried again for up to %g s", where, _kind(error), retry_seconds, extra={"event": "source_retried"}
+        )
         return _retry_after(error, retry_seconds) or True
 
     return decide

@@ -67,6 +67,6 @@ class Courier:
         try:
             work()
         except S3ImportError as error:
-            log.warning("notices wait: %s", error)
+            log.warning("notices wait: %s", error, extra={"event": "notices_delayed"})
         except Exception:
-            log.exception("notices wait because of a fault of s3import")
+            log.exception("notices wait because of a fault of s3import", extra={"event": "notices_delayed"})

@@ -55,7 +55,15 @@ class Gate:
             milliseconds = 1000 * (time.perf_counter() - began)
             path = bytes(scope.get("raw_path") or b"").decode("ascii", "replace")  # still percent-encoded
             told = logging.DEBUG if asked["method"] == "GET" and answer.status == HTTPStatus.OK else logging.INFO
-            log.log(told, "%s %s %s in %.1f ms", scope["method"], path, answer.status, milliseconds)
+            log.log(
+                told,
+                "%s %s %s in %.1f ms",
+                scope["method"],
+                path,
+                answer.status,
+                milliseconds,
+                extra={"event": "request_answered"},
+            )
 
     async def _pass(self, scope: Scope, receive: Receive, answer: _Answer) -> None:
         request_id = answer.request_id

@@ -70,7 +70,7 @@ class BackgroundWorker:
                     self._under_way.add(run.run_id)
                     self._accounts.submit(self._import, run)
             except Exception as error:  # noqa: BLE001 - whatever it is, the next look may go better
-                log.warning("cannot look for due runs: %s", as_failure(error))
+                log.warning("cannot look for due runs: %s", as_failure(error), extra={"event": "poll_failed"})
             self._woken.wait(self._poll_seconds)
             self._woken.clear()
 
@@ -89,7 +89,14 @@ class BackgroundWorker:
                 self._import_pass(claim, run)
         except Exception as error:  # noqa: BLE001 - said here or nowhere
             failure = as_failure(error)
-            log.warning("account %s: the %s pass ended: %s [%s]", run.account_id, run.pass_, failure, failure.code)
+            log.warning(
+                "account %s: the %s pass ended: %s [%s]",
+                run.account_id,
+                run.pass_,
+                failure,
+                failure.code,
+                extra={"event": "pass_failed"},
+            )
         finally:
             self._under_way.discard(run.run_id)
             self.wake()

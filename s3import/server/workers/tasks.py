@@ -91,7 +91,11 @@ class CeleryQueue:
             # `expires` would have each worker judge by its own clock; `expiration` is the broker's business.
             self._app.send_task(name, arguments, expiration=OFFER_SECONDS, retry=False)
         except Exception as error:  # noqa: BLE001 - every transport has errors of its own
-            log.warning("the broker takes no messages (%s); trying again", type(error).__name__)
+            log.warning(
+                "the broker takes no messages (%s); trying again",
+                type(error).__name__,
+                extra={"event": "broker_unavailable"},
+            )
             return False
         return True
 
@@ -133,7 +137,7 @@ class Sweeper:
             try:
                 self._worker.sweep()
             except Exception as error:  # noqa: BLE001 - whatever it is, the next sweep may go better
-                log.warning("cannot look for work: %s", as_failure(error))
+                log.warning("cannot look for work: %s", as_failure(error), extra={"event": "poll_failed"})
             self._woken.wait(SWEEP_SECONDS)
             self._woken.clear()
 
