@@ -18,6 +18,7 @@ from s3import.core.errors import ConfigurationError
 from s3import.core.events import Event, PassEnded, PassStarted, Retrying
 from s3import.core.limits import RejectLimit
 from s3import.core.settings import Settings
+from s3import.core.timers import end_process_after
 from s3import.importing.importer import Importer, Retries
 from s3import.importing.part_claims import Capacity
 from s3import.operations import composition as app
@@ -149,9 +150,7 @@ def leave(
     where a source, a database or a broker does not answer, its patience is longer than a drain's."""
     if not stop.is_set():
         stop.set()
-        watchdog = threading.Timer(drain_seconds, end, [128 + number])
-        watchdog.daemon = True
-        watchdog.start()
+        end_process_after(drain_seconds, 128 + number, end)
 
 
 def _tell(event: Event) -> None:
