@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import re
 import shlex
 import subprocess
@@ -42,6 +43,29 @@ def _commands(program: str) -> list[list[str]]:
 def _tracked() -> list[Path]:
     listed = subprocess.run(["git", "ls-files", "-z"], cwd=ROOT, capture_output=True, check=True).stdout
     return [ROOT / name for name in listed.decode().split("\0") if name and (ROOT / name).is_file()]
+
+
+LEVELS = {"debug", "info", "warning", "error", "exception", "critical", "log"}
+
+
+def _log_calls() -> Iterator[tuple[str, str | None]]:
+    """Each place of the program that logs, and the event it names."""
+    for path in sorted((ROOT / "s3import").rglob("*.py")):
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.Call) and ast.unparse(node.func) in {f"log.{level}" for level in LEVELS}:
+                extras = [ast.literal_eval(word.value) for word in node.keywords if word.arg == "extra"]
+                yield f"{_name(path)}:{node.lineno}", extras[0].get("event") if extras else None
+
+
+def test_every_log_line_has_an_event() -> None:
+    """Whoever searches logs finds each line by a key that does not change with its sentence."""
+    assert [place for place, event in _log_calls() if not event] == []
+
+
+def test_the_documented_events_are_those_that_are_logged() -> None:
+    """docs/service.md lists each event once, in order, and none that is not logged any more."""
+    logs = (ROOT / "docs" / "service.md").read_text().partition("## Logs")[2]
+    assert re.findall(r"^\| `(\w+)` \|", logs, re.MULTILINE) == sorted({event for _, event in _log_calls() if event})
 
 
 @pytest.mark.parametrize("words", _commands("make"), ids=" ".join)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import datetime as dt
 import re
 import shlex
 from collections import Counter
@@ -15,17 +14,18 @@ import orjson
 from s3import.console.place import WorkPlace
 from s3import.core.errors import Interrupted, S3ImportError, printable
 from s3import.core.records import Entity
+from s3import.core.tables import COUNTS
 from s3import.files import Retried
 from s3import.importing.importer import Result
 from s3import.operations.mapping_preview import Tried
 from s3import.operations.reset import Removed
 from s3import.operations.verify import Finding, Verified
+from s3import.reporting.progress import seconds_between
 from s3import.reporting.status_document import UNKNOWN
 from s3import.status import Run, State
 
 _LINE_ENDS = re.compile(b"\xc2\x85|\xe2\x80[\xa8\xa9]")  # U+0085, U+2028, U+2029
 LISTED = 10  # rejects of a dry run, for a person to read
-COUNTS = ("read", "written", "unchanged", "rejected", "sanitised")
 
 QUEUED = "queued: `s3import serve` or the workers of a broker import it, `s3import status --watch` shows how far it is"
 NOBODY_WORKS = (
@@ -316,7 +316,7 @@ def _state(shown: dict[str, Any]) -> str:
     if "state" not in shown:
         return "not checked to its end" if shown["error"] else "checked"
     text = _progress(shown)
-    seconds = _seconds(shown["started_at"], shown["finished_at"])
+    seconds = seconds_between(shown["started_at"], shown["finished_at"])
     if seconds is None:
         return text
     several = f" ({shown['attempts']} attempts, the time between them included)" if shown["attempts"] > 1 else ""
@@ -341,12 +341,6 @@ def _progress(shown: dict[str, Any]) -> str:
 def _stage(stage: dict[str, Any]) -> str:
     of_them = f" {stage['done']:,} of {stage['total']:,}" if stage["unit"] == "files" and stage["total"] else ""
     return f"{'at' if stage['state'] == 'running' else 'stopped at'} {stage['name']}{of_them}"
-
-
-def _seconds(start: str | None, end: str | None) -> float | None:
-    if start is None or end is None:
-        return None
-    return (dt.datetime.fromisoformat(end) - dt.datetime.fromisoformat(start)).total_seconds()
 
 
 def _table(counts: dict[str, dict[str, int]]) -> list[str]:

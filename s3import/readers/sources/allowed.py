@@ -13,21 +13,20 @@ from dataclasses import dataclass
 from urllib.parse import quote, unquote
 
 from s3import.core.errors import ConfigurationError, SourceNotAllowed
-from s3import.readers.sources.location import folder_of, resolve, split_scheme
+from s3import.readers.sources.location import bucket_and_folder, folder_of, resolve, split_scheme
 
 MAX_SOURCE_LENGTH = 2048  # characters; an S3 key has at most 1024 bytes
-_BUCKET = re.compile(r"//[^/]")
 _CONTROL = re.compile(r"[\\\x00-\x1f\x7f-\x9f\ud800-\udfff]")
 
 
 @dataclass(frozen=True, slots=True)
-class Place:
+class StoredAt:
     """Where a source lies: what kind of storage, and the names on the way to it (for S3 the bucket comes first)."""
 
     kind: str
     names: tuple[str, ...]
 
-    def is_below(self, other: Place) -> bool:
+    def is_below(self, other: StoredAt) -> bool:
         """Whether it is the other place or lies below it, compared name by name."""
         return self.kind == other.kind and self.names[: len(other.names)] == other.names
 
@@ -74,21 +73,22 @@ def _readings(source: str) -> Iterator[str]:
         source = decoded
 
 
-def _place(uri: str) -> Place:
+def _place(uri: str) -> StoredAt:
     """Where `open_source` would look. Raises: ConfigurationError for what it would not open."""
     scheme, rest = split_scheme(uri)
     if scheme in ("", "file"):
-        return Place("folder", _names(os.path.realpath(folder_of(uri))))
-    if scheme == "s3" and not _BUCKET.match(rest):
-        raise ConfigurationError("an S3 source names a bucket: s3://bucket/prefix")
-    return Place(scheme, _names(rest))
+        return StoredAt("folder", _names(os.path.realpath(folder_of(uri))))
+    if scheme == "s3":
+        bucket, folder = bucket_and_folder(uri)
+        return StoredAt("s3", (bucket, *_names(folder)))
+    return StoredAt(scheme, _names(rest))
 
 
 def _names(path: str) -> tuple[str, ...]:
     return tuple(name for name in path.split("/") if name)
 
 
-def _uri(source: str, place: Place) -> str:
+def _uri(source: str, place: StoredAt) -> str:
     """The place as a source to open, of the scheme that was asked for."""
     scheme, _ = split_scheme(source)
     path = "/".join(place.names)
