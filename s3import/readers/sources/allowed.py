@@ -1,7 +1,7 @@
 """Which sources a request may name: those below the configured one, or below others that the operator allows.
 
-Dots are resolved first; what is compared is what would be opened. Percent signs are decoded where opening decodes them (in
-`file:` URIs). Elsewhere they stay as they are, but a name that would lead out once it is decoded is refused.
+Dots are resolved first; what is compared is what would be opened. Percent signs are decoded where opening decodes them
+(in `file:` URIs). Elsewhere they stay as they are, but a name that would lead out once it is decoded is refused.
 """
 
 from __future__ import annotations
