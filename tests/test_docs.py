@@ -88,3 +88,19 @@ def test_no_file_names_a_place_of_work() -> None:
     texts = (path for path in _tracked() if path.suffix in {".md", ".py", ".toml", ".txt", ".cfg", ".ini", ".yml", ""})
     found = [_name(path) for path in texts if OUT_OF_PLACE.search(path.read_text(errors="replace"))]
     assert found == []
+
+
+def test_files_that_the_architecture_names_are_there() -> None:
+    """Whoever looks for the answer to a question finds its file."""
+    page = (ROOT / "docs" / "architecture.md").read_text()
+    named = set(re.findall(r"`([a-z_/]+(?:\.py|/))`", page))
+    assert len(named) > 10
+    assert [name for name in sorted(named) if not (ROOT / "s3import" / name).exists()] == []
+
+
+def test_the_architecture_shows_every_room() -> None:
+    """The folder list is the architecture: nothing lies beside the rooms, and there are few."""
+    page = (ROOT / "docs" / "architecture.md").read_text()
+    rooms = {path.name for path in (ROOT / "s3import").iterdir() if path.suffix == "" and path.name != "__pycache__"}
+    assert {name for name in rooms if f"{name}/" not in page} == set()
+    assert len(rooms) <= 10
