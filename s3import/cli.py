@@ -7,7 +7,7 @@ import os
 import signal
 import sys
 import traceback
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from functools import partial
 from typing import TYPE_CHECKING, Any, NoReturn, TextIO
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from s3import.console.terminal import Terminal
     from s3import.core.settings import Settings
     from s3import.files import Retried
-    from s3import.importing.importer import Request, Result
+    from s3import.importing.importer import Result
 
 
 @click.group(cls=options.Group, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
@@ -135,6 +135,7 @@ def migrate(
     far it is.
     """
     with signals() as stop:
+        from s3import.console.place import place_of
         from s3import.operations.dry_run import rehearse
         from s3import.operations.migrate import migrate
         from s3import.operations.queue import queue
@@ -146,7 +147,8 @@ def migrate(
             found = accounts_of(settings, shared, options.passes_from(pass_)) if named is None else named
             requests = options.requests_from(settings, found, pass_, max_rejects, again=again)
             at_once = partial(rehearse if dry_run else migrate, shared=shared)
-            with screen_for(settings, requests) as (screen, place):
+            place = place_of(settings, requests)
+            with screen_at(place, settings, len(requests)) as screen:
                 results = (queue if detach and not dry_run else at_once)(settings, requests, observe=screen, stop=stop)
     print_results(results, place, as_json=as_json)
     raise click.exceptions.Exit(stop.exit_status or worst(exit_status(result) for result in results))
@@ -217,20 +219,22 @@ def watch_to_the_end(
 def rejects(account: str, database: str | None, pass_: str, as_json: bool) -> None:
     """List the records that were not imported, each with its place, its reasons and (with --json) its text."""
     from s3import.console import summary
+    from s3import.console.place import place_of
     from s3import.core.records import Pass
     from s3import.operations.composition import opened
 
     show = summary.reject_as_json if as_json else summary.reject_as_text
     passes = tuple(Pass) if pass_ == "all" else options.passes_from(pass_)
+    settings = options.settings_from(database=database)
     listed = 0
-    with opened(options.settings_from(database=database)) as operations:
+    with opened(settings) as operations:
         for reject in operations.each_reject(account, passes):
             click.echo(show(reject))
             listed += 1
+    there = place_of(settings).database
     say(
-        f"account {account}: {listed:,} rejects; {summary.cure(account)}"
-        if listed
-        else f"account {account}: no rejects"
+        f"account {account}: {f'{listed:,}' if listed else 'no'} rejects in {there}"
+        + (f"; {summary.repair(account)}" if listed else "")
     )
 
 
@@ -249,10 +253,12 @@ def verify(account: str, as_json: bool, **given: Any) -> None:
     """
     with signals() as stop:
         from s3import.console import summary
+        from s3import.console.place import place_of_account
         from s3import.operations.verify.account import verify
 
         settings = options.settings_from(**given)
-        with screen_for(settings) as (screen, place):
+        place = place_of_account(settings, account, settings.source)
+        with screen_at(place, settings) as screen:
             verified = verify(settings, account, observe=screen, stop=stop)
     with after_the_work():
         click.echo(summary.verified_as_json(verified) if as_json else summary.verified_as_text(verified, place))
@@ -295,9 +301,11 @@ def later_files(copy: Callable[..., Retried], account: str, *, as_json: bool, **
     """Copy files of an account with its progress on stderr, and say what became of them."""
     with signals() as stop:
         from s3import.console import summary
+        from s3import.console.place import place_of_account
 
         settings = options.settings_from(**given)
-        with screen_for(settings) as (screen, place):
+        place = place_of_account(settings, account)
+        with screen_at(place, settings) as screen:
             retried = copy(settings, account, observe=screen, stop=stop)
     with after_the_work():
         click.echo(summary.document_as_json(retried.document()) if as_json else summary.retried_as_text(retried, place))
@@ -310,11 +318,13 @@ def later_files(copy: Callable[..., Retried], account: str, *, as_json: bool, **
 def cancel(account: str, database: str | None) -> None:
     """Stop what is queued or running of an account, at its next batch; the checkpoint is kept."""
     from s3import.console import summary
+    from s3import.console.place import place_of_account
     from s3import.operations.composition import opened_telling
 
-    with opened_telling(options.settings_from(database=database)) as operations:
-        runs = operations.cancel_account(account)
-    click.echo(summary.cancelled_as_text(account, runs))
+    settings = options.settings_from(database=database)
+    with opened_telling(settings) as operations:
+        cancelled = operations.cancel_account(account)
+    click.echo(summary.cancelled_as_text(account, cancelled, place_of_account(settings, account)))
 
 
 @cli.command()
@@ -331,10 +341,12 @@ def reset(account: str, yes: bool, force: bool, **given: Any) -> None:
     """
     with signals() as stop:
         from s3import.console import summary
+        from s3import.console.place import place_of_account
         from s3import.operations.reset import reset
 
         settings = options.settings_from(**given)
-        with screen_for(settings) as (screen, place):
+        place = place_of_account(settings, account)
+        with screen_at(place, settings) as screen:
             removed = reset(settings, account, confirmed=yes, force=force, observe=screen, stop=stop)
     click.echo(summary.removed_as_text(removed, place))
 
@@ -353,16 +365,19 @@ def purge(account: str | None, expired: bool, database: str | None, yes: bool) -
     if (account is None) is not expired:
         raise ConfigurationError("give either --account ID or --expired")
     with signals() as stop:
+        from s3import.console import summary
+        from s3import.console.place import place_of, place_of_account
         from s3import.operations.purge import purge, purge_expired
 
         settings = options.settings_from(database=database)
-        with screen_for(settings) as (screen, _):
+        place = place_of(settings) if account is None else place_of_account(settings, account)
+        with screen_at(place, settings) as screen:
             if account is None:
                 for name in purge_expired(settings, observe=screen, stop=stop):
                     click.echo(f"account {name}: purged")
                 return
             removed = purge(settings, account, confirmed=yes, observe=screen, stop=stop)
-    click.echo(f"account {account}: purged, {removed:,} rows of bookkeeping; its own rows stay")
+    click.echo(summary.purged_as_text(account, removed, place))
 
 
 @cli.command()
@@ -389,16 +404,11 @@ def worker(**given: Any) -> None:
     work(options.settings_from(**given))
 
 
-@contextmanager
-def screen_for(settings: Settings, requests: Sequence[Request] = ()) -> Iterator[tuple[Terminal, WorkPlace]]:
-    """What shows the progress of a command on stderr for as long as the block runs, and where the command works."""
-    from s3import.console.place import place_of
+def screen_at(place: WorkPlace, settings: Settings, accounts: int = 1) -> Terminal:
+    """What shows the progress of a command on stderr, for as long as it is entered."""
     from s3import.console.terminal import Terminal
 
-    place = place_of(settings, requests)
-    accounts = max(len(requests), 1)
-    with Terminal(accounts=accounts, line_seconds=settings.progress_seconds, place=str(place)) as screen:
-        yield screen, place
+    return Terminal(accounts=accounts, line_seconds=settings.progress_seconds, place=str(place))
 
 
 @contextmanager

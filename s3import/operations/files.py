@@ -14,7 +14,7 @@ from s3import.files import LaterFiles, Retried
 from s3import.operations.composition import file_copier, on_tables
 from s3import.operations.foreground import in_thread
 from s3import.operations.sources import source_opener
-from s3import.readers.sources.source import Source
+from s3import.readers.sources.source import DumpSource
 from s3import.status import Run
 
 
@@ -39,7 +39,7 @@ def _later_files(
     with on_tables(settings, account_id, observe, stop) as transactions:
         open_dump = source_opener(settings, workers=1)
 
-        def open_sources(run: Run) -> list[Source]:
+        def open_sources(run: Run) -> list[DumpSource]:
             sources = [open_dump(place, account_id) for place in (run.source, settings.source) if place]
             return list({source.uri: source for source in sources}.values())
 

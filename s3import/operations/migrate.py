@@ -11,7 +11,7 @@ from dataclasses import replace
 from functools import partial
 from typing import Any
 
-from s3import.core.errors import Interrupted, S3ImportError
+from s3import.core.errors import DatabaseUnavailable, Interrupted, S3ImportError
 from s3import.core.events import AccountEnded, Observer
 from s3import.core.settings import Settings
 from s3import.importing.importer import Importer, Outcome, Request, Result
@@ -36,7 +36,7 @@ def migrate(
     """Move the accounts, several at once; a result for each, in the order asked for. `shared`: what they share, where
     that is there already.
 
-    Raises: ConfigurationError, SchemaMismatch or DatabaseUnavailable before anything was read.
+    Raises: ConfigurationError or SchemaMismatch before anything was read.
     """
     sharing = nullcontext(shared) if shared else shared_by(settings, [request.account_id for request in requests])
     with sharing as common, closing(assemble(settings, observe, stop, shared=common)) as machinery:
@@ -44,7 +44,10 @@ def migrate(
         if requests[0].source is not None:  # what is wrong with it shows before anything is done
             importer.open_source(requests[0].source, requests[0].account_id)
         with importer, machinery.notifier:
-            importer.transactions.run("", schema.require)
+            try:
+                importer.transactions.run("", schema.require)
+            except DatabaseUnavailable as error:
+                return [unanswered(request, error) for request in requests]
             outcomes = list(_all(settings, machinery, requests, common))
         return [result_of(machinery.database, outcome) for outcome in outcomes]
 
@@ -55,6 +58,11 @@ def result_of(database: Database, outcome: Outcome) -> Result:
     with suppress(S3ImportError), database.read() as connection:
         document = report.document(connection, outcome.account_id) or {**document, "account_status": None}
     return Result(outcome.account_id, document, outcome.imported, outcome.rejected, outcome.error, outcome.notes)
+
+
+def unanswered(request: Request, error: DatabaseUnavailable) -> Result:
+    """The result where the database did not answer from the beginning."""
+    return Result(request.account_id, report.unknown(request.account_id), error=error)
 
 
 def _all(settings: Settings, machinery: Machinery, requests: list[Request], shared: Shared) -> Iterator[Outcome]:

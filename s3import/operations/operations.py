@@ -184,6 +184,10 @@ class Operations:
             pages = (ids[start : start + ACCOUNTS_A_PAGE] for start in range(0, len(ids), ACCOUNTS_A_PAGE))
             return [document for page in pages for document in report.documents(connection, page)]
 
+    def sources(self, account_id: str) -> list[str]:
+        """Where the account's passes were imported from. Raises: AccountNotFound."""
+        return self._read(account_id, partial(listings.sources, account_id=account_id))
+
     def is_left_alone(self, account_id: str) -> bool:
         """Whether the account waits for a worker and there is none at work. Raises: AccountNotFound."""
         return self._read(account_id, partial(backlog.is_left_alone, account_id=account_id))

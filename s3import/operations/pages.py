@@ -66,9 +66,13 @@ def id_cursor(account_id: str) -> str:
 
 def parse_id_cursor(text: str) -> str:
     """The id that `id_cursor` wrote."""
-    if not _ID_CURSOR.fullmatch(text):
+    try:
+        account_id = unquote(text.replace("~", "%"), errors="strict")
+    except UnicodeDecodeError:
         return _refuse()
-    return unquote(text.replace("~", "%"))
+    if not _ID_CURSOR.fullmatch(text) or "\0" in account_id:  # which no database can compare
+        return _refuse()
+    return account_id
 
 
 def _refuse() -> NoReturn:

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import threading
 
-from s3import.core.errors import S3ImportError
+from s3import.core.errors import DatabaseUnavailable, S3ImportError
 from s3import.core.events import AccountEnded, Observer
 from s3import.core.settings import Settings
 from s3import.importing.importer import Outcome, Request, Result
 from s3import.operations.composition import opened, target_opener
-from s3import.operations.migrate import result_of
+from s3import.operations.migrate import result_of, unanswered
 from s3import.operations.operations import Operations
 from s3import.writers import schema
 
@@ -19,7 +19,10 @@ def queue(settings: Settings, requests: list[Request], *, observe: Observer, sto
     results = []
     target_opener(settings)  # what is wrong with it shows before anything is done
     with opened(settings, observe=observe, stop=stop) as operations:
-        operations.transactions.run("", schema.require)
+        try:
+            operations.transactions.run("", schema.require)
+        except DatabaseUnavailable as error:
+            return [unanswered(request, error) for request in requests]
         for request in requests:
             outcome = _queued(operations, request)
             observe(AccountEnded(request.account_id, outcome.error.code if outcome.error else None))

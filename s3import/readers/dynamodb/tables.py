@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import base64
-import datetime as dt
 import json
-import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
+from functools import partial
 from itertools import chain
 from typing import Any
 
@@ -39,9 +38,9 @@ from s3import.core.records import (
     Window,
     one_array,
 )
-from s3import.readers.dynamodb.beside import Beside
 from s3import.readers.dynamodb.budget import ReadBudget
 from s3import.readers.dynamodb.decode import items_batch
+from s3import.readers.dynamodb.items import ItemSource
 from s3import.readers.dynamodb.joins import Item, add_joined
 from s3import.readers.dynamodb.mapping import EntityMapping, ItemMapping
 from s3import.readers.dynamodb.passes import (
@@ -56,11 +55,12 @@ from s3import.readers.dynamodb.passes import (
     reaches,
     unique,
 )
-from s3import.readers.dynamodb.wanted import ITEM, Wanted
+from s3import.readers.dynamodb.wanted import ITEM
 from s3import.readers.formats.jsonl import Block
+from s3import.readers.sources import aws_retries
 from s3import.readers.sources.aws import client
+from s3import.readers.sources.aws_retries import is_temporary
 from s3import.readers.sources.remedies import shown_code
-from s3import.readers.sources.s3 import BROKEN, MISCONFIGURED, attempts, is_temporary
 from s3import.readers.sources.source import Patience, Role, Source
 
 MAX_KEYS = 100  # in one BatchGetItem
@@ -164,24 +164,15 @@ class Tables:
     ) -> dict[str, Any]:
         """What DynamoDB answers to a request about a table. Raises: as `pages`; `action` names it in errors."""
         where = f"the table {table}"
-        try:
-            for attempt in attempts(where, self.patience):
-                with attempt:
-                    self.budget.wait()
-                    answer = ask(**request)
-                    self.budget.spend(_units(answer.get("ConsumedCapacity")))
-                    return answer
-        except boto.ClientError as error:
-            raise _refusal(error, action, where, self._unused_to_arns(table)) from error
-        except MISCONFIGURED as error:
-            raise ConfigurationError(
-                f"{where} cannot be asked ({type(error).__name__}); correct the mapping or the AWS settings"
-            ) from error
-        except (boto.BotoCoreError, *BROKEN) as error:
-            raise SourceUnavailable(
-                f"{where} does not answer ({type(error).__name__}); run the same command again"
-            ) from error
-        raise AssertionError("an attempt neither returned nor raised")
+
+        def within_budget() -> dict[str, Any]:
+            self.budget.wait()
+            answer = ask(**request)
+            self.budget.spend(_units(answer.get("ConsumedCapacity")))
+            return answer
+
+        refusal = partial(_refusal, action=action, where=where, hint=self._unused_to_arns(table))
+        return aws_retries.ask(within_budget, where, self.patience, refusal, "correct the mapping or the AWS settings")
 
     def _unused_to_arns(self, table: str) -> str:
         """What to say where a table is named by its ARN to an endpoint that is not AWS's."""
@@ -201,31 +192,30 @@ def _units(consumed: Any) -> float:
     return float(sum(table.get("CapacityUnits", 0.0) for table in tables))
 
 
-class TableSource(Beside):
-    """The `ItemSource` of an account's items in their tables; see `Beside` for `files`.
+class TableSource(ItemSource):
+    """The `DumpSource` of an account's items in their tables.
 
     A part is what one value of the account's key finds. Its place is the key that was evaluated last.
     """
 
     def __init__(
-        self, tables: Tables, mapping: ItemMapping, account_id: str, *, recent_days: float, files: Source | None = None
+        self,
+        tables: Tables,
+        mapping: ItemMapping,
+        account_id: str,
+        *,
+        recent_days: float,
+        companion: Source | None = None,
     ) -> None:
-        super().__init__("dynamodb:", files)
+        super().__init__("dynamodb:", mapping, account_id, recent_days=recent_days, companion=companion)
         self._tables = tables
-        self._mapping = mapping
-        self._wanted = {one.entity: Wanted.of(one, mapping, account_id) for one in mapping.entities}
-        self._recent = dt.timedelta(days=recent_days)
-        self._lock = threading.Lock()
-        self._parents: dict[dt.datetime, Parents] = {}
 
-    def window(self) -> Window:
-        """As `ItemSource.window`."""
-        now = dt.datetime.now(dt.UTC)
-        return Window(Pass.RECENT, now - self._recent, now)
+    def plan_window(self, window: Window) -> Plan:
+        """The parts of the window's pass.
 
-    def plan(self, window: Window) -> Plan:
-        """As `ItemSource.plan`. Raises: DumpNotFound for a delta, which tables do not tell, and where no table has an
-        item of the account: as likely as not its key is another."""
+        Raises: DumpNotFound for a delta, which tables do not tell, and where no table has an item of the account: as
+        likely as not its key is another.
+        """
         if window.pass_ is Pass.DELTA:
             raise no_deltas()
         parts = tuple(part for one in self._mapping.entities for part in self._parts(one, window))
@@ -235,7 +225,7 @@ class TableSource(Beside):
         return Plan(parts, from_manifest=True)
 
     def read_part(self, part: PlannedPart, start: Position, block_bytes: int) -> Iterator[Batch]:
-        """As `ItemSource.read_part`."""
+        """As `DumpSource.read_part`."""
         window = part.window
         if window is None:
             query = _query(self._wanted[part.entity].mapping, part.stored.etag, backwards=False)
@@ -392,7 +382,7 @@ def _key(cursor: str | None) -> dict[str, Any] | None:
     return {name: {"B": base64.b64decode(value["B"])} if "B" in value else value for name, value in key.items()}
 
 
-def _refusal(error: boto.ClientError, action: str, where: str, hint: str) -> S3ImportError:
+def _refusal(error: boto.ClientError, *, action: str, where: str, hint: str) -> S3ImportError:
     """What an error that DynamoDB itself answered means to the caller; `hint`: what else may be wrong with the name."""
     code = error.response["Error"].get("Code", "")
     said = shown_code(code) + hint  # not its message, which may quote what was asked
