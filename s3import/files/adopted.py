@@ -48,7 +48,13 @@ class Adoption:
                 try:
                     self._adopt(run.run_id, part.number, part.planned, source)
                 except MigrationFailed as error:
-                    log.warning("account %s: %s is not looked through: %s", self.account_id, part.planned.key, error)
+                    log.warning(
+                        "account %s: %s is not looked through: %s",
+                        self.account_id,
+                        part.planned.key,
+                        error,
+                        extra={"event": "part_unreadable"},
+                    )
 
     def adopt_rest(self, run: Run) -> None:
         """Give the run what is left: where those records stand nobody knows."""

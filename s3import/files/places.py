@@ -139,7 +139,12 @@ class Texts:
             try:
                 self._fill(part, ids)
             except MigrationFailed as error:
-                log.warning("account %s: the records of failed files are not found: %s", self.account_id, error)
+                log.warning(
+                    "account %s: the records of failed files are not found: %s",
+                    self.account_id,
+                    error,
+                    extra={"event": "file_records_not_found"},
+                )
 
     def _wanted(self, connection: Connection) -> dict[int, dict[int, str]]:
         """By part and line, the ids of the records whose texts are missing."""

@@ -11,14 +11,11 @@ import sqlalchemy as sa
 from sqlalchemy import Connection
 
 from s3import.core.errors import PartMissing
-from s3import.core.records import Entity, Pass, Plan, PlannedPart, Position, StoredObject, Window
+from s3import.core.records import MAX_IGNORED_FIELDS, Entity, Pass, Plan, PlannedPart, Position, StoredObject, Window
 from s3import.core.tables import COUNTS, accounts, import_parts, import_rejects, import_reread, import_runs
 from s3import.importing import file_places
 from s3import.readers.dump.inventory import FEW, inventory_of, pages
 from s3import.status import Claim, require_held, why_lost
-
-MAX_IGNORED_FIELDS = 1000  # names kept per part: a bound on a column, far above what a dump has
-
 
 T = TypeVar("T")
 Do = Callable[[Callable[[Connection], T]], T]  # runs work in a transaction of its own

@@ -44,7 +44,6 @@ from s3import.readers.dump.account_document import read_account_document
 from s3import.readers.dynamodb.opening import require_deltas
 from s3import.readers.sources.source import DumpSource
 from s3import.status import Again, Claim, Run, State
-from s3import.writers import Conflict
 
 SourceOpener = Callable[[str, str], DumpSource]  # (uri, account_id)
 Recorder = Callable[[Connection, str], None]  # (connection, run_id): notes, in its transaction, what became of the run
@@ -266,7 +265,7 @@ class Importer:
     def record_failure(self, claim: Claim, error: S3ImportError, retries: Retries | None = None) -> None:
         """Leave word of why the run ended. Where even that fails its lease ends by itself and says it."""
         wait_seconds = retries.wait_seconds(error, claim.tries) if retries else None
-        with suppress(S3ImportError, Conflict), self.database.begin() as connection:
+        with suppress(S3ImportError), self.database.begin() as connection:
             status.fail(connection, claim, error, retry_in_seconds=wait_seconds)
             self.record(connection, claim.run_id)
         self.observe(PassEnded(claim.account_id, claim.pass_, error.code))

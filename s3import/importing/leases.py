@@ -12,7 +12,7 @@ from sqlalchemy import Connection
 
 from s3import.core.errors import S3ImportError
 from s3import.core.settings import Settings
-from s3import.writers import Conflict, Database
+from s3import.writers import Database
 
 log = logging.getLogger(__name__)
 
@@ -66,8 +66,8 @@ class Leases:
             seconds = max(self._settings.lease_seconds / 2, LEAST_SECONDS)
             with self._database.begin(silence_seconds=seconds) as connection:
                 mine = lease.prolong(connection)
-        except (S3ImportError, Conflict) as error:
-            log.warning("heartbeat failed: %s", error)
+        except S3ImportError as error:
+            log.warning("heartbeat failed: %s", error, extra={"event": "heartbeat_failed"})
             return
         if not mine and not over.is_set():  # a run that just ended is no longer kept
             lease.ended.set()

@@ -20,10 +20,10 @@ from s3import.core.errors import (
     MigrationFailed,
     NotImported,
     RunIsAlive,
-    S3ImportError,
 )
 from s3import.core.events import RowsRemoved
 from s3import.core.tables import accounts, import_accounts, import_runs
+from s3import.core.timers import Ticker
 from s3import.importing.transactions import Transactions
 from s3import.operations.bookkeeping import remove_bookkeeping
 from s3import.writers import Database
@@ -112,24 +112,19 @@ class Retention:
         self._days = days
         self._left = threading.Event()
         self._transactions = Transactions(database, PATIENCE_SECONDS, lambda _: None, self._left)
-        self._thread = threading.Thread(target=self._work, name="retention", daemon=True)
+        self._ticker = Ticker("retention", self._work, LOOK_SECONDS, stop=self._left)
 
     def __enter__(self) -> Retention:
         if self._days is not None:
-            self._thread.start()
+            self._ticker.start()
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._left.set()
+        self._ticker.stop()
 
     def _work(self) -> None:
-        while not self._left.is_set():
-            try:
-                for account_id in purge_expired(self._transactions, self._days or 0.0):
-                    log.info("account %s: purged, as its migration is long over", account_id)
-            except S3ImportError as error:
-                log.warning("cannot purge what has expired: %s", error)
-            self._left.wait(LOOK_SECONDS)
+        for account_id in purge_expired(self._transactions, self._days or 0.0):
+            log.info("account %s: purged, as its migration is long over", account_id, extra={"event": "account_purged"})
 
 
 def expired(connection: Connection, days: float) -> list[str]:

@@ -50,7 +50,6 @@ from s3import.readers.reading import read_checked
 from s3import.readers.sources.source import DumpSource
 from s3import.reporting import status_document as report
 from s3import.status import Run
-from s3import.writers import Conflict
 
 T = TypeVar("T")
 
@@ -234,7 +233,7 @@ class Reset:
             with leases.keep(Lease(lambda connection: resets.renew(connection, held, lease_seconds), self._lost)):
                 yield
         except S3ImportError:
-            with suppress(S3ImportError, Conflict), self._transactions.database.begin() as connection:
+            with suppress(S3ImportError), self._transactions.database.begin() as connection:
                 resets.release(connection, held)
             raise
         finally:

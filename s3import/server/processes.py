@@ -18,6 +18,7 @@ from s3import.core.errors import ConfigurationError
 from s3import.core.events import Event, PassEnded, PassStarted, Retrying
 from s3import.core.limits import RejectLimit
 from s3import.core.settings import Settings
+from s3import.core.timers import end_process_after
 from s3import.importing.importer import Importer, Retries
 from s3import.importing.part_claims import Capacity
 from s3import.operations import composition as app
@@ -78,7 +79,7 @@ def work(settings: Settings) -> None:
     with _machinery(settings) as machinery:
         celery = make_celery(settings.broker, settings.queue)
         threads = app.workers(settings, machinery.importer.database)
-        log.info("working with %d threads", threads)
+        log.info("working with %d threads", threads, extra={"event": "worker_started"})
         serve_queue(
             celery,
             _fleet_worker(machinery, CeleryQueue(celery)),
@@ -149,9 +150,7 @@ def leave(
     where a source, a database or a broker does not answer, its patience is longer than a drain's."""
     if not stop.is_set():
         stop.set()
-        watchdog = threading.Timer(drain_seconds, end, [128 + number])
-        watchdog.daemon = True
-        watchdog.start()
+        end_process_after(drain_seconds, 128 + number, end)
 
 
 def _tell(event: Event) -> None:
@@ -159,13 +158,19 @@ def _tell(event: Event) -> None:
     match event:
         case PassStarted():
             with logs.log_context(account_id=event.account_id, run_id=event.run_id):
-                log.info("the %s pass starts (attempt %d, %d parts)", event.pass_, event.attempts, event.parts_total)
+                log.info(
+                    "the %s pass starts (attempt %d, %d parts)",
+                    event.pass_,
+                    event.attempts,
+                    event.parts_total,
+                    extra={"event": "pass_started"},
+                )
         case PassEnded(error=None):
             with logs.log_context(account_id=event.account_id):
-                log.info("the %s pass is in", event.pass_)
+                log.info("the %s pass is in", event.pass_, extra={"event": "pass_succeeded"})
         case PassEnded():
             with logs.log_context(account_id=event.account_id):
-                log.warning("the %s pass ended: %s", event.pass_, event.error)
+                log.warning("the %s pass ended: %s", event.pass_, event.error, extra={"event": "pass_failed"})
         case Retrying():
             with logs.log_context(account_id=event.account_id):
-                log.warning("trying again: %s", event.reason)
+                log.warning("trying again: %s", event.reason, extra={"event": "database_retried"})

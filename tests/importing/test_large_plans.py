@@ -31,7 +31,7 @@ PAIR = ("messages/part-3.jsonl", "messages/part-4.jsonl")
 @pytest.fixture(autouse=True)
 def small_pages(monkeypatch: pytest.MonkeyPatch) -> None:
     """Whatever has more than two parts is large, and a page holds two."""
-    for module in ("inventory", "checkpoints"):
+    for module in ("readers.dump.inventory", "importing.checkpoints"):
         monkeypatch.setattr(f"s3import.{module}.FEW", 2)
     monkeypatch.setattr("s3import.importing.checkpoints.PAGE_PARTS", 2)
 

@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
+from functools import partial
 from itertools import chain
 from typing import Any
 
@@ -56,9 +57,10 @@ from s3import.readers.dynamodb.passes import (
 )
 from s3import.readers.dynamodb.wanted import ITEM
 from s3import.readers.formats.jsonl import Block
+from s3import.readers.sources import aws_retries
 from s3import.readers.sources.aws import client
+from s3import.readers.sources.aws_retries import is_temporary
 from s3import.readers.sources.remedies import shown_code
-from s3import.readers.sources.s3 import BROKEN, MISCONFIGURED, attempts, is_temporary
 from s3import.readers.sources.source import Patience, Role, Source
 
 MAX_KEYS = 100  # in one BatchGetItem
@@ -162,24 +164,15 @@ class Tables:
     ) -> dict[str, Any]:
         """What DynamoDB answers to a request about a table. Raises: as `pages`; `action` names it in errors."""
         where = f"the table {table}"
-        try:
-            for attempt in attempts(where, self.patience):
-                with attempt:
-                    self.budget.wait()
-                    answer = ask(**request)
-                    self.budget.spend(_units(answer.get("ConsumedCapacity")))
-                    return answer
-        except boto.ClientError as error:
-            raise _refusal(error, action, where, self._unused_to_arns(table)) from error
-        except MISCONFIGURED as error:
-            raise ConfigurationError(
-                f"{where} cannot be asked ({type(error).__name__}); correct the mapping or the AWS settings"
-            ) from error
-        except (boto.BotoCoreError, *BROKEN) as error:
-            raise SourceUnavailable(
-                f"{where} does not answer ({type(error).__name__}); run the same command again"
-            ) from error
-        raise AssertionError("an attempt neither returned nor raised")
+
+        def within_budget() -> dict[str, Any]:
+            self.budget.wait()
+            answer = ask(**request)
+            self.budget.spend(_units(answer.get("ConsumedCapacity")))
+            return answer
+
+        refusal = partial(_refusal, action=action, where=where, hint=self._unused_to_arns(table))
+        return aws_retries.ask(within_budget, where, self.patience, refusal, "correct the mapping or the AWS settings")
 
     def _unused_to_arns(self, table: str) -> str:
         """What to say where a table is named by its ARN to an endpoint that is not AWS's."""
@@ -389,7 +382,7 @@ def _key(cursor: str | None) -> dict[str, Any] | None:
     return {name: {"B": base64.b64decode(value["B"])} if "B" in value else value for name, value in key.items()}
 
 
-def _refusal(error: boto.ClientError, action: str, where: str, hint: str) -> S3ImportError:
+def _refusal(error: boto.ClientError, *, action: str, where: str, hint: str) -> S3ImportError:
     """What an error that DynamoDB itself answered means to the caller; `hint`: what else may be wrong with the name."""
     code = error.response["Error"].get("Code", "")
     said = shown_code(code) + hint  # not its message, which may quote what was asked

@@ -14,11 +14,20 @@ from typing import Any
 import pyarrow as pa
 
 from s3import.core.errors import RejectCode
-from s3import.core.records import Fault, Reason
 from s3import.readers.dynamodb.columns import TICKS, TOO_LATE_TICKS
 from s3import.readers.dynamodb.mapping import FieldMapping, Path
 from s3import.readers.dynamodb.wanted import Wanted
-from s3import.readers.formats.lines import Cell, Findings, Number, Rows, Unreadable, parse_line, text_cell, whole_cell
+from s3import.readers.formats.lines import (
+    Cell,
+    Findings,
+    LineReader,
+    Number,
+    Rows,
+    Unreadable,
+    parse_line,
+    text_cell,
+    whole_cell,
+)
 from s3import.readers.sources.location import ACCOUNT
 
 _NUMBER = re.compile(r"-?[0-9]+(\.[0-9]+)?([eE][+-]?[0-9]+)?")
@@ -38,63 +47,13 @@ _NAMES = {
 
 def read_item_lines(text: bytes, wanted: Wanted, first_line: int, first_row: int = 0) -> Rows:
     """Read whole lines, of which the first has number `first_line` and its record row `first_row` of the batch."""
-    reading = _Reading(wanted, first_row)
-    lines = text.removesuffix(b"\n").split(b"\n")
-    for number, line in enumerate(lines, first_line):
-        if line and not line.isspace():
-            reading.take(number, line)
-    return reading.rows(len(lines))
 
+    def record(line: bytes, found: Findings) -> dict[str, Any] | None:
+        item = _item(parse_line(line), wanted.member)
+        return _record(item, wanted, found) if is_wanted_item(item, wanted) else None
 
-def too_long_item(wanted: Wanted, line: int, reason: Reason) -> Rows:
-    """The row of one line that is longer than a line may be."""
-    reading = _Reading(wanted, 0)
-    reading.set_aside(line, reason)
-    return reading.rows(1)
-
-
-class _Reading:
-    """The rows read so far."""
-
-    def __init__(self, wanted: Wanted, first_row: int) -> None:
-        self._wanted = wanted
-        self._first_row = first_row
-        self._records: list[dict[str, Any]] = []
-        self._lines: list[int] = []
-        self._faults: list[Fault] = []
-        self._sanitised: set[int] = set()
-
-    def take(self, line: int, text: bytes) -> None:
-        try:
-            item = _item(parse_line(text), self._wanted.member)
-        except Unreadable as error:
-            self.set_aside(line, error.reason)
-            return
-        if is_wanted_item(item, self._wanted):
-            found = Findings()
-            self._append(line, _record(item, self._wanted, found), found)
-
-    def set_aside(self, line: int, reason: Reason) -> None:
-        if self._wanted.takes_unreadable:
-            self._faults.append(Fault(self._first_row + len(self._lines), reason))
-            self._append(line, {}, Findings())
-
-    def _append(self, line: int, record: dict[str, Any], found: Findings) -> None:
-        row = self._first_row + len(self._lines)
-        self._faults += [Fault(row, reason) for reason in found.reasons.values()]
-        if found.repaired:
-            self._sanitised.add(row)
-        self._records.append(record)
-        self._lines.append(line)
-
-    def rows(self, line_count: int) -> Rows:
-        return Rows(
-            line_count=line_count,
-            records=pa.Table.from_pylist(self._records, schema=self._wanted.schema),
-            lines=pa.array(self._lines, pa.int64()),
-            faults=tuple(self._faults),
-            sanitised=frozenset(self._sanitised),
-        )
+    reader = LineReader(wanted.schema, first_row, record, takes_unreadable=wanted.takes_unreadable)
+    return reader.read(text, first_line)
 
 
 # --- one item to the cells of a row -----------------------------------------------------------------------------------

@@ -112,16 +112,25 @@ def folder_of(uri: str) -> str:
     return found[1]
 
 
+def bucket_and_folder(uri: str) -> tuple[str, str]:
+    """The bucket, or the ARN of an access point, that a resolved ``s3:`` URI names, and the folder in it ("": all).
+
+    Raises: ConfigurationError, when it names no bucket.
+    """
+    _, rest = split_scheme(uri)
+    found = re.fullmatch(r"//(arn:[^/]+/[^/]+|[^/]+)(?:/(.*))?", rest, re.DOTALL)
+    if not found:
+        raise ConfigurationError(f"the source {uri} names no bucket; give s3://bucket/prefix/{ACCOUNT}")
+    return found[1], found[2] or ""
+
+
 def _open_s3(location: Location) -> Source:
     # boto3 takes a third of a second to import: only those who read from S3 pay for it.
     from s3import.readers.sources.s3 import S3Source, connect
 
-    found = re.fullmatch(r"//(arn:[^/]+/[^/]+|[^/]+)(?:/(.*))?", location.path, re.DOTALL)
-    if not found:
-        raise ConfigurationError(f"the source {location.uri} names no bucket; give s3://bucket/prefix/{ACCOUNT}")
+    bucket, folder = bucket_and_folder(location.uri)
     client = connect(location.patience, location.connections, location.role)
-    folder = found[2] or ""
-    return S3Source(client, found[1], folder, uri=location.uri, patience=location.patience, role=location.role)
+    return S3Source(client, bucket, folder, uri=location.uri, patience=location.patience, role=location.role)
 
 
 def _open_tables(location: Location) -> Source:

@@ -1,23 +1,18 @@
-"""A dump in S3, or in anything that speaks its protocol. The one place that knows boto3."""
+"""A dump in S3, or in anything that speaks its protocol."""
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import closing
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any, BinaryIO, TypeVar, cast
 
-import stamina
 from botocore import exceptions as boto
 from botocore.config import Config
-from botocore.parsers import ResponseParserError
-from urllib3.exceptions import HTTPError
 
 from s3import import __version__
 from s3import.core.errors import (
-    ConfigurationError,
     DocumentTooLarge,
     MigrationFailed,
     PartMissing,
@@ -28,45 +23,20 @@ from s3import.core.errors import (
     SourceUnavailable,
 )
 from s3import.core.records import Served, StoredObject
+from s3import.readers.sources import aws_retries
 from s3import.readers.sources.aws import canonical_etag, client
+from s3import.readers.sources.aws_retries import is_temporary, status_of
 from s3import.readers.sources.bodies import RandomFile, WholeBody
 from s3import.readers.sources.remedies import remedy, shown_code
 from s3import.readers.sources.source import MAX_DOCUMENT_BYTES, Patience, Role
 
 T = TypeVar("T")
-log = logging.getLogger(__name__)
 
-LONGEST_WAIT_SECONDS = 8.0
+_SETTINGS = (
+    "set AWS_PROFILE, or AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or a role, and check the source's bucket and "
+    "AWS_REGION"
+)
 MAX_EMPTY_PAGES = 1000  # of a listing, in a row: S3 itself gives some behind many deleted objects
-REFUSALS = 3  # tries after which a 403 is believed: new permissions take a moment to spread
-THROTTLED = {
-    *("RequestTimeout", "SlowDown", "Throttling", "ThrottlingException", "RequestLimitExceeded", "InternalError"),
-    *("ProvisionedThroughputExceededException", "InternalServerError"),  # DynamoDB's words, with a status of 400
-}
-MISCONFIGURED = (
-    boto.NoCredentialsError,
-    boto.PartialCredentialsError,
-    boto.TokenRetrievalError,
-    boto.SSOError,
-    boto.ProfileNotFound,
-    boto.ConfigParseError,
-    boto.ConfigNotFound,
-    boto.InvalidConfigError,
-    boto.ParamValidationError,
-    boto.InvalidRegionError,
-    boto.BaseEndpointResolverError,
-    boto.UnsupportedS3ArnError,
-    boto.UnsupportedS3AccesspointConfigurationError,
-)
-BROKEN = (
-    boto.HTTPClientError,
-    boto.ConnectionError,
-    boto.IncompleteReadError,
-    boto.CredentialRetrievalError,
-    ResponseParserError,
-    HTTPError,
-    OSError,
-)
 
 
 def connect(patience: Patience, connections: int, role: Role | None = None) -> Any:
@@ -153,7 +123,7 @@ class S3Source:
         try:
             return self.client.head_object(**address)
         except boto.ClientError as error:
-            if _status(error) in (400, 403):  # an answer without a body does not say why
+            if status_of(error) in (400, 403):  # an answer without a body does not say why
                 self.client.get_object(**address, Range="bytes=0-0")["Body"].close()
             raise
 
@@ -175,20 +145,9 @@ class S3Source:
         A server's Retry-After is honoured. Raises: what `Source` promises.
         """
         where = self._where(key)
-        try:
-            for attempt in attempts(where, self._patience):
-                with attempt:
-                    return work()
-        except boto.ClientError as error:
-            raise _refusal(error, action, where, self.bucket) from error
-        except MISCONFIGURED as error:
-            raise ConfigurationError(
-                f"{where} cannot be asked for ({type(error).__name__}); set AWS_PROFILE, or AWS_ACCESS_KEY_ID and "
-                "AWS_SECRET_ACCESS_KEY, or a role, and check the source's bucket and AWS_REGION"
-            ) from error
-        except (boto.BotoCoreError, *BROKEN) as error:
-            raise SourceUnavailable(f"{where} does not answer ({_kind(error)}); run the same command again") from error
-        raise AssertionError("an attempt neither returned nor raised")
+        return aws_retries.ask(
+            work, where, self._patience, partial(_refusal, action=action, where=where, bucket=self.bucket), _SETTINGS
+        )
 
     def _where(self, key: str) -> str:
         return f"s3://{self.bucket}/{self._root}{key}"
@@ -257,7 +216,7 @@ class _Version:
         try:
             return self.client.get_object(**request, IfMatch=self.stored.etag)
         except boto.ClientError as error:
-            if _status(error) != 412:
+            if status_of(error) != 412:
                 raise
         # A store that spells an ETag in two ways refuses the version that is there: `_check` tells it from another.
         return self.client.get_object(**request)
@@ -299,73 +258,15 @@ def _endless(where: str) -> MigrationFailed:
     )
 
 
-def attempts(where: str, patience: Patience) -> Iterator[stamina.Attempt]:
-    """Tries of a request of boto3, for as long as `patience` lasts; `where` names in the log what is asked for."""
-    return iter(
-        stamina.retry_context(
-            _judge(where, patience.retry_seconds),
-            attempts=None if patience.retry_seconds else 1,
-            timeout=patience.retry_seconds or None,
-            wait_initial=patience.first_wait_seconds,
-            wait_max=LONGEST_WAIT_SECONDS,
-            wait_jitter=5 * patience.first_wait_seconds,
-        )
-    )
-
-
-def _judge(where: str, retry_seconds: float) -> Callable[[Exception], bool | float]:
-    """A hook for stamina: whether a failure is worth another try, and after how many seconds where the server says."""
-    refusals = 0
-
-    def judge(error: Exception) -> bool | float:
-        nonlocal refusals
-        if isinstance(error, S3ImportError):
-            return False
-        if isinstance(error, boto.ClientError):
-            refusals += _status(error) == 403
-            if not (is_temporary(error) or 0 < refusals < REFUSALS):
-                return False
-        elif not isinstance(error, BROKEN):
-            return False
-        log.warning("%s: %s; tried again for up to %g s", where, _kind(error), retry_seconds)
-        return _retry_after(error, retry_seconds) or True
-
-    return judge
-
-
-def _kind(error: Exception) -> str:
-    """An error in a word or two: its own text may hold a secret."""
-    code = error.response["Error"].get("Code", "") if isinstance(error, boto.ClientError) else ""
-    return f"{type(error).__name__} {shown_code(code)}" if code else type(error).__name__
-
-
-def _status(error: boto.ClientError) -> int:
-    return int(error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0))
-
-
-def is_temporary(error: boto.ClientError) -> bool:
-    return _status(error) >= 500 or _status(error) == 429 or error.response["Error"].get("Code") in THROTTLED
-
-
-def _retry_after(error: Exception, most_seconds: float) -> float:
-    """The wait a server asked for, in seconds; 0 where it asked for none."""
-    response = getattr(error, "response", None) or {}
-    text = response.get("ResponseMetadata", {}).get("HTTPHeaders", {}).get("retry-after", "")
-    try:
-        return min(max(float(text), 0.0), most_seconds)
-    except ValueError:
-        return 0.0
-
-
 def _changed(where: str) -> SourceChanged:
     return SourceChanged(
         f"{where} changed since it was listed; when nobody writes to it any more, run the same command again"
     )
 
 
-def _refusal(error: boto.ClientError, action: str, where: str, bucket: str) -> S3ImportError:
+def _refusal(error: boto.ClientError, *, action: str, where: str, bucket: str) -> S3ImportError:
     """What an error that S3 itself answered means to the caller."""
-    status, said = _status(error), error.response["Error"]
+    status, said = status_of(error), error.response["Error"]
     code = said.get("Code", "")
     if code == "NoSuchBucket":
         return SourceMissing(f"the bucket {bucket} does not exist; correct the source")

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import ipaddress
 from urllib.parse import urlsplit
 
 from s3import.core.errors import ConfigurationError
+from s3import.core.http import is_loopback
 from s3import.core.settings import Settings
 from s3import.reporting.notify.courier import Courier
 from s3import.reporting.notify.deadline import Deadline
@@ -66,13 +66,6 @@ def _require_private(name: str, url: str) -> None:
         host, _ = parts.hostname, parts.port
     except ValueError:
         host = None
-    if host and (parts.scheme == "https" or (parts.scheme == "http" and _is_loopback(host))):
+    if host and (parts.scheme == "https" or (parts.scheme == "http" and is_loopback(host))):
         return
     raise ConfigurationError(f"{name} must be a URL with https, or with http to this machine itself (127.0.0.1)")
-
-
-def _is_loopback(host: str) -> bool:
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost"

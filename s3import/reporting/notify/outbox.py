@@ -150,11 +150,15 @@ def _put_off(database: Transactional, notice: Notice, error: NotDelivered) -> No
     most = MAX_REFUSALS if isinstance(error, Refused) else MAX_ATTEMPTS
     about = f"notice {notice.id} ({notice.channel}, run {notice.payload['run_id']}, {notice.payload['kind']})"
     if notice.attempts >= most:
-        log.error("%s is given up after %d attempts: %s", about, notice.attempts, error)
+        log.error(
+            "%s is given up after %d attempts: %s", about, notice.attempts, error, extra={"event": "notice_abandoned"}
+        )
         _write_down(database, notice, not_before=None)
         return
     wait = _wait_seconds(notice.attempts, error.retry_after)
-    log.warning("%s was not delivered: %s; next attempt in %.0f s", about, error, wait)
+    log.warning(
+        "%s was not delivered: %s; next attempt in %.0f s", about, error, wait, extra={"event": "notice_retried"}
+    )
     _write_down(database, notice, not_before=clock() + wait)
     if not isinstance(error, Refused):
         _rest(database, notice.channel, min(wait, error.retry_after or REST_SECONDS))

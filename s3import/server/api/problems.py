@@ -98,7 +98,7 @@ async def on_error(request: Request, error: S3ImportError) -> Response:
     status = status_of(error)
     if status < HTTPStatus.INTERNAL_SERVER_ERROR:
         return problem(request_id(request), status, error.code, printable(error.message))
-    log.error("%s: %s", error.code, error.message)
+    log.error("%s: %s", error.code, error.message, extra={"event": "request_failed"})
     headers = {"Retry-After": "1"} if status == HTTPStatus.SERVICE_UNAVAILABLE else None
     return problem(request_id(request), status, error.code, _OUR_FAULT[status], headers=headers)
 
@@ -139,5 +139,10 @@ def unexpected(request_id: str, error: Exception) -> Response:
     while trace is not None:
         places.append(f"{trace.tb_frame.f_code.co_filename}:{trace.tb_lineno}")
         trace = trace.tb_next
-    log.error("unexpected %s at %s", type(error).__name__, " < ".join(reversed(places[-8:])))
+    log.error(
+        "unexpected %s at %s",
+        type(error).__name__,
+        " < ".join(reversed(places[-8:])),
+        extra={"event": "request_crashed"},
+    )
     return problem(request_id, 500, "internal_error", _OUR_FAULT[500])

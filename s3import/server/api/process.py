@@ -118,7 +118,7 @@ def _serve(settings: Settings, host: str, port: int, connection: Connection) -> 
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, leave)
     threading.Thread(target=_leave_with_parent, args=(leave,), daemon=True).start()
-    log.info("serving on http://%s:%d", host, port)
+    log.info("serving on http://%s:%d", host, port, extra={"event": "api_started"})
     server.run(sockets=[listening])
     database.close()
 

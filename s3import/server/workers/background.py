@@ -7,12 +7,12 @@ any number of such workers can look at one database.
 from __future__ import annotations
 
 import logging
-import threading
 from concurrent.futures import ThreadPoolExecutor
 from types import TracebackType
 
 from s3import.core.errors import S3ImportError, WorkerLost, as_failure
 from s3import.core.limits import RejectLimit, Tally
+from s3import.core.timers import Ticker
 from s3import.importing import backlog
 from s3import.importing.importer import Importer, Retries
 from s3import.importing.parts import ActiveRun
@@ -41,38 +41,29 @@ class BackgroundWorker:
         self._limit = limit
         self._retries = retries
         self._at_once = at_once
-        self._poll_seconds = poll_seconds
-        self._woken = threading.Event()
         self._under_way: set[str] = set()
         self._accounts = ThreadPoolExecutor(at_once, thread_name_prefix="account")
-        self._thread = threading.Thread(target=self._work, name="background worker", daemon=True)
+        self._ticker = Ticker("background worker", self._begin_due, poll_seconds, stop=importer.stop)
 
     def __enter__(self) -> BackgroundWorker:
-        self._thread.start()
+        self._ticker.start()
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._importer.stop.set()
-        self.wake()
-        self._thread.join()
+        self._ticker.stop()
+        self._ticker.join()
         self._accounts.shutdown(wait=True)
 
     def wake(self) -> None:
         """Look for due runs now."""
-        self._woken.set()
+        self._ticker.wake()
 
-    def _work(self) -> None:
-        while not self._importer.stop.is_set():
-            try:
-                for run in self._due():
-                    self._under_way.add(run.run_id)
-                    self._accounts.submit(self._import, run)
-            except Exception as error:  # noqa: BLE001 - whatever it is, the next look may go better
-                log.warning("cannot look for due runs: %s", as_failure(error))
-            self._woken.wait(self._poll_seconds)
-            self._woken.clear()
+    def _begin_due(self) -> None:
+        for run in self._due():
+            self._under_way.add(run.run_id)
+            self._accounts.submit(self._import, run)
 
     def _due(self) -> list[Run]:
         room = self._at_once - len(self._under_way)
@@ -89,7 +80,14 @@ class BackgroundWorker:
                 self._import_pass(claim, run)
         except Exception as error:  # noqa: BLE001 - said here or nowhere
             failure = as_failure(error)
-            log.warning("account %s: the %s pass ended: %s [%s]", run.account_id, run.pass_, failure, failure.code)
+            log.warning(
+                "account %s: the %s pass ended: %s [%s]",
+                run.account_id,
+                run.pass_,
+                failure,
+                failure.code,
+                extra={"event": "pass_failed"},
+            )
         finally:
             self._under_way.discard(run.run_id)
             self.wake()

@@ -24,7 +24,6 @@ from s3import.importing.part_totals import Totals
 from s3import.importing.parts import ActiveRun
 from s3import.readers.dump.inventory import FEW
 from s3import.status import Claim, Run, State
-from s3import.writers import Conflict
 
 log = logging.getLogger(__name__)
 
@@ -83,7 +82,7 @@ class FleetWorker:
             self._require_few_tries(run, part, taken.tries)
             self._import_part(claim, run, part)
         except LeaseLost as error:
-            log.info("account %s: %s", run.account_id, error)
+            log.info("account %s: %s", run.account_id, error, extra={"event": "part_lost"})
         except Interrupted as error:
             self._give_back(run, part, error)
         except TooManyRejects as error:
@@ -162,8 +161,8 @@ class FleetWorker:
                 numbers = dispatch.offer_parts(connection, run_id, self._capacity)
                 run = status.read_run(connection, run_id)
                 finished = not numbers and run is not None and run.spread and dispatch.all_done(connection, run_id)
-        except (S3ImportError, Conflict) as error:
-            log.warning("run %s: cannot offer its parts yet: %s", run_id, error)
+        except S3ImportError as error:
+            log.warning("run %s: cannot offer its parts yet: %s", run_id, error, extra={"event": "offer_failed"})
             return
         self._send(
             partial(self._queue.send_part, run_id),
@@ -175,7 +174,7 @@ class FleetWorker:
 
     def _offer_files(self, run: Run) -> None:
         """Have one worker hold the run again, who finds nothing left of it but its files to copy."""
-        with suppress(S3ImportError, Conflict):
+        with suppress(S3ImportError):
             with self._importer.database.begin() as connection:
                 offered = dispatch.offer_run(connection, run)
             self._send(self._queue.send_plan, [run.run_id] if offered else [], dispatch.withdraw_runs)
@@ -186,7 +185,12 @@ class FleetWorker:
             source = self._importer.open_source(run.source, run.account_id)
             self._importer.finish(ActiveRun(claim, source, self._tally(run, final=True)))
         except LeaseLost:
-            log.info("account %s: somebody else finished the %s pass", run.account_id, run.pass_)
+            log.info(
+                "account %s: somebody else finished the %s pass",
+                run.account_id,
+                run.pass_,
+                extra={"event": "finish_lost"},
+            )
         except Exception as error:  # noqa: BLE001 - as above
             self._fail(claim, error)
         self._offer_more()
@@ -201,8 +205,8 @@ class FleetWorker:
             with self._importer.database.begin() as connection:
                 due = dispatch.due_runs(connection, self._capacity, least_room)
                 offered = [run.run_id for run in due if self._offer(connection, run)]
-        except (S3ImportError, Conflict) as error:
-            log.warning("cannot look for due runs: %s", error)
+        except S3ImportError as error:
+            log.warning("cannot look for due runs: %s", error, extra={"event": "poll_failed"})
             return
         self._send(self._queue.send_plan, offered, dispatch.withdraw_runs)
 
@@ -212,7 +216,7 @@ class FleetWorker:
         """Send the items, and withdraw those that the queue does not take: they will be offered again."""
         unsent = items[len(list(takewhile(send, items))) :]
         if unsent:
-            with suppress(S3ImportError, Conflict), self._importer.database.begin() as connection:
+            with suppress(S3ImportError), self._importer.database.begin() as connection:
                 withdraw(connection, unsent)
 
     def _offer(self, connection: Connection, run: Run) -> bool:
@@ -239,13 +243,17 @@ class FleetWorker:
             self._give_back(run, part, error)
 
     def _give_back(self, run: Run, part: Part, error: S3ImportError) -> None:
-        log.info("account %s: %s given back: %s", run.account_id, part.planned.key, error)
+        log.info(
+            "account %s: %s given back: %s", run.account_id, part.planned.key, error, extra={"event": "part_released"}
+        )
         with self._importer.database.begin() as connection:
             dispatch.release_part(connection, run.run_id, part)
 
     def _fail(self, claim: Claim, error: Exception) -> None:
         failure = as_failure(error)
-        log.warning("account %s: the %s pass ended: %s", claim.account_id, claim.pass_, failure)
+        log.warning(
+            "account %s: the %s pass ended: %s", claim.account_id, claim.pass_, failure, extra={"event": "pass_failed"}
+        )
         self._importer.record_failure(claim, failure, self._retries)
 
 
