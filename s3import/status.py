@@ -1,4 +1,6 @@
-"""What was asked for, what is being done and what is done: runs, parts, checkpoints and leases.
+"""What was asked for, what is being done and what is done: runs, their states and their leases.
+
+Parts and checkpoints are in `importing/checkpoints.py`; what is written below about them is what a run's token does.
 
 The database is the only truth about a run. Its states and the transitions that are allowed:
 

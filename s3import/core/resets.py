@@ -95,7 +95,7 @@ def open_account(connection: Connection, account_id: str) -> Standing:
 
 
 def look_at_account(connection: Connection, account_id: str) -> Standing:
-    """As `open_account`, for whoever only looks: nothing is locked."""
+    """The account's status without locking anything. Raises: what `open_account` raises."""
     return _standing(connection, account_id, account_status(connection, account_id))
 
 

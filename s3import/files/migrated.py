@@ -134,11 +134,11 @@ class RunLedger:
         return ledger.count(connection, self.account_id, self.run_id, self.state)
 
     def pages(self) -> Iterator[list[File]]:
-        """As `Ledger.pages`."""
+        """The files that wait, some hundred at a time, each once, whatever becomes of them meanwhile."""
         yield from ledger.pages(self.transactions, self.account_id, self.run_id, self.state)
 
     def settle(self, copied: list[Copied], failed: list[Failed]) -> None:
-        """As `Ledger.settle`; in one transaction."""
+        """Write down what was copied and what failed, in one transaction."""
         told, done, lost = self.transactions.run(
             self.account_id, lambda connection: self._settle(connection, copied, failed)
         )

@@ -126,7 +126,7 @@ def offer_parts(connection: Connection, run_id: str, capacity: Capacity) -> Sequ
 
 
 def withdraw_parts(connection: Connection, run_id: str, numbers: Sequence[int]) -> None:
-    """As `withdraw_runs`, of parts."""
+    """Take back the offers of parts that the queue did not take: they will be offered again."""
     parts = import_parts.c
     on_offer = sa.and_(parts.run_id == run_id, parts.number.in_(numbers), parts.token == ON_OFFER)
     connection.execute(import_parts.update().where(on_offer).values(lease_until=None))

@@ -1,4 +1,5 @@
-"""From stored bytes to Arrow batches: an object source, and a decoder found by file extension."""
+"""From stored bytes, or DynamoDB's items, to Arrow batches: a source that reads its parts itself, or a decoder by
+file extension."""
 
 from __future__ import annotations
 
@@ -59,4 +60,4 @@ DECODERS: dict[str, Decoder] = {
     ".jsonl.zst": _json_lines("zstd"),
     ".parquet": _parquet,
 }
-"""What reads a part, by its name's ending: a new format is one line here."""
+"""What reads a part, by its name's ending."""

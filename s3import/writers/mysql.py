@@ -122,7 +122,7 @@ class MysqlWriter:
 
     @translated()
     def load(self, connection: sa.Connection, table: sa.Table, rows: pa.Table) -> None:
-        """As `Writer.load`."""
+        """Insert all `rows`, whose columns are some of the table's, within the connection's transaction."""
         texts = [_as_text(column) for column in rows.columns]
         _check_packet(connection, table, texts)
         if self._local_infile:

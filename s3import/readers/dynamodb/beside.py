@@ -19,27 +19,27 @@ class Beside:
         self.beside = files
 
     def list(self, prefix: str) -> Iterator[StoredObject]:
-        """As `Source.list`."""
+        """The objects whose key starts with `prefix`, in the order of keys, folder markers left out."""
         return self.beside.list(prefix) if self.beside else iter(())
 
     def folders(self, prefix: str) -> Iterator[str]:
-        """As `Source.folders`."""
+        """The names of the folders right below the root that start with `prefix`, in order."""
         return self.beside.folders(prefix) if self.beside else iter(())
 
     def read(self, key: str) -> bytes | None:
-        """As `Source.read`."""
+        """A small document as a whole; None when there is no such object. Raises: DocumentTooLarge."""
         return self.beside.read(key) if self.beside else None
 
     def find(self, key: str) -> StoredObject | None:
-        """As `Source.find`."""
+        """The object of this key as it is now; None when there is no such object."""
         return self.beside.find(key) if self.beside else None
 
     def open(self, stored: StoredObject, offset: int = 0) -> BinaryIO:
-        """As `Source.open`."""
+        """The object's bytes from `offset` on, forward only. Raises: SourceChanged, PartMissing."""
         return self._required(stored).open(stored, offset)
 
     def open_random(self, stored: StoredObject) -> BinaryIO:
-        """As `Source.open_random`."""
+        """The object as a seekable file; a read fetches just its range. Raises: SourceChanged, PartMissing."""
         return self._required(stored).open_random(stored)
 
     def _required(self, stored: StoredObject) -> Source:

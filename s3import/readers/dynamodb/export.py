@@ -63,12 +63,15 @@ class ExportSource(Beside):
         self._changes: dict[str, tuple[tuple[Export, ...], Changes]] = {}
 
     def window(self) -> Window:
-        """As `ItemSource.window`."""
+        """The recent pass of a first import: what was created in the days before now that count as recent."""
         now = dt.datetime.now(dt.UTC)
         return Window(Pass.RECENT, now - self._recent, now)
 
     def plan(self, window: Window) -> Plan:
-        """As `ItemSource.plan`. Raises: DumpNotFound, InvalidManifest, PartMissing, PartDiffers; what S3 raises."""
+        """The parts of the window's pass.
+
+        Raises: DumpNotFound, InvalidManifest, PartMissing, PartDiffers; what S3 raises.
+        """
         self._exports = find_exports(self._stored)
         if window.pass_ is Pass.DELTA:
             return self._plan_changes(window)
@@ -82,7 +85,7 @@ class ExportSource(Beside):
         return Plan(tuple(parts), from_manifest=True)
 
     def read_part(self, part: PlannedPart, start: Position, block_bytes: int) -> Iterator[Batch]:
-        """As `ItemSource.read_part`."""
+        """The account's records in a part from `start` on, in batches of about `block_bytes` of text."""
         if part.window is not None and part.window.pass_ is Pass.DELTA:
             yield from self._read_changes(part, start, block_bytes)
             return

@@ -91,5 +91,6 @@ class ItemSource(Source, Protocol):
         ...
 
     def read_part(self, part: PlannedPart, start: Position, block_bytes: int) -> Iterator[Batch]:
-        """As `readers.read_part`; without a window what is there of every pass."""
+        """The part's records from `start` on, in batches of about `block_bytes` of text; without a window those of
+        every pass."""
         ...

@@ -212,13 +212,16 @@ class TableSource(Beside):
         self._parents: dict[dt.datetime, Parents] = {}
 
     def window(self) -> Window:
-        """As `ItemSource.window`."""
+        """The recent pass of a first import: what was created in the days before now that count as recent."""
         now = dt.datetime.now(dt.UTC)
         return Window(Pass.RECENT, now - self._recent, now)
 
     def plan(self, window: Window) -> Plan:
-        """As `ItemSource.plan`. Raises: DumpNotFound for a delta, which tables do not tell, and where no table has an
-        item of the account: as likely as not its key is another."""
+        """The parts of the window's pass.
+
+        Raises: DumpNotFound for a delta, which tables do not tell, and where no table has an item of the account: as
+        likely as not its key is another.
+        """
         if window.pass_ is Pass.DELTA:
             raise no_deltas()
         parts = tuple(part for one in self._mapping.entities for part in self._parts(one, window))
@@ -228,7 +231,7 @@ class TableSource(Beside):
         return Plan(parts, from_manifest=True)
 
     def read_part(self, part: PlannedPart, start: Position, block_bytes: int) -> Iterator[Batch]:
-        """As `ItemSource.read_part`."""
+        """The records that a part's query finds behind `start`, in batches of whole pages of about `block_bytes`."""
         window = part.window
         if window is None:
             query = _query(self._wanted[part.entity].mapping, part.stored.etag, backwards=False)
