@@ -162,7 +162,7 @@ def hold(
 
 
 def renew(connection: Connection, held: Reset, lease_seconds: float) -> bool:
-    """Prolong the lease; False when the reset is not this process's any more."""
+    """Renew the lease; False when the reset is not this process's any more."""
     return bool(connection.execute(_mine(held).values(reset_until=clock() + lease_seconds)).rowcount)
 
 

@@ -1,6 +1,6 @@
 """The careful path for items: reads a few lines one by one and says of each what is wrong with it.
 
-It is the judge: where `columns` has any doubt, this decides. Both give the same rows for the same text.
+Where `columns` has any doubt, this decides. Both give the same rows for the same text.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """The careful path: reads a few lines one by one and says of each what is wrong with it.
 
-It is the judge: where the column path has any doubt, this one decides. Both give the same rows for the same text.
+Where the column path has any doubt, this one decides. Both give the same rows for the same text.
 """
 
 from __future__ import annotations
