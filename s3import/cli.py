@@ -209,19 +209,21 @@ def status(account: str | None, state: str | None, database: str | None, watch: 
 def rejects(account: str, database: str | None, pass_: str, as_json: bool) -> None:
     """List the records that were not imported, each with its place, its reasons and (with --json) its text."""
     from s3import.console import summary
+    from s3import.console.place import place_of
     from s3import.core.records import Pass
     from s3import.operations import composition as app
 
     show = summary.reject_as_json if as_json else summary.reject_as_text
     passes = tuple(Pass) if pass_ == "all" else options.passes_from(pass_)
+    settings = options.settings_from(database=database)
     listed = 0
-    for reject in app.rejects(options.settings_from(database=database), account, passes):
+    for reject in app.rejects(settings, account, passes):
         click.echo(show(reject))
         listed += 1
+    there = place_of(settings).database
     say(
-        f"account {account}: {listed:,} rejects; {summary.cure(account)}"
-        if listed
-        else f"account {account}: no rejects"
+        f"account {account}: {f'{listed:,}' if listed else 'no'} rejects in {there}"
+        + (f"; {summary.repair(account)}" if listed else "")
     )
 
 
@@ -240,12 +242,12 @@ def verify(account: str, as_json: bool, **given: Any) -> None:
     """
     with signals() as stop:
         from s3import.console import summary
-        from s3import.console.place import place_of
+        from s3import.console.place import place_of_account
         from s3import.console.terminal import Terminal
         from s3import.operations import composition as app
 
         settings = options.settings_from(**given)
-        place = place_of(settings)
+        place = place_of_account(settings, account, settings.source)
         with Terminal(accounts=1, line_seconds=settings.progress_seconds, place=str(place)) as screen:
             verified = app.verify(settings, account, observe=screen, stop=stop)
     with after_the_work():
@@ -289,11 +291,11 @@ def later_files(copy: Callable[..., Retried], account: str, *, as_json: bool, **
     """Copy files of an account with its progress on stderr, and say what became of them."""
     with signals() as stop:
         from s3import.console import summary
-        from s3import.console.place import place_of
+        from s3import.console.place import place_of_account
         from s3import.console.terminal import Terminal
 
         settings = options.settings_from(**given)
-        place = place_of(settings)
+        place = place_of_account(settings, account)
         with Terminal(accounts=1, line_seconds=settings.progress_seconds, place=str(place)) as screen:
             retried = copy(settings, account, observe=screen, stop=stop)
     with after_the_work():
@@ -307,9 +309,12 @@ def later_files(copy: Callable[..., Retried], account: str, *, as_json: bool, **
 def cancel(account: str, database: str | None) -> None:
     """Stop what is queued or running of an account, at its next batch; the checkpoint is kept."""
     from s3import.console import summary
+    from s3import.console.place import place_of_account
     from s3import.operations import composition as app
 
-    click.echo(summary.cancelled_as_text(account, app.cancel(options.settings_from(database=database), account)))
+    settings = options.settings_from(database=database)
+    cancelled = app.cancel(settings, account)
+    click.echo(summary.cancelled_as_text(account, cancelled, place_of_account(settings, account)))
 
 
 @cli.command()
@@ -326,12 +331,12 @@ def reset(account: str, yes: bool, force: bool, **given: Any) -> None:
     """
     with signals() as stop:
         from s3import.console import summary
-        from s3import.console.place import place_of
+        from s3import.console.place import place_of_account
         from s3import.console.terminal import Terminal
         from s3import.operations import composition as app
 
         settings = options.settings_from(**given)
-        place = place_of(settings)
+        place = place_of_account(settings, account)
         with Terminal(accounts=1, line_seconds=settings.progress_seconds, place=str(place)) as screen:
             removed = app.reset(settings, account, confirmed=yes, force=force, observe=screen, stop=stop)
     click.echo(summary.removed_as_text(removed, place))
@@ -351,19 +356,20 @@ def purge(account: str | None, expired: bool, database: str | None, yes: bool) -
     if (account is None) is not expired:
         raise ConfigurationError("give either --account ID or --expired")
     with signals() as stop:
-        from s3import.console.place import place_of
+        from s3import.console import summary
+        from s3import.console.place import place_of, place_of_account
         from s3import.console.terminal import Terminal
         from s3import.operations import composition as app
 
         settings = options.settings_from(database=database)
-        place = str(place_of(settings))
-        with Terminal(accounts=1, line_seconds=settings.progress_seconds, place=place) as screen:
+        place = place_of(settings) if account is None else place_of_account(settings, account)
+        with Terminal(accounts=1, line_seconds=settings.progress_seconds, place=str(place)) as screen:
             if account is None:
                 for name in app.purge_expired(settings, observe=screen, stop=stop):
                     click.echo(f"account {name}: purged")
                 return
             removed = app.purge(settings, account, confirmed=yes, observe=screen, stop=stop)
-    click.echo(f"account {account}: purged, {removed:,} rows of bookkeeping; its own rows stay")
+    click.echo(summary.purged_as_text(account, removed, place))
 
 
 @cli.command()

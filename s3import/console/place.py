@@ -22,6 +22,14 @@ class WorkPlace:
         return f"from {self.source} into {self.database}" if self.source else f"in {self.database}"
 
 
+def place_of_account(settings: Settings, account_id: str, source: str | None = None) -> WorkPlace:
+    """Where what was imported of an account came from, or `source` instead, and where it is."""
+    from s3import.operations import composition as app
+
+    known = [resolve(source, account_id)] if source else app.sources_of(settings, account_id)
+    return WorkPlace(shown(settings.database), ", ".join(known) or None)
+
+
 def place_of(settings: Settings, requests: Sequence[Request] = ()) -> WorkPlace:
     """Where the settings say that something happens; of a single request the source is its account's own."""
     source = settings.source if requests else None

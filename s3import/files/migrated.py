@@ -25,7 +25,7 @@ from s3import.files.target import Place
 from s3import.importing.file_places import PENDING
 from s3import.importing.parts import ActiveRun
 from s3import.importing.transactions import Transactions
-from s3import.readers.sources.source import Source
+from s3import.readers.sources.source import DumpSource
 from s3import.status import Claim, Run
 
 TargetOpener = Callable[[str, str], Place]  # (uri, account_id)
@@ -68,7 +68,7 @@ class FileCopier:
         return self._transactions.read(claim.account_id, partial(ledger.failed_files, run_id=claim.run_id))
 
     def copy_later(
-        self, run: Run, state: str, sources: Sequence[Source], require_going: Callable[[], None]
+        self, run: Run, state: str, sources: Sequence[DumpSource], require_going: Callable[[], None]
     ) -> tuple[int, int]:
         """Copy the files of that state of a run that is over, from the first of the sources that has them; how many
         were copied and how many failed. Raises: as `copy`."""
@@ -78,11 +78,11 @@ class FileCopier:
         return states.counters.copied, states.counters.failed
 
     def _copy(
-        self, states: RunLedger, sources: Sequence[Source], place: Place, require_going: Callable[[], None]
+        self, states: RunLedger, sources: Sequence[DumpSource], place: Place, require_going: Callable[[], None]
     ) -> None:
         if states.begin():
             downloads = replace(self._downloads, hosts=Hosts())
-            copiers = [Copier(source, place, downloads, require_going) for source in sources]
+            copiers = [Copier(source.companion, place, downloads, require_going) for source in sources]
             Copying(states, copiers, self._pool, self._in_flight).run()
         if self._transactions.read(states.account_id, partial(ledger.failed_files, run_id=states.run_id)):
             Texts(

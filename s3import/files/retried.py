@@ -18,7 +18,7 @@ from s3import.files.adopted import Adoption
 from s3import.files.migrated import FileCopier
 from s3import.importing.file_places import FAILED, PENDING, REFERENCED
 from s3import.importing.transactions import Transactions
-from s3import.readers.sources.source import Source
+from s3import.readers.sources.source import DumpSource
 from s3import.status import Run, State
 
 
@@ -43,7 +43,7 @@ class LaterFiles:
     transactions: Transactions
     copier: FileCopier
     account_id: str
-    open_sources: Callable[[Run], Sequence[Source]]
+    open_sources: Callable[[Run], Sequence[DumpSource]]
     block_bytes: int
     require_going: Callable[[], None]
 

@@ -26,7 +26,7 @@ from s3import.files.labels import Label
 from s3import.files.target import Copies
 from s3import.readers.sources.aws import canonical_etag, sends_checksums
 from s3import.readers.sources.s3 import S3Source
-from s3import.readers.sources.source import ItemSource, Source
+from s3import.readers.sources.source import Source
 
 T = TypeVar("T")
 
@@ -136,12 +136,11 @@ class BucketTarget:
 
     def copies_from(self, source: Source) -> Copies | None:
         """What copies from that source within S3: only in the same S3, with credentials that may read and write."""
-        stored = source.beside if isinstance(source, ItemSource) else source
-        if not isinstance(stored, S3Source) or stored.role != self._store.role:
+        if not isinstance(source, S3Source) or source.role != self._store.role:
             return None
-        if stored.client.meta.endpoint_url != self._client.meta.endpoint_url:
+        if source.client.meta.endpoint_url != self._client.meta.endpoint_url:
             return None
-        return _Copies(self, stored)
+        return _Copies(self, source)
 
     # --- what S3 copies by itself ------------------------------------------------------------------------------------
 

@@ -40,12 +40,12 @@ from s3import.importing.checkpoints import Part, PartTotals
 from s3import.importing.leases import Lease, Leases
 from s3import.importing.parts import ActiveRun, PartImporter
 from s3import.importing.transactions import Transactions
-from s3import.readers.dump.plan import documents_at, plan_pass, read_account_document
+from s3import.readers.dump.account_document import read_account_document
 from s3import.readers.dynamodb.opening import require_deltas
-from s3import.readers.sources.source import Source
+from s3import.readers.sources.source import DumpSource
 from s3import.status import Again, Claim, Run, State
 
-SourceOpener = Callable[[str, str], Source]  # (uri, account_id)
+SourceOpener = Callable[[str, str], DumpSource]  # (uri, account_id)
 Recorder = Callable[[Connection, str], None]  # (connection, run_id): notes, in its transaction, what became of the run
 
 
@@ -191,10 +191,10 @@ class Importer:
         notes = self._notes(request.account_id, source) if imported else ()
         return Outcome(request.account_id, tuple(imported), rejected, notes=notes)
 
-    def _notes(self, account_id: str, source: Source) -> tuple[str, ...]:
+    def _notes(self, account_id: str, source: DumpSource) -> tuple[str, ...]:
         """What of the account.json that lies there now has no effect; nothing where that cannot be told."""
         with suppress(S3ImportError):
-            document = read_account_document(source, account_id)
+            document = read_account_document(source.companion, account_id)
             if document is not None:
                 return self.transactions.read(account_id, partial(notes_on, document=document))
         return ()
@@ -270,12 +270,12 @@ class Importer:
             self.record(connection, claim.run_id)
         self.observe(PassEnded(claim.account_id, claim.pass_, error.code))
 
-    def _is_applied(self, account_id: str, source: Source) -> bool:
+    def _is_applied(self, account_id: str, source: DumpSource) -> bool:
         """Whether the last delta was this very one."""
         applied = self.transactions.run(
             account_id, lambda connection: deltas.applied_parts(connection, account_id, source.uri)
         )
-        return applied is not None and applied == set(plan_pass(source, account_id, Pass.DELTA).parts)
+        return applied is not None and applied == set(source.plan(Pass.DELTA).parts)
 
     def _claim(self, request: Request, pass_: Pass, source: str) -> Claim | None:
         """Take the run, waiting for the lease of a process that may be dead; None when the pass has been imported.
@@ -366,7 +366,7 @@ class Importer:
         """Find out what the pass consists of, make sure that its account exists, and remember the plan."""
         claim, account_id = run.claim, run.claim.account_id
         divided = partial(checkpoints.read_window, account_id=account_id)
-        plan = plan_pass(run.source, claim.account_id, claim.pass_, lambda: self.transactions.run(account_id, divided))
+        plan = run.source.plan(claim.pass_, lambda: self.transactions.run(account_id, divided))
         if not claim.account_checked:
             self._check_account(run)
 
@@ -418,7 +418,7 @@ class Importer:
     def _check_account(self, run: ActiveRun) -> None:
         """Give account.json its one chance, in a transaction of its own. Raises: AccountNotFound."""
         claim = run.claim
-        document = read_account_document(run.source, claim.account_id)
+        document = read_account_document(run.source.companion, claim.account_id)
 
         def apply(connection: Connection) -> None:
             status.require_held(connection, claim)
@@ -494,10 +494,10 @@ def _require_account(connection: Connection, run: ActiveRun) -> None:
         raise no_account(run.claim.account_id, run.source)
 
 
-def no_account(account_id: str, source: Source) -> AccountNotFound:
+def no_account(account_id: str, source: DumpSource) -> AccountNotFound:
     """There is no account, and nothing that would create it."""
     return AccountNotFound(
-        f"account {account_id} is not in the database and {documents_at(source)} has no account.json that would create "
+        f"account {account_id} is not in the database and {source.companion.uri} has no account.json that would create "
         "it (or the account was deleted since its first run); create the account in Re:amaze with its brands and "
         "channels, then run the same command again"
     )

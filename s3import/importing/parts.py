@@ -19,22 +19,22 @@ import pyarrow.compute as pc
 from sqlalchemy import Connection
 
 from s3import import status
-from s3import.core.errors import Interrupted, PartDiffers
+from s3import.core.errors import Interrupted
 from s3import.core.events import Advanced
 from s3import.core.limits import Counters
 from s3import.core.logs import in_context
-from s3import.core.records import Batch, Checked, Pass, PlannedPart, Reject, Written
+from s3import.core.records import Batch, Checked, Reject, Written
 from s3import.core.tables import import_rejects
 from s3import.importing import all_rejected, checkpoints
 from s3import.importing.checkpoints import Part, Progress
 from s3import.importing.recordings import NotedFiles
 from s3import.importing.rejects import as_rows
 from s3import.importing.transactions import Transactions
-from s3import.readers import read_part
-from s3import.readers.sources.source import Source
+from s3import.readers.reading import read_checked, require_expected_rows
+from s3import.readers.sources.source import DumpSource
 from s3import.status import Claim
 from s3import.transform.rows import to_rows
-from s3import.transform.validators import check, make_rejects
+from s3import.transform.validators import make_rejects
 from s3import.writers import write
 
 
@@ -43,7 +43,7 @@ class ActiveRun:
     """A claimed run that this process is working on; `ended` is set when its parts must stop at their next batch."""
 
     claim: Claim
-    source: Source
+    source: DumpSource
     counters: Counters
     ended: threading.Event = field(default_factory=threading.Event)
 
@@ -69,14 +69,19 @@ class PartImporter:
     def import_part(self, run: ActiveRun, part: Part) -> None:
         """Import what is left of one part. Raises: Interrupted, or what ended it otherwise; batches stay committed."""
         self.require_going(run)
-        batches = read_part(run.source, part.planned, part.progress.position, block_bytes=self.block_bytes)
         existing = False
-        prepared_batches = (_prepare(run, part, batch) for batch in batches)
+        prepared_batches = self._prepare(run, part)
         for prepared in _one_ahead(prepared_batches) if self.takes_long(part) else prepared_batches:
             self.require_going(run)
             part, existing = self._write(run, part, prepared, existing)
         if not part.done:
             self._complete(run, part)
+
+    def _prepare(self, run: ActiveRun, part: Part) -> Iterator[Prepared]:
+        """What is left of the part, batch by batch, as rows of its table."""
+        planned, claim, start = part.planned, run.claim, part.progress.position
+        for read in read_checked(run.source, planned, claim.account_id, block_bytes=self.block_bytes, start=start):
+            yield Prepared(read.batch, read.checked, to_rows(planned.entity, read.checked.accepted, claim.choices))
 
     def takes_long(self, part: Part) -> bool:
         """Whether a part is worth another thread: one that is surely a single batch is not."""
@@ -170,11 +175,6 @@ class PartImporter:
         self.transactions.run(claim.account_id, lambda connection: all_rejected.require_something(connection, claim))
 
 
-def _prepare(run: ActiveRun, part: Part, batch: Batch) -> Prepared:
-    checked = check(batch, part.planned.entity, run.claim.account_id)
-    return Prepared(batch, checked, to_rows(part.planned.entity, checked.accepted, run.claim.choices))
-
-
 def _one_ahead(items: Iterator[Prepared]) -> Iterator[Prepared]:
     """The same items, each made in another thread while the one before it is used."""
     with ThreadPoolExecutor(1, thread_name_prefix="reader") as reader:
@@ -224,12 +224,3 @@ def _after(claim: Claim, part: Part, prepared: Prepared, written: Written, rejec
     if after.done:
         require_expected_rows(claim.pass_, after.planned, progress.read)
     return after
-
-
-def require_expected_rows(pass_: Pass, planned: PlannedPart, read: int) -> None:
-    """Raises: PartDiffers, when a part held another number of records than its manifest says."""
-    if planned.expected_rows not in (None, read):
-        raise PartDiffers(
-            f"{pass_}/{planned.key} holds {read} records, its manifest says {planned.expected_rows}; write the part or "
-            "the manifest again, then run the same command again"
-        )

@@ -18,7 +18,13 @@ import sqlalchemy as sa
 import stamina
 from sqlalchemy import Connection
 
-from s3import.core.errors import AccountNotFound, ConfigurationError, Interrupted, S3ImportError
+from s3import.core.errors import (
+    AccountNotFound,
+    ConfigurationError,
+    DatabaseUnavailable,
+    Interrupted,
+    S3ImportError,
+)
 from s3import.core.events import AccountEnded, Event, Observer
 from s3import.core.records import Choices, Pass, check_account_id
 from s3import.core.settings import Settings
@@ -36,7 +42,7 @@ from s3import.operations.sources import MAX_ACCOUNTS_AT_ONCE, Shared, shared_by,
 from s3import.operations.verify import Verification, Verified
 from s3import.readers.dynamodb.opening import require_deltas
 from s3import.readers.sources.location import resolve
-from s3import.readers.sources.source import Patience, Source
+from s3import.readers.sources.source import DumpSource, Patience
 from s3import.reporting import listings
 from s3import.reporting import status_document as report
 from s3import.reporting.notify import Notifier, senders
@@ -91,7 +97,7 @@ def migrate(
     """Move the accounts, several at once; a result for each, in the order asked for. `shared`: what they share, where
     that is there already.
 
-    Raises: ConfigurationError, SchemaMismatch or DatabaseUnavailable before anything was read.
+    Raises: ConfigurationError or SchemaMismatch before anything was read.
     """
     sharing = nullcontext(shared) if shared else shared_by(settings, [request.account_id for request in requests])
     with closing(connect(settings)) as database, sharing as common:
@@ -105,7 +111,10 @@ def migrate(
             notifier.observe(event)
 
         with make_importer(settings, database, open_dump, tell, stop, notifier) as importer, notifier:
-            importer.transactions.run("", schema.require)
+            try:
+                importer.transactions.run("", schema.require)
+            except DatabaseUnavailable as error:
+                return [_unanswered(request, error) for request in requests]
             if len(requests) < MANY_ACCOUNTS or not database.dialect.concurrent_writers:
                 outcomes = list(_each(importer, requests))
             else:
@@ -320,7 +329,10 @@ def queue(settings: Settings, requests: list[Request], *, observe: Observer, sto
     target_opener(settings)
     with closing(connect(settings)) as database:
         transactions = Transactions(database, settings.retry_seconds, observe, stop)
-        transactions.run("", schema.require)
+        try:
+            transactions.run("", schema.require)
+        except DatabaseUnavailable as error:
+            return [_unanswered(request, error) for request in requests]
         for request in requests:
             outcome = _queued(transactions, request, settings.choices)
             observe(AccountEnded(request.account_id, outcome.error.code if outcome.error else None))
@@ -364,7 +376,7 @@ def _later_files(
         open_dump = source_opener(settings, workers=1)
         copier = file_copier(settings, transactions)
 
-        def open_sources(run: Run) -> list[Source]:
+        def open_sources(run: Run) -> list[DumpSource]:
             sources = [open_dump(place, account_id) for place in (run.source, settings.source) if place]
             return list({source.uri: source for source in sources}.values())
 
@@ -390,6 +402,13 @@ def cancel(settings: Settings, account_id: str) -> list[tuple[Run, State]]:
     with closing(connect(settings)) as database, Notifier(database, senders(settings)) as notifier:
         _on_tables(database, settings, account_id, lambda _: None, threading.Event())
         return Service(settings, database, record=notifier.record).cancel_account(account_id)
+
+
+def sources_of(settings: Settings, account_id: str) -> list[str]:
+    """Where the account's passes were imported from, as far as the database says so."""
+    with suppress(S3ImportError), _bookkeeping(settings, account_id) as database, database.read() as connection:
+        return listings.sources(connection, account_id)
+    return []
 
 
 def is_left_alone(settings: Settings, account_id: str) -> bool:
@@ -478,6 +497,10 @@ def _result(database: Database, outcome: Outcome) -> Result:
     with suppress(S3ImportError), database.read() as connection:
         document = report.document(connection, outcome.account_id) or {**document, "account_status": None}
     return Result(outcome.account_id, document, outcome.imported, outcome.rejected, outcome.error, outcome.notes)
+
+
+def _unanswered(request: Request, error: DatabaseUnavailable) -> Result:
+    return Result(request.account_id, report.unknown(request.account_id), error=error)
 
 
 def _not_begun(request: Request) -> Outcome:

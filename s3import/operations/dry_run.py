@@ -17,28 +17,16 @@ from sqlalchemy import Connection
 from s3import.core.errors import AllRejected, Interrupted, S3ImportError
 from s3import.core.events import Advanced, Observer, PassEnded, PassStarted
 from s3import.core.limits import Counters
-from s3import.core.records import (
-    HALVES,
-    ROW_ENTITIES,
-    Batch,
-    Entity,
-    Pass,
-    Plan,
-    PlannedPart,
-    Position,
-    Reject,
-    Window,
-)
+from s3import.core.records import HALVES, ROW_ENTITIES, Entity, Pass, Plan, PlannedPart, Reject
 from s3import.core.resets import Standing, look_at_account
 from s3import.importing.admission import source_of
 from s3import.importing.all_rejected import explain
 from s3import.importing.importer import Request, SourceOpener, no_account, require_turn
 from s3import.importing.parents import Parents, parents_of
-from s3import.importing.parts import require_expected_rows
-from s3import.readers import read_part
-from s3import.readers.dump.plan import plan_pass, read_account_document
-from s3import.readers.sources.source import ItemSource, Source
-from s3import.transform.validators import check, make_rejects
+from s3import.readers.dump.account_document import read_account_document
+from s3import.readers.reading import CheckedBatch, read_checked, require_expected_rows
+from s3import.readers.sources.source import DumpSource
+from s3import.transform.validators import make_rejects
 from s3import.writers import schema
 
 REJECTS_SHOWN = 100
@@ -72,7 +60,7 @@ class DryRun:
         for pass_ in self._request.passes:
             source = open_source(self._source_of(pass_), self._request.account_id)
             check_ = self._checks[pass_] = _PassCheck(self._request, pass_, self._observe, self._require_going)
-            plan = plan_pass(source, self._request.account_id, pass_, partial(_window_of, source))
+            plan = source.plan(pass_)
             if self._parents is None:
                 self._parents = self._find_parents(source)
             check_.run(source, plan, self._parents, self._block_bytes)
@@ -87,9 +75,9 @@ class DryRun:
             return self._look(partial(source_of, account_id=self._request.account_id, pass_=pass_))
         return self._request.source or ""
 
-    def _find_parents(self, source: Source) -> Parents:
+    def _find_parents(self, source: DumpSource) -> Parents:
         """Raises: AccountNotFound, SchemaMismatch, InvalidAccountDocument."""
-        document = read_account_document(source, self._request.account_id)
+        document = read_account_document(source.companion, self._request.account_id)
         if not self._look:
             return Parents()
         found = self._look(partial(parents_of, account_id=self._request.account_id, document=document))
@@ -125,10 +113,6 @@ class DryRun:
             raise Interrupted(f"account {self._request.account_id}: the dry run was interrupted; it wrote nothing")
 
 
-def _window_of(source: Source) -> Window | None:
-    return source.window() if isinstance(source, ItemSource) else None
-
-
 def _nothing() -> Counter[str]:
     return Counter(read=0, rejected=0, sanitised=0)
 
@@ -145,7 +129,7 @@ class _PassCheck:
         self.counters = Counters(request.limit, dry_run=True)
         self.done = False
 
-    def run(self, source: Source, plan: Plan, parents: Parents, block_bytes: int) -> None:
+    def run(self, source: DumpSource, plan: Plan, parents: Parents, block_bytes: int) -> None:
         self._skipped = plan.skipped_objects
         self._counts |= {part.entity.value: _nothing() for part in plan.parts}
         total = sum(part.stored.size_bytes for part in plan.parts)
@@ -167,17 +151,16 @@ class _PassCheck:
             "error": {"code": error.code, "message": error.message} if error else None,
         }
 
-    def _check_part(self, source: Source, part: PlannedPart, parents: Parents, block_bytes: int) -> None:
-        before, bytes_before = self.counters.read, 0
-        for batch in read_part(source, part, Position(), block_bytes=block_bytes):
+    def _check_part(self, source: DumpSource, part: PlannedPart, parents: Parents, block_bytes: int) -> None:
+        before = self.counters.read
+        for read in read_checked(source, part, self._account_id, block_bytes=block_bytes):
             self._require_going()
-            self._check_batch(part, batch, parents, batch.bytes_done - bytes_before)
-            bytes_before = batch.bytes_done
+            self._count(part, read, parents)
         require_expected_rows(self._pass, part, self.counters.read - before)
         self._observe(Advanced(self._account_id, self._pass, 0, 0, 0, 1))
 
-    def _check_batch(self, part: PlannedPart, batch: Batch, parents: Parents, bytes_: int) -> None:
-        checked = check(batch, part.entity, self._account_id)
+    def _count(self, part: PlannedPart, found: CheckedBatch, parents: Parents) -> None:
+        batch, checked, bytes_ = found.batch, found.checked, found.new_bytes
         orphans = parents.missing(part.entity, checked.accepted)
         rows = {checked.rows[index].as_py(): reasons for index, reasons in orphans.items()}
         rejects = sorted([*checked.rejects, *make_rejects(batch, rows)], key=lambda reject: reject.line)

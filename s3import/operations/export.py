@@ -24,7 +24,10 @@ def try_mapping(settings: Settings, account_id: str, limit: int) -> Iterator[Tri
     """What the settings' mapping makes of an account's first items. Raises: as `mapping_preview.try_items`."""
     if not settings.source:
         raise ConfigurationError("no source: give --source URI or set S3IMPORT_SOURCE")
-    yield from try_items(source_opener(settings, workers=1)(settings.source, account_id), account_id, limit)
+    source = source_opener(settings, workers=1)(settings.source, account_id)
+    if not settings.mapping:
+        raise ConfigurationError("there is no mapping to try: give --mapping FILE")
+    yield from try_items(source, account_id, limit)
 
 
 def export(settings: Settings, account_id: str, *, stop: threading.Event) -> Iterator[Exported]:

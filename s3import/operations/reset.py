@@ -36,7 +36,7 @@ from s3import.core.errors import (
     S3ImportError,
 )
 from s3import.core.events import RowsRemoved, WaitingForReset
-from s3import.core.records import ROW_ENTITIES, Entity, PlannedPart, Position, Window
+from s3import.core.records import ROW_ENTITIES, Entity, PlannedPart, Window
 from s3import.core.resets import Scope
 from s3import.core.settings import Settings
 from s3import.core.tables import FILES, TARGETS
@@ -46,12 +46,10 @@ from s3import.importing.importer import SourceOpener
 from s3import.importing.leases import Lease, Leases
 from s3import.importing.transactions import Transactions
 from s3import.operations.bookkeeping import has_parts, remove_bookkeeping, remove_tombstones
-from s3import.readers import read_part
-from s3import.readers.dump.plan import plan_pass
-from s3import.readers.sources.source import Source
+from s3import.readers.reading import read_checked
+from s3import.readers.sources.source import DumpSource
 from s3import.reporting import status_document as report
 from s3import.status import Run
-from s3import.transform.validators import check
 
 T = TypeVar("T")
 
@@ -287,12 +285,12 @@ class Reset:
         source, parts = self._plan(run, extent)
         for planned in parts:
             if planned.entity is entity:
-                for batch in read_part(source, planned, Position(), block_bytes=self._settings.block_bytes):
-                    yield from check(batch, entity, self._account_id).accepted["id"].to_pylist()
+                for read in read_checked(source, planned, self._account_id, block_bytes=self._settings.block_bytes):
+                    yield from read.checked.accepted["id"].to_pylist()
 
-    def _plan(self, run: Run, extent: Extent) -> tuple[Source, Sequence[PlannedPart]]:
+    def _plan(self, run: Run, extent: Extent) -> tuple[DumpSource, Sequence[PlannedPart]]:
         source = self._open_source(run.source, self._account_id)
-        return source, plan_pass(source, self._account_id, run.pass_, lambda: extent.window).parts
+        return source, source.plan(run.pass_, lambda: extent.window).parts
 
     def _delete(self, entity: Entity, ids: Sequence[str], connection: Connection) -> int:
         self._transactions.database.writer.look_up_by_key(connection)

@@ -368,9 +368,13 @@ def _id_cursor(account_id: str) -> str:
 
 
 def _parse_id_cursor(text: str) -> str:
-    if not _ID_CURSOR.fullmatch(text):
+    try:
+        account_id = unquote(text.replace("~", "%"), errors="strict")
+    except UnicodeDecodeError:
         return _refuse_cursor()
-    return unquote(text.replace("~", "%"))
+    if not _ID_CURSOR.fullmatch(text) or "\0" in account_id:  # which no database can compare
+        return _refuse_cursor()
+    return account_id
 
 
 def _no_account(account_id: str) -> AccountNotFound:

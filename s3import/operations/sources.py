@@ -14,11 +14,12 @@ from s3import.core.errors import ConfigurationError, DumpNotFound
 from s3import.core.records import Pass
 from s3import.core.settings import Settings
 from s3import.importing.importer import SourceOpener
+from s3import.readers.dump.objects import open_dump
 from s3import.readers.dynamodb.budget import ReadBudget
 from s3import.readers.dynamodb.mapping import read_mapping
 from s3import.readers.dynamodb.opening import Items, find_accounts, open_items
 from s3import.readers.dynamodb.shared import Sharing
-from s3import.readers.sources.location import ACCOUNT, account_folders, open_source
+from s3import.readers.sources.location import ACCOUNT, account_folders
 from s3import.readers.sources.source import Patience, Role
 
 MAX_ACCOUNTS_AT_ONCE = 8
@@ -48,7 +49,7 @@ def shared_by(settings: Settings, accounts: Sequence[str] | None) -> Iterator[Sh
 def source_opener(settings: Settings, workers: int, shared: Shared | None = None) -> SourceOpener:
     """Opens the dumps of accounts as patiently as the settings say, for so many parts at once."""
     access = _access(settings, workers)
-    opener: SourceOpener = partial(open_source, **access)
+    opener: SourceOpener = partial(open_dump, **access)
     if settings.mapping is not None:
         shared = shared or Shared(ReadBudget(settings.max_read_units))
         items = Items(read_mapping(settings.mapping), settings.recent_days, shared.budget, shared.sharing)

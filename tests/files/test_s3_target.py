@@ -71,8 +71,8 @@ def test_what_lies_beside_items_is_copied_by_s3(
     role = None if same else Role("arn:aws:iam::444455556666:role/reader")
     target = BucketTarget(store_of(target_bucket))
     beside = open_source(source_bucket.uri, ACCOUNT, patience=QUICK, role=role)
-    items = ExportSource(beside, mapping(), ACCOUNT, recent_days=30, files=beside)
-    assert (target.copies_from(items) is not None) == (target.copies_from(beside) is not None) == same
+    items = ExportSource(beside, mapping(), ACCOUNT, recent_days=30, companion=beside)
+    assert (target.copies_from(items.companion) is not None) == (target.copies_from(beside) is not None) == same
 
 
 @pytest.fixture

@@ -16,7 +16,7 @@ from s3import.importing.importer import Importer
 from s3import.importing.parts import ActiveRun, PartImporter
 from s3import.importing.transactions import Transactions
 from s3import.operations.composition import file_copier
-from s3import.readers.sources.location import open_source
+from s3import.readers.dump.objects import open_dump
 from s3import.writers import open_database
 from tests.importing.dumps import Dump, lines, manifest, records, simple_dump, write
 from tests.importing.moving import adds_up, code_of, counts, ignore, migrate, settings_for
@@ -31,7 +31,7 @@ PAIR = ("messages/part-3.jsonl", "messages/part-4.jsonl")
 @pytest.fixture(autouse=True)
 def small_pages(monkeypatch: pytest.MonkeyPatch) -> None:
     """Whatever has more than two parts is large, and a page holds two."""
-    for module in ("inventory", "checkpoints"):
+    for module in ("readers.dump.inventory", "importing.checkpoints"):
         monkeypatch.setattr(f"s3import.{module}.FEW", 2)
     monkeypatch.setattr("s3import.importing.checkpoints.PAGE_PARTS", 2)
 
@@ -87,7 +87,7 @@ def test_a_large_manifest_is_read_in_pieces(
 ) -> None:
     """A manifest larger than any document that is read as a whole says the same, whatever is wrong with it."""
     monkeypatch.setattr("s3import.readers.sources.folder.MAX_DOCUMENT_BYTES", 1000)
-    monkeypatch.setattr("s3import.readers.dump.documents.CHUNK_BYTES", 7)
+    monkeypatch.setattr("s3import.readers.formats.documents.CHUNK_BYTES", 7)
     dump = many_parts()
     named = manifest(dump, Pass.RECENT)
     twice, unnamed = named.replace(b'"version"', b'"account_id"'), named.replace(b"parts", b"part", 1)
@@ -126,7 +126,7 @@ def test_workers_share_what_batches_may_hold(settings: Settings) -> None:
             with Importer(
                 transactions,
                 of_size,
-                open_source=open_source,
+                open_source=open_dump,
                 files=file_copier(of_size, transactions),
                 workers=workers,
             ) as importer:

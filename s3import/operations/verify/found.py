@@ -8,14 +8,17 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple, TypeVar
 
 import pyarrow as pa
+import pyarrow.compute as pc
 import sqlalchemy as sa
 from sqlalchemy import Connection
 
 from s3import.core.records import Entity
-from s3import.core.tables import PARENTS, TARGETS, UtcTime, import_tombstones
+from s3import.core.tables import PARENTS, TARGETS, Id, UtcTime, import_tombstones
 from s3import.importing.transactions import Transactions
 from s3import.operations.verify.spill import Spill
 from s3import.transform.fingerprints import compared_columns, fingerprint_in, key_range_in
+from s3import.writers.temporary import fill, temporary_table
+from s3import.writers.tombstones import has_tombstones
 
 T = TypeVar("T")
 Row = dict[str, Any]
@@ -33,12 +36,26 @@ class Sum(NamedTuple):
 
 
 class Tombstone(NamedTuple):
-    """What is remembered of a row that is gone: whether a dump said so, or a person took it away."""
+    """What is remembered of a row that is gone: `column` of the record names it; whether a dump said so, or a person
+    took it away; and whether that was no earlier than the record's own instant."""
 
-    id: str
+    column: str
     from_dump: bool
-    deleted_at: dt.datetime
+    is_later: bool
 
+
+_ABSENT: dict[Entity, sa.Table] = {
+    entity: temporary_table(
+        f"import_absent_{entity}",
+        sa.Column("ordinal", sa.Integer, nullable=False, autoincrement=False),
+        sa.Column("id", Id, nullable=False),
+        *(sa.Column(column, Id, nullable=False) for column, _, _ in PARENTS[entity]),
+        sa.Column("at", UtcTime, nullable=False),
+        key=["ordinal"],
+    )
+    for entity in TARGETS
+}
+"""The keys of records without rows: the record's index, its id and parents, and its instant."""
 
 NOTHING = Sum()
 Sums = dict[tuple[int, bool], Sum]
@@ -92,32 +109,55 @@ class Database:
         query = sa.select(*columns).where(target.c.account_id == self.account_id, target.c.id.in_(ids))
         return self._read(lambda connection: {row["id"]: dict(row) for row in connection.execute(query).mappings()})
 
-    def parents(self, entity: Entity, rows: Iterable[Row]) -> set[tuple[str, str]]:
-        """The parents of rows that are there, as (column, id)."""
-        return {
-            (column, parent_id)
-            for column, parent, _ in PARENTS[entity]
-            for parent_id in self._ids(parent, {row[column] for row in rows})
-        }
+    def orphans(self, entity: Entity, records: pa.Table) -> set[int]:
+        """The indices of the records that lack a parent."""
 
-    def tombstones(self, entity: Entity, rows: Iterable[Row]) -> dict[tuple[str, str], list[Tombstone]]:
-        """The tombstones of the rows and of their parents, by (column, id)."""
-        places = [("id", TARGETS[entity]), *((column, parent) for column, parent, _ in PARENTS[entity])]
-        found: dict[tuple[str, str], list[Tombstone]] = {}
-        for column, table in places:
-            for tombstone in self._tombstones(table.name, {row[column] for row in rows}):
-                found.setdefault((column, tombstone.id), []).append(tombstone)
-        return found
+        def look(connection: Connection) -> set[int]:
+            keys = self._fill(connection, entity, records)
+            absent = (self._lookup(parent, parent.c.id, keys.c[name]).is_(None) for name, parent, _ in PARENTS[entity])
+            return set(connection.scalars(sa.select(keys.c.ordinal).where(sa.or_(*absent))))
 
-    def _tombstones(self, entity: str, ids: set[str]) -> list[Tombstone]:
+        return self._read(look)
+
+    def tombstones(self, entity: Entity, records: pa.Table) -> dict[int, list[Tombstone]]:
+        """The tombstones of the records and of their parents, by the record's index."""
+        kinds = [("id", entity.value), *((column, parent.name) for column, parent, _ in PARENTS[entity])]
+
+        def look(connection: Connection) -> dict[int, list[Tombstone]]:
+            found: dict[int, list[Tombstone]] = {}
+            if has_tombstones(connection, self.account_id):
+                keys = self._fill(connection, entity, records)
+                for column, kind in kinds:
+                    for ordinal, from_dump, is_later in connection.execute(self._buried(keys, column, kind)):
+                        found.setdefault(ordinal, []).append(Tombstone(column, bool(from_dump), bool(is_later)))
+            return found
+
+        return self._read(look)
+
+    def _buried(self, keys: sa.Table, column: str, kind: str) -> sa.Select[Any]:
         kept = import_tombstones.c
-        query = sa.select(kept.id, kept.from_dump, kept.deleted_at)
-        query = query.where(kept.account_id == self.account_id, kept.entity == entity, kept.id.in_(ids))
-        return self._read(lambda connection: [Tombstone(*row) for row in connection.execute(query)])
+        from_dump, deleted_at = (
+            self._lookup(import_tombstones, what, keys.c[column], kept.entity == kind)
+            for what in (kept.from_dump, kept.deleted_at)
+        )
+        return sa.select(keys.c.ordinal, from_dump, deleted_at >= keys.c.at).where(from_dump.is_not(None))
 
-    def _ids(self, table: sa.Table, ids: set[str]) -> set[str]:
-        mine = (table.c.account_id == self.account_id, table.c.id.in_(ids))
-        return self._read(lambda connection: set(connection.scalars(sa.select(table.c.id).where(*mine))))
+    def _lookup(
+        self, table: sa.Table, result: sa.ColumnElement[Any], key: sa.Column[Any], *conditions: sa.ColumnElement[bool]
+    ) -> sa.ScalarSelect[Any]:
+        """`result` of the table's row of that key, or NULL: one look into an index, whatever a planner knows."""
+        mine = (table.c.account_id == self.account_id, table.c.id == key)
+        return sa.select(result).where(*mine, *conditions).scalar_subquery()
+
+    def _fill(self, connection: Connection, entity: Entity, records: pa.Table) -> sa.Table:
+        """The temporary table of the records' keys: parameters by the thousand would take longer than the looks."""
+        writer, keys = self.transactions.database.writer, _ABSENT[entity]
+        at = pc.coalesce(records["updated_at"], records["created_at"])
+        columns = records.select([column.name for column in keys.c if column.name not in ("ordinal", "at")])
+        numbered = columns.append_column("ordinal", pa.array(range(records.num_rows), pa.int32()))
+        writer.look_up_by_key(connection)
+        fill(connection, writer, keys, numbered.append_column("at", at))
+        return keys
 
     def _read(self, look: Callable[[Connection], T]) -> T:
         return self.transactions.read(self.account_id, look)

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import datetime as dt
 import os
-import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
@@ -16,9 +14,9 @@ import pyarrow as pa
 from s3import.core.errors import DumpNotFound, InvalidManifest, PartDiffers, PartMissing
 from s3import.core.records import Batch, Entity, Pass, Plan, PlannedPart, Position, Window
 from s3import.core.settings import BLOCK_BYTES
-from s3import.readers.dynamodb.beside import Beside
 from s3import.readers.dynamodb.changes import IMAGE, Changes, changed_records, deletions
 from s3import.readers.dynamodb.decode import read_items
+from s3import.readers.dynamodb.items import ItemSource
 from s3import.readers.dynamodb.joins import Fetch, Item, joined_text
 from s3import.readers.dynamodb.manifests import SUMMARY, Export, ExportedFile, find_exports, gaps_between, windows_after
 from s3import.readers.dynamodb.mapping import EntityMapping, ItemMapping
@@ -31,8 +29,8 @@ from s3import.readers.sources.checksum import open_checked
 from s3import.readers.sources.source import Source
 
 
-class ExportSource(Beside):
-    """The `ItemSource` of the exports in `stored`, filtered to one account; see `Beside` for `files`.
+class ExportSource(ItemSource):
+    """The `DumpSource` of the exports in `stored`, filtered to one account.
 
     What items refer to in other tables `fetch` asks those tables for. With `sharing` files are read once for several
     accounts.
@@ -45,29 +43,19 @@ class ExportSource(Beside):
         account_id: str,
         *,
         recent_days: float,
-        files: Source | None = None,
+        companion: Source | None = None,
         fetch: Fetch | None = None,
         sharing: Sharing | None = None,
     ) -> None:
-        super().__init__(stored.uri, files)
+        super().__init__(stored.uri, mapping, account_id, recent_days=recent_days, companion=companion)
         self._stored = stored
         self._fetch = fetch or _fetch_nothing
         self._sharing = sharing
-        self._mapping = mapping
-        self._wanted = {one.entity: Wanted.of(one, mapping, account_id) for one in mapping.entities}
-        self._recent = dt.timedelta(days=recent_days)
-        self._lock = threading.Lock()
         self._exports: list[Export] = []
-        self._parents: dict[dt.datetime, Parents] = {}
         self._has_items = False
         self._changes: dict[str, tuple[tuple[Export, ...], Changes]] = {}
 
-    def window(self) -> Window:
-        """The recent pass of a first import: what was created in the days before now that count as recent."""
-        now = dt.datetime.now(dt.UTC)
-        return Window(Pass.RECENT, now - self._recent, now)
-
-    def plan(self, window: Window) -> Plan:
+    def plan_window(self, window: Window) -> Plan:
         """The parts of the window's pass.
 
         Raises: DumpNotFound, InvalidManifest, PartMissing, PartDiffers; what S3 raises.

@@ -9,11 +9,12 @@ from typing import TYPE_CHECKING
 from s3import.core.errors import ConfigurationError
 from s3import.readers.dynamodb.budget import ReadBudget
 from s3import.readers.dynamodb.export import ExportSource
+from s3import.readers.dynamodb.items import ItemSource
 from s3import.readers.dynamodb.mapping import ItemMapping
 from s3import.readers.dynamodb.passes import no_deltas
 from s3import.readers.dynamodb.shared import Sharing
 from s3import.readers.sources.location import ANYBODY, open_source, split_scheme
-from s3import.readers.sources.source import Patience, Role, Source
+from s3import.readers.sources.source import Patience, Role
 
 if TYPE_CHECKING:
     from s3import.readers.dynamodb.table_source import Tables
@@ -38,14 +39,14 @@ def open_items(
     patience: Patience | None = None,
     connections: int = 32,
     role: Role | None = None,
-) -> Source:
-    """The items of `account_id` at `uri`, as `location.open_source` opens a dump.
+) -> ItemSource:
+    """The items of `account_id` at `uri`, as `objects.open_dump` opens a dump.
 
     Raises: ConfigurationError when the URI cannot be one.
     """
     mapping, days = items.mapping, items.recent_days
     open_stored = partial(open_source, patience=patience, connections=connections, role=role)
-    files = open_stored(mapping.beside, account_id) if mapping.beside else None
+    companion = open_stored(mapping.beside, account_id) if mapping.beside else None
     is_table = _is_table(uri)
     fetch = None
     if is_table or any(one.joins for one in mapping.entities):
@@ -53,10 +54,12 @@ def open_items(
 
         tables = open_tables(patience=patience, connections=connections, role=role, budget=items.budget)
         if is_table:
-            return TableSource(tables, mapping, account_id, recent_days=days, files=files)
+            return TableSource(tables, mapping, account_id, recent_days=days, companion=companion)
         fetch = tables.fetch
     stored, sharing = open_stored(uri, account_id), items.sharing
-    return ExportSource(stored, mapping, account_id, recent_days=days, files=files, fetch=fetch, sharing=sharing)
+    return ExportSource(
+        stored, mapping, account_id, recent_days=days, companion=companion, fetch=fetch, sharing=sharing
+    )
 
 
 def find_accounts(

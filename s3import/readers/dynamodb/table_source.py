@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import base64
-import datetime as dt
 import json
-import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -40,9 +38,9 @@ from s3import.core.records import (
     Window,
     one_array,
 )
-from s3import.readers.dynamodb.beside import Beside
 from s3import.readers.dynamodb.budget import ReadBudget
 from s3import.readers.dynamodb.decode import items_batch
+from s3import.readers.dynamodb.items import ItemSource
 from s3import.readers.dynamodb.joins import Item, add_joined
 from s3import.readers.dynamodb.mapping import EntityMapping, ItemMapping
 from s3import.readers.dynamodb.passes import (
@@ -57,7 +55,7 @@ from s3import.readers.dynamodb.passes import (
     reaches,
     unique,
 )
-from s3import.readers.dynamodb.wanted import ITEM, Wanted
+from s3import.readers.dynamodb.wanted import ITEM
 from s3import.readers.formats.jsonl import Block
 from s3import.readers.sources import aws_retries
 from s3import.readers.sources.aws import client
@@ -194,29 +192,25 @@ def _units(consumed: Any) -> float:
     return float(sum(table.get("CapacityUnits", 0.0) for table in tables))
 
 
-class TableSource(Beside):
-    """The `ItemSource` of an account's items in their tables; see `Beside` for `files`.
+class TableSource(ItemSource):
+    """The `DumpSource` of an account's items in their tables.
 
     A part is what one value of the account's key finds. Its place is the key that was evaluated last.
     """
 
     def __init__(
-        self, tables: Tables, mapping: ItemMapping, account_id: str, *, recent_days: float, files: Source | None = None
+        self,
+        tables: Tables,
+        mapping: ItemMapping,
+        account_id: str,
+        *,
+        recent_days: float,
+        companion: Source | None = None,
     ) -> None:
-        super().__init__("dynamodb:", files)
+        super().__init__("dynamodb:", mapping, account_id, recent_days=recent_days, companion=companion)
         self._tables = tables
-        self._mapping = mapping
-        self._wanted = {one.entity: Wanted.of(one, mapping, account_id) for one in mapping.entities}
-        self._recent = dt.timedelta(days=recent_days)
-        self._lock = threading.Lock()
-        self._parents: dict[dt.datetime, Parents] = {}
 
-    def window(self) -> Window:
-        """The recent pass of a first import: what was created in the days before now that count as recent."""
-        now = dt.datetime.now(dt.UTC)
-        return Window(Pass.RECENT, now - self._recent, now)
-
-    def plan(self, window: Window) -> Plan:
+    def plan_window(self, window: Window) -> Plan:
         """The parts of the window's pass.
 
         Raises: DumpNotFound for a delta, which tables do not tell, and where no table has an item of the account: as

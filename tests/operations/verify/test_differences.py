@@ -12,6 +12,7 @@ import sqlalchemy as sa
 from s3import.core.records import ROW_ENTITIES, Entity, Pass
 from s3import.core.settings import Settings
 from s3import.core.tables import attachments, import_tombstones, messages, threads
+from s3import.operations.verify.findings import Kind
 from tests.importing.dumps import ACCOUNT, lines, records, seeded_dump, simple_dump, write
 from tests.importing.moving import code_of, execute, migrate, rows, settings_for
 from tests.operations.verify.verifying import changes, differences, verify
@@ -150,3 +151,25 @@ def test_a_dumps_tombstone_explains_only_what_is_not_newer(
     by_dump = change(import_tombstones, "m3", from_dump=True, deleted_at=deleted_at)
     execute(settings, delete(messages, "m3"), by_dump)
     assert {found for found in differences(verify(settings)) if found[0] == "messages"} == kinds
+
+
+@pytest.mark.parametrize("forget", [False, True])
+def test_records_without_rows_are_looked_up_by_sets(settings: Settings, forget: bool) -> None:
+    """However many rows are missing, no look at tombstones names their ids one by one."""
+    gone = sa.delete(threads).where(threads.c.account_id == ACCOUNT)
+    execute(settings, gone, *([sa.delete(import_tombstones)] if forget else []))
+    most = 0
+
+    def count(_connection: Any, _cursor: Any, statement: str, parameters: Any, *_: Any) -> None:
+        nonlocal most
+        if "import_tombstones" in statement:
+            most = max(most, len(parameters))
+
+    sa.event.listen(sa.Engine, "before_cursor_execute", count)
+    try:
+        found = verify(settings).findings
+    finally:
+        sa.event.remove(sa.Engine, "before_cursor_execute", count)
+    kind = Kind.MISSING if forget else Kind.DELETED_SINCE
+    assert [found.kinds[entity, kind] for entity in ROW_ENTITIES] == [10, 10, 10]
+    assert most < 10

@@ -15,8 +15,6 @@ from click.testing import CliRunner
 from s3import.cli import cli
 from s3import.core.errors import ConfigurationError, Interrupted, MigrationFailed, SourceMissing
 from s3import.core.records import Entity, Pass, PlannedPart, Position
-from s3import.readers import read_part
-from s3import.readers.dump.plan import plan_pass
 from s3import.readers.dynamodb.budget import ReadBudget
 from s3import.readers.dynamodb.exporting import export_tables
 from s3import.readers.dynamodb.mapping import parse_mapping
@@ -76,9 +74,9 @@ def test_an_export_by_moto_is_read(moto_tables: Served, s3: Bucket, tmp_path: Pa
     assert shown.output.count(": 1 items, arn:aws:dynamodb:") == 3
     with_manifests(s3, "exports/acme")
     items = open_items(source, "acme", items=Items(parse_mapping(path.read_text(), "m")), patience=QUICK)
-    [part] = (part for part in plan_pass(items, "acme", Pass.RECENT).parts if part.entity is Entity.MESSAGES)
+    [part] = (part for part in items.plan(Pass.RECENT).parts if part.entity is Entity.MESSAGES)
     whole = PlannedPart(part.entity, part.key, part.stored)
-    [batch] = read_part(items, whole, Position(), block_bytes=1 << 20)
+    [batch] = items.read_part(whole, Position(), 1 << 20)
     assert batch.records["id"].to_pylist() == ["x"]
     assert batch.records["body"].to_pylist() == ["1" * 38]
 
@@ -91,9 +89,9 @@ def test_an_export_in_a_role(s3: Bucket) -> None:
     """An export in S3 is read in a role too: in moto its account has no such bucket."""
     role = Role("arn:aws:iam::555566667777:role/reader")
     source = open_items(f"s3://{s3.bucket}/x", "acme", items=Items(mapping()), patience=QUICK, role=role)
-    assert source.read("account.json") is None
+    assert source.companion.read("account.json") is None
     with pytest.raises((SourceMissing, MigrationFailed)):
-        plan_pass(source, "acme", Pass.RECENT)
+        source.plan(Pass.RECENT)
 
 
 class Exporting:

@@ -10,8 +10,6 @@ import pytest
 
 from s3import.core.errors import ConfigurationError, SourceUnavailable
 from s3import.core.records import Entity, Pass, PlannedPart, Position
-from s3import.readers import read_part
-from s3import.readers.dump.plan import plan_pass
 from s3import.readers.dynamodb.budget import ReadBudget
 from s3import.readers.dynamodb.joins import add_joined
 from s3import.readers.dynamodb.mapping import parse_mapping
@@ -49,9 +47,9 @@ def test_calls_are_joined(served: Served, tmp_path: Path, kind: str) -> None:
         write_export(tmp_path, f"{table}-{served.suffix}", [items] if table == "messages" else [])
     uri = "dynamodb:" if kind == "tables" else str(tmp_path)
     source = open_items(uri, "acme", items=Items(parse_mapping(joined_mapping(served), "m")), patience=QUICK)
-    [part] = (part for part in plan_pass(source, "acme", Pass.RECENT).parts if part.entity is Entity.MESSAGES)
+    [part] = (part for part in source.plan(Pass.RECENT).parts if part.entity is Entity.MESSAGES)
     whole = PlannedPart(part.entity, part.key, part.stored)
-    [batch] = read_part(source, whole, Position(), block_bytes=1 << 20)
+    [batch] = source.read_part(whole, Position(), 1 << 20)
     calls = [record["telephony"] or {} for record in batch.records.to_pylist()]
     assert [call.get("recording_key") for call in calls] == ["rec/one.mp3", None, None, "rec/one.mp3"]
     assert [call.get("disposition") for call in calls] == ["answered", None, None, "answered"]
@@ -135,8 +133,8 @@ def test_references_of_another_type(served: Served, tmp_path: Path) -> None:
     for table in ("threads", "messages", "attachments"):
         write_export(tmp_path, f"{table}-{served.suffix}", [items] if table == "messages" else [])
     source = open_items(str(tmp_path), "acme", items=Items(parse_mapping(joined_mapping(served), "m")), patience=QUICK)
-    [part] = (part for part in plan_pass(source, "acme", Pass.RECENT).parts if part.entity is Entity.MESSAGES)
-    [batch] = read_part(source, PlannedPart(part.entity, part.key, part.stored), Position(), block_bytes=1 << 20)
+    [part] = (part for part in source.plan(Pass.RECENT).parts if part.entity is Entity.MESSAGES)
+    [batch] = source.read_part(PlannedPart(part.entity, part.key, part.stored), Position(), 1 << 20)
     calls = [(record["telephony"] or {}).get("disposition") for record in batch.records.to_pylist()]
     assert calls == [None, "answered"]
 
@@ -158,8 +156,8 @@ def test_changes_are_joined(moto_tables: Served, tmp_path: Path) -> None:
     source = open_items(
         str(tmp_path), "acme", items=Items(parse_mapping(joined_mapping(moto_tables), "m")), patience=QUICK
     )
-    [part] = (part for part in plan_pass(source, "acme", Pass.DELTA).parts if part.entity is Entity.MESSAGES)
-    [batch] = read_part(source, part, Position(), block_bytes=1 << 20)
+    [part] = (part for part in source.plan(Pass.DELTA).parts if part.entity is Entity.MESSAGES)
+    [batch] = source.read_part(part, Position(), 1 << 20)
     [record] = batch.records.to_pylist()
     assert (record["telephony"]["disposition"], record["telephony"]["recording_key"]) == ("answered", "rec/one.mp3")
     assert batch.raw([0]) == [line.rstrip(b"\n")]

@@ -77,6 +77,8 @@ def problem_of(answer: Any, status: int, code: str) -> dict[str, Any]:
         ("GET", "/accounts/acme/rejects?after=recent.1", None, 422, "invalid_cursor"),
         ("GET", "/accounts?after=a%25b", None, 422, "invalid_cursor"),
         ("GET", "/accounts?status=gone", None, 422, "invalid_request"),
+        ("GET", "/accounts?after=~00", None, 422, "invalid_cursor"),
+        ("GET", "/accounts?after=a~FF", None, 422, "invalid_cursor"),
         ("GET", "/migrations?after=1", None, 422, "invalid_cursor"),
         ("GET", f"/migrations?after=999999999999999999.{'a' * 32}", None, 422, "invalid_cursor"),
         ("GET", "/migrations?state=done", None, 422, "invalid_request"),

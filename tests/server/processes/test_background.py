@@ -24,7 +24,7 @@ from s3import.importing.transactions import Transactions
 from s3import.operations import composition as app
 from s3import.operations.composition import file_copier
 from s3import.operations.sources import source_opener
-from s3import.readers.sources.source import Source
+from s3import.readers.sources.source import DumpSource
 from s3import.server.workers.background import BackgroundWorker
 from s3import.status import Run
 from tests.importing.dumps import ACCOUNT
@@ -66,7 +66,7 @@ def test_a_failure_that_stays_is_reported_in_the_end(waiting: Settings) -> None:
     """It tries as often as it may, then the run has failed and says why."""
     tried = []
 
-    def gone(uri: str, account_id: str) -> Source:
+    def gone(uri: str, account_id: str) -> DumpSource:
         tried.append(uri)
         raise SourceUnavailable("the source is away")
 
@@ -81,7 +81,7 @@ def test_a_failure_that_passes_is_forgotten(waiting: Settings) -> None:
     failures = iter([True])
     open_dump = source_opener(waiting, 1)
 
-    def back_at_once(uri: str, account_id: str) -> Source:
+    def back_at_once(uri: str, account_id: str) -> DumpSource:
         if next(failures, False):
             raise SourceUnavailable("the source is away")
         return open_dump(uri, account_id)
