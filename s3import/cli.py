@@ -146,8 +146,11 @@ def migrate(
         with sources.shared_by(settings, named) as shared:
             found = () if named is not None else sources.all_accounts(settings, shared, options.passes_from(pass_))
             requests = options.requests_from(settings, named or found, pass_, max_rejects, again=again)
-            migrate, rehearse = partial(app.migrate, shared=shared), partial(app.rehearse, shared=shared)
-            work = rehearse if dry_run else app.queue if detach else migrate
+            migrate, dry_run_accounts = (
+                partial(app.migrate, shared=shared),
+                partial(app.dry_run_accounts, shared=shared),
+            )
+            work = dry_run_accounts if dry_run else app.queue if detach else migrate
             place = place_of(settings, requests)
             with Terminal(accounts=len(requests), line_seconds=settings.progress_seconds, place=str(place)) as screen:
                 results = work(settings, requests, observe=screen, stop=stop)

@@ -1,4 +1,6 @@
-"""What was asked for, what is being done and what is done: runs, parts, checkpoints and leases.
+"""What was asked for, what is being done and what is done: runs, their states and their leases.
+
+Parts and checkpoints are in `importing/checkpoints.py`; what is written below about them is what a run's token does.
 
 The database is the only truth about a run. Its states and the transitions that are allowed:
 
@@ -273,7 +275,7 @@ def fence(connection: Connection, run_id: str, token: int) -> None:
 
 
 def heartbeat(connection: Connection, held: Claim, *, lease_seconds: float, rates: Rates = Rates()) -> bool:
-    """Prolong the lease; False when the run is not this claim's any more."""
+    """Renew the lease; False when the run is not this claim's any more."""
     return bool(
         connection.execute(
             import_runs.update().where(_held(held)).values(lease_until=clock() + lease_seconds, **asdict(rates))

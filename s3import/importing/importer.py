@@ -30,7 +30,7 @@ from s3import.core.errors import (
     as_failure,
 )
 from s3import.core.events import PassEnded, PassStarted, Waiting
-from s3import.core.limits import RejectLimit, Tally
+from s3import.core.limits import Counters, RejectLimit
 from s3import.core.logs import in_context, log_context
 from s3import.core.records import Entity, Pass, Plan
 from s3import.core.resets import Standing, open_account
@@ -184,7 +184,7 @@ class Importer:
                     continue
                 claim = self._claim(request, pass_, source.uri)
                 if claim is not None:
-                    rejected += self.import_pass(ActiveRun(claim, source, Tally(request.limit)))
+                    rejected += self.import_pass(ActiveRun(claim, source, Counters(request.limit)))
                     imported.append(pass_)
         except S3ImportError as error:
             return Outcome(request.account_id, tuple(imported), rejected, error)
@@ -221,7 +221,7 @@ class Importer:
         try:
             with log_context(account_id=claim.account_id, run_id=claim.run_id), self.keep_run(run):
                 parts = self.plan(run)
-                run.tally.require_within_limit(claim.account_id)
+                run.counters.require_within_limit(claim.account_id)
                 self.import_parts(run, parts)
                 failed_files = self.copy_files(run)
                 self.finish(run)
@@ -229,7 +229,7 @@ class Importer:
             failure = as_failure(error)
             self.record_failure(claim, failure, retries)
             raise failure from (None if failure is error else error)
-        return run.tally.rejected + failed_files
+        return run.counters.rejected + failed_files
 
     def copy_files(self, run: ActiveRun) -> int:
         """Copy the files of what is in, where that was chosen; how many have failed. Raises: as what copies files."""
@@ -238,12 +238,12 @@ class Importer:
     def keep_run(self, run: ActiveRun) -> AbstractContextManager[None]:
         """Hold the run's lease, and tell how fast it goes, for as long as the block runs."""
 
-        def prolong(connection: Connection) -> bool:
+        def renew(connection: Connection) -> bool:
             return status.heartbeat(
-                connection, run.claim, lease_seconds=self.settings.lease_seconds, rates=run.tally.rates()
+                connection, run.claim, lease_seconds=self.settings.lease_seconds, rates=run.counters.rates()
             )
 
-        return self.leases.keep(Lease(prolong, run.ended))
+        return self.leases.keep(Lease(renew, run.ended))
 
     def finish(self, run: ActiveRun) -> None:
         """The last step, once every part is done.
@@ -251,8 +251,8 @@ class Importer:
         Raises: TooManyRejects, AllRejected, LeaseLost, Interrupted, AccountDeleted.
         """
         claim = run.claim
-        run.tally.require_within_limit(claim.account_id, final=True)
-        if run.tally.nothing_came_over(final=True):
+        run.counters.require_within_limit(claim.account_id, final=True)
+        if run.counters.nothing_came_over(final=True):
             self.parts.require_something(run)
 
         def finish(connection: Connection) -> None:
@@ -390,7 +390,7 @@ class Importer:
     def _announce(self, run: ActiveRun, totals: PartTotals) -> None:
         """Begin to count where earlier attempts stopped, and say so."""
         claim = run.claim
-        run.tally.start(totals.read, totals.rejected)
+        run.counters.start(totals.read, totals.rejected)
         self.observe(
             PassStarted(
                 claim.account_id,

@@ -126,7 +126,7 @@ def offer_parts(connection: Connection, run_id: str, capacity: Capacity) -> Sequ
 
 
 def withdraw_parts(connection: Connection, run_id: str, numbers: Sequence[int]) -> None:
-    """As `withdraw_runs`, of parts."""
+    """Take back the offers of parts that the queue did not take: they will be offered again."""
     parts = import_parts.c
     on_offer = sa.and_(parts.run_id == run_id, parts.number.in_(numbers), parts.token == ON_OFFER)
     connection.execute(import_parts.update().where(on_offer).values(lease_until=None))
@@ -217,7 +217,7 @@ def claim_part(
     return TakenPart(run, read_parts(connection, run_id, number)[0], before.tries + 1, before.holder)
 
 
-def prolong_part(connection: Connection, run_id: str, part: Part, lease_seconds: float) -> bool:
+def renew_part(connection: Connection, run_id: str, part: Part, lease_seconds: float) -> bool:
     """Keep the part; False when it is not its holder's any more. A part that is done needs no keeping."""
     return bool(
         connection.execute(

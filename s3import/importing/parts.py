@@ -21,7 +21,7 @@ from sqlalchemy import Connection
 from s3import import status
 from s3import.core.errors import Interrupted
 from s3import.core.events import Advanced
-from s3import.core.limits import Tally
+from s3import.core.limits import Counters
 from s3import.core.logs import in_context
 from s3import.core.records import Batch, Checked, Reject, Written
 from s3import.core.tables import import_rejects
@@ -44,7 +44,7 @@ class ActiveRun:
 
     claim: Claim
     source: DumpSource
-    tally: Tally
+    counters: Counters
     ended: threading.Event = field(default_factory=threading.Event)
 
 
@@ -132,7 +132,7 @@ class PartImporter:
         checkpoints.checkpoint(connection, claim, after)
         _noted_files(claim, part).note(connection, writer, prepared.batch, prepared.checked, written)
         if rejects:
-            texts = max(self.keep_raw - run.tally.rejected, 0)
+            texts = max(self.keep_raw - run.counters.rejected, 0)
             rows = as_rows(
                 rejects, run_id=claim.run_id, part_number=part.number, account_id=claim.account_id, texts=texts
             )
@@ -163,10 +163,10 @@ class PartImporter:
             unchanged=now.unchanged - was.unchanged,
             seconds=seconds,
         )
-        run.tally.add(advanced.read, advanced.rejected, advanced.bytes)
+        run.counters.add(advanced.read, advanced.rejected, advanced.bytes)
         self.transactions.observe(advanced)
-        run.tally.require_within_limit(claim.account_id)
-        if run.tally.nothing_came_over():
+        run.counters.require_within_limit(claim.account_id)
+        if run.counters.nothing_came_over():
             self.require_something(run)
 
     def require_something(self, run: ActiveRun) -> None:

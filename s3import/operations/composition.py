@@ -35,7 +35,7 @@ from s3import.importing.importer import Importer, Outcome, Request, Result, Sour
 from s3import.importing.processes import in_processes
 from s3import.importing.transactions import Transactions
 from s3import.operations import purge as purging
-from s3import.operations.dry_run import Look, Rehearsal
+from s3import.operations.dry_run import DryRun, Look
 from s3import.operations.reset import Removed, Reset
 from s3import.operations.service import Service
 from s3import.operations.sources import MAX_ACCOUNTS_AT_ONCE, Shared, shared_by, source_opener
@@ -178,7 +178,7 @@ def _mover(
     return partial(move, make_importer(settings, database, open_dump, observe, stop, notifier))
 
 
-def rehearse(
+def dry_run_accounts(
     settings: Settings,
     requests: list[Request],
     *,
@@ -215,14 +215,14 @@ def _rehearsed(
     stop: threading.Event,
     look: Look | None,
 ) -> Result:
-    rehearsal = Rehearsal(request, settings.block_bytes, observe, stop, look)
+    dry_run = DryRun(request, settings.block_bytes, observe, stop, look)
     error = None
     try:
-        rehearsal.run(open_dump)
+        dry_run.run(open_dump)
     except S3ImportError as found:
         error = found
     observe(AccountEnded(request.account_id, error.code if error else None))
-    return Result(request.account_id, rehearsal.document(error), rehearsal.passes, rehearsal.rejected, error)
+    return Result(request.account_id, dry_run.document(error), dry_run.passes, dry_run.rejected, error)
 
 
 def verify(settings: Settings, account_id: str, *, observe: Observer, stop: threading.Event) -> Verified:

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 
 def try_mapping(settings: Settings, account_id: str, limit: int) -> Iterator[Tried]:
-    """What the settings' mapping makes of an account's first items. Raises: as `trial.try_items`."""
+    """What the settings' mapping makes of an account's first items. Raises: as `mapping_preview.try_items`."""
     if not settings.source:
         raise ConfigurationError("no source: give --source URI or set S3IMPORT_SOURCE")
     source = source_opener(settings, workers=1)(settings.source, account_id)

@@ -206,7 +206,7 @@ class Service:
         return self._transactions.run("", cancel)
 
     def cancel_account(self, account_id: str) -> list[tuple[Run, State]]:
-        """As `cancel`, whatever of an account is queued or running; the runs of its passes as they were, with their
+        """Stop whatever of an account is queued or running; the runs of its passes as they were, with their
         states now. Raises: AccountNotFound, where it has none."""
 
         def cancel(connection: Connection) -> list[tuple[Run, State]]:

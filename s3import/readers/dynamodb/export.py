@@ -73,7 +73,7 @@ class ExportSource(ItemSource):
         return Plan(tuple(parts), from_manifest=True)
 
     def read_part(self, part: PlannedPart, start: Position, block_bytes: int) -> Iterator[Batch]:
-        """As `DumpSource.read_part`."""
+        """The account's records in a part from `start` on, in batches of about `block_bytes` of text."""
         if part.window is not None and part.window.pass_ is Pass.DELTA:
             yield from self._read_changes(part, start, block_bytes)
             return

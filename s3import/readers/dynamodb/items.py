@@ -36,7 +36,7 @@ class ItemSource(abc.ABC):
         self._parents: dict[dt.datetime, Parents] = {}
 
     def plan(self, pass_: Pass, divided: Callable[[], Window | None] = lambda: None) -> Plan:
-        """As `DumpSource.plan`."""
+        """The parts of a pass; `divided` gives how the account was divided into passes before, if it was."""
         return self.plan_window(EVERYTHING if pass_ is Pass.DELTA else replace(divided() or self.window(), pass_=pass_))
 
     def window(self) -> Window:
@@ -50,7 +50,7 @@ class ItemSource(abc.ABC):
 
     @abc.abstractmethod
     def read_part(self, part: PlannedPart, start: Position, block_bytes: int) -> Iterator[Batch]:
-        """As `DumpSource.read_part`."""
+        """The part's records from `start` on, in batches of about `block_bytes` of text; without a window of every pass."""
 
 
 class _NoCompanion:

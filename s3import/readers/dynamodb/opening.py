@@ -17,7 +17,7 @@ from s3import.readers.sources.location import ANYBODY, open_source, split_scheme
 from s3import.readers.sources.source import Patience, Role
 
 if TYPE_CHECKING:
-    from s3import.readers.dynamodb.tables import Tables
+    from s3import.readers.dynamodb.table_source import Tables
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +50,7 @@ def open_items(
     is_table = _is_table(uri)
     fetch = None
     if is_table or any(one.joins for one in mapping.entities):
-        from s3import.readers.dynamodb.tables import TableSource  # boto3 takes its time to import
+        from s3import.readers.dynamodb.table_source import TableSource  # boto3 takes its time to import
 
         tables = open_tables(patience=patience, connections=connections, role=role, budget=items.budget)
         if is_table:
@@ -106,7 +106,7 @@ def open_tables(
     budget: ReadBudget | None = None,
 ) -> Tables:
     """DynamoDB itself, as the settings of AWS say. Raises: ConfigurationError where they cannot be right."""
-    from s3import.readers.dynamodb.tables import Tables, connect
+    from s3import.readers.dynamodb.table_source import Tables, connect
 
     patience = patience or Patience()
     return Tables(connect(patience, connections, role), patience, budget or ReadBudget(None))

@@ -37,7 +37,7 @@ def open_part(source: Source, part: PlannedPart, offset: int = 0, *, random: boo
 def open_checked(
     source: Source, stored: StoredObject, checksum: Checksum | None, offset: int = 0, *, random: bool = False
 ) -> BinaryIO:
-    """As `open_part`, for any object whose checksum may be known."""
+    """An object's bytes from `offset` on, checked first where its checksum is known. Raises: as `open_part`."""
     if checksum is not None:
         if not source.rereads_cheaply:
             return _spooled(source, stored, checksum, offset)

@@ -81,7 +81,7 @@ class S3Source:
         self._page_size = page_size
 
     def list(self, prefix: str) -> Iterator[StoredObject]:
-        """As `Source.list`."""
+        """The objects whose key starts with `prefix`, in the order of keys, folder markers left out."""
         for page in self._pages(prefix):
             for entry in page.get("Contents", ()):
                 if entry["Size"] > 0 or not entry["Key"].endswith("/"):
@@ -91,20 +91,20 @@ class S3Source:
                     )
 
     def folders(self, prefix: str) -> Iterator[str]:
-        """As `Source.folders`."""
+        """The names of the folders right below the root that start with `prefix`, in order."""
         for page in self._pages(prefix, Delimiter="/"):
             for entry in page.get("CommonPrefixes", ()):
                 yield entry["Prefix"].removeprefix(self._root).removesuffix("/")
 
     def read(self, key: str) -> bytes | None:
-        """As `Source.read`."""
+        """A small document as a whole; None when there is no such object. Raises: DocumentTooLarge."""
         try:
             return self.persist("s3:GetObject", key, lambda: self._read_document(key))
         except PartMissing:
             return None
 
     def find(self, key: str) -> StoredObject | None:
-        """As `Source.find`."""
+        """The object of this key as it is now; None when there is no such object."""
         try:
             found = self._head(key)
         except PartMissing:
@@ -132,11 +132,11 @@ class S3Source:
         return {"Bucket": self.bucket, "Key": self._root + key}
 
     def open(self, stored: StoredObject, offset: int = 0) -> BinaryIO:
-        """As `Source.open`."""
+        """The object's bytes from `offset` on, forward only. Raises: SourceChanged, PartMissing."""
         return cast("BinaryIO", WholeBody(self._version(stored), offset))
 
     def open_random(self, stored: StoredObject) -> BinaryIO:
-        """As `Source.open_random`."""
+        """The object as a seekable file; a read fetches just its range. Raises: SourceChanged, PartMissing."""
         return cast("BinaryIO", RandomFile(self._version(stored)))
 
     def persist(self, action: str, key: str, work: Callable[[], T]) -> T:

@@ -19,7 +19,7 @@ from s3import.readers.dynamodb.budget import ReadBudget
 from s3import.readers.dynamodb.exporting import export_tables
 from s3import.readers.dynamodb.mapping import parse_mapping
 from s3import.readers.dynamodb.opening import Items, open_items, open_tables
-from s3import.readers.dynamodb.tables import Tables
+from s3import.readers.dynamodb.table_source import Tables
 from s3import.readers.sources.source import Patience, Role
 from tests.cli.commands import environment
 from tests.objects import Bucket

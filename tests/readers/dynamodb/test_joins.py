@@ -14,7 +14,7 @@ from s3import.readers.dynamodb.budget import ReadBudget
 from s3import.readers.dynamodb.joins import add_joined
 from s3import.readers.dynamodb.mapping import parse_mapping
 from s3import.readers.dynamodb.opening import Items, open_items
-from s3import.readers.dynamodb.tables import Tables
+from s3import.readers.dynamodb.table_source import Tables
 from s3import.readers.sources.source import Patience
 from tests.readers.dynamodb.exports import write_export
 from tests.readers.dynamodb.items import MAPPING, item, message, value

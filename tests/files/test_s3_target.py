@@ -11,11 +11,11 @@ import pytest
 
 from s3import.core.errors import FileDiffers, FilesRefused, SourceUnavailable
 from s3import.core.records import Entity
-from s3import.files.bucket import BucketTarget
 from s3import.files.copier import Copier
 from s3import.files.download import Downloads
 from s3import.files.file import Content, Copied, File
 from s3import.files.labels import label
+from s3import.files.s3_target import BucketTarget
 from s3import.files.target import Place
 from s3import.readers.dynamodb.export import ExportSource
 from s3import.readers.sources.location import open_source

@@ -225,7 +225,7 @@ class TableSource(ItemSource):
         return Plan(parts, from_manifest=True)
 
     def read_part(self, part: PlannedPart, start: Position, block_bytes: int) -> Iterator[Batch]:
-        """As `DumpSource.read_part`."""
+        """The records that a part's query finds behind `start`, in batches of whole pages of about `block_bytes`."""
         window = part.window
         if window is None:
             query = _query(self._wanted[part.entity].mapping, part.stored.etag, backwards=False)

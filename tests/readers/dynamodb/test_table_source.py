@@ -25,7 +25,7 @@ from s3import.readers.dynamodb.budget import ReadBudget
 from s3import.readers.dynamodb.mapping import ItemMapping, parse_mapping
 from s3import.readers.dynamodb.opening import Items, open_items
 from s3import.readers.dynamodb.passes import Parents
-from s3import.readers.dynamodb.tables import Tables, TableSource
+from s3import.readers.dynamodb.table_source import Tables, TableSource
 from s3import.readers.sources.source import DumpSource, Patience, Role
 from s3import.transform.validators import check
 from tests.objects import CREDENTIALS

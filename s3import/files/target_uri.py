@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from s3import.core.errors import ConfigurationError
-from s3import.files.folder import FolderTarget
+from s3import.files.folder_target import FolderTarget
 from s3import.files.keys import escaped
 from s3import.files.target import Place
 from s3import.readers.sources.folder import FolderSource
@@ -29,7 +29,7 @@ def open_target(uri: str, account_id: str, *, patience: Patience | None = None, 
     folder = "" if ACCOUNT in uri else f"{escaped(account_id)}/"
     if isinstance(root, FolderSource):
         return Place(FolderTarget(root.path), folder)
-    from s3import.files.bucket import BucketTarget
+    from s3import.files.s3_target import BucketTarget
     from s3import.readers.sources.s3 import S3Source
 
     if not isinstance(root, S3Source):
