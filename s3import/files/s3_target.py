@@ -207,7 +207,7 @@ class BucketTarget:
 
     def _ask(self, action: str, key: str, work: Callable[[], T]) -> T:
         with _as_target():
-            return self._store.persist(action, key, work)
+            return self._store.with_retries(action, key, work)
 
 
 class _Upload:

@@ -8,7 +8,7 @@ from s3import.files.keys import escaped
 from s3import.files.target import Place
 from s3import.readers.sources.folder import FolderSource
 from s3import.readers.sources.location import ACCOUNT, open_source
-from s3import.readers.sources.source import Patience
+from s3import.readers.sources.source import RetryPolicy
 
 
 def check_target(uri: str) -> None:
@@ -16,14 +16,14 @@ def check_target(uri: str) -> None:
     open_target(uri, "account")
 
 
-def open_target(uri: str, account_id: str, *, patience: Patience | None = None, connections: int = 32) -> Place:
+def open_target(uri: str, account_id: str, *, policy: RetryPolicy | None = None, connections: int = 32) -> Place:
     """The place at `uri` for the account's files, in which ``{account}`` stands for its id; without that the account
     gets a folder of its own.
 
     Raises: ConfigurationError.
     """
     try:
-        root = open_source(uri, account_id, patience=patience, connections=connections)
+        root = open_source(uri, account_id, policy=policy, connections=connections)
     except ConfigurationError as error:
         raise ConfigurationError(f"--files-to: {error.message}") from error
     folder = "" if ACCOUNT in uri else f"{escaped(account_id)}/"

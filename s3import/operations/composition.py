@@ -42,7 +42,7 @@ from s3import.operations.sources import MAX_ACCOUNTS_AT_ONCE, Shared, shared_by,
 from s3import.operations.verify import Verification, Verified
 from s3import.readers.dynamodb.opening import require_deltas
 from s3import.readers.sources.location import resolve
-from s3import.readers.sources.source import DumpSource, Patience
+from s3import.readers.sources.source import DumpSource, RetryPolicy
 from s3import.reporting import listings
 from s3import.reporting import status_document as report
 from s3import.reporting.notify import Notifier, senders
@@ -469,11 +469,11 @@ def file_copier(settings: Settings, transactions: Transactions) -> FileCopier:
 
 
 def target_opener(settings: Settings) -> TargetOpener:
-    """Opens the places that files go to, as patiently as the settings say. Raises: ConfigurationError."""
+    """Opens the places that files go to, with the retries that the settings say. Raises: ConfigurationError."""
     if settings.files_to:
         check_target(settings.files_to)
-    patience = Patience(retry_seconds=settings.retry_seconds)
-    opener = partial(open_target, patience=patience, connections=settings.files_in_flight)
+    policy = RetryPolicy(retry_seconds=settings.retry_seconds)
+    opener = partial(open_target, policy=policy, connections=settings.files_in_flight)
     return lru_cache(MAX_ACCOUNTS_AT_ONCE)(opener)
 
 

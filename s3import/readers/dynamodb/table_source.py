@@ -61,7 +61,7 @@ from s3import.readers.sources import aws_retries
 from s3import.readers.sources.aws import client
 from s3import.readers.sources.aws_retries import is_temporary
 from s3import.readers.sources.remedies import shown_code
-from s3import.readers.sources.source import Patience, Role, Source
+from s3import.readers.sources.source import RetryPolicy, Role, Source
 
 MAX_KEYS = 100  # in one BatchGetItem
 KEY_KINDS = (("S", "N"), ("N", "S"))  # what may refer to an item, and what else may
@@ -76,11 +76,11 @@ UNFIT = {  # what keeps a table from being exported, and what to do
 }
 
 
-def connect(patience: Patience, connections: int, role: Role | None = None) -> Any:
+def connect(policy: RetryPolicy, connections: int, role: Role | None = None) -> Any:
     """A client as `aws.client` makes it, that slows down by itself when it is throttled."""
     config = Config(
-        connect_timeout=patience.connect_seconds,
-        read_timeout=patience.stall_seconds,
+        connect_timeout=policy.connect_seconds,
+        read_timeout=policy.stall_seconds,
         max_pool_connections=connections,
         retries={"mode": "adaptive", "total_max_attempts": 2},
         tcp_keepalive=True,
@@ -98,10 +98,10 @@ class Page:
 
 @dataclass(frozen=True, slots=True)
 class Tables:
-    """DynamoDB itself: asked as patiently and as little as agreed."""
+    """DynamoDB itself: tried again and paced as agreed."""
 
     client: Any
-    patience: Patience
+    policy: RetryPolicy
     budget: ReadBudget
 
     def pages(self, query: dict[str, Any], last_key: dict[str, Any] | None) -> Iterator[Page]:
@@ -147,7 +147,7 @@ class Tables:
             yield from chain(*answer["Responses"].values())
             unprocessed = _unprocessed(answer)
             if unprocessed:
-                time.sleep(self.patience.first_wait_seconds)
+                time.sleep(self.policy.first_wait_seconds)
             left += unprocessed
 
     def _get_some(self, **request: Any) -> dict[str, Any]:
@@ -172,7 +172,7 @@ class Tables:
             return answer
 
         refusal = partial(_refusal, action=action, where=where, hint=self._unused_to_arns(table))
-        return aws_retries.ask(within_budget, where, self.patience, refusal, "correct the mapping or the AWS settings")
+        return aws_retries.ask(within_budget, where, self.policy, refusal, "correct the mapping or the AWS settings")
 
     def _unused_to_arns(self, table: str) -> str:
         """What to say where a table is named by its ARN to an endpoint that is not AWS's."""
