@@ -13,7 +13,7 @@ from s3import.core.errors import PartMissing
 from s3import.core.records import EARLIEST, Batch, Pass, Plan, PlannedPart, Position, StoredObject, Window
 from s3import.readers.dynamodb.mapping import ItemMapping
 from s3import.readers.dynamodb.passes import Parents
-from s3import.readers.dynamodb.wanted import Wanted
+from s3import.readers.dynamodb.selection import Selection
 from s3import.readers.sources.source import Source
 
 EVERYTHING = Window(Pass.DELTA, EARLIEST, EARLIEST)
@@ -30,7 +30,7 @@ class ItemSource(abc.ABC):
         self.uri = uri
         self.companion = companion or _NoCompanion(uri)
         self._mapping = mapping
-        self._wanted = {one.entity: Wanted.of(one, mapping, account_id) for one in mapping.entities}
+        self._selections = {one.entity: Selection.of(one, mapping, account_id) for one in mapping.entities}
         self._recent = dt.timedelta(days=recent_days)
         self._lock = threading.Lock()
         self._parents: dict[dt.datetime, Parents] = {}
@@ -50,7 +50,7 @@ class ItemSource(abc.ABC):
 
     @abc.abstractmethod
     def read_part(self, part: PlannedPart, start: Position, block_bytes: int) -> Iterator[Batch]:
-        """The part's records from `start` on, in batches of about `block_bytes` of text; without a window all of them."""
+        """As `DumpSource.read_part`; without a window what is there of every pass."""
 
 
 class _NoCompanion:

@@ -16,7 +16,7 @@ import pyarrow as pa
 from s3import.core.errors import RejectCode
 from s3import.readers.dynamodb.columns import TICKS, TOO_LATE_TICKS
 from s3import.readers.dynamodb.mapping import FieldMapping, Path
-from s3import.readers.dynamodb.wanted import Wanted
+from s3import.readers.dynamodb.selection import Selection
 from s3import.readers.formats.lines import (
     Cell,
     LineReader,
@@ -45,14 +45,14 @@ _NAMES = {
 }
 
 
-def read_item_lines(text: bytes, wanted: Wanted, first_line: int, first_row: int = 0) -> Rows:
+def read_item_lines(text: bytes, selection: Selection, first_line: int, first_row: int = 0) -> Rows:
     """Read whole lines, of which the first has number `first_line` and its record row `first_row` of the batch."""
 
     def record(line: bytes, found: RecordFindings) -> dict[str, Any] | None:
-        item = _item(parse_line(line), wanted.member)
-        return _record(item, wanted, found) if is_wanted_item(item, wanted) else None
+        item = _item(parse_line(line), selection.member)
+        return _record(item, selection, found) if is_selected(item, selection) else None
 
-    reader = LineReader(wanted.schema, first_row, record, takes_unreadable=wanted.takes_unreadable)
+    reader = LineReader(selection.schema, first_row, record, takes_unreadable=selection.takes_unreadable)
     return reader.read(text, first_line)
 
 
@@ -66,38 +66,38 @@ def _item(members: Mapping[str, Any], name: str) -> dict[str, Any]:
     return item
 
 
-def is_wanted_item(item: Mapping[str, Any], wanted: Wanted) -> bool:
+def is_selected(item: Mapping[str, Any], selection: Selection) -> bool:
     """Whether an item is of the account and entity, judged by its key and sort key."""
-    return has_key(item, wanted) and has_prefix(item, wanted)
+    return has_key(item, selection) and has_prefix(item, selection)
 
 
-def has_key(item: Mapping[str, Any], wanted: Wanted) -> bool:
+def has_key(item: Mapping[str, Any], selection: Selection) -> bool:
     """Whether an item is of the account."""
-    key = item.get(wanted.key_path[0])
+    key = item.get(selection.key_path[0])
     value = key.get("S", key.get("N")) if isinstance(key, dict) else None
-    return isinstance(value, str) and value in wanted.key_values
+    return isinstance(value, str) and value in selection.key_values
 
 
-def has_prefix(item: Mapping[str, Any], wanted: Wanted) -> bool:
+def has_prefix(item: Mapping[str, Any], selection: Selection) -> bool:
     """Whether an item's sort key begins as the entity's do."""
-    if not wanted.prefix:
+    if not selection.prefix:
         return True
-    sort = item.get(wanted.sort_path[0])
+    sort = item.get(selection.sort_path[0])
     begins = sort.get("S") if isinstance(sort, dict) else None
-    return isinstance(begins, str) and begins.startswith(wanted.prefix)
+    return isinstance(begins, str) and begins.startswith(selection.prefix)
 
 
-def text_of_field(item: Mapping[str, Any], wanted: Wanted, field: str) -> str | None:
+def text_of_field(item: Mapping[str, Any], selection: Selection, field: str) -> str | None:
     """What a text field of an item is; None where it has none that is right."""
     found = RecordFindings()
-    text: str | None = _cell(wanted.fields[field], wanted.account_id)(item, found)
+    text: str | None = _cell(selection.fields[field], selection.account_id)(item, found)
     return None if found.reasons else text
 
 
-def _record(item: dict[str, Any], wanted: Wanted, found: RecordFindings) -> dict[str, Any]:
+def _record(item: dict[str, Any], selection: Selection, found: RecordFindings) -> dict[str, Any]:
     record: dict[str, Any] = {}
-    for mapped in wanted.mapping.fields:
-        cell = _cell(mapped, wanted.account_id)(item, found)
+    for mapped in selection.mapping.fields:
+        cell = _cell(mapped, selection.account_id)(item, found)
         if cell is not None:
             outer, _, inner = mapped.field.partition(".")
             if inner:
@@ -141,9 +141,9 @@ def _value(item: Any, path: Path, field: str, found: RecordFindings) -> dict[str
     return None
 
 
-def _refuse(value: Mapping[str, Any], field: str, wanted: str, found: RecordFindings) -> None:
+def _refuse(value: Mapping[str, Any], field: str, expected: str, found: RecordFindings) -> None:
     is_ = next((_NAMES[kind] for kind in value if kind in _NAMES), "something else")
-    found.wrong_type(field, f"{wanted}, and is {is_}")
+    found.wrong_type(field, f"{expected}, and is {is_}")
 
 
 def _scalar(value: Mapping[str, Any]) -> Any:
