@@ -46,7 +46,7 @@ def open_items(
     """
     mapping, days = items.mapping, items.recent_days
     open_stored = partial(open_source, policy=policy, connections=connections, role=role)
-    companion = open_stored(mapping.beside, account_id) if mapping.beside else None
+    companion = open_stored(mapping.companion, account_id) if mapping.companion else None
     is_table = _is_table(uri)
     fetch = None
     if is_table or any(one.joins for one in mapping.entities):

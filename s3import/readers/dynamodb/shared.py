@@ -25,7 +25,7 @@ from s3import.readers.dynamodb.decode import items_batch
 from s3import.readers.dynamodb.mapping import AccountKey
 from s3import.readers.dynamodb.selection import ITEM, Selection
 from s3import.readers.formats.jsonl import Block, split_lines
-from s3import.readers.sources.room import room_for
+from s3import.readers.sources.temporary_space import temporary_space_for
 
 EVERYBODY = ""  # whose a line is that cannot be read: no account has such an id
 KNOWN_VALUES = 100_000  # of accounts' keys, of which it is remembered whose they are
@@ -66,7 +66,7 @@ class Slice:
 @dataclass(frozen=True, slots=True)
 class SharedFile:
     """A file of an export that is read once for all of `sharing`. `name`: one that no other file has, and no other
-    version of it. Raises: what reading it raises; MigrationFailed where the folder has no room."""
+    version of it. Raises: what reading it raises; MigrationFailed where the folder has no space left."""
 
     sharing: Sharing
     name: str
@@ -97,7 +97,7 @@ class SharedFile:
         with Path(self.sharing.folder, f"{name}.lock").open("w") as lock:
             fcntl.flock(lock, fcntl.LOCK_EX)
             if not (folder / "done").exists():
-                with room_for("the items of an export, which are sorted by account there"):
+                with temporary_space_for("the items of an export, which are sorted by account there"):
                     folder.mkdir(exist_ok=True)
                     found = _sort(folder, self.blocks, selection, self.sharing.owner_of(selection.mapping.key))
                     (folder / "made").write_bytes(orjson.dumps(sorted(found)))

@@ -9,8 +9,8 @@ from typing import IO, BinaryIO, cast
 
 from s3import.core.errors import PartDiffers
 from s3import.core.records import PlannedPart, StoredObject
-from s3import.readers.sources.room import room_for
 from s3import.readers.sources.source import Source
+from s3import.readers.sources.temporary_space import temporary_space_for
 
 CHUNK_BYTES = 1024 * 1024
 
@@ -50,7 +50,7 @@ def _spooled(source: Source, stored: StoredObject, checksum: Checksum, offset: i
     spool = cast("BinaryIO", tempfile.TemporaryFile())  # noqa: SIM115 - the caller closes it
     try:
         what = f"{stored.key} of {source.uri} ({stored.size_bytes} bytes), which is copied to check its checksum"
-        with source.open(stored) as stream, room_for(what):
+        with source.open(stored) as stream, temporary_space_for(what):
             _check(source, stored, checksum, _digest(stream, checksum, spool))
             spool.seek(offset)
     except BaseException:
