@@ -76,8 +76,8 @@ class Source(Protocol):
 class DumpSource(Protocol):
     """One account's dump. It plans itself and reads its parts.
 
-    Implementations: `dump.objects.ObjectDump`, `dynamodb.export.ExportSource`, `dynamodb.table_source.TableSource`. Every
-    method raises what `Source` does.
+    Implementations: `dump.objects.ObjectDump`, `dynamodb.export.ExportSource`, `dynamodb.table_source.TableSource`.
+    Every method raises what `Source` does.
     """
 
     uri: str
