@@ -81,7 +81,7 @@ class PartImporter:
         """What is left of the part, batch by batch, as rows of its table."""
         planned, claim, start = part.planned, run.claim, part.progress.position
         for read in read_checked(run.source, planned, claim.account_id, block_bytes=self.block_bytes, start=start):
-            yield Prepared(read.batch, read.checked, to_rows(planned.entity, read.checked.accepted, claim.choices))
+            yield Prepared(read.batch, read.checked, to_rows(planned.entity, read.checked.accepted, claim.options))
 
     def takes_long(self, part: Part) -> bool:
         """Whether a part is worth another thread: one that is surely a single batch is not."""
@@ -193,7 +193,7 @@ def _committed(connection: Connection, claim: Claim, part: Part, batch: Batch) -
 
 
 def _noted_files(claim: Claim, part: Part) -> NotedFiles:
-    to_be_copied = bool(claim.choices.files_to)
+    to_be_copied = bool(claim.options.files_to)
     return NotedFiles(claim.account_id, part.planned.entity, claim.run_id, part.number, to_be_copied)
 
 
