@@ -39,7 +39,7 @@ from s3import.core.accounts import STATUS_AFTER, account_exists, account_status,
 from s3import.core.clock import clock
 from s3import.core.errors import AccountDeleted, AllRejected, Interrupted, LeaseLost, RunIsAlive, S3ImportError
 from s3import.core.limits import Rates
-from s3import.core.records import Choices, Pass
+from s3import.core.records import Pass, RunOptions
 from s3import.core.resets import look_at_account
 from s3import.core.tables import import_parts, import_runs
 
@@ -86,7 +86,7 @@ class Run:
     lease_left: float = 0.0
     account_checked: bool = False
     error_code: str | None = None
-    choices: Choices = Choices()
+    options: RunOptions = RunOptions()
     number: int = 1
     again: Again | None = None
 
@@ -114,7 +114,7 @@ class Claim:
     attempts: int
     tries: int
     account_checked: bool
-    choices: Choices = Choices()
+    options: RunOptions = RunOptions()
     again: Again | None = None
 
 
@@ -187,7 +187,7 @@ def as_run(row: Any) -> Run:
         lease_until=row.lease_until or 0.0,
         lease_left=row.lease_left or 0.0,
         account_checked=bool(row.checked),
-        choices=Choices(row.files_to, row.describe_calls),
+        options=RunOptions(row.files_to, row.describe_calls),
         again=Again(row.again) if row.again else None,
     )
 
@@ -208,19 +208,25 @@ _AS_THEY_ARE = (
 
 
 def claim(
-    connection: Connection, run: Run, *, source: str, holder: str, lease_seconds: float, choices: Choices = Choices()
+    connection: Connection,
+    run: Run,
+    *,
+    source: str,
+    holder: str,
+    lease_seconds: float,
+    options: RunOptions = RunOptions(),
 ) -> Claim | None:
     """Take the run, if nobody else holds it; None when somebody does.
 
-    `run` is what was seen a moment ago: its token guards against somebody else's claim in between. `choices`: the
+    `run` is what was seen a moment ago: its token guards against somebody else's claim in between. `options`: the
     claimant's; where they say nothing the run's stay. Calls that an earlier attempt wrote decide for all of them.
     """
     runs = import_runs.c
     reached = progress(connection, run.run_id) if run.attempts else 0
     tries = 1 if reached != run.progress_at_claim else run.tries + 1
     is_first = not run.attempts and not run.again
-    describe_calls = run.choices.describe_calls or (choices.describe_calls and is_first)
-    chosen = Choices(choices.files_to or run.choices.files_to, describe_calls)
+    describe_calls = run.options.describe_calls or (options.describe_calls and is_first)
+    chosen = RunOptions(options.files_to or run.options.files_to, describe_calls)
     taken = connection.execute(
         import_runs.update()
         .where(

@@ -58,12 +58,12 @@ class FileCopier:
         besides. What was copied until then is settled.
         """
         claim = run.claim
-        if claim.choices.files_to is None:
+        if claim.options.files_to is None:
             return 0
         states = RunLedger(
             self._transactions, claim.account_id, claim.run_id, claim.pass_, claim=claim, count=run.counters.add_files
         )
-        place = self._open_target(claim.choices.files_to, claim.account_id)
+        place = self._open_target(claim.options.files_to, claim.account_id)
         self._copy(states, [run.source], place, require_going)
         return self._transactions.read(claim.account_id, partial(ledger.failed_files, run_id=claim.run_id))
 
@@ -73,7 +73,7 @@ class FileCopier:
         """Copy the files of that state of a run that is over, from the first of the sources that has them; how many
         were copied and how many failed. Raises: as `copy`."""
         states = RunLedger(self._transactions, run.account_id, run.run_id, run.pass_, state)
-        place = self._open_target(run.choices.files_to or "", run.account_id)
+        place = self._open_target(run.options.files_to or "", run.account_id)
         self._copy(states, sources, place, require_going)
         return states.counters.copied, states.counters.failed
 

@@ -323,7 +323,7 @@ class Importer:
         other = deltas.other_at_work(connection, account_id, pass_, again=again is not None)
         if other and not self._end_orphan(connection, other):
             return other, None
-        run, _ = queueing.enqueue(connection, account_id, pass_, source, self.settings.choices, again)
+        run, _ = queueing.enqueue(connection, account_id, pass_, source, self.settings.run_options, again)
         if run.state is not State.QUEUED and not run.is_orphaned:
             return run, None
         return run, self._take(connection, run, source)
@@ -359,7 +359,7 @@ class Importer:
             source=source,
             holder=self.database.application_name,
             lease_seconds=self.settings.lease_seconds,
-            choices=self.settings.choices,
+            options=self.settings.run_options,
         )
 
     def plan(self, run: ActiveRun) -> Parts:
@@ -409,7 +409,7 @@ class Importer:
     def _finish_plan(self, connection: Connection, run: ActiveRun, parts: Parts) -> Parts:
         claim, totals = run.claim, parts.totals
         if claim.again:
-            if claim.choices.files_to and not (totals.parts_done or totals.read):
+            if claim.options.files_to and not (totals.parts_done or totals.read):
                 file_places.retry_in(connection, claim.account_id, claim.run_id)
             checkpoints.forget_last_reading(connection, claim)
         self.record(connection, claim.run_id)

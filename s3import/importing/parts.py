@@ -88,7 +88,7 @@ class PartImporter:
         """Read, check and map what is left of the part, batch by batch."""
         planned, claim, start = part.planned, run.claim, part.progress.position
         for read in read_checked(run.source, planned, claim.account_id, block_bytes=self.block_bytes, start=start):
-            yield Prepared(read.batch, read.checked, to_rows(planned.entity, read.checked.accepted, claim.choices))
+            yield Prepared(read.batch, read.checked, to_rows(planned.entity, read.checked.accepted, claim.options))
 
     def _write(self, run: ActiveRun, part: Part, prepared: Prepared, existing: bool) -> tuple[Part, bool]:
         """Write one batch; the part after it, and whether most of its rows existed already."""
@@ -200,7 +200,7 @@ def _committed(connection: Connection, claim: Claim, part: Part, batch: Batch) -
 
 
 def _noted_files(claim: Claim, part: Part) -> NotedFiles:
-    to_be_copied = bool(claim.choices.files_to)
+    to_be_copied = bool(claim.options.files_to)
     return NotedFiles(claim.account_id, part.planned.entity, claim.run_id, part.number, to_be_copied)
 
 

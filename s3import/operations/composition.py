@@ -26,7 +26,7 @@ from s3import.core.errors import (
     S3ImportError,
 )
 from s3import.core.events import AccountEnded, Event, Observer
-from s3import.core.records import Choices, Pass, check_account_id
+from s3import.core.records import Pass, RunOptions, check_account_id
 from s3import.core.settings import Settings
 from s3import.files import FileCopier, LaterFiles, Retried, TargetOpener, check_target, open_target
 from s3import.importing import backlog
@@ -334,19 +334,19 @@ def queue(settings: Settings, requests: list[Request], *, observe: Observer, sto
         except DatabaseUnavailable as error:
             return [_unanswered(request, error) for request in requests]
         for request in requests:
-            outcome = _queued(transactions, request, settings.choices)
+            outcome = _queued(transactions, request, settings.run_options)
             observe(AccountEnded(request.account_id, outcome.error.code if outcome.error else None))
             results.append(_result(database, outcome))
     return results
 
 
-def _queued(transactions: Transactions, request: Request, choices: Choices) -> Outcome:
+def _queued(transactions: Transactions, request: Request, options: RunOptions) -> Outcome:
     try:
         source = resolve(request.source, request.account_id) if request.source else None
         if request.wanted is Pass.DELTA and source:
             require_deltas(source)
         ask = partial(admit, account_id=request.account_id, wanted=request.wanted, source=source)
-        transactions.run(request.account_id, partial(ask, again=request.again, choices=choices, may_be_new=True))
+        transactions.run(request.account_id, partial(ask, again=request.again, options=options, may_be_new=True))
     except S3ImportError as error:
         return Outcome(request.account_id, error=error)
     return Outcome(request.account_id)

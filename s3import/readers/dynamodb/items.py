@@ -50,7 +50,7 @@ class ItemSource(abc.ABC):
 
     @abc.abstractmethod
     def read_part(self, part: PlannedPart, start: Position, block_bytes: int) -> Iterator[Batch]:
-        """As `DumpSource.read_part`; without a window what is there of every pass."""
+        """The part's records from `start` on, in batches of about `block_bytes`; without a window of every pass."""
 
 
 class _NoCompanion:

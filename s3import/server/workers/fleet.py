@@ -170,7 +170,7 @@ class FleetWorker:
             lambda connection, unsent: dispatch.withdraw_parts(connection, run_id, unsent),
         )
         if run is not None and finished and run.state is State.RUNNING:
-            self._offer_files(run) if run.choices.files_to else self._finish(run)
+            self._offer_files(run) if run.options.files_to else self._finish(run)
 
     def _offer_files(self, run: Run) -> None:
         """Have one worker hold the run again, who finds nothing left of it but its files to copy."""
@@ -260,7 +260,7 @@ class FleetWorker:
 def _claim_of(run: Run) -> Claim:
     """The right to end a spread run, which all of its workers share."""
     return Claim(
-        run.run_id, run.account_id, run.pass_, run.token, run.attempts, run.tries, run.account_checked, run.choices
+        run.run_id, run.account_id, run.pass_, run.token, run.attempts, run.tries, run.account_checked, run.options
     )
 
 
