@@ -136,7 +136,7 @@ def migrate(
     """
     with signals() as stop:
         from s3import.console.place import place_of
-        from s3import.operations.dry_run import rehearse
+        from s3import.operations.dry_run import dry_run_accounts
         from s3import.operations.migrate import migrate
         from s3import.operations.queue import queue
         from s3import.operations.sources import accounts_of, shared_by
@@ -146,7 +146,7 @@ def migrate(
         with shared_by(settings, named) as shared:
             found = accounts_of(settings, shared, options.passes_from(pass_)) if named is None else named
             requests = options.requests_from(settings, found, pass_, max_rejects, again=again)
-            at_once = partial(rehearse if dry_run else migrate, shared=shared)
+            at_once = partial(dry_run_accounts if dry_run else migrate, shared=shared)
             place = place_of(settings, requests)
             with screen_at(place, settings, len(requests)) as screen:
                 results = (queue if detach and not dry_run else at_once)(settings, requests, observe=screen, stop=stop)

@@ -50,7 +50,7 @@ from s3import.core.accounts import STATUS_AFTER, account_exists, account_status,
 from s3import.core.clock import clock
 from s3import.core.errors import AccountDeleted, AllRejected, Interrupted, LeaseLost, RunIsAlive, S3ImportError
 from s3import.core.limits import Rates
-from s3import.core.records import Choices, Pass
+from s3import.core.records import Pass, RunOptions
 from s3import.core.resets import look_at_account
 from s3import.core.tables import import_parts, import_runs
 
@@ -97,7 +97,7 @@ class Run:
     lease_left: float = 0.0
     account_checked: bool = False
     error_code: str | None = None
-    choices: Choices = Choices()
+    options: RunOptions = RunOptions()
     number: int = 1
     again: Again | None = None
 
@@ -125,7 +125,7 @@ class Claim:
     attempts: int
     tries: int
     account_checked: bool
-    choices: Choices = Choices()
+    options: RunOptions = RunOptions()
     again: Again | None = None
 
 
@@ -198,7 +198,7 @@ def as_run(row: Any) -> Run:
         lease_until=row.lease_until or 0.0,
         lease_left=row.lease_left or 0.0,
         account_checked=bool(row.checked),
-        choices=Choices(row.files_to, row.describe_calls),
+        options=RunOptions(row.files_to, row.describe_calls),
         again=Again(row.again) if row.again else None,
     )
 
@@ -219,18 +219,24 @@ _AS_THEY_ARE = (
 
 
 def claim(
-    connection: Connection, run: Run, *, source: str, holder: str, lease_seconds: float, choices: Choices = Choices()
+    connection: Connection,
+    run: Run,
+    *,
+    source: str,
+    holder: str,
+    lease_seconds: float,
+    options: RunOptions = RunOptions(),
 ) -> Claim | None:
     """Take the run, if nobody else holds it; None when somebody does.
 
-    `run` is what was seen a moment ago: its token guards against somebody else's claim in between. `choices`: the
+    `run` is what was seen a moment ago: its token guards against somebody else's claim in between. `options`: the
     claimant's; where they say nothing the run's stay. Calls that an earlier attempt wrote decide for all of them.
     """
     reached = progress(connection, run.run_id) if run.attempts else 0
     tries = 1 if reached != run.progress_at_claim else run.tries + 1
     is_first = not run.attempts and not run.again
-    describe_calls = run.choices.describe_calls or (choices.describe_calls and is_first)
-    chosen = Choices(choices.files_to or run.choices.files_to, describe_calls)
+    describe_calls = run.options.describe_calls or (options.describe_calls and is_first)
+    chosen = RunOptions(options.files_to or run.options.files_to, describe_calls)
     token, attempts = run.token + 1, run.attempts + 1
     held = Claim(run.run_id, run.account_id, run.pass_, token, attempts, tries, run.account_checked, chosen, run.again)
     if not _take(connection, run, held, source=source, holder=holder, lease_seconds=lease_seconds, reached=reached):
@@ -263,7 +269,7 @@ def _take(
             finished_at=None,
             error_code=None,
             error_message=None,
-            **asdict(held.choices),
+            **asdict(held.options),
         )
     )
     return bool(taken.rowcount)

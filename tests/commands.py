@@ -8,7 +8,7 @@ from typing import Any
 from s3import.core.records import Pass
 from s3import.core.settings import Settings
 from s3import.operations.composition import connect, opened, opened_telling
-from s3import.operations.dry_run import rehearse
+from s3import.operations.dry_run import dry_run_accounts
 from s3import.operations.files import copy_files, retry_files
 from s3import.operations.migrate import migrate
 from s3import.operations.purge import purge, purge_expired
@@ -21,12 +21,12 @@ __all__ = [
     "cancel",
     "connect",
     "copy_files",
+    "dry_run_accounts",
     "is_left_alone",
     "migrate",
     "purge",
     "purge_expired",
     "queue",
-    "rehearse",
     "rejects",
     "reset",
     "retry_files",

@@ -112,8 +112,8 @@ def is_large(connection: Connection, held: Claim, plan: Plan) -> bool:
 
 
 def remember_large_plan(do: Do[Any], held: Claim, plan: Plan) -> None:
-    """As `remember_plan`, page by page, each in a transaction that `do` runs: repeated, or cut off and begun again, it
-    comes to the same."""
+    """Write down the parts of a plan page by page, each in a transaction that `do` runs: repeated, or cut off and begun
+    again, it comes to the same."""
     inventory, number = inventory_of(plan.parts), 0
     do(partial(require_held, held=held))
     while page := do(partial(read_page, run_id=held.run_id, after=number)):

@@ -28,7 +28,7 @@ from s3import.core.errors import (
     as_failure,
 )
 from s3import.core.events import PassEnded, PassStarted, Waiting
-from s3import.core.limits import RejectLimit, Tally
+from s3import.core.limits import Counters, RejectLimit
 from s3import.core.logs import in_context, log_context
 from s3import.core.records import Entity, Pass, Plan
 from s3import.core.resets import Standing, open_account
@@ -165,7 +165,7 @@ class Importer:
                     continue
                 claim = self._claim(request, pass_, source.uri)
                 if claim is not None:
-                    rejected += self.import_pass(ActiveRun(claim, source, Tally(request.limit)))
+                    rejected += self.import_pass(ActiveRun(claim, source, Counters(request.limit)))
                     imported.append(pass_)
         except S3ImportError as error:
             return Outcome(request.account_id, tuple(imported), rejected, error)
@@ -202,7 +202,7 @@ class Importer:
         try:
             with log_context(account_id=claim.account_id, run_id=claim.run_id), self.keep_run(run):
                 parts = self.plan(run)
-                run.tally.require_within_limit(claim.account_id)
+                run.counters.require_within_limit(claim.account_id)
                 self.import_parts(run, parts)
                 failed_files = self.copy_files(run)
                 self.finish(run)
@@ -210,7 +210,7 @@ class Importer:
             failure = as_failure(error)
             self.record_failure(claim, failure, retries)
             raise failure from (None if failure is error else error)
-        return run.tally.rejected + failed_files
+        return run.counters.rejected + failed_files
 
     def copy_files(self, run: ActiveRun) -> int:
         """Copy the files of what is in, where that was chosen; how many have failed. Raises: as what copies files."""
@@ -219,12 +219,12 @@ class Importer:
     def keep_run(self, run: ActiveRun) -> AbstractContextManager[None]:
         """Hold the run's lease, and tell how fast it goes, for as long as the block runs."""
 
-        def prolong(connection: Connection) -> bool:
+        def renew(connection: Connection) -> bool:
             return status.heartbeat(
-                connection, run.claim, lease_seconds=self.settings.lease_seconds, rates=run.tally.rates()
+                connection, run.claim, lease_seconds=self.settings.lease_seconds, rates=run.counters.rates()
             )
 
-        return self.leases.keep(Lease(prolong, run.ended))
+        return self.leases.keep(Lease(renew, run.ended))
 
     def finish(self, run: ActiveRun) -> None:
         """The last step, once every part is done.
@@ -232,8 +232,8 @@ class Importer:
         Raises: TooManyRejects, AllRejected, LeaseLost, Interrupted, AccountDeleted.
         """
         claim = run.claim
-        run.tally.require_within_limit(claim.account_id, final=True)
-        if run.tally.nothing_came_over(final=True):
+        run.counters.require_within_limit(claim.account_id, final=True)
+        if run.counters.nothing_came_over(final=True):
             self.parts.require_something(run)
 
         def finish(connection: Connection) -> None:
@@ -304,7 +304,7 @@ class Importer:
         other = deltas.other_at_work(connection, account_id, pass_, again=again is not None)
         if other and not self._end_orphan(connection, other):
             return other, None
-        run, _ = queueing.enqueue(connection, account_id, pass_, source, self.settings.choices, again)
+        run, _ = queueing.enqueue(connection, account_id, pass_, source, self.settings.run_options, again)
         if run.state is not State.QUEUED and not run.is_orphaned:
             return run, None
         return run, self._take(connection, run, source)
@@ -340,7 +340,7 @@ class Importer:
             source=source,
             holder=self.database.application_name,
             lease_seconds=self.settings.lease_seconds,
-            choices=self.settings.choices,
+            options=self.settings.run_options,
         )
 
     def plan(self, run: ActiveRun) -> Parts:
@@ -371,7 +371,7 @@ class Importer:
     def _announce(self, run: ActiveRun, totals: PartTotals) -> None:
         """Begin to count where earlier attempts stopped, and say so."""
         claim = run.claim
-        run.tally.start(totals.read, totals.rejected)
+        run.counters.start(totals.read, totals.rejected)
         self.observe(
             PassStarted(
                 claim.account_id,
@@ -390,7 +390,7 @@ class Importer:
     def _finish_plan(self, connection: Connection, run: ActiveRun, parts: Parts) -> Parts:
         claim, totals = run.claim, parts.totals
         if claim.again:
-            if claim.choices.files_to and not (totals.parts_done or totals.read):
+            if claim.options.files_to and not (totals.parts_done or totals.read):
                 file_places.retry_in(connection, claim.account_id, claim.run_id)
             queueing.forget_last_reading(connection, claim)
         self.record(connection, claim.run_id)

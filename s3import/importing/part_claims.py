@@ -159,7 +159,7 @@ def claim_part(
     return TakenPart(run, read_parts(connection, run_id, number)[0], before.tries + 1, before.holder)
 
 
-def prolong_part(connection: Connection, run_id: str, part: Part, lease_seconds: float) -> bool:
+def renew_part(connection: Connection, run_id: str, part: Part, lease_seconds: float) -> bool:
     """Keep the part; False when it is not its holder's any more. A part that is done needs no keeping."""
     return bool(
         connection.execute(

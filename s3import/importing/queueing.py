@@ -12,7 +12,7 @@ from sqlalchemy import Connection
 
 from s3import.core.accounts import account_status, account_was_checked, is_imported, remember_deletions
 from s3import.core.errors import AllRejected
-from s3import.core.records import Choices, Pass
+from s3import.core.records import Pass, RunOptions
 from s3import.core.tables import import_parts, import_runs
 from s3import.status import Again, Claim, Run, State, find_run
 
@@ -22,7 +22,7 @@ def enqueue(
     account_id: str,
     pass_: Pass,
     source: str,
-    choices: Choices = Choices(),
+    options: RunOptions = RunOptions(),
     again: Again | None = None,
 ) -> tuple[Run, bool]:
     """Ask for a pass: its run, and whether this call made it wait for a worker (False: it did, or ran, already).
@@ -36,7 +36,7 @@ def enqueue(
         imported = is_imported(pass_, account_status(connection, account_id))
         if run and run.state is State.SUCCEEDED and imported and not again:
             return run, False  # it ended after the caller looked
-        return _begin(connection, run, Run("", account_id, pass_, source, State.QUEUED, choices=choices, again=again))
+        return _begin(connection, run, Run("", account_id, pass_, source, State.QUEUED, options=options, again=again))
     if run.state not in (State.FAILED, State.CANCELLED) or not _queue_again(connection, run, source, again):
         return run, False
     return replace(run, state=State.QUEUED, source=source, tries=0, again=again or run.again), True
@@ -50,17 +50,17 @@ def _begin(connection: Connection, last: Run | None, wanted: Run) -> tuple[Run, 
     if last and not (last.state is State.SUCCEEDED and (wanted.again or pass_ is Pass.DELTA)):
         _forget_history(connection, last)
     remember_deletions(connection, account_id)
-    number, choices = (last.number + 1, _lasting(last, wanted)) if last else (1, wanted.choices)
-    run = replace(wanted, run_id=uuid.uuid4().hex, number=number, account_checked=checked, choices=choices)
+    number, options = (last.number + 1, _lasting(last, wanted)) if last else (1, wanted.options)
+    run = replace(wanted, run_id=uuid.uuid4().hex, number=number, account_checked=checked, options=options)
     _insert_run(connection, run)
     return run, True
 
 
-def _lasting(last: Run, wanted: Run) -> Choices:
+def _lasting(last: Run, wanted: Run) -> RunOptions:
     """What a run does beside importing, as the run before it did: calls are described as they were."""
     if not wanted.again:
-        return wanted.choices
-    return Choices(wanted.choices.files_to or last.choices.files_to, last.choices.describe_calls)
+        return wanted.options
+    return RunOptions(wanted.options.files_to or last.options.files_to, last.options.describe_calls)
 
 
 def _forget_history(connection: Connection, last: Run) -> None:
@@ -97,7 +97,7 @@ def _insert_run(connection: Connection, run: Run) -> None:
         "requested_at": dt.datetime.now(dt.UTC),
         "account_checked": run.account_checked,
         "skipped_objects": [],
-        **asdict(run.choices),
+        **asdict(run.options),
     }
     connection.execute(import_runs.insert(), row)
 

@@ -7,7 +7,7 @@ from typing import Protocol
 from sqlalchemy import Connection
 
 from s3import.core.errors import AccountNotFound, ConfigurationError, DumpNotFound, InvalidRequest
-from s3import.core.records import Choices, Pass, check_account_id
+from s3import.core.records import Pass, RunOptions, check_account_id
 from s3import.core.settings import Settings
 from s3import.importing.admission import no_account
 from s3import.importing.queueing import known_source
@@ -20,11 +20,11 @@ from s3import.readers.sources.location import resolve
 class Asker(Protocol):
     """What whoever asks may do, and in which words a refusal is told.
 
-    `choices` go with the runs that are asked for; with `may_be_new` a dump's account.json may create its account;
+    `options` go with the runs that are asked for; with `may_be_new` a dump's account.json may create its account;
     `may_find_nothing`: the database may be one that nothing was ever migrated into.
     """
 
-    choices: Choices
+    options: RunOptions
     may_be_new: bool
     may_find_nothing: bool
 
@@ -54,7 +54,7 @@ class Operator:
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
-        self.choices = settings.choices
+        self.options = settings.run_options
 
     def check_id(self, account_id: str) -> None:
         """Raises: ConfigurationError."""
@@ -81,7 +81,7 @@ class Operator:
 class Client:
     """Whoever has a token: sources that the settings allow, accounts that exist."""
 
-    choices = Choices()
+    options = RunOptions()
     may_be_new = False
     may_find_nothing = False
 

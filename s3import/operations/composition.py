@@ -24,7 +24,7 @@ from s3import.operations.accounts import require_migrated
 from s3import.operations.askers import Client, Operator
 from s3import.operations.operations import Operations
 from s3import.operations.sources import MAX_ACCOUNTS_AT_ONCE, Shared, source_opener
-from s3import.readers.sources.source import Patience
+from s3import.readers.sources.source import RetryPolicy
 from s3import.reporting.notify import Notifier, senders
 from s3import.writers import Database, open_database
 
@@ -69,9 +69,9 @@ def opened(
     Raises: ConfigurationError.
     """
     with closing(connect(settings)) as database:
-        patience = settings.retry_seconds
+        retry_policy = settings.retry_seconds
         yield Operations(
-            settings, database, asker=Operator(settings), retry_seconds=patience, observe=observe, stop=stop
+            settings, database, asker=Operator(settings), retry_seconds=retry_policy, observe=observe, stop=stop
         )
 
 
@@ -182,6 +182,6 @@ def target_opener(settings: Settings) -> TargetOpener:
     """Opens the places that files go to, as patiently as the settings say. Raises: ConfigurationError."""
     if settings.files_to:
         check_target(settings.files_to)
-    patience = Patience(retry_seconds=settings.retry_seconds)
-    opener = partial(open_target, patience=patience, connections=settings.files_in_flight)
+    policy = RetryPolicy(retry_seconds=settings.retry_seconds)
+    opener = partial(open_target, policy=policy, connections=settings.files_in_flight)
     return lru_cache(MAX_ACCOUNTS_AT_ONCE)(opener)

@@ -17,7 +17,7 @@ from sqlalchemy import Connection
 
 from s3import.core.errors import AllRejected, Interrupted, S3ImportError
 from s3import.core.events import AccountEnded, Advanced, Observer, PassEnded, PassStarted
-from s3import.core.limits import Tally
+from s3import.core.limits import Counters
 from s3import.core.records import HALVES, ROW_ENTITIES, Entity, Pass, Plan, PlannedPart, Reject
 from s3import.core.resets import Standing, look_at_account
 from s3import.core.settings import Settings
@@ -44,7 +44,7 @@ class Look(Protocol):
     def __call__(self, work: Callable[[Connection], T]) -> T: ...
 
 
-def rehearse(
+def dry_run_accounts(
     settings: Settings,
     requests: list[Request],
     *,
@@ -57,8 +57,8 @@ def rehearse(
     open_dump = source_opener(settings, 1, shared)
     with opened(settings, observe=observe, stop=stop) as operations:
         look = _looker(operations.transactions, named=settings.database != Settings().database)
-        rehearsals = (Rehearsal(request, settings.block_bytes, observe, stop, look) for request in requests)
-        return [_result_of(rehearsal, open_dump, observe) for rehearsal in rehearsals]
+        rehearsals = (DryRun(request, settings.block_bytes, observe, stop, look) for request in requests)
+        return [_result_of(dry_run, open_dump, observe) for dry_run in rehearsals]
 
 
 def _looker(transactions: Transactions, *, named: bool) -> Look | None:
@@ -73,17 +73,17 @@ def _look_into_nothing(work: Callable[[Connection], T]) -> T:
         return work(connection)
 
 
-def _result_of(rehearsal: Rehearsal, open_dump: SourceOpener, observe: Observer) -> Result:
+def _result_of(dry_run: DryRun, open_dump: SourceOpener, observe: Observer) -> Result:
     error = None
     try:
-        rehearsal.run(open_dump)
+        dry_run.run(open_dump)
     except S3ImportError as found:
         error = found
-    observe(AccountEnded(rehearsal.account_id, error.code if error else None))
-    return Result(rehearsal.account_id, rehearsal.document(error), rehearsal.passes, rehearsal.rejected, error)
+    observe(AccountEnded(dry_run.account_id, error.code if error else None))
+    return Result(dry_run.account_id, dry_run.document(error), dry_run.passes, dry_run.rejected, error)
 
 
-class Rehearsal:
+class DryRun:
     """Checks the passes of a request, and tells what it found so far even when it is stopped half-way."""
 
     def __init__(
@@ -137,7 +137,7 @@ class Rehearsal:
 
     @property
     def rejected(self) -> int:
-        return sum(check_.tally.rejected for check_ in self._checks.values())
+        return sum(check_.counters.rejected for check_ in self._checks.values())
 
     def document(self, error: S3ImportError | None) -> dict[str, Any]:
         """What was found: counts, and the first `REJECTS_SHOWN` rejects of each pass; `error` ended it."""
@@ -171,7 +171,7 @@ class _PassCheck:
         self._shown: list[dict[str, Any]] = []
         self._ignored: frozenset[str] = frozenset()
         self._skipped: tuple[str, ...] = ()
-        self.tally = Tally(request.limit, dry_run=True)
+        self.counters = Counters(request.limit, dry_run=True)
         self.done = False
 
     def run(self, source: DumpSource, plan: Plan, parents: Parents, block_bytes: int) -> None:
@@ -189,7 +189,7 @@ class _PassCheck:
         by_code = sum(self._codes.values(), Counter[str]())
         return {
             "counts": {entity: dict(counts) for entity, counts in self._counts.items()},
-            "rejects": {"total": self.tally.rejected, "by_code": dict(sorted(by_code.items()))},
+            "rejects": {"total": self.counters.rejected, "by_code": dict(sorted(by_code.items()))},
             "first_rejects": self._shown,
             "ignored_fields": sorted(self._ignored),
             "skipped_objects": list(self._skipped),
@@ -197,11 +197,11 @@ class _PassCheck:
         }
 
     def _check_part(self, source: DumpSource, part: PlannedPart, parents: Parents, block_bytes: int) -> None:
-        before = self.tally.read
+        before = self.counters.read
         for read in read_checked(source, part, self._account_id, block_bytes=block_bytes):
             self._require_going()
             self._count(part, read, parents)
-        require_expected_rows(self._pass, part, self.tally.read - before)
+        require_expected_rows(self._pass, part, self.counters.read - before)
         self._observe(Advanced(self._account_id, self._pass, 0, 0, 0, 1))
 
     def _count(self, part: PlannedPart, found: CheckedBatch, parents: Parents) -> None:
@@ -214,17 +214,17 @@ class _PassCheck:
         self._counts[part.entity].update(read=read, rejected=rejected, sanitised=checked.sanitised.true_count)
         self._ignored |= batch.ignored_fields
         self._note(part, rejects)
-        self.tally.add(read, rejected, bytes_)
+        self.counters.add(read, rejected, bytes_)
         self._observe(Advanced(self._account_id, self._pass, read, rejected, bytes_, 0))
         self._require_within_limit(parents)
 
     def _require_within_limit(self, parents: Parents, *, final: bool = False) -> None:
         """Raises: TooManyRejects, AllRejected."""
-        self.tally.require_within_limit(self._account_id, final=final)
-        if self.tally.nothing_came_over(final=final):
+        self.counters.require_within_limit(self._account_id, final=final)
+        if self.counters.nothing_came_over(final=final):
             raise AllRejected(
-                f"account {self._account_id}: nothing of the {self._pass} pass would come over, all {self.tally.read} "
-                f"records would be rejected. {explain(self._codes, parents.standing)}"
+                f"account {self._account_id}: nothing of the {self._pass} pass would come over, all "
+                f"{self.counters.read} records would be rejected. {explain(self._codes, parents.standing)}"
             )
 
     def _note(self, part: PlannedPart, rejects: Sequence[Reject]) -> None:

@@ -13,7 +13,7 @@ from s3import.operations.sources import role_of
 from s3import.readers.dynamodb.mapping import read_mapping
 from s3import.readers.dynamodb.opening import open_tables
 from s3import.readers.sources.location import resolve
-from s3import.readers.sources.source import Patience
+from s3import.readers.sources.source import RetryPolicy
 
 if TYPE_CHECKING:
     from s3import.readers.dynamodb.exporting import Exported
@@ -26,6 +26,6 @@ def export(settings: Settings, account_id: str, *, stop: threading.Event) -> Ite
     check_account_id(account_id)
     if not settings.source or not settings.mapping:
         raise ConfigurationError("an export takes --source s3://bucket/prefix and --mapping FILE; give both")
-    tables = open_tables(patience=Patience(retry_seconds=settings.retry_seconds), role=role_of(settings))
+    tables = open_tables(policy=RetryPolicy(retry_seconds=settings.retry_seconds), role=role_of(settings))
     uri = resolve(settings.source, account_id)
     yield from export_tables(tables, read_mapping(settings.mapping), uri, stop=stop)

@@ -69,8 +69,8 @@ class Operations:
         self.asker: Asker = asker or Client(settings)
         self.wake = wake
         self.record = record
-        patience = PATIENCE_SECONDS if retry_seconds is None else retry_seconds
-        self.transactions = Transactions(database, patience, observe, stop or threading.Event())
+        retry_policy = PATIENCE_SECONDS if retry_seconds is None else retry_seconds
+        self.transactions = Transactions(database, retry_policy, observe, stop or threading.Event())
 
     # --- accounts, brands, channels --------------------------------------------------------------------------------
 
@@ -129,7 +129,7 @@ class Operations:
         def request(connection: Connection) -> Admission:
             before = account_status(connection, account_id)
             where = uri or asker.source_if_unknown(connection, account_id, wanted or Pass.RECENT)
-            ask = partial(admit, again=again, choices=asker.choices, may_be_new=asker.may_be_new)
+            ask = partial(admit, again=again, options=asker.options, may_be_new=asker.may_be_new)
             admission = ask(connection, account_id, wanted, where)
             if account_status(connection, account_id) is not before:  # a pass ended in the midst of this
                 raise Conflict(f"account {account_id}: its status changed while a migration was asked for")

@@ -304,7 +304,7 @@ class Reset:
 
     def _remove_files(self, entity: Entity, ids: Sequence[str], extent: Extent) -> None:
         """Take copies away while the rows still say where they are; what may not be deleted stays."""
-        places = {run.choices.files_to for run in extent.runs if run.choices.files_to}
+        places = {run.options.files_to for run in extent.runs if run.options.files_to}
         if places and entity in FILES:
             keys = self._transactions.read(
                 self._account_id, partial(storage_keys, account_id=self._account_id, entity=entity, ids=ids)

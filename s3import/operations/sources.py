@@ -20,7 +20,7 @@ from s3import.readers.dynamodb.mapping import read_mapping
 from s3import.readers.dynamodb.opening import Items, find_accounts, open_items
 from s3import.readers.dynamodb.shared import Sharing
 from s3import.readers.sources.location import ACCOUNT, account_folders
-from s3import.readers.sources.source import Patience, Role
+from s3import.readers.sources.source import RetryPolicy, Role
 
 MAX_ACCOUNTS_AT_ONCE = 8
 
@@ -47,7 +47,7 @@ def shared_by(settings: Settings, accounts: Sequence[str] | None) -> Iterator[Sh
 
 
 def source_opener(settings: Settings, workers: int, shared: Shared | None = None) -> SourceOpener:
-    """Opens the dumps of accounts as patiently as the settings say, for so many parts at once."""
+    """Opens the dumps of accounts with the retries that the settings say, for so many parts at once."""
     access = _access(settings, workers)
     opener: SourceOpener = partial(open_dump, **access)
     if settings.mapping is not None:
@@ -90,7 +90,7 @@ def role_of(settings: Settings) -> Role | None:
 def _access(settings: Settings, workers: int) -> dict[str, Any]:
     """How a source is reached, in as many connections as so many parts at once may need."""
     return {
-        "patience": Patience(retry_seconds=settings.retry_seconds),
+        "policy": RetryPolicy(retry_seconds=settings.retry_seconds),
         "connections": workers + MAX_ACCOUNTS_AT_ONCE + (settings.files_in_flight if settings.files_to else 0),
         "role": role_of(settings),
     }

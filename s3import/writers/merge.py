@@ -26,7 +26,15 @@ from s3import.writers.deletions import delete
 from s3import.writers.kept import require_as_sent
 from s3import.writers.schema import triggers
 from s3import.writers.temporary import fill, temporary_table
-from s3import.writers.tombstones import Found, KeptOut, Tombstone, count_tombstones, has_tombstones, lay, lift
+from s3import.writers.tombstones import (
+    Found,
+    KeptOut,
+    Tombstone,
+    add_tombstones,
+    count_tombstones,
+    has_tombstones,
+    remove_tombstones,
+)
 from s3import.writers.translation import Conflict, translated
 from s3import.writers.writer import Writer, require_kept
 
@@ -275,18 +283,20 @@ class _Merge:
             require_as_sent(self.connection, self.writer, self.entity, self.account_id, rows)
 
     def _renew_tombstones(self, kept_out: KeptOut, absent: set[int], winners: set[int]) -> None:
-        """Lift those that a newer row outlived; lay new ones for rows that stay out because of their parent's."""
+        """Remove those that a newer row outlived; add new ones for rows that stay out because of their parent's."""
         if kept_out.outlived & winners:
-            lift(self.connection, self.account_id, self.entity.value, self._ids(kept_out.outlived & winners))
+            remove_tombstones(
+                self.connection, self.account_id, self.entity.value, self._ids(kept_out.outlived & winners)
+            )
         if kept_out.inherited:
             written = set(self._ids(winners))
-            heirs = sorted(kept_out.inherited.keys() & absent)
+            inheriting = sorted(kept_out.inherited.keys() & absent)
             inherited = {
                 row_id: kept_out.inherited[row]
-                for row, row_id in zip(heirs, self._ids(heirs), strict=True)
+                for row, row_id in zip(inheriting, self._ids(inheriting), strict=True)
                 if row_id not in written
             }
-            lay(self.connection, self.writer, self.account_id, self.entity.value, inherited)
+            add_tombstones(self.connection, self.writer, self.account_id, self.entity.value, inherited)
 
     def _ids(self, ordinals: Collection[int]) -> list[str]:
         ids: list[str] = self.rows["id"].take(pa.array(ordinals, pa.int32())).to_pylist()

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from s3import.core.records import TIMESTAMP, Batch, Choices, Pass, PlannedPart, one_array
+from s3import.core.records import TIMESTAMP, Batch, Pass, PlannedPart, RunOptions, one_array
 from s3import.operations.verify.spill import Spill
 from s3import.readers.reading import CheckedBatch, read_checked, require_expected_rows
 from s3import.readers.sources.source import DumpSource
@@ -34,7 +34,7 @@ SCHEMA = pa.schema(
 
 @dataclass(frozen=True, slots=True)
 class DumpPart:
-    """A part of the dump as it is now. `choices`: those of the run that imported it; `rank`: that run's place in the
+    """A part of the dump as it is now. `options`: those of the run that imported it; `rank`: that run's place in the
     order of imports.
 
     `rejected_lines`: those whose records the database rejected; `is_as_imported`: that list is known to hold for it.
@@ -44,7 +44,7 @@ class DumpPart:
     rank: int
     pass_: Pass
     planned: PlannedPart
-    choices: Choices
+    options: RunOptions
     source: DumpSource
     rejected_lines: pa.Int64Array
     is_as_imported: bool
@@ -79,7 +79,7 @@ class DumpReader:
 
 
 def _rows(part: DumpPart, read: CheckedBatch) -> tuple[pa.Table, pa.Int64Array]:
-    rows = to_rows(part.planned.entity, read.checked.accepted, part.choices)
+    rows = to_rows(part.planned.entity, read.checked.accepted, part.options)
     lines = read.batch.lines.take(read.checked.rows)
     if not len(part.rejected_lines):
         return rows, lines

@@ -131,7 +131,7 @@ class Verification:
                 raise
             return
         for planned in plan.parts:
-            part = DumpPart(0, done.ranks[run.run_id], run.pass_, planned, run.choices, source, nothing, False)
+            part = DumpPart(0, done.ranks[run.run_id], run.pass_, planned, run.options, source, nothing, False)
             was = known.get(planned.key)
             if was is not None and _is_as_imported(was, part):
                 lines, is_complete = was.rejected_lines, was.is_complete

@@ -36,7 +36,7 @@ class ObjectDump:
         self._account_id = account_id
 
     def plan(self, pass_: Pass, divided: Callable[[], Window | None] = lambda: None) -> Plan:
-        """As `DumpSource.plan`; a dump lies divided into passes, which `divided` does not change."""
+        """The parts of a pass. A dump lies divided into passes, which `divided` does not change."""
         source = self.companion
         inventory, folder = Inventory(), f"{pass_}/"
         document = f"{_folder(source, pass_)}{MANIFEST}"
@@ -58,7 +58,7 @@ class ObjectDump:
         return Plan(inventory.parts(), tuple(skipped), from_manifest=manifest is not None)
 
     def read_part(self, part: PlannedPart, start: Position, block_bytes: int) -> Iterator[Batch]:
-        """As `DumpSource.read_part`."""
+        """The part's records from `start` on, in batches of about `block_bytes` of text."""
         return decoder_of(part.key)(self.companion, part, start, block_bytes)
 
 

@@ -13,7 +13,7 @@ from s3import.core.errors import PartMissing
 from s3import.core.records import EARLIEST, Batch, Pass, Plan, PlannedPart, Position, StoredObject, Window
 from s3import.readers.dynamodb.mapping import ItemMapping
 from s3import.readers.dynamodb.passes import Parents
-from s3import.readers.dynamodb.wanted import Wanted
+from s3import.readers.dynamodb.selection import Selection
 from s3import.readers.sources.source import Source
 
 EVERYTHING = Window(Pass.DELTA, EARLIEST, EARLIEST)
@@ -30,13 +30,13 @@ class ItemSource(abc.ABC):
         self.uri = uri
         self.companion = companion or _NoCompanion(uri)
         self._mapping = mapping
-        self._wanted = {one.entity: Wanted.of(one, mapping, account_id) for one in mapping.entities}
+        self._selections = {one.entity: Selection.of(one, mapping, account_id) for one in mapping.entities}
         self._recent = dt.timedelta(days=recent_days)
         self._lock = threading.Lock()
         self._parents: dict[dt.datetime, Parents] = {}
 
     def plan(self, pass_: Pass, divided: Callable[[], Window | None] = lambda: None) -> Plan:
-        """As `DumpSource.plan`."""
+        """The parts of a pass; `divided` gives how the account was divided into passes before, if it was."""
         return self.plan_window(EVERYTHING if pass_ is Pass.DELTA else replace(divided() or self.window(), pass_=pass_))
 
     def window(self) -> Window:
@@ -50,7 +50,7 @@ class ItemSource(abc.ABC):
 
     @abc.abstractmethod
     def read_part(self, part: PlannedPart, start: Position, block_bytes: int) -> Iterator[Batch]:
-        """As `DumpSource.read_part`."""
+        """The part's records from `start` on, in batches of about `block_bytes`; without a window of every pass."""
 
 
 class _NoCompanion:

@@ -14,10 +14,10 @@ from s3import.readers.dynamodb.mapping import ItemMapping
 from s3import.readers.dynamodb.passes import no_deltas
 from s3import.readers.dynamodb.shared import Sharing
 from s3import.readers.sources.location import ANYBODY, open_source, split_scheme
-from s3import.readers.sources.source import Patience, Role
+from s3import.readers.sources.source import RetryPolicy, Role
 
 if TYPE_CHECKING:
-    from s3import.readers.dynamodb.tables import Tables
+    from s3import.readers.dynamodb.table_source import Tables
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,7 +36,7 @@ def open_items(
     account_id: str,
     *,
     items: Items,
-    patience: Patience | None = None,
+    policy: RetryPolicy | None = None,
     connections: int = 32,
     role: Role | None = None,
 ) -> ItemSource:
@@ -45,14 +45,14 @@ def open_items(
     Raises: ConfigurationError when the URI cannot be one.
     """
     mapping, days = items.mapping, items.recent_days
-    open_stored = partial(open_source, patience=patience, connections=connections, role=role)
-    companion = open_stored(mapping.beside, account_id) if mapping.beside else None
+    open_stored = partial(open_source, policy=policy, connections=connections, role=role)
+    companion = open_stored(mapping.companion, account_id) if mapping.companion else None
     is_table = _is_table(uri)
     fetch = None
     if is_table or any(one.joins for one in mapping.entities):
-        from s3import.readers.dynamodb.tables import TableSource  # boto3 takes its time to import
+        from s3import.readers.dynamodb.table_source import TableSource  # boto3 takes its time to import
 
-        tables = open_tables(patience=patience, connections=connections, role=role, budget=items.budget)
+        tables = open_tables(policy=policy, connections=connections, role=role, budget=items.budget)
         if is_table:
             return TableSource(tables, mapping, account_id, recent_days=days, companion=companion)
         fetch = tables.fetch
@@ -67,7 +67,7 @@ def find_accounts(
     mapping: ItemMapping,
     sharing: Sharing,
     *,
-    patience: Patience | None = None,
+    policy: RetryPolicy | None = None,
     connections: int = 32,
     role: Role | None = None,
 ) -> set[str]:
@@ -80,7 +80,7 @@ def find_accounts(
             "--all-accounts: tables are asked by the key of an account that is known, and never read as a whole; give "
             "--account or --accounts-from, or import from an export of them"
         )
-    stored = open_source(uri, ANYBODY, patience=patience, connections=connections, role=role)
+    stored = open_source(uri, ANYBODY, policy=policy, connections=connections, role=role)
     return ExportSource(stored, mapping, ANYBODY, recent_days=0).accounts(sharing)
 
 
@@ -100,13 +100,13 @@ def _is_table(uri: str) -> bool:
 
 def open_tables(
     *,
-    patience: Patience | None = None,
+    policy: RetryPolicy | None = None,
     connections: int = 32,
     role: Role | None = None,
     budget: ReadBudget | None = None,
 ) -> Tables:
     """DynamoDB itself, as the settings of AWS say. Raises: ConfigurationError where they cannot be right."""
-    from s3import.readers.dynamodb.tables import Tables, connect
+    from s3import.readers.dynamodb.table_source import Tables, connect
 
-    patience = patience or Patience()
-    return Tables(connect(patience, connections, role), patience, budget or ReadBudget(None))
+    policy = policy or RetryPolicy()
+    return Tables(connect(policy, connections, role), policy, budget or ReadBudget(None))

@@ -1,6 +1,6 @@
 """The careful path: reads a few lines one by one and says of each what is wrong with it.
 
-It is the judge: where the column path has any doubt, this one decides. Both give the same rows for the same text.
+Where the column path has any doubt, this one decides. Both give the same rows for the same text.
 """
 
 from __future__ import annotations
@@ -59,7 +59,7 @@ def read_lines(text: bytes, entity: Entity, first_line: int, first_row: int = 0)
     """Read whole lines, of which the first has number `first_line` and its record row `first_row` of the batch."""
     cells, ignored = RECORD_CELLS[entity], IgnoredFields(entity)
 
-    def record(line: bytes, found: Findings) -> dict[str, Any]:
+    def record(line: bytes, found: RecordFindings) -> dict[str, Any]:
         members = parse_line(line)
         ignored.look_at(members)
         made: dict[str, Any] = cells(members, found)
@@ -191,7 +191,7 @@ def parse_line(line: bytes) -> dict[str, Any]:
 
 
 @dataclass(slots=True)
-class Findings:
+class RecordFindings:
     """What was found in one record: reasons by field, and whether free text was repaired."""
 
     reasons: dict[str, Reason] = field(default_factory=dict)
@@ -205,14 +205,14 @@ class Findings:
         self.add(RejectCode.WRONG_TYPE, path, f"must be {wanted}")
 
 
-Cell = Callable[[Any, Findings], Any]  # takes a value that is not null
+Cell = Callable[[Any, RecordFindings], Any]  # takes a value that is not null
 
 
 def text_cell(path: str) -> Cell:
     """What takes a text field's value: a string without a lone surrogate, or with it replaced where that may be."""
     surrogate_code = SURROGATE_CODES.get(path)
 
-    def cell(value: Any, found: Findings) -> str | None:
+    def cell(value: Any, found: RecordFindings) -> str | None:
         if type(value) is not str:
             found.wrong_type(path, "a string")
             return None
@@ -230,7 +230,7 @@ def text_cell(path: str) -> Cell:
 def whole_cell(path: str) -> Cell:
     """What takes a whole number of at most 64 bits, given as `Number`."""
 
-    def cell(value: Any, found: Findings) -> int | None:
+    def cell(value: Any, found: RecordFindings) -> int | None:
         number = _exactly(value) if type(value) is Number else None
         if number is None or number != number.to_integral_value():
             found.wrong_type(path, "a whole number")
@@ -251,7 +251,7 @@ def _exactly(number: Number) -> Decimal:
 
 
 def _list_cell(path: str, item_cell: Cell) -> Cell:
-    def cell(value: Any, found: Findings) -> list[Any] | None:
+    def cell(value: Any, found: RecordFindings) -> list[Any] | None:
         if not isinstance(value, list):
             found.wrong_type(path, "a list")
             return None
@@ -264,7 +264,7 @@ def _list_cell(path: str, item_cell: Cell) -> Cell:
 def _object_cell(path: str, members: Mapping[str, Cell]) -> Cell:
     prefix = f"{path}." if path else ""
 
-    def cell(value: Any, found: Findings) -> dict[str, Any] | None:
+    def cell(value: Any, found: RecordFindings) -> dict[str, Any] | None:
         if not isinstance(value, dict):
             found.wrong_type(path, "an object")
             return None
@@ -300,7 +300,7 @@ class LineReader:
         self,
         schema: pa.Schema,
         first_row: int,
-        record: Callable[[bytes, Findings], dict[str, Any] | None],
+        record: Callable[[bytes, RecordFindings], dict[str, Any] | None],
         *,
         takes_unreadable: bool = True,
     ) -> None:
@@ -327,7 +327,7 @@ class LineReader:
         return self._rows(1)
 
     def _take(self, number: int, line: bytes) -> None:
-        found = Findings()
+        found = RecordFindings()
         try:
             cells = self._record(line, found)
         except Unreadable as error:
@@ -339,13 +339,13 @@ class LineReader:
     def _set_aside(self, number: int, reason: Reason) -> None:
         if self._takes_unreadable:
             self._faults.append(Fault(self._next_row, reason))
-            self._append(number, {}, Findings())
+            self._append(number, {}, RecordFindings())
 
     @property
     def _next_row(self) -> int:
         return self._first_row + len(self._lines)
 
-    def _append(self, number: int, cells: dict[str, Any], found: Findings) -> None:
+    def _append(self, number: int, cells: dict[str, Any], found: RecordFindings) -> None:
         self._faults += [Fault(self._next_row, reason) for reason in found.reasons.values()]
         if found.repaired:
             self._sanitised.add(self._next_row)

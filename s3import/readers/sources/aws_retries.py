@@ -14,7 +14,7 @@ from urllib3.exceptions import HTTPError
 from s3import.core.errors import ConfigurationError, S3ImportError, SourceUnavailable
 from s3import.core.http import retry_after_seconds
 from s3import.readers.sources.remedies import shown_code
-from s3import.readers.sources.source import Patience
+from s3import.readers.sources.source import RetryPolicy
 
 T = TypeVar("T")
 log = logging.getLogger(__name__)
@@ -54,7 +54,7 @@ BROKEN = (
 def ask(
     work: Callable[[], T],
     where: str,
-    patience: Patience,
+    policy: RetryPolicy,
     refusal: Callable[[boto.ClientError], S3ImportError],
     settings: str,
 ) -> T:
@@ -65,7 +65,7 @@ def ask(
     Raises: what `refusal` gives, ConfigurationError, SourceUnavailable; errors of ours that `work` raises.
     """
     try:
-        for attempt in _attempts(where, patience):
+        for attempt in _attempts(where, policy):
             with attempt:
                 return work()
     except boto.ClientError as error:
@@ -77,16 +77,16 @@ def ask(
     raise AssertionError("an attempt neither returned nor raised")
 
 
-def _attempts(where: str, patience: Patience) -> Iterator[stamina.Attempt]:
-    """Tries of a request of boto3, for as long as `patience` lasts; `where` names in the log what is asked for."""
+def _attempts(where: str, policy: RetryPolicy) -> Iterator[stamina.Attempt]:
+    """Tries of a request of boto3, for as long as `policy` lasts; `where` names in the log what is asked for."""
     return iter(
         stamina.retry_context(
-            _decide(where, patience.retry_seconds),
-            attempts=None if patience.retry_seconds else 1,
-            timeout=patience.retry_seconds or None,
-            wait_initial=patience.first_wait_seconds,
+            _decide(where, policy.retry_seconds),
+            attempts=None if policy.retry_seconds else 1,
+            timeout=policy.retry_seconds or None,
+            wait_initial=policy.first_wait_seconds,
             wait_max=LONGEST_WAIT_SECONDS,
-            wait_jitter=5 * patience.first_wait_seconds,
+            wait_jitter=5 * policy.first_wait_seconds,
         )
     )
 

@@ -11,7 +11,7 @@ from urllib.parse import quote, unquote
 
 from s3import.core.errors import ConfigurationError
 from s3import.core.records import check_account_id
-from s3import.readers.sources.source import Patience, Role, Source
+from s3import.readers.sources.source import RetryPolicy, Role, Source
 
 ACCOUNT = "{account}"
 ANYBODY = "anybody"  # stands for an account where a source is opened that is not one account's
@@ -23,7 +23,7 @@ class Location:
 
     uri: str
     path: str
-    patience: Patience
+    policy: RetryPolicy
     connections: int
     role: Role | None = None
 
@@ -32,7 +32,7 @@ def open_source(
     uri: str,
     account_id: str,
     *,
-    patience: Patience | None = None,
+    policy: RetryPolicy | None = None,
     connections: int = 32,
     role: Role | None = None,
 ) -> Source:
@@ -43,7 +43,7 @@ def open_source(
     """
     uri = resolve(uri, account_id)
     scheme, rest = split_scheme(uri)
-    return SCHEMES[scheme](Location(uri, rest, patience or Patience(), connections, role))
+    return SCHEMES[scheme](Location(uri, rest, policy or RetryPolicy(), connections, role))
 
 
 def resolve(uri: str, account_id: str) -> str:
@@ -129,8 +129,8 @@ def _open_s3(location: Location) -> Source:
     from s3import.readers.sources.s3 import S3Source, connect
 
     bucket, folder = bucket_and_folder(location.uri)
-    client = connect(location.patience, location.connections, location.role)
-    return S3Source(client, bucket, folder, uri=location.uri, patience=location.patience, role=location.role)
+    client = connect(location.policy, location.connections, location.role)
+    return S3Source(client, bucket, folder, uri=location.uri, policy=location.policy, role=location.role)
 
 
 def _open_tables(location: Location) -> Source:

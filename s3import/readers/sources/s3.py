@@ -28,7 +28,7 @@ from s3import.readers.sources.aws import canonical_etag, client
 from s3import.readers.sources.aws_retries import is_temporary, status_of
 from s3import.readers.sources.bodies import RandomFile, WholeBody
 from s3import.readers.sources.remedies import remedy, shown_code
-from s3import.readers.sources.source import MAX_DOCUMENT_BYTES, Patience, Role
+from s3import.readers.sources.source import MAX_DOCUMENT_BYTES, RetryPolicy, Role
 
 T = TypeVar("T")
 
@@ -39,12 +39,12 @@ _SETTINGS = (
 MAX_EMPTY_PAGES = 1000  # of a listing, in a row: S3 itself gives some behind many deleted objects
 
 
-def connect(patience: Patience, connections: int, role: Role | None = None) -> Any:
+def connect(policy: RetryPolicy, connections: int, role: Role | None = None) -> Any:
     """A client as `aws.client` makes it. Retries are left to `S3Source`, which also knows how to go on in the middle of
     a body."""
     config = Config(
-        connect_timeout=patience.connect_seconds,
-        read_timeout=patience.stall_seconds,
+        connect_timeout=policy.connect_seconds,
+        read_timeout=policy.stall_seconds,
         max_pool_connections=connections,
         retries={"total_max_attempts": 1},
         # Not every store that speaks the protocol knows the checksums that boto3 adds by itself.
@@ -68,7 +68,7 @@ class S3Source:
         folder: str = "",
         *,
         uri: str | None = None,
-        patience: Patience | None = None,
+        policy: RetryPolicy | None = None,
         page_size: int = 1000,
         role: Role | None = None,
     ) -> None:
@@ -77,11 +77,11 @@ class S3Source:
         self.uri = uri or f"s3://{bucket}/{folder}"
         self.client = client
         self._root = folder.removesuffix("/") + "/" if folder else ""
-        self._patience = patience or Patience()
+        self._policy = policy or RetryPolicy()
         self._page_size = page_size
 
     def list(self, prefix: str) -> Iterator[StoredObject]:
-        """As `Source.list`."""
+        """The objects whose key starts with `prefix`, in the order of keys, folder markers left out."""
         for page in self._pages(prefix):
             for entry in page.get("Contents", ()):
                 if entry["Size"] > 0 or not entry["Key"].endswith("/"):
@@ -91,20 +91,20 @@ class S3Source:
                     )
 
     def folders(self, prefix: str) -> Iterator[str]:
-        """As `Source.folders`."""
+        """The names of the folders right below the root that start with `prefix`, in order."""
         for page in self._pages(prefix, Delimiter="/"):
             for entry in page.get("CommonPrefixes", ()):
                 yield entry["Prefix"].removeprefix(self._root).removesuffix("/")
 
     def read(self, key: str) -> bytes | None:
-        """As `Source.read`."""
+        """A small document as a whole; None when there is no such object. Raises: DocumentTooLarge."""
         try:
-            return self.persist("s3:GetObject", key, lambda: self._read_document(key))
+            return self.with_retries("s3:GetObject", key, lambda: self._read_document(key))
         except PartMissing:
             return None
 
     def find(self, key: str) -> StoredObject | None:
-        """As `Source.find`."""
+        """The object of this key as it is now; None when there is no such object."""
         try:
             found = self._head(key)
         except PartMissing:
@@ -116,7 +116,7 @@ class S3Source:
         return StoredObject(key, found["ContentLength"], _etag(found, self._where(key)), served)
 
     def _head(self, key: str) -> Mapping[str, Any]:
-        found: Mapping[str, Any] = self.persist("s3:GetObject", key, lambda: self._ask_head(self.address(key)))
+        found: Mapping[str, Any] = self.with_retries("s3:GetObject", key, lambda: self._ask_head(self.address(key)))
         return found
 
     def _ask_head(self, address: Mapping[str, str]) -> Any:
@@ -132,21 +132,21 @@ class S3Source:
         return {"Bucket": self.bucket, "Key": self._root + key}
 
     def open(self, stored: StoredObject, offset: int = 0) -> BinaryIO:
-        """As `Source.open`."""
+        """The object's bytes from `offset` on, forward only. Raises: SourceChanged, PartMissing."""
         return cast("BinaryIO", WholeBody(self._version(stored), offset))
 
     def open_random(self, stored: StoredObject) -> BinaryIO:
-        """As `Source.open_random`."""
+        """The object as a seekable file; a read fetches just its range. Raises: SourceChanged, PartMissing."""
         return cast("BinaryIO", RandomFile(self._version(stored)))
 
-    def persist(self, action: str, key: str, work: Callable[[], T]) -> T:
+    def with_retries(self, action: str, key: str, work: Callable[[], T]) -> T:
         """What `work` returns, tried again while it fails for reasons that pass; `action` and `key` name it in errors.
 
         A server's Retry-After is honoured. Raises: what `Source` promises.
         """
         where = self._where(key)
         return aws_retries.ask(
-            work, where, self._patience, partial(_refusal, action=action, where=where, bucket=self.bucket), _SETTINGS
+            work, where, self._policy, partial(_refusal, action=action, where=where, bucket=self.bucket), _SETTINGS
         )
 
     def _where(self, key: str) -> str:
@@ -154,7 +154,7 @@ class S3Source:
 
     def _version(self, stored: StoredObject) -> _Version:
         return _Version(
-            self.client, self.address(stored.key), stored, partial(self.persist, "s3:GetObject", stored.key)
+            self.client, self.address(stored.key), stored, partial(self.with_retries, "s3:GetObject", stored.key)
         )
 
     def _pages(self, prefix: str, **wanted: Any) -> Iterator[dict[str, Any]]:
@@ -163,7 +163,7 @@ class S3Source:
         seen: set[str] = set()
         empty = 0
         while True:
-            page = self.persist("s3:ListBucket", prefix, lambda: self.client.list_objects_v2(**wanted))
+            page = self.with_retries("s3:ListBucket", prefix, lambda: self.client.list_objects_v2(**wanted))
             yield page
             if not page.get("IsTruncated"):
                 return
@@ -192,7 +192,7 @@ class _Version:
     client: Any
     request: Mapping[str, str]
     stored: StoredObject
-    persist: Callable[[Callable[[], Any]], Any]
+    with_retries: Callable[[Callable[[], Any]], Any]
 
     @property
     def size_bytes(self) -> int:
@@ -222,7 +222,7 @@ class _Version:
         return self.client.get_object(**request)
 
     def confirm(self) -> None:
-        self._check(self.persist(lambda: self.client.head_object(**self.request)), self.size_bytes)
+        self._check(self.with_retries(lambda: self.client.head_object(**self.request)), self.size_bytes)
 
     def _check(self, answer: Mapping[str, Any], size_bytes: int) -> None:
         """Not every store that speaks the protocol heeds If-Match and Range, or tells how long a body is."""

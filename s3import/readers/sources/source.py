@@ -12,8 +12,8 @@ MAX_DOCUMENT_BYTES = 64 * 1024 * 1024  # of a document that is read as a whole
 
 
 @dataclass(frozen=True, slots=True)
-class Patience:
-    """How long a source bears with trouble, in seconds.
+class RetryPolicy:
+    """How requests to a source are retried, and what they may take, in seconds.
 
     `retry_seconds`: temporary failures in a row, bytes that arrive start it afresh; `connect_seconds`: one connection;
     `stall_seconds`: a body or an answer of which nothing comes; `first_wait_seconds`: before the second try, doubled
@@ -76,8 +76,8 @@ class Source(Protocol):
 class DumpSource(Protocol):
     """One account's dump. It plans itself and reads its parts.
 
-    Implementations: `dump.objects.ObjectDump`, `dynamodb.export.ExportSource`, `dynamodb.tables.TableSource`. Every
-    method raises what `Source` does.
+    Implementations: `ObjectDump`, and for items of DynamoDB `ExportSource` and `TableSource`. Every method raises what
+    `Source` does.
     """
 
     uri: str

@@ -10,7 +10,7 @@ from s3import.reporting.notify.notice import NotDelivered, Refused
 COME_BACK = frozenset({408, 425, 429})
 
 
-def judge(who: str, status: int, headers: Mapping[str, str]) -> None:
+def require_delivered(who: str, status: int, headers: Mapping[str, str]) -> None:
     """Let a 2xx pass. Raises: NotDelivered when it is worth coming back, Refused for the rest, redirects included."""
     if 200 <= status < 300:
         return

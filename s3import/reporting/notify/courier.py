@@ -9,7 +9,7 @@ from functools import partial
 
 from s3import.core.errors import S3ImportError
 from s3import.core.timers import Ticker
-from s3import.reporting.notify.notice import Channel, Sender
+from s3import.reporting.notify.notice import NoticeChannel, Sender
 from s3import.reporting.notify.outbox import Transactional, deliver_due, forget_old
 
 log = logging.getLogger(__name__)
@@ -24,10 +24,10 @@ class Courier:
     """
 
     def __init__(
-        self, database: Transactional, senders: Mapping[Channel, Sender], *, poll_seconds: float = POLL_SECONDS
+        self, database: Transactional, senders: Mapping[NoticeChannel, Sender], *, poll_seconds: float = POLL_SECONDS
     ) -> None:
         self._database = database
-        self._begun: set[Channel] = set()
+        self._begun: set[NoticeChannel] = set()
         self._tickers = [
             Ticker(f"courier-{channel}", partial(self._deliver, channel, sender), poll_seconds, once_more=True)
             for channel, sender in senders.items()
@@ -51,7 +51,7 @@ class Courier:
         for ticker in self._tickers:
             ticker.join(max(deadline - time.monotonic(), 0.0))
 
-    def _deliver(self, channel: Channel, sender: Sender) -> None:
+    def _deliver(self, channel: NoticeChannel, sender: Sender) -> None:
         if channel not in self._begun:
             self._begun.add(channel)
             self._attempt(lambda: forget_old(self._database))

@@ -27,7 +27,7 @@ class Kind(StrEnum):
     CANCELLED = "cancelled"
 
 
-class Channel(StrEnum):
+class NoticeChannel(StrEnum):
     """Where notices go."""
 
     SLACK = "slack"
@@ -39,7 +39,7 @@ class Notice:
     """One thing to tell on one channel. `id` stays the same however often it is sent; `attempts` counts this one."""
 
     id: str
-    channel: Channel
+    channel: NoticeChannel
     payload: Mapping[str, Any]
     attempts: int
 

@@ -21,8 +21,8 @@ from s3import.operations.operations import Operations
 from s3import.operations.pages import MAX_PAGE
 from s3import.server.api import models
 from s3import.server.api.describe import PROBLEMS, answers
-from s3import.server.api.looks import Looks
 from s3import.server.api.problems import problem, request_id
+from s3import.server.api.single_flight import SingleFlight
 from s3import.status import State
 
 READY_SECONDS = 5.0
@@ -36,9 +36,9 @@ async def _operations(request: Request) -> Operations:
     return operations
 
 
-async def _looks(request: Request) -> Looks:
-    looks: Looks = request.app.state.looks
-    return looks
+async def _single_flight(request: Request) -> SingleFlight:
+    single_flight: SingleFlight = request.app.state.single_flight
+    return single_flight
 
 
 async def _render_metrics(request: Request) -> Callable[[], bytes] | None:
@@ -156,10 +156,12 @@ def cancel_migration(run_id: models.RunId, operations: Asked) -> Response:
 
 
 @router.get("/check-migration", operation_id="checkMigration", responses=answers(models.StatusDocument))
-async def check_migration(account_id: models.AccountId, looks: Annotated[Looks, Depends(_looks)]) -> Response:
+async def check_migration(
+    account_id: models.AccountId, single_flight: Annotated[SingleFlight, Depends(_single_flight)]
+) -> Response:
     """Show how far an account is. Cheap enough to be asked every second."""
     check_id(account_id)
-    return Response(await looks.at(account_id), media_type="application/json")
+    return Response(await single_flight.at(account_id), media_type="application/json")
 
 
 @router.get("/accounts/{account_id}/rejects", operation_id="listRejects", responses=answers(models.RejectPage))

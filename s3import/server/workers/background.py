@@ -11,7 +11,7 @@ from concurrent.futures import ThreadPoolExecutor
 from types import TracebackType
 
 from s3import.core.errors import S3ImportError, WorkerLost, as_failure
-from s3import.core.limits import RejectLimit, Tally
+from s3import.core.limits import Counters, RejectLimit
 from s3import.core.timers import Ticker
 from s3import.importing import backlog
 from s3import.importing.importer import Importer
@@ -99,7 +99,7 @@ class BackgroundWorker:
         except S3ImportError as error:
             self._importer.record_failure(claim, error, self._retries)
             raise
-        self._importer.import_pass(ActiveRun(claim, source, Tally(self._limit)), self._retries)
+        self._importer.import_pass(ActiveRun(claim, source, Counters(self._limit)), self._retries)
 
     def _claim(self, run: Run) -> Claim | None:
         """Take the run; one that took too many workers' lives is left alone, failed."""

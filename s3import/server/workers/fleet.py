@@ -14,7 +14,7 @@ from sqlalchemy import Connection
 
 from s3import import status
 from s3import.core.errors import Interrupted, LeaseLost, S3ImportError, TooManyRejects, WorkerLost, as_failure
-from s3import.core.limits import RejectLimit, Tally
+from s3import.core.limits import Counters, RejectLimit
 from s3import.importing import offers
 from s3import.importing import part_claims as dispatch
 from s3import.importing.checkpoints import Part, PartTotals
@@ -88,7 +88,7 @@ class FleetWorker:
         except Interrupted as error:
             self._give_back(run, part, error)
         except TooManyRejects as error:
-            self._judge(claim, run, part, error)
+            self._decide(claim, run, part, error)
         except Exception as error:  # noqa: BLE001 - as above
             self._fail(claim, error)
         self._advance(run_id)
@@ -114,10 +114,10 @@ class FleetWorker:
         """Plan the run; False when it was so small that it is imported by now, True when its parts are everybody's."""
         importer = self._importer
         source = importer.open_source(run.source, run.account_id)
-        active = ActiveRun(claim, source, Tally(self._limit))
+        active = ActiveRun(claim, source, Counters(self._limit))
         with importer.keep_run(active):
             parts = importer.plan(active)
-            active.tally.require_within_limit(run.account_id)
+            active.counters.require_within_limit(run.account_id)
             if self._is_small(parts.totals):
                 importer.import_parts(active, parts)
                 importer.copy_files(active)
@@ -142,19 +142,19 @@ class FleetWorker:
 
     def _import_part(self, claim: Claim, run: Run, part: Part) -> None:
         importer = self._importer
-        active = ActiveRun(claim, importer.open_source(run.source, run.account_id), self._tally(run))
+        active = ActiveRun(claim, importer.open_source(run.source, run.account_id), self._counters(run))
 
-        def prolong(connection: Connection) -> bool:
-            return dispatch.prolong_part(connection, run.run_id, part, importer.settings.lease_seconds)
+        def renew(connection: Connection) -> bool:
+            return dispatch.renew_part(connection, run.run_id, part, importer.settings.lease_seconds)
 
-        with importer.leases.keep(Lease(prolong, active.ended)):
+        with importer.leases.keep(Lease(renew, active.ended)):
             importer.parts.import_part(active, part)
 
-    def _tally(self, run: Run, *, final: bool = False) -> Tally:
+    def _counters(self, run: Run, *, final: bool = False) -> Counters:
         """What all machines have read and rejected by now, or (unless `final`) a short while ago."""
-        tally = Tally(self._limit)
-        tally.start(*self._totals.of(run, fresh=final))
-        return tally
+        counters = Counters(self._limit)
+        counters.start(*self._totals.of(run, fresh=final))
+        return counters
 
     def _advance(self, run_id: str) -> None:
         """Offer what comes next of a spread run, or finish it. What fails here is made up for by the next sweep."""
@@ -172,7 +172,7 @@ class FleetWorker:
             lambda connection, unsent: dispatch.withdraw_parts(connection, run_id, unsent),
         )
         if run is not None and finished and run.state is State.RUNNING:
-            self._offer_files(run) if run.choices.files_to else self._finish(run)
+            self._offer_files(run) if run.options.files_to else self._finish(run)
 
     def _offer_files(self, run: Run) -> None:
         """Have one worker hold the run again, who finds nothing left of it but its files to copy."""
@@ -185,7 +185,7 @@ class FleetWorker:
         claim = _claim_of(run)
         try:
             source = self._importer.open_source(run.source, run.account_id)
-            self._importer.finish(ActiveRun(claim, source, self._tally(run, final=True)))
+            self._importer.finish(ActiveRun(claim, source, self._counters(run, final=True)))
         except LeaseLost:
             log.info(
                 "account %s: somebody else finished the %s pass",
@@ -235,10 +235,10 @@ class FleetWorker:
         if tries > self._retries.limit:
             raise _lost(run, f"importing {part.planned.key}")
 
-    def _judge(self, claim: Claim, run: Run, part: Part, error: TooManyRejects) -> None:
+    def _decide(self, claim: Claim, run: Run, part: Part, error: TooManyRejects) -> None:
         """End the run where rejects are too many of all that was read by now; this machine may know of less."""
         try:
-            self._tally(run, final=True).require_within_limit(run.account_id)
+            self._counters(run, final=True).require_within_limit(run.account_id)
         except TooManyRejects as sure:
             self._fail(claim, sure)
         else:
@@ -262,7 +262,7 @@ class FleetWorker:
 def _claim_of(run: Run) -> Claim:
     """The right to end a spread run, which all of its workers share."""
     return Claim(
-        run.run_id, run.account_id, run.pass_, run.token, run.attempts, run.tries, run.account_checked, run.choices
+        run.run_id, run.account_id, run.pass_, run.token, run.attempts, run.tries, run.account_checked, run.options
     )
 
 

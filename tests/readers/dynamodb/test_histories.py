@@ -49,15 +49,15 @@ class Target:
     """A database as the contract describes it, without one: newer replaces older, and what is deleted stays so."""
 
     rows: dict[tuple[str, str], tuple[dt.datetime, str | None]] = field(default_factory=dict)
-    graves: dict[tuple[str, str], dt.datetime] = field(default_factory=dict)
+    removal: dict[tuple[str, str], dt.datetime] = field(default_factory=dict)
 
     def write(self, row: tuple[str, str], at: dt.datetime, text: str | None) -> None:
-        known = max(self.rows.get(row, (EARLIEST, None))[0], self.graves.get(row, EARLIEST))
+        known = max(self.rows.get(row, (EARLIEST, None))[0], self.removal.get(row, EARLIEST))
         if at > known:
             self.rows[row] = (at, text)
 
     def delete(self, row: tuple[str, str], at: dt.datetime) -> None:
-        self.graves[row] = max(at, self.graves.get(row, at))
+        self.removal[row] = max(at, self.removal.get(row, at))
         if row in self.rows and self.rows[row][0] <= at:
             del self.rows[row]
 

@@ -109,7 +109,7 @@ def test_an_export_is_verified(settings: Settings) -> None:
 def test_a_dry_run(settings: Settings) -> None:
     """A dry run checks an export like a dump."""
     request = Request("acme", HALVES, settings.source or "")
-    [result] = app.rehearse(settings, [request], observe=lambda event: None, stop=threading.Event())
+    [result] = app.dry_run_accounts(settings, [request], observe=lambda event: None, stop=threading.Event())
     assert result.error is None
     assert result.rejected == 2
 

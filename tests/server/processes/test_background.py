@@ -13,7 +13,7 @@ from sqlalchemy import Connection
 
 from s3import import status
 from s3import.core.errors import SourceUnavailable
-from s3import.core.limits import RejectLimit, Tally
+from s3import.core.limits import Counters, RejectLimit
 from s3import.core.records import Pass
 from s3import.core.settings import Settings
 from s3import.core.tables import accounts, import_parts
@@ -123,7 +123,7 @@ def _take_and_die(settings: Settings, *, get_on: bool = False) -> None:
     with Importer(
         transactions, settings, open_source=opener, files=file_copier(settings, transactions), workers=1
     ) as importer:
-        importer.plan(ActiveRun(claim, opener(run.source, ACCOUNT), Tally(RejectLimit())))
+        importer.plan(ActiveRun(claim, opener(run.source, ACCOUNT), Counters(RejectLimit())))
     database.close()
     if get_on:
         read = import_parts.c.read_count

@@ -25,21 +25,21 @@ from s3import.readers.dynamodb.budget import ReadBudget
 from s3import.readers.dynamodb.mapping import ItemMapping, parse_mapping
 from s3import.readers.dynamodb.opening import Items, open_items
 from s3import.readers.dynamodb.passes import Parents
-from s3import.readers.dynamodb.tables import Tables, TableSource
-from s3import.readers.sources.source import DumpSource, Patience, Role
+from s3import.readers.dynamodb.table_source import Tables, TableSource
+from s3import.readers.sources.source import DumpSource, RetryPolicy, Role
 from s3import.transform.validators import check
 from tests.objects import CREDENTIALS
 from tests.readers.dynamodb.items import MAPPING, attachment, mapping, message, thread
 from tests.readers.dynamodb.served import Served
 
-QUICK = Patience(retry_seconds=5, connect_seconds=1, stall_seconds=5, first_wait_seconds=0.01)
+QUICK = RetryPolicy(retry_seconds=5, connect_seconds=1, stall_seconds=5, first_wait_seconds=0.01)
 SINCE = dt.datetime(2026, 9, 1, tzinfo=dt.UTC)
 WINDOW = Window(Pass.RECENT, SINCE, SINCE + dt.timedelta(days=30))
 OLD_TEXT, OLD_MILLISECONDS = "2026-08-01T00:00:00Z", 1785000000000
 
 
 def opened(known: ItemMapping) -> DumpSource:
-    return open_items("dynamodb:", "acme", items=Items(known), patience=QUICK)
+    return open_items("dynamodb:", "acme", items=Items(known), policy=QUICK)
 
 
 def batches(source: DumpSource, pass_: Pass, entity: Entity, block_bytes: int = 1 << 20) -> Iterator[Batch]:
@@ -138,7 +138,7 @@ def test_keys_that_are_numbers(served: Served, account: str, found: bool) -> Non
     text = MAPPING.replace('table = "threads"', f'table = "{name}"')
     known = parse_mapping(text.replace('value = "{account}" }', 'value = "{account}", number = true }'), "m")
     known = replace(known, entities=known.entities[:1])
-    source = open_items("dynamodb:", account, items=Items(known), patience=QUICK)
+    source = open_items("dynamodb:", account, items=Items(known), policy=QUICK)
     if found:
         assert source.plan(Pass.RECENT).parts
     else:
@@ -151,7 +151,7 @@ def test_in_a_role(moto_tables: Served, monkeypatch: pytest.MonkeyPatch) -> None
     moto_tables.put("messages", message(1))
     known = parse_mapping(moto_tables.mapping_text(MAPPING), "m")
     role = Role("arn:aws:iam::444455556666:role/reader", "secret")
-    source = open_items("dynamodb:", "acme", items=Items(known), patience=QUICK, role=role)
+    source = open_items("dynamodb:", "acme", items=Items(known), policy=QUICK, role=role)
     assert isinstance(source, TableSource)
     keys: list[str] = []
 
@@ -193,12 +193,12 @@ def page(*items: dict[str, Any], last: int | None = None) -> dict[str, Any]:
 
 
 def scripted(
-    *answers: Any, patience: Patience = QUICK, known: ItemMapping | None = None
+    *answers: Any, policy: RetryPolicy = QUICK, known: ItemMapping | None = None
 ) -> tuple[TableSource, Scripted]:
     """A source of messages only, so that no question is asked but for those."""
     client = Scripted(*answers)
     only = known or replace(mapping(), entities=mapping().entities[1:2])
-    tables = Tables(client, patience, ReadBudget(None))
+    tables = Tables(client, policy, ReadBudget(None))
     return TableSource(tables, only, "acme", recent_days=30), client
 
 
@@ -250,7 +250,7 @@ def test_throttling_passes() -> None:
 )
 def test_what_stays(error: Exception, kind: type[S3ImportError]) -> None:
     """What does not pass ends the run with an error of its kind that names the table."""
-    source, _ = scripted(*[error] * 5, patience=replace(QUICK, retry_seconds=0))
+    source, _ = scripted(*[error] * 5, policy=replace(QUICK, retry_seconds=0))
     with pytest.raises(kind, match="the table messages"):
         remaining(source)
 

@@ -55,13 +55,13 @@ from s3import.readers.dynamodb.passes import (
     reaches,
     unique,
 )
-from s3import.readers.dynamodb.wanted import ITEM
+from s3import.readers.dynamodb.selection import ITEM
 from s3import.readers.formats.jsonl import Block
 from s3import.readers.sources import aws_retries
 from s3import.readers.sources.aws import client
 from s3import.readers.sources.aws_retries import is_temporary
 from s3import.readers.sources.remedies import shown_code
-from s3import.readers.sources.source import Patience, Role, Source
+from s3import.readers.sources.source import RetryPolicy, Role, Source
 
 MAX_KEYS = 100  # in one BatchGetItem
 KEY_KINDS = (("S", "N"), ("N", "S"))  # what may refer to an item, and what else may
@@ -76,11 +76,11 @@ UNFIT = {  # what keeps a table from being exported, and what to do
 }
 
 
-def connect(patience: Patience, connections: int, role: Role | None = None) -> Any:
+def connect(policy: RetryPolicy, connections: int, role: Role | None = None) -> Any:
     """A client as `aws.client` makes it, that slows down by itself when it is throttled."""
     config = Config(
-        connect_timeout=patience.connect_seconds,
-        read_timeout=patience.stall_seconds,
+        connect_timeout=policy.connect_seconds,
+        read_timeout=policy.stall_seconds,
         max_pool_connections=connections,
         retries={"mode": "adaptive", "total_max_attempts": 2},
         tcp_keepalive=True,
@@ -98,10 +98,10 @@ class Page:
 
 @dataclass(frozen=True, slots=True)
 class Tables:
-    """DynamoDB itself: asked as patiently and as little as agreed."""
+    """DynamoDB itself: tried again and paced as agreed."""
 
     client: Any
-    patience: Patience
+    policy: RetryPolicy
     budget: ReadBudget
 
     def pages(self, query: dict[str, Any], last_key: dict[str, Any] | None) -> Iterator[Page]:
@@ -147,7 +147,7 @@ class Tables:
             yield from chain(*answer["Responses"].values())
             unprocessed = _unprocessed(answer)
             if unprocessed:
-                time.sleep(self.patience.first_wait_seconds)
+                time.sleep(self.policy.first_wait_seconds)
             left += unprocessed
 
     def _get_some(self, **request: Any) -> dict[str, Any]:
@@ -172,7 +172,7 @@ class Tables:
             return answer
 
         refusal = partial(_refusal, action=action, where=where, hint=self._unused_to_arns(table))
-        return aws_retries.ask(within_budget, where, self.patience, refusal, "correct the mapping or the AWS settings")
+        return aws_retries.ask(within_budget, where, self.policy, refusal, "correct the mapping or the AWS settings")
 
     def _unused_to_arns(self, table: str) -> str:
         """What to say where a table is named by its ARN to an endpoint that is not AWS's."""
@@ -221,14 +221,14 @@ class TableSource(ItemSource):
         parts = tuple(part for one in self._mapping.entities for part in self._parts(one, window))
         if not any(self._has_items(part) for part in parts):
             where = f"such as {parts[0].stored.etag} in {parts[0].stored.key}" if parts else "in any table"
-            raise no_items(tuple(self._wanted.values()), where)
+            raise no_items(tuple(self._selections.values()), where)
         return Plan(parts, from_manifest=True)
 
     def read_part(self, part: PlannedPart, start: Position, block_bytes: int) -> Iterator[Batch]:
-        """As `DumpSource.read_part`."""
+        """The records that a part's query finds behind `start`, in batches of whole pages of about `block_bytes`."""
         window = part.window
         if window is None:
-            query = _query(self._wanted[part.entity].mapping, part.stored.etag, backwards=False)
+            query = _query(self._selections[part.entity].mapping, part.stored.etag, backwards=False)
             yield from self._batches(part.entity, query, start, block_bytes)
             return
         # The remaining pass takes the recent ones' older parents once more: a table changes, and what became such a
@@ -237,18 +237,18 @@ class TableSource(ItemSource):
         parents = self._recent_parents(window).of(part.entity) if is_recent_pass else NO_IDS
         # In order, what has no right time is of the pass that comes across it before the other pass's items: neither
         # comes across all.
-        undated = is_recent_pass if _is_ordered(self._wanted[part.entity].mapping) else None
+        undated = is_recent_pass if _is_ordered(self._selections[part.entity].mapping) else None
         for batch in self._read(part.entity, part.stored.etag, window, start, block_bytes, parents):
             yield before(in_pass(batch, window, parents, undated=undated), window.until)
             undated = undated and not reaches(batch, window, Pass.REMAINING)
 
     def _has_items(self, part: PlannedPart) -> bool:
-        query = _query(self._wanted[part.entity].mapping, part.stored.etag, backwards=False)
+        query = _query(self._selections[part.entity].mapping, part.stored.etag, backwards=False)
         return any(page.items for page in self._tables.pages({**query, "Limit": 1}, None))
 
     def _parts(self, mapping: EntityMapping, window: Window) -> Iterator[PlannedPart]:
         place = mapping.table_name + (f"/{mapping.index}" if mapping.index else "")
-        for value in mapping.key.values(self._wanted[mapping.entity].account_id):
+        for value in mapping.key.values(self._selections[mapping.entity].account_id):
             yield PlannedPart(
                 mapping.entity, f"{mapping.entity}/{place}/{value}", StoredObject(place, 0, value), None, None, window
             )
@@ -259,7 +259,7 @@ class TableSource(ItemSource):
         """A query's items in batches of whole pages. Where they are in the order of their creation it begins at the end
         that the pass is about, and ends as soon as it comes to the other pass's and has found all that are needed
         `also`."""
-        mapping, recent = self._wanted[entity].mapping, window.pass_ is Pass.RECENT
+        mapping, recent = self._selections[entity].mapping, window.pass_ is Pass.RECENT
         query = _query(mapping, key_value, backwards=recent)
         if not _is_ordered(mapping):
             yield from self._batches(entity, {**query, "ScanIndexForward": True}, start, block_bytes)
@@ -279,14 +279,14 @@ class TableSource(ItemSource):
         lines: list[bytes] = []
         size_bytes = 0
         for page in self._tables.pages(query, _key(start.cursor)):
-            add_joined(page.items, self._wanted[entity].mapping, self._tables.fetch)
+            add_joined(page.items, self._selections[entity].mapping, self._tables.fetch)
             lines += map(_line, page.items)
             size_bytes += sum(map(len, lines[len(lines) - len(page.items) :]))
             if size_bytes >= block_bytes or not page.last_key:
                 count = start.line + len(lines)
                 end = Position(count, count, _cursor(page.last_key) if page.last_key else None)
                 block = Block(b"".join(lines), count - start.line, is_last=not page.last_key)
-                yield items_batch(block, self._wanted[entity], start, end)
+                yield items_batch(block, self._selections[entity], start, end)
                 start, lines, size_bytes = end, [], 0
 
     # --- what is recent for what is below it -----------------------------------------------------------------------
