@@ -57,8 +57,8 @@ def dry_run_accounts(
     open_dump = source_opener(settings, 1, shared)
     with opened(settings, observe=observe, stop=stop) as operations:
         look = _looker(operations.transactions, named=settings.database != Settings().database)
-        rehearsals = (DryRun(request, settings.block_bytes, observe, stop, look) for request in requests)
-        return [_result_of(dry_run, open_dump, observe) for dry_run in rehearsals]
+        dry_runs = (DryRun(request, settings.block_bytes, observe, stop, look) for request in requests)
+        return [_result_of(dry_run, open_dump, observe) for dry_run in dry_runs]
 
 
 def _looker(transactions: Transactions, *, named: bool) -> Look | None:

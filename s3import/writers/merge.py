@@ -21,11 +21,11 @@ import sqlalchemy as sa
 
 from s3import.core.errors import AccountDeleted
 from s3import.core.records import ROW_ENTITIES, Entity, Reason, Written
-from s3import.core.tables import PARENTS, TARGETS, Id, UtcTime, accounts, import_reread, import_tombstones
+from s3import.core.tables import PARENTS, TARGETS, UtcTime, accounts, import_reread, import_tombstones
 from s3import.writers.deletions import delete
 from s3import.writers.kept import require_as_sent
 from s3import.writers.schema import triggers
-from s3import.writers.temporary import fill, temporary_table
+from s3import.writers.temporary import fill, keys_table, temporary_table
 from s3import.writers.tombstones import (
     Found,
     KeptOut,
@@ -42,17 +42,7 @@ PartKey = tuple[str, int]  # of a run, and the part's number within it
 _BEFORE_ALL = sa.literal(dt.datetime(1900, 1, 1, tzinfo=dt.UTC), UtcTime)  # earlier than any record's instant
 
 
-_KEYS: dict[Entity, sa.Table] = {
-    entity: temporary_table(
-        f"import_keys_of_{entity}",
-        sa.Column("ordinal", sa.Integer, nullable=False, autoincrement=False),
-        sa.Column("id", Id, nullable=False),
-        *(sa.Column(column, Id, nullable=False) for column, _parent, _code in PARENTS[entity]),
-        sa.Column("at", UtcTime, nullable=False),
-        key=["ordinal"],
-    )
-    for entity in ROW_ENTITIES
-}
+_KEYS: dict[Entity, sa.Table] = {entity: keys_table(f"import_keys_of_{entity}", entity) for entity in ROW_ENTITIES}
 """The keys of a batch: the row's index, its id and parents, and the instant that decides which of two rows is newer."""
 
 _STAGED: dict[Entity, sa.Table] = {
