@@ -53,7 +53,7 @@ def admit(
     if status is None and may_be_new:
         status = AccountStatus.MIGRATING
     if status is None:
-        raise AccountNotFound(f"there is no account {account_id}; create it first (POST /accounts)")
+        raise no_account(account_id)
     if wanted not in (None, Pass.RECENT) and status is AccountStatus.MIGRATING:
         what = "any delta" if wanted is Pass.DELTA else "the remaining one"
         raise RecentPassFirst(f"account {account_id}: the recent pass has to be imported before {what}")
@@ -75,6 +75,11 @@ def admit(
 
     (run, started), *_ = [ask(pass_) for pass_ in left]
     return Admission(run, started)
+
+
+def no_account(account_id: str) -> AccountNotFound:
+    """There is no such account, and nobody who could create it but whoever asks."""
+    return AccountNotFound(f"there is no account {account_id}; create it first (POST /accounts)")
 
 
 # --- once more -------------------------------------------------------------------------------------------------------

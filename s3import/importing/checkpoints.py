@@ -180,19 +180,6 @@ def remember_plan(connection: Connection, held: Claim, plan: Plan) -> list[Part]
     return read_parts(connection, held.run_id) if known else fresh
 
 
-def forget_last_reading(connection: Connection, held: Claim) -> None:
-    """Replace what was kept of the pass's reading from the same source by this one, whose plan is made: until then its
-    parts tell how a source that is not divided in passes was divided. All deltas are kept."""
-    mine, others = import_runs.alias().c, import_runs.c
-    number, source = (
-        sa.select(column).where(mine.run_id == held.run_id).scalar_subquery() for column in (mine.number, mine.source)
-    )
-    same = (others.account_id == held.account_id, others["pass"] == held.pass_.value)
-    run_ids = sa.select(others.run_id).where(*same, others.number < number, others.source == source)
-    for run_id in connection.scalars(run_ids).all() if held.pass_ is not Pass.DELTA else ():
-        connection.execute(import_runs.delete().where(others.run_id == run_id))
-
-
 def _remember_skipped(connection: Connection, held: Claim, plan: Plan) -> None:
     connection.execute(
         import_runs.update()

@@ -20,12 +20,10 @@ from s3import import status
 from s3import.core.accounts import account_status, apply_document, is_imported, mark_account_checked, notes_on
 from s3import.core.errors import (
     AccountNotFound,
-    InternalError,
     Interrupted,
     RecentPassFirst,
     RunIsAlive,
     S3ImportError,
-    TemporaryFailure,
     WorkerLost,
     as_failure,
 )
@@ -39,6 +37,7 @@ from s3import.importing import admission, checkpoints, deltas, file_places, queu
 from s3import.importing.checkpoints import Part, PartTotals
 from s3import.importing.leases import Lease, Leases
 from s3import.importing.parts import ActiveRun, PartImporter
+from s3import.importing.retries import Retries
 from s3import.importing.transactions import Transactions
 from s3import.readers.dump.account_document import read_account_document
 from s3import.readers.dynamodb.opening import require_deltas
@@ -89,24 +88,6 @@ class Result:
     rejected: int = 0
     error: S3ImportError | None = None
     notes: tuple[str, ...] = ()
-
-
-@dataclass(frozen=True, slots=True)
-class Retries:
-    """How a worker that nobody watches goes on after a failure that may pass: at most `limit` tries since somebody last
-    asked for the run, `first_seconds` after the first, twice as long after each further one, at most `most_seconds`."""
-
-    limit: int = 5
-    first_seconds: float = 10.0
-    most_seconds: float = 600.0
-
-    def wait_seconds(self, error: S3ImportError, tries: int) -> float | None:
-        """How long to wait before the next try; None when there is to be none."""
-        if isinstance(error, Interrupted) and error.code == Interrupted.code:
-            return 0.0  # this process was asked to go: the next one takes over at once
-        if not isinstance(error, TemporaryFailure | InternalError) or tries >= self.limit:
-            return None
-        return min(self.first_seconds * 2.0 ** (tries - 1), self.most_seconds)
 
 
 LONG_SECONDS = 0.5  # small parts that would take longer one after the other are worth other threads
@@ -411,7 +392,7 @@ class Importer:
         if claim.again:
             if claim.choices.files_to and not (totals.parts_done or totals.read):
                 file_places.retry_in(connection, claim.account_id, claim.run_id)
-            checkpoints.forget_last_reading(connection, claim)
+            queueing.forget_last_reading(connection, claim)
         self.record(connection, claim.run_id)
         return parts
 

@@ -12,17 +12,22 @@ from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any, Protocol, TypeVar
 
+import sqlalchemy as sa
 from sqlalchemy import Connection
 
 from s3import.core.errors import AllRejected, Interrupted, S3ImportError
-from s3import.core.events import Advanced, Observer, PassEnded, PassStarted
+from s3import.core.events import AccountEnded, Advanced, Observer, PassEnded, PassStarted
 from s3import.core.limits import Tally
 from s3import.core.records import HALVES, ROW_ENTITIES, Entity, Pass, Plan, PlannedPart, Reject
 from s3import.core.resets import Standing, look_at_account
+from s3import.core.settings import Settings
 from s3import.importing.admission import source_of
 from s3import.importing.all_rejected import explain
-from s3import.importing.importer import Request, SourceOpener, no_account, require_turn
+from s3import.importing.importer import Request, Result, SourceOpener, no_account, require_turn
 from s3import.importing.parents import Parents, parents_of
+from s3import.importing.transactions import Transactions
+from s3import.operations.composition import opened
+from s3import.operations.sources import Shared, source_opener
 from s3import.readers.dump.account_document import read_account_document
 from s3import.readers.reading import CheckedBatch, read_checked, require_expected_rows
 from s3import.readers.sources.source import DumpSource
@@ -39,6 +44,45 @@ class Look(Protocol):
     def __call__(self, work: Callable[[Connection], T]) -> T: ...
 
 
+def rehearse(
+    settings: Settings,
+    requests: list[Request],
+    *,
+    shared: Shared | None = None,
+    observe: Observer,
+    stop: threading.Event,
+) -> list[Result]:
+    """Read and check the accounts' dumps, one after the other; a result for each. A database is only looked into, and
+    not at all where none was named and the default one does not exist."""
+    open_dump = source_opener(settings, 1, shared)
+    with opened(settings, observe=observe, stop=stop) as operations:
+        look = _looker(operations.transactions, named=settings.database != Settings().database)
+        rehearsals = (Rehearsal(request, settings.block_bytes, observe, stop, look) for request in requests)
+        return [_result_of(rehearsal, open_dump, observe) for rehearsal in rehearsals]
+
+
+def _looker(transactions: Transactions, *, named: bool) -> Look | None:
+    """How a dry run looks into the database; a file that does not exist is not made, and is as good as empty."""
+    if transactions.database.is_there:
+        return partial(transactions.read, "")
+    return _look_into_nothing if named else None
+
+
+def _look_into_nothing(work: Callable[[Connection], T]) -> T:
+    with sa.create_engine("sqlite://").connect() as connection:  # in memory
+        return work(connection)
+
+
+def _result_of(rehearsal: Rehearsal, open_dump: SourceOpener, observe: Observer) -> Result:
+    error = None
+    try:
+        rehearsal.run(open_dump)
+    except S3ImportError as found:
+        error = found
+    observe(AccountEnded(rehearsal.account_id, error.code if error else None))
+    return Result(rehearsal.account_id, rehearsal.document(error), rehearsal.passes, rehearsal.rejected, error)
+
+
 class Rehearsal:
     """Checks the passes of a request, and tells what it found so far even when it is stopped half-way."""
 
@@ -47,6 +91,7 @@ class Rehearsal:
     ) -> None:
         self._request, self._block_bytes, self._observe, self._stop = request, block_bytes, observe, stop
         self._look = look
+        self.account_id = request.account_id
         self._parents: Parents | None = None
         self._checks: dict[Pass, _PassCheck] = {}
 

@@ -1,4 +1,4 @@
-"""What is done before an import from DynamoDB: its mapping tried out, its tables exported."""
+"""Exports the tables of a mapping, before an import from DynamoDB."""
 
 from __future__ import annotations
 
@@ -9,8 +9,7 @@ from typing import TYPE_CHECKING
 from s3import.core.errors import ConfigurationError
 from s3import.core.records import check_account_id
 from s3import.core.settings import Settings
-from s3import.operations.mapping_preview import Tried, try_items
-from s3import.operations.sources import role_of, source_opener
+from s3import.operations.sources import role_of
 from s3import.readers.dynamodb.mapping import read_mapping
 from s3import.readers.dynamodb.opening import open_tables
 from s3import.readers.sources.location import resolve
@@ -18,16 +17,6 @@ from s3import.readers.sources.source import Patience
 
 if TYPE_CHECKING:
     from s3import.readers.dynamodb.exporting import Exported
-
-
-def try_mapping(settings: Settings, account_id: str, limit: int) -> Iterator[Tried]:
-    """What the settings' mapping makes of an account's first items. Raises: as `trial.try_items`."""
-    if not settings.source:
-        raise ConfigurationError("no source: give --source URI or set S3IMPORT_SOURCE")
-    source = source_opener(settings, workers=1)(settings.source, account_id)
-    if not settings.mapping:
-        raise ConfigurationError("there is no mapping to try: give --mapping FILE")
-    yield from try_items(source, account_id, limit)
 
 
 def export(settings: Settings, account_id: str, *, stop: threading.Event) -> Iterator[Exported]:

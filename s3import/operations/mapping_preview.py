@@ -7,8 +7,10 @@ from dataclasses import dataclass
 from itertools import islice
 from typing import Any
 
-from s3import.core.errors import DumpNotFound
+from s3import.core.errors import ConfigurationError, DumpNotFound
 from s3import.core.records import Entity, Pass, PlannedPart, Reason
+from s3import.core.settings import Settings
+from s3import.operations.sources import source_opener
 from s3import.readers.reading import CheckedBatch, read_checked
 from s3import.readers.sources.source import DumpSource
 
@@ -23,6 +25,16 @@ class Tried:
     item: bytes
     record: dict[str, Any] | None
     reasons: tuple[Reason, ...] = ()
+
+
+def try_mapping(settings: Settings, account_id: str, limit: int) -> Iterator[Tried]:
+    """What the settings' mapping makes of an account's first items. Raises: as `try_items`."""
+    if not settings.source:
+        raise ConfigurationError("no source: give --source URI or set S3IMPORT_SOURCE")
+    source = source_opener(settings, workers=1)(settings.source, account_id)
+    if not settings.mapping:
+        raise ConfigurationError("there is no mapping to try: give --mapping FILE")
+    yield from try_items(source, account_id, limit)
 
 
 def try_items(source: DumpSource, account_id: str, limit: int) -> Iterator[Tried]:

@@ -30,12 +30,13 @@ from s3import.core.errors import (
     AccountDeleted,
     AccountIsActive,
     AccountNotFound,
+    ConfigurationError,
     Interrupted,
     NotImported,
     ResetAtWork,
     S3ImportError,
 )
-from s3import.core.events import RowsRemoved, WaitingForReset
+from s3import.core.events import Observer, RowsRemoved, WaitingForReset
 from s3import.core.records import ROW_ENTITIES, Entity, PlannedPart, Window
 from s3import.core.resets import Scope
 from s3import.core.settings import Settings
@@ -46,6 +47,9 @@ from s3import.importing.importer import SourceOpener
 from s3import.importing.leases import Lease, Leases
 from s3import.importing.transactions import Transactions
 from s3import.operations.bookkeeping import has_parts, remove_bookkeeping, remove_tombstones
+from s3import.operations.composition import on_tables, target_opener
+from s3import.operations.foreground import in_thread
+from s3import.operations.sources import source_opener
 from s3import.readers.reading import read_checked
 from s3import.readers.sources.source import DumpSource
 from s3import.reporting import status_document as report
@@ -353,3 +357,19 @@ def _ids_after(entity: Entity, account_id: str, after: str, connection: Connecti
     rows = TARGETS[entity].c
     query = sa.select(rows.id).where(rows.account_id == account_id, rows.id > after).order_by(rows.id)
     return list(connection.scalars(query.limit(PAGE_ROWS)))
+
+
+def reset(
+    settings: Settings, account_id: str, *, confirmed: bool, force: bool, observe: Observer, stop: threading.Event
+) -> Removed:
+    """Take back what was imported of an account.
+
+    Raises: ConfigurationError, telling what would go, unless `confirmed`; and as `Reset.run`.
+    """
+    with on_tables(settings, account_id, observe, stop, patient=True) as transactions:
+        opener, target = source_opener(settings, 1), target_opener(settings)
+        reset = Reset(transactions, account_id, settings, open_source=opener, open_target=target)
+        if not confirmed:
+            rows = ", ".join(f"{count} {entity}" for entity, count in reset.count().items())
+            raise ConfigurationError(f"account {account_id} has {rows}; give --yes to take back what was imported")
+        return in_thread(partial(reset.run, force=force))

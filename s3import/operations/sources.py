@@ -57,7 +57,7 @@ def source_opener(settings: Settings, workers: int, shared: Shared | None = None
     return lru_cache(MAX_ACCOUNTS_AT_ONCE)(opener)  # the passes of an account share what costs time to set up
 
 
-def all_accounts(settings: Settings, shared: Shared, passes: Sequence[Pass]) -> list[str]:
+def accounts_of(settings: Settings, shared: Shared, passes: Sequence[Pass]) -> list[str]:
     """The ids of all accounts at the settings' source: of the folders at the place of ``{account}``, or of the items of
     an export.
 

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from s3import.core.records import HALVES, ROW_ENTITIES, Entity, Pass
 from s3import.core.settings import Settings
-from s3import.operations import composition as app
+from tests import commands as app
 from tests.importing.dumps import Dump, account_document, manifest, write
 from tests.importing.model import PARENT, Line, Model, essence
 from tests.importing.moving import adds_up, code_of, migrate, rows, settings_for

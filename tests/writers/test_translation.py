@@ -23,9 +23,9 @@ from s3import.core.errors import (
 )
 from s3import.core.records import Entity
 from s3import.core.settings import Settings
-from s3import.operations import composition as app
 from s3import.writers import Database, open_database, translate, translated
 from s3import.writers.translation import MYSQL_CONFLICTS, judge_mysql_number
+from tests import commands as app
 from tests.writers.rows import message, put, thread
 
 CANARY = "canary-of-a-customer"

@@ -14,8 +14,9 @@ from s3import.core.errors import S3ImportError, WorkerLost, as_failure
 from s3import.core.limits import RejectLimit, Tally
 from s3import.core.timers import Ticker
 from s3import.importing import backlog
-from s3import.importing.importer import Importer, Retries
+from s3import.importing.importer import Importer
 from s3import.importing.parts import ActiveRun
+from s3import.importing.retries import Retries
 from s3import.status import Claim, Run
 
 log = logging.getLogger(__name__)

@@ -15,13 +15,15 @@ from sqlalchemy import Connection
 from s3import import status
 from s3import.core.errors import Interrupted, LeaseLost, S3ImportError, TooManyRejects, WorkerLost, as_failure
 from s3import.core.limits import RejectLimit, Tally
+from s3import.importing import offers
 from s3import.importing import part_claims as dispatch
 from s3import.importing.checkpoints import Part, PartTotals
-from s3import.importing.importer import Importer, Retries
+from s3import.importing.importer import Importer
 from s3import.importing.leases import Lease
 from s3import.importing.part_claims import Capacity, TakenPart
 from s3import.importing.part_totals import Totals
 from s3import.importing.parts import ActiveRun
+from s3import.importing.retries import Retries
 from s3import.readers.dump.inventory import FEW
 from s3import.status import Claim, Run, State
 
@@ -95,7 +97,7 @@ class FleetWorker:
         """Send whatever is due and not on its way: call it every few seconds, from any number of machines."""
         database, settings = self._importer.database, self._importer.settings
         with database.begin() as connection:
-            spread = dispatch.look_after(connection, settings.lease_seconds, self._capacity.in_all)
+            spread = offers.look_after(connection, settings.lease_seconds, self._capacity.in_all)
         for run_id in spread:
             self._advance(run_id)
         self._offer_due()
@@ -121,7 +123,7 @@ class FleetWorker:
                 importer.copy_files(active)
                 importer.finish(active)
                 return False
-            importer.transactions.run(run.account_id, lambda connection: dispatch.spread(connection, claim))
+            importer.transactions.run(run.account_id, lambda connection: offers.spread(connection, claim))
             return True
 
     def _is_small(self, totals: PartTotals) -> bool:
@@ -176,8 +178,8 @@ class FleetWorker:
         """Have one worker hold the run again, who finds nothing left of it but its files to copy."""
         with suppress(S3ImportError):
             with self._importer.database.begin() as connection:
-                offered = dispatch.offer_run(connection, run)
-            self._send(self._queue.send_plan, [run.run_id] if offered else [], dispatch.withdraw_runs)
+                offered = offers.offer_run(connection, run)
+            self._send(self._queue.send_plan, [run.run_id] if offered else [], offers.withdraw_runs)
 
     def _finish(self, run: Run) -> None:
         claim = _claim_of(run)
@@ -208,7 +210,7 @@ class FleetWorker:
         except S3ImportError as error:
             log.warning("cannot look for due runs: %s", error, extra={"event": "poll_failed"})
             return
-        self._send(self._queue.send_plan, offered, dispatch.withdraw_runs)
+        self._send(self._queue.send_plan, offered, offers.withdraw_runs)
 
     def _send(
         self, send: Callable[[T], bool], items: Sequence[T], withdraw: Callable[[Connection, Sequence[T]], None]
@@ -226,7 +228,7 @@ class FleetWorker:
             status.fail(connection, _claim_of(run), _lost(run, "planning it"))
             self._importer.record(connection, run.run_id)
             return False
-        return dispatch.offer_run(connection, run)
+        return offers.offer_run(connection, run)
 
     def _require_few_tries(self, run: Run, part: Part, tries: int) -> None:
         """Raises: WorkerLost, when a part took one worker after the other without getting on."""

@@ -19,7 +19,7 @@ from celery import Celery, signals
 
 from s3import.core.errors import BrokerUnavailable
 from s3import.core.timers import Ticker
-from s3import.importing.part_claims import OFFER_SECONDS
+from s3import.importing.offers import OFFER_SECONDS
 from s3import.server.workers.broker import TLS, check_url, require_login
 from s3import.server.workers.fleet import FleetWorker
 

@@ -16,9 +16,9 @@ from s3import.core.errors import DumpNotFound
 from s3import.core.records import HALVES, Pass
 from s3import.core.settings import Settings
 from s3import.importing.importer import Request, Result
-from s3import.operations import composition as app
 from s3import.readers.dynamodb.export import ExportSource
 from s3import.readers.sources.folder import FolderSource
+from tests import commands as app
 from tests.readers.dynamodb.exports import call_empty, write_export, write_files
 from tests.readers.dynamodb.items import MAPPING, mapping, message, thread
 from tests.readers.dynamodb.test_migration import ACCOUNT

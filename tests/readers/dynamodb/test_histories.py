@@ -21,12 +21,12 @@ from s3import.core.records import EARLIEST, HALVES, Entity, Pass, Plan, Position
 from s3import.core.settings import Settings
 from s3import.core.tables import TARGETS
 from s3import.importing.importer import Request, Result
-from s3import.operations import composition as app
 from s3import.readers.dynamodb.export import ExportSource
 from s3import.readers.dynamodb.mapping import read_mapping
 from s3import.readers.dynamodb.shared import Sharing
 from s3import.readers.sources.folder import FolderSource
 from s3import.transform.validators import check
+from tests import commands as app
 from tests.readers.dynamodb.histories import (
     OURS,
     History,

@@ -20,7 +20,7 @@ from s3import.core.events import Advanced, Event
 from s3import.core.records import HALVES, Pass
 from s3import.core.settings import Settings
 from s3import.importing.importer import Request, Result
-from s3import.operations import composition as app
+from tests import commands as app
 from tests.cli.commands import environment
 from tests.readers.dynamodb.exports import write_export
 from tests.readers.dynamodb.items import MAPPING, attachment, message, thread

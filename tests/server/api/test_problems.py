@@ -12,7 +12,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from s3import.core.errors import ConfigurationError
-from s3import.operations.service import Service
+from s3import.operations.operations import Operations
 from s3import.server.api import check_binding, create_app
 from tests.server.api.conftest import bearer
 from tests.server.api.services import ACCOUNT, TOKEN, open_service, put_account
@@ -187,7 +187,7 @@ def test_without_tokens_nobody_else_is_served(host: str) -> None:
 
 
 @pytest.mark.parametrize(("host", "status"), [("127.0.0.1:8000", 404), ("[::1]:80", 404), ("evil.example:8000", 421)])
-def test_without_tokens_only_loopback_names_are_answered(service: Service, host: str, status: int) -> None:
+def test_without_tokens_only_loopback_names_are_answered(service: Operations, host: str, status: int) -> None:
     """A web page that points a name of its own at this machine gets nowhere."""
     with TestClient(create_app(service, tokens=[])) as client:
         assert client.get("/accounts/acme", headers={"Host": host}).status_code == status
@@ -228,7 +228,7 @@ def test_the_log_tells_requests_and_no_secrets(client: TestClient, caplog: pytes
     assert not {"secret", TOKEN} & set(re.findall(r"[\w-]+", " ".join(lines)))
 
 
-def test_a_fault_of_ours_tells_no_text(service: Service, caplog: pytest.LogCaptureFixture) -> None:
+def test_a_fault_of_ours_tells_no_text(service: Operations, caplog: pytest.LogCaptureFixture) -> None:
     """An unexpected error answers 500; its own text, which may be a customer's, goes nowhere."""
 
     def broken() -> bytes:

@@ -19,10 +19,11 @@ from s3import.core.records import Pass
 from s3import.core.settings import Settings
 from s3import.core.tables import accounts, import_parts, import_runs
 from s3import.importing import backlog
-from s3import.importing.importer import Retries
-from s3import.importing.part_claims import Capacity, look_after
-from s3import.operations import composition as app
+from s3import.importing.offers import look_after
+from s3import.importing.part_claims import Capacity
+from s3import.importing.retries import Retries
 from s3import.readers.sources.source import DumpSource
+from tests import commands as app
 from tests.importing.dumps import ACCOUNT, write
 from tests.importing.moving import execute, migrate, rows, settings_for, snapshot
 from tests.importing.strikes import Moment, Transactions
