@@ -114,7 +114,7 @@ def migrate(
             try:
                 importer.transactions.run("", schema.require)
             except DatabaseUnavailable as error:
-                return [_unanswered(request, error) for request in requests]
+                return _unanswered(requests, error, stop)
             if len(requests) < MANY_ACCOUNTS or not database.dialect.concurrent_writers:
                 outcomes = list(_each(importer, requests))
             else:
@@ -332,7 +332,7 @@ def queue(settings: Settings, requests: list[Request], *, observe: Observer, sto
         try:
             transactions.run("", schema.require)
         except DatabaseUnavailable as error:
-            return [_unanswered(request, error) for request in requests]
+            return _unanswered(requests, error, stop)
         for request in requests:
             outcome = _queued(transactions, request, settings.choices)
             observe(AccountEnded(request.account_id, outcome.error.code if outcome.error else None))
@@ -499,8 +499,11 @@ def _result(database: Database, outcome: Outcome) -> Result:
     return Result(outcome.account_id, document, outcome.imported, outcome.rejected, outcome.error, outcome.notes)
 
 
-def _unanswered(request: Request, error: DatabaseUnavailable) -> Result:
-    return Result(request.account_id, report.unknown(request.account_id), error=error)
+def _unanswered(requests: list[Request], error: DatabaseUnavailable, stop: threading.Event) -> list[Result]:
+    """What is known of accounts whose database does not answer. Raises: the error, where somebody asked to stop."""
+    if stop.is_set():
+        raise error  # which whoever asked to stop does not need to hear
+    return [Result(request.account_id, report.unknown(request.account_id), error=error) for request in requests]
 
 
 def _not_begun(request: Request) -> Outcome:
