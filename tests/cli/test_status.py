@@ -93,6 +93,12 @@ def test_an_option_is_given_once(dump: Dump, sqlite_url: str) -> None:
     assert migrate(dump, sqlite_url, "--account", "acme").status == 0
 
 
+def test_a_dry_run_cannot_be_left_to_others(dump: Dump, sqlite_url: str) -> None:
+    """It would have been run at once, and nothing queued."""
+    ended = migrate(dump, sqlite_url, "--dry-run", "--detach")
+    assert (ended.status, "give one of them" in ended.err) == (2, True)
+
+
 def test_progress_begins_with_its_place(dump: Dump, sqlite_url: str) -> None:
     """The first line of progress names source and database."""
     ended = migrate(dump, sqlite_url, S3IMPORT_PROGRESS_SECONDS="0")
