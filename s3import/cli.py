@@ -141,6 +141,8 @@ def migrate(
         from s3import.operations.queue import queue
         from s3import.operations.sources import accounts_of, shared_by
 
+        if dry_run and detach:
+            raise ConfigurationError("--dry-run writes nothing and --detach queues the work; give one of them")
         settings = options.settings_from(**given)
         named = options.named_accounts(accounts, accounts_from, all_accounts=all_accounts)
         with shared_by(settings, named) as shared:

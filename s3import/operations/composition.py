@@ -69,9 +69,9 @@ def opened(
     Raises: ConfigurationError.
     """
     with closing(connect(settings)) as database:
-        retry_policy = settings.retry_seconds
+        seconds = settings.retry_seconds
         yield Operations(
-            settings, database, asker=Operator(settings), retry_seconds=retry_policy, observe=observe, stop=stop
+            settings, database, asker=Operator(settings), retry_seconds=seconds, observe=observe, stop=stop
         )
 
 

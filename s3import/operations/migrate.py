@@ -47,7 +47,7 @@ def migrate(
             try:
                 importer.transactions.run("", schema.require)
             except DatabaseUnavailable as error:
-                return [unanswered(request, error) for request in requests]
+                return unanswered(requests, error, stop)
             outcomes = list(_all(settings, machinery, requests, common))
         return [result_of(machinery.database, outcome) for outcome in outcomes]
 
@@ -60,9 +60,11 @@ def result_of(database: Database, outcome: Outcome) -> Result:
     return Result(outcome.account_id, document, outcome.imported, outcome.rejected, outcome.error, outcome.notes)
 
 
-def unanswered(request: Request, error: DatabaseUnavailable) -> Result:
-    """The result where the database did not answer from the beginning."""
-    return Result(request.account_id, report.unknown(request.account_id), error=error)
+def unanswered(requests: list[Request], error: DatabaseUnavailable, stop: threading.Event) -> list[Result]:
+    """What is known of accounts whose database does not answer. Raises: the error, where somebody asked to stop."""
+    if stop.is_set():
+        raise error  # which whoever asked to stop does not need to hear
+    return [Result(request.account_id, report.unknown(request.account_id), error=error) for request in requests]
 
 
 def _all(settings: Settings, machinery: Machinery, requests: list[Request], shared: Shared) -> Iterator[Outcome]:

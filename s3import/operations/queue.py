@@ -22,7 +22,7 @@ def queue(settings: Settings, requests: list[Request], *, observe: Observer, sto
         try:
             operations.transactions.run("", schema.require)
         except DatabaseUnavailable as error:
-            return [unanswered(request, error) for request in requests]
+            return unanswered(requests, error, stop)
         for request in requests:
             outcome = _queued(operations, request)
             observe(AccountEnded(request.account_id, outcome.error.code if outcome.error else None))

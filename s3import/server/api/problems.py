@@ -124,7 +124,14 @@ async def on_invalid_request(request: Request, error: RequestValidationError) ->
     """Answer a body or a parameter of the wrong form, naming the fields and never their values."""
     faults = [_fault(fault) for fault in error.errors()[:MAX_FAULTS]]
     detail = "; ".join(f"{fault['field']}: {fault['message']}" for fault in faults)
+    if any(fault["field"] == "body" for fault in faults) and not _is_json(request):
+        detail += "; send the body as JSON, with `Content-Type: application/json`"
     return problem(request_id(request), 422, "invalid_request", detail, errors=faults)
+
+
+def _is_json(request: Request) -> bool:
+    """Whether the request says so of its body."""
+    return request.headers.get("content-type", "").partition(";")[0].strip().lower() == "application/json"
 
 
 def _fault(fault: Mapping[str, Any]) -> dict[str, str]:

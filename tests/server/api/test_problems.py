@@ -130,6 +130,14 @@ def test_a_fault_names_fields_and_never_values(client: TestClient) -> None:
     assert "secret" not in answer.text
 
 
+def test_a_body_of_another_type_is_told_the_right_one(client: TestClient) -> None:
+    """As `curl -d` sends it; one that is JSON and wrong is not told so."""
+    form = client.post("/accounts", content=b'{"id":"acme"}', headers={"Content-Type": "text/plain"})
+    assert "`Content-Type: application/json`" in problem_of(form, 422, "invalid_request")["detail"]
+    listed = client.post("/accounts", content=b"[]", headers={"Content-Type": "application/json; charset=utf-8"})
+    assert "Content-Type" not in problem_of(listed, 422, "invalid_request")["detail"]
+
+
 @given(body=BODIES, path=st.sampled_from(["/accounts", "/migrate", "/accounts/acme/brands", "/accounts/acme/channels"]))
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=60, deadline=None)
 def test_no_body_breaks_the_server(client: TestClient, body: Any, path: str) -> None:
