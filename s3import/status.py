@@ -41,6 +41,9 @@ from s3import.core.records import Choices, Pass
 from s3import.core.resets import look_at_account
 from s3import.core.tables import import_parts, import_runs
 
+UNTAKEN = -1
+"""The token of a part that nobody may write a checkpoint of: of a large plan, until its page is taken."""
+
 TAKEN_BACK = "reset"
 """The error code of a run whose rows a reset is taking away."""
 
@@ -263,11 +266,12 @@ def progress(connection: Connection, run_id: str) -> int:
 
 
 def fence(connection: Connection, run_id: str, token: int) -> None:
-    """From here on only the holder of `token` writes checkpoints of the run's parts."""
+    """From here on only the holder of `token` writes checkpoints of the run's parts. Those that nobody has taken yet
+    need no change, however many they are."""
     parts = import_parts.c
     connection.execute(
         import_parts.update()
-        .where(parts.run_id == run_id, parts.done.is_(False))
+        .where(parts.run_id == run_id, parts.done.is_(False), parts.token != UNTAKEN)
         .values(token=token, holder=None, lease_until=None)
     )
 

@@ -379,6 +379,8 @@ class Importer:
             return self._finish_plan(connection, run, Parts(PartTotals.of(few), few))
 
         parts = self.transactions.run(account_id, remember) or self._remember_large(run, plan)
+        if claim.again:
+            checkpoints.forget_last_reading(partial(self.transactions.run, account_id), claim)
         self._announce(run, parts.totals)
         return parts
 
@@ -409,10 +411,8 @@ class Importer:
 
     def _finish_plan(self, connection: Connection, run: ActiveRun, parts: Parts) -> Parts:
         claim, totals = run.claim, parts.totals
-        if claim.again:
-            if claim.choices.files_to and not (totals.parts_done or totals.read):
-                file_places.retry_in(connection, claim.account_id, claim.run_id)
-            checkpoints.forget_last_reading(connection, claim)
+        if claim.again and claim.choices.files_to and not (totals.parts_done or totals.read):
+            file_places.retry_in(connection, claim.account_id, claim.run_id)
         self.record(connection, claim.run_id)
         return parts
 
@@ -432,10 +432,10 @@ class Importer:
 
     def import_parts(self, run: ActiveRun, parts: Parts) -> None:
         """Parents' entities before their children's; the parts of one entity side by side. Raises the first error."""
-        do = partial(self.transactions.read, run.claim.account_id)
+        do = partial(self.transactions.run, run.claim.account_id)
         for entity in Entity:
             if parts.few is None:
-                for page in checkpoints.due_pages(do, run.claim.run_id, entity):
+                for page in checkpoints.take_pages(do, run.claim, entity):
                     self._import_due(run, page)
             else:
                 self._import_due(run, [part for part in parts.few if part.planned.entity is entity and not part.done])

@@ -24,8 +24,8 @@ from s3import.core.errors import (
 )
 from s3import.core.events import RowsRemoved
 from s3import.core.tables import accounts, import_accounts, import_runs
+from s3import.importing.bookkeeping import remove_bookkeeping
 from s3import.importing.transactions import Transactions
-from s3import.operations.bookkeeping import remove_bookkeeping
 from s3import.writers import Database
 
 log = logging.getLogger(__name__)
