@@ -15,7 +15,7 @@ from s3import.core.records import Entity, Pass, Plan, PlannedPart, Position, Sto
 from s3import.core.tables import COUNTS, accounts, import_parts, import_rejects, import_reread, import_runs
 from s3import.importing import file_places
 from s3import.importing.bookkeeping import remove_parts
-from s3import.readers.dump.inventory import FEW, inventory_of, pages
+from s3import.readers.dump.inventory import FEW, Inventory, inventory_of, pages
 from s3import.status import UNTAKEN, Claim, require_held, why_lost
 
 MAX_IGNORED_FIELDS = 1000  # names kept per part: a bound on a column, far above what a dump has
@@ -118,11 +118,9 @@ def is_large(connection: Connection, held: Claim, plan: Plan) -> bool:
 def remember_large_plan(do: Do[Any], held: Claim, plan: Plan) -> None:
     """As `remember_plan`, page by page, each in a transaction that `do` runs: repeated, or cut off and begun again, it
     comes to the same."""
-    inventory, number = inventory_of(plan.parts), 0
+    inventory = inventory_of(plan.parts)
     do(partial(require_held, held=held))
-    while page := do(partial(read_page, run_id=held.run_id, after=number)):
-        inventory.note_known((part.number, part.planned, part.done) for part in page)
-        number = page[-1].number
+    number = note_known(do, held.run_id, inventory)
     for gone in pages(inventory.vanished(), PAGE_PARTS):
         do(partial(_forget, held=held, plan=plan, gone=gone))
     for changed in pages(inventory.changed(), PAGE_PARTS):
@@ -131,6 +129,15 @@ def remember_large_plan(do: Do[Any], held: Claim, plan: Plan) -> None:
         do(partial(_insert_page, held=held, first=number + 1, fresh=fresh))
         number += len(fresh)
     do(partial(_remember_skipped, held=held, plan=plan))
+
+
+def note_known(do: Do[Any], run_id: str, inventory: Inventory) -> int:
+    """Take down in the inventory what is known of a run's parts, page by page; the largest number among them."""
+    number = 0
+    while page := do(partial(read_page, run_id=run_id, after=number, size=PAGE_PARTS)):
+        inventory.note_known((part.number, part.planned, part.done) for part in page)
+        number = page[-1].number
+    return number
 
 
 def _forget(connection: Connection, held: Claim, plan: Plan, gone: Sequence[tuple[int, str]]) -> None:

@@ -40,6 +40,7 @@ from s3import.importing.checkpoints import Part, PartTotals
 from s3import.importing.leases import Lease, Leases
 from s3import.importing.parts import ActiveRun, PartImporter
 from s3import.importing.transactions import Transactions
+from s3import.readers.dump.inventory import inventory_of
 from s3import.readers.dump.plan import documents_at, plan_pass, read_account_document
 from s3import.readers.dynamodb.opening import require_deltas
 from s3import.readers.sources.source import Source
@@ -273,10 +274,13 @@ class Importer:
 
     def _is_applied(self, account_id: str, source: Source) -> bool:
         """Whether the last delta was this very one."""
-        applied = self.transactions.run(
-            account_id, lambda connection: deltas.applied_parts(connection, account_id, source.uri)
-        )
-        return applied is not None and applied == set(plan_pass(source, account_id, Pass.DELTA).parts)
+        do = partial(self.transactions.run, account_id)
+        run_id = do(partial(deltas.applied_run, account_id=account_id, source=source.uri))
+        if run_id is None:
+            return False
+        inventory = inventory_of(plan_pass(source, account_id, Pass.DELTA).parts)
+        checkpoints.note_known(do, run_id, inventory)
+        return inventory.is_known()
 
     def _claim(self, request: Request, pass_: Pass, source: str) -> Claim | None:
         """Take the run, waiting for the lease of a process that may be dead; None when the pass has been imported.

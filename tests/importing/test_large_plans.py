@@ -136,6 +136,31 @@ def test_an_earlier_reading_is_forgotten_page_by_page(
     assert looked_up(settings, sa.select(import_runs.c.number)) == [2]
 
 
+def test_a_delta_that_was_applied_is_known_by_pages(tmp_path: Path, postgres_url: str) -> None:
+    """Whether a delta is the last one again is found out without all of its parts in memory; one more part is new."""
+    settings = settings_for(tmp_path, postgres_url)
+    write(many_parts(), tmp_path)
+    assert code_of(migrate(settings, passes=RECENT)) is None
+    for number, record in enumerate(records(Entity.THREADS, PARTS, prefix="delta-")):
+        write({f"delta/threads/part-{number}.jsonl": lines([record])}, tmp_path)
+    assert migrate(settings, passes=(Pass.DELTA,)).imported == (Pass.DELTA,)
+    most = 0
+
+    def note(_connection: Any, cursor: Any, statement: str, *_: Any) -> None:
+        nonlocal most
+        if "FROM import_parts" in statement:
+            most = max(most, cursor.rowcount)
+
+    sa.event.listen(sa.Engine, "after_cursor_execute", note)
+    try:
+        assert migrate(settings, passes=(Pass.DELTA,)).imported == ()
+    finally:
+        sa.event.remove(sa.Engine, "after_cursor_execute", note)
+    assert 0 < most <= 2
+    write({"delta/threads/part-9.jsonl": lines(records(Entity.THREADS, 1, prefix="more-"))}, tmp_path)
+    assert migrate(settings, passes=(Pass.DELTA,)).imported == (Pass.DELTA,)
+
+
 def test_a_part_of_a_large_plan_that_vanished_is_missed(settings: Settings, tmp_path: Path) -> None:
     """Without a manifest that says so, no part may go before it is done."""
     dump = many_parts()
