@@ -25,7 +25,7 @@ and `offers.look_after` renews its lease.
 
 (i) `take_back`: a reset takes away what the run imported. Runs end by being forgotten, too: `forget_taken_back` after
 the reset, `forget_runs` by a purge, `queueing.enqueue` of an account that was deleted and begins anew,
-`queueing.forget_last_reading` once the pass is read again, `fail` of a run whose account never existed.
+`checkpoints.forget_last_reading` once the pass is read again, `fail` of a run whose account never existed.
 
 Nothing else writes a run's state, token, lease or holder, and nothing else makes or removes one; the other columns are
 counters and notes of those who keep them.
@@ -53,6 +53,9 @@ from s3import.core.limits import Rates
 from s3import.core.records import Pass, RunOptions
 from s3import.core.resets import look_at_account
 from s3import.core.tables import import_parts, import_runs
+
+UNTAKEN = -1
+"""The token of a part that nobody may write a checkpoint of: of a large plan, until its page is taken."""
 
 TAKEN_BACK = "reset"
 """The error code of a run whose rows a reset is taking away."""
@@ -287,11 +290,12 @@ def progress(connection: Connection, run_id: str) -> int:
 
 
 def fence(connection: Connection, run_id: str, token: int) -> None:
-    """From here on only the holder of `token` writes checkpoints of the run's parts."""
+    """From here on only the holder of `token` writes checkpoints of the run's parts. Those that nobody has taken yet
+    need no change, however many they are."""
     parts = import_parts.c
     connection.execute(
         import_parts.update()
-        .where(parts.run_id == run_id, parts.done.is_(False))
+        .where(parts.run_id == run_id, parts.done.is_(False), parts.token != UNTAKEN)
         .values(token=token, holder=None, lease_until=None)
     )
 

@@ -14,8 +14,9 @@ from s3import.core.errors import PartMissing
 from s3import.core.records import MAX_IGNORED_FIELDS, Entity, Pass, Plan, PlannedPart, Position, StoredObject, Window
 from s3import.core.tables import COUNTS, accounts, import_parts, import_rejects, import_reread, import_runs
 from s3import.importing import file_places
-from s3import.readers.dump.inventory import FEW, inventory_of, pages
-from s3import.status import Claim, require_held, why_lost
+from s3import.importing.bookkeeping import remove_parts
+from s3import.readers.dump.inventory import FEW, Inventory, inventory_of, pages
+from s3import.status import UNTAKEN, Claim, require_held, why_lost
 
 T = TypeVar("T")
 Do = Callable[[Callable[[Connection], T]], T]  # runs work in a transaction of its own
@@ -114,11 +115,9 @@ def is_large(connection: Connection, held: Claim, plan: Plan) -> bool:
 def remember_large_plan(do: Do[Any], held: Claim, plan: Plan) -> None:
     """Write down the parts of a plan page by page, each in a transaction that `do` runs: repeated, or cut off and begun
     again, it comes to the same."""
-    inventory, number = inventory_of(plan.parts), 0
+    inventory = inventory_of(plan.parts)
     do(partial(require_held, held=held))
-    while page := do(partial(read_page, run_id=held.run_id, after=number)):
-        inventory.note_known((part.number, part.planned, part.done) for part in page)
-        number = page[-1].number
+    number = note_known(do, held.run_id, inventory)
     for gone in pages(inventory.vanished(), PAGE_PARTS):
         do(partial(_forget, held=held, plan=plan, gone=gone))
     for changed in pages(inventory.changed(), PAGE_PARTS):
@@ -127,6 +126,15 @@ def remember_large_plan(do: Do[Any], held: Claim, plan: Plan) -> None:
         do(partial(_insert_page, held=held, first=number + 1, fresh=fresh))
         number += len(fresh)
     do(partial(_remember_skipped, held=held, plan=plan))
+
+
+def note_known(do: Do[Any], run_id: str, inventory: Inventory) -> int:
+    """Take down in the inventory what is known of a run's parts, page by page; the largest number among them."""
+    number = 0
+    while page := do(partial(read_page, run_id=run_id, after=number, size=PAGE_PARTS)):
+        inventory.note_known((part.number, part.planned, part.done) for part in page)
+        number = page[-1].number
+    return number
 
 
 def _forget(connection: Connection, held: Claim, plan: Plan, gone: Sequence[tuple[int, str]]) -> None:
@@ -150,7 +158,7 @@ def _insert_page(connection: Connection, held: Claim, first: int, fresh: Sequenc
     require_held(connection, held)
     last = first + len(fresh) - 1
     if not read_parts(connection, held.run_id, last):  # else the answer to the commit got lost
-        rows = [_part_row(held, number, planned) for number, planned in enumerate(fresh, first)]
+        rows = [{**_part_row(held, number, one), "token": UNTAKEN} for number, one in enumerate(fresh, first)]
         connection.execute(import_parts.insert(), rows)
 
 
@@ -178,6 +186,37 @@ def remember_plan(connection: Connection, held: Claim, plan: Plan) -> list[Part]
     if known or plan.skipped_objects:
         _remember_skipped(connection, held, plan)
     return read_parts(connection, held.run_id) if known else fresh
+
+
+def forget_last_reading(do: Do[Any], held: Claim) -> None:
+    """Replace what was kept of the pass's reading from the same source by this one, whose plan is made: until then its
+    parts tell how a source that is not divided in passes was divided. All deltas are kept.
+
+    Page by page, each in a transaction that `do` runs. Raises: as `require_held`.
+    """
+    for run_id in do(partial(_last_readings, held=held)):
+        for _ in remove_parts(lambda work: do(partial(_if_held, held=held, work=work)), run_id):
+            pass
+        do(partial(_if_held, held=held, work=partial(_forget_run, run_id=run_id)))
+
+
+def _last_readings(connection: Connection, held: Claim) -> Sequence[str]:
+    mine, others = import_runs.alias().c, import_runs.c
+    number, source = (
+        sa.select(column).where(mine.run_id == held.run_id).scalar_subquery() for column in (mine.number, mine.source)
+    )
+    same = (others.account_id == held.account_id, others["pass"] == held.pass_.value)
+    run_ids = sa.select(others.run_id).where(*same, others.number < number, others.source == source)
+    return connection.scalars(run_ids).all() if held.pass_ is not Pass.DELTA else ()
+
+
+def _if_held(connection: Connection, held: Claim, work: Callable[[Connection], int]) -> int:
+    require_held(connection, held)
+    return work(connection)
+
+
+def _forget_run(connection: Connection, run_id: str) -> int:
+    return connection.execute(import_runs.delete().where(import_runs.c.run_id == run_id)).rowcount
 
 
 def _remember_skipped(connection: Connection, held: Claim, plan: Plan) -> None:
@@ -280,19 +319,22 @@ def read_page(connection: Connection, run_id: str, after: int, size: int = PAGE_
     return [_as_part(row) for row in connection.execute(page, {"this_run": run_id})] if first else []
 
 
-def due_pages(do: Do[Any], run_id: str, entity: Entity) -> Iterator[list[Part]]:
-    """The parts of an entity that are not done, page by page as they are then."""
-    last = sa.select(sa.func.max(import_parts.c.number)).where(import_parts.c.run_id == run_id)
+def take_pages(do: Do[Any], held: Claim, entity: Entity) -> Iterator[list[Part]]:
+    """The parts of an entity that are not done, page by page as they are then, taken for this claim: no other one
+    writes their checkpoints from then on. `do` runs each in a transaction that may write; raises: as `require_held`."""
+    last = sa.select(sa.func.max(import_parts.c.number)).where(import_parts.c.run_id == held.run_id)
     for first in range(1, (do(lambda connection: connection.execute(last).scalar()) or 0) + 1, PAGE_PARTS):
-        if page := do(partial(_due, run_id=run_id, entity=entity, first=first)):
+        if page := do(partial(_take, held=held, entity=entity, first=first)):
             yield page
 
 
-def _due(connection: Connection, run_id: str, entity: Entity, first: int) -> list[Part]:
+def _take(connection: Connection, held: Claim, entity: Entity, first: int) -> list[Part]:
+    require_held(connection, held)
     parts = import_parts.c
-    here = parts.number.between(first, first + PAGE_PARTS - 1)
-    due = _PARTS.where(here, parts.entity == entity.value, parts.done.is_(False))
-    return [_as_part(row) for row in connection.execute(due, {"this_run": run_id})]
+    here = (parts.number.between(first, first + PAGE_PARTS - 1), parts.entity == entity.value, parts.done.is_(False))
+    mine = (parts.run_id == held.run_id, parts.token != held.token)
+    connection.execute(import_parts.update().where(*mine, *here).values(token=held.token))
+    return [_as_part(row) for row in connection.execute(_PARTS.where(*here), {"this_run": held.run_id})]
 
 
 _PARTS = (

@@ -6,9 +6,8 @@ from __future__ import annotations
 import sqlalchemy as sa
 from sqlalchemy import Connection
 
-from s3import.core.records import Pass, PlannedPart
+from s3import.core.records import Pass
 from s3import.core.tables import import_runs
-from s3import.importing.checkpoints import read_parts
 from s3import.status import Run, State, find_run
 
 # Built once: small accounts would notice.
@@ -31,9 +30,9 @@ def other_at_work(connection: Connection, account_id: str, pass_: Pass, *, again
     return find_run(connection, account_id, Pass(other)) if other else None
 
 
-def applied_parts(connection: Connection, account_id: str, source: str) -> set[PlannedPart] | None:
-    """What the account's last delta consisted of; None unless it succeeded, and came from that source."""
+def applied_run(connection: Connection, account_id: str, source: str) -> str | None:
+    """The id of the account's last delta; None unless it succeeded, and came from that source."""
     run = find_run(connection, account_id, Pass.DELTA)
     if run is None or run.state is not State.SUCCEEDED or run.source != source:
         return None
-    return {part.planned for part in read_parts(connection, run.run_id)}
+    return run.run_id

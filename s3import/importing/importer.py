@@ -40,6 +40,7 @@ from s3import.importing.parts import ActiveRun, PartImporter
 from s3import.importing.retries import Retries
 from s3import.importing.transactions import Transactions
 from s3import.readers.dump.account_document import read_account_document
+from s3import.readers.dump.inventory import inventory_of
 from s3import.readers.dynamodb.opening import require_deltas
 from s3import.readers.sources.source import DumpSource
 from s3import.status import Again, Claim, Run, State
@@ -253,10 +254,13 @@ class Importer:
 
     def _is_applied(self, account_id: str, source: DumpSource) -> bool:
         """Whether the last delta was this very one."""
-        applied = self.transactions.run(
-            account_id, lambda connection: deltas.applied_parts(connection, account_id, source.uri)
-        )
-        return applied is not None and applied == set(source.plan(Pass.DELTA).parts)
+        do = partial(self.transactions.run, account_id)
+        run_id = do(partial(deltas.applied_run, account_id=account_id, source=source.uri))
+        if run_id is None:
+            return False
+        inventory = inventory_of(source.plan(Pass.DELTA).parts)
+        checkpoints.note_known(do, run_id, inventory)
+        return inventory.is_known()
 
     def _claim(self, request: Request, pass_: Pass, source: str) -> Claim | None:
         """Take the run, waiting for the lease of a process that may be dead; None when the pass has been imported.
@@ -359,6 +363,8 @@ class Importer:
             return self._finish_plan(connection, run, Parts(PartTotals.of(few), few))
 
         parts = self.transactions.run(account_id, remember) or self._remember_large(run, plan)
+        if claim.again:
+            checkpoints.forget_last_reading(partial(self.transactions.run, account_id), claim)
         self._announce(run, parts.totals)
         return parts
 
@@ -389,10 +395,8 @@ class Importer:
 
     def _finish_plan(self, connection: Connection, run: ActiveRun, parts: Parts) -> Parts:
         claim, totals = run.claim, parts.totals
-        if claim.again:
-            if claim.options.files_to and not (totals.parts_done or totals.read):
-                file_places.retry_in(connection, claim.account_id, claim.run_id)
-            queueing.forget_last_reading(connection, claim)
+        if claim.again and claim.options.files_to and not (totals.parts_done or totals.read):
+            file_places.retry_in(connection, claim.account_id, claim.run_id)
         self.record(connection, claim.run_id)
         return parts
 
@@ -412,10 +416,10 @@ class Importer:
 
     def import_parts(self, run: ActiveRun, parts: Parts) -> None:
         """Parents' entities before their children's; the parts of one entity side by side. Raises the first error."""
-        do = partial(self.transactions.read, run.claim.account_id)
+        do = partial(self.transactions.run, run.claim.account_id)
         for entity in Entity:
             if parts.few is None:
-                for page in checkpoints.due_pages(do, run.claim.run_id, entity):
+                for page in checkpoints.take_pages(do, run.claim, entity):
                     self._import_due(run, page)
             else:
                 self._import_due(run, [part for part in parts.few if part.planned.entity is entity and not part.done])

@@ -14,7 +14,7 @@ from s3import.core.accounts import account_status, account_was_checked, is_impor
 from s3import.core.errors import AllRejected
 from s3import.core.records import Pass, RunOptions
 from s3import.core.tables import import_parts, import_runs
-from s3import.status import Again, Claim, Run, State, find_run
+from s3import.status import Again, Run, State, find_run
 
 
 def enqueue(
@@ -70,19 +70,6 @@ def _forget_history(connection: Connection, last: Run) -> None:
         over = import_runs.c.state.in_([State.SUCCEEDED, State.CANCELLED])
         mine = sa.or_(mine, sa.and_(import_runs.c.account_id == last.account_id, over))
     connection.execute(import_runs.delete().where(mine))
-
-
-def forget_last_reading(connection: Connection, held: Claim) -> None:
-    """Replace what was kept of the pass's reading from the same source by this one, whose plan is made: until then its
-    parts tell how a source that is not divided in passes was divided. All deltas are kept."""
-    mine, others = import_runs.alias().c, import_runs.c
-    number, source = (
-        sa.select(column).where(mine.run_id == held.run_id).scalar_subquery() for column in (mine.number, mine.source)
-    )
-    same = (others.account_id == held.account_id, others["pass"] == held.pass_.value)
-    run_ids = sa.select(others.run_id).where(*same, others.number < number, others.source == source)
-    for run_id in connection.scalars(run_ids).all() if held.pass_ is not Pass.DELTA else ():
-        connection.execute(import_runs.delete().where(others.run_id == run_id))
 
 
 def _insert_run(connection: Connection, run: Run) -> None:

@@ -26,8 +26,8 @@ from s3import.core.events import Observer, RowsRemoved
 from s3import.core.settings import Settings
 from s3import.core.tables import accounts, import_accounts, import_runs
 from s3import.core.timers import Ticker
+from s3import.importing.bookkeeping import remove_bookkeeping
 from s3import.importing.transactions import Transactions
-from s3import.operations.bookkeeping import remove_bookkeeping
 from s3import.operations.composition import connect, on_tables
 from s3import.operations.foreground import in_thread
 from s3import.writers import Database, schema

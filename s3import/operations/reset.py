@@ -42,11 +42,11 @@ from s3import.core.resets import Scope
 from s3import.core.settings import Settings
 from s3import.core.tables import FILES, TARGETS
 from s3import.files import TargetOpener, storage_keys
+from s3import.importing.bookkeeping import has_parts, remove_bookkeeping, remove_tombstones
 from s3import.importing.checkpoints import read_window
 from s3import.importing.importer import SourceOpener
 from s3import.importing.leases import Lease, Leases
 from s3import.importing.transactions import Transactions
-from s3import.operations.bookkeeping import has_parts, remove_bookkeeping, remove_tombstones
 from s3import.operations.composition import on_tables, target_opener
 from s3import.operations.foreground import in_thread
 from s3import.operations.sources import source_opener

@@ -6,11 +6,15 @@ import threading
 from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
+import sqlalchemy as sa
 
+from s3import import status
 from s3import.core.records import Entity, Pass
 from s3import.core.settings import Settings
+from s3import.core.tables import import_parts, import_runs
 from s3import.importing.checkpoints import Part
 from s3import.importing.importer import Importer
 from s3import.importing.parts import ActiveRun, PartImporter
@@ -18,8 +22,8 @@ from s3import.importing.transactions import Transactions
 from s3import.operations.composition import file_copier
 from s3import.readers.dump.objects import open_dump
 from s3import.writers import open_database
-from tests.importing.dumps import Dump, lines, manifest, records, simple_dump, write
-from tests.importing.moving import adds_up, code_of, counts, ignore, migrate, settings_for
+from tests.importing.dumps import ACCOUNT, Dump, lines, manifest, records, simple_dump, write
+from tests.importing.moving import adds_up, code_of, counts, ignore, migrate, rows, settings_for
 
 pytestmark = pytest.mark.integration
 
@@ -44,6 +48,12 @@ def many_parts() -> Dump:
         for number, record in enumerate(records(entity, PARTS, prefix="recent-")):
             dump[f"recent/{entity}/part-{number}.jsonl"] = lines([record])
     return dump
+
+
+def looked_up(settings: Settings, query: sa.Select[Any]) -> list[Any]:
+    """The first column of what the query gives."""
+    with closing(open_database(settings.database)) as database, database.read() as connection:
+        return list(connection.scalars(query))
 
 
 @pytest.mark.parametrize("by_manifest", [False, True])
@@ -71,6 +81,84 @@ def test_a_large_plan_is_gone_on_with(tmp_path: Path, database_url: str) -> None
     result = migrate(settings, passes=RECENT)
     assert (code_of(result), adds_up(result)) == (None, True)
     assert counts(result) == {"threads": (PARTS + 1, 0, 0), "messages": (PARTS, 0, 0), "attachments": (PARTS, 0, 0)}
+
+
+def test_parts_that_nobody_has_taken_are_left_alone(tmp_path: Path, database_url: str) -> None:
+    """When a run ends early, and when it is claimed again, only what somebody was at work on is written to."""
+    settings = settings_for(tmp_path, database_url)
+    write({**many_parts(), "recent/threads/part-3.jsonl": b"\x1f\x8b\x08 no lines"}, tmp_path)
+    for _ in range(2):
+        assert code_of(migrate(settings, passes=RECENT)) == "part_unreadable"
+        left = sa.select(import_parts.c.token).where(import_parts.c.number > 4)
+        assert set(looked_up(settings, left)) == {status.UNTAKEN}
+
+
+def test_who_lost_a_run_takes_no_further_page_of_it(
+    settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What is cancelled between two pages ends there, and its successor takes them all."""
+    write(many_parts(), tmp_path)
+    import_part = PartImporter.import_part
+
+    def cancel_behind_first(parts: PartImporter, run: ActiveRun, part: Part) -> None:
+        import_part(parts, run, part)
+        if part.planned.key == "threads/part-1.jsonl":
+            parts.transactions.run(ACCOUNT, lambda connection: status.cancel(connection, run.claim.run_id))
+
+    with monkeypatch.context() as patched:
+        patched.setattr(PartImporter, "import_part", cancel_behind_first)
+        assert code_of(migrate(settings, passes=RECENT)) == "cancelled"
+    assert len(rows(settings)["threads"]) == 2
+    assert code_of(migrate(settings, passes=RECENT)) is None
+    assert len(rows(settings)["messages"]) == PARTS
+
+
+def test_an_earlier_reading_is_forgotten_page_by_page(
+    tmp_path: Path, database_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """No transaction takes all of its parts away at once."""
+    monkeypatch.setattr("s3import.importing.bookkeeping.PAGE_ROWS", 2)
+    settings = settings_for(tmp_path, database_url)
+    write(many_parts(), tmp_path)
+    assert code_of(migrate(settings, passes=RECENT)) is None
+    deleted = []
+
+    def note(_connection: Any, cursor: Any, statement: str, *_: Any) -> None:
+        if statement.startswith("DELETE FROM import_parts"):
+            deleted.append(cursor.rowcount)
+
+    sa.event.listen(sa.Engine, "after_cursor_execute", note)
+    try:
+        assert code_of(migrate(settings, passes=RECENT, again=True)) is None
+    finally:
+        sa.event.remove(sa.Engine, "after_cursor_execute", note)
+    assert (sum(deleted), max(deleted)) == (2 * PARTS + 1, 2)
+    assert looked_up(settings, sa.select(import_runs.c.number)) == [2]
+
+
+def test_a_delta_that_was_applied_is_known_by_pages(tmp_path: Path, postgres_url: str) -> None:
+    """Whether a delta is the last one again is found out without all of its parts in memory; one more part is new."""
+    settings = settings_for(tmp_path, postgres_url)
+    write(many_parts(), tmp_path)
+    assert code_of(migrate(settings, passes=RECENT)) is None
+    for number, record in enumerate(records(Entity.THREADS, PARTS, prefix="delta-")):
+        write({f"delta/threads/part-{number}.jsonl": lines([record])}, tmp_path)
+    assert migrate(settings, passes=(Pass.DELTA,)).imported == (Pass.DELTA,)
+    most = 0
+
+    def note(_connection: Any, cursor: Any, statement: str, *_: Any) -> None:
+        nonlocal most
+        if "FROM import_parts" in statement:
+            most = max(most, cursor.rowcount)
+
+    sa.event.listen(sa.Engine, "after_cursor_execute", note)
+    try:
+        assert migrate(settings, passes=(Pass.DELTA,)).imported == ()
+    finally:
+        sa.event.remove(sa.Engine, "after_cursor_execute", note)
+    assert 0 < most <= 2
+    write({"delta/threads/part-9.jsonl": lines(records(Entity.THREADS, 1, prefix="more-"))}, tmp_path)
+    assert migrate(settings, passes=(Pass.DELTA,)).imported == (Pass.DELTA,)
 
 
 def test_a_part_of_a_large_plan_that_vanished_is_missed(settings: Settings, tmp_path: Path) -> None:

@@ -23,7 +23,7 @@ from s3import.core.errors import (
 )
 from s3import.core.records import Entity, Pass
 from s3import.core.settings import Settings
-from s3import.operations import bookkeeping
+from s3import.importing import bookkeeping
 from s3import.operations import purge as purging
 from tests import commands as app
 from tests.importing.dumps import ACCOUNT, lines, records, simple_dump, write

@@ -27,7 +27,7 @@ from s3import.core import tables
 from s3import.core.errors import S3ImportError
 from s3import.core.records import ROW_ENTITIES, Entity, Pass
 from s3import.core.settings import Settings
-from s3import.operations import bookkeeping
+from s3import.importing import bookkeeping
 from s3import.operations import reset as resetting
 from tests import commands as app
 from tests.importing.dumps import deletion, lines, records, simple_dump, write

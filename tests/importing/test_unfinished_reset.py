@@ -25,7 +25,7 @@ from s3import.core.events import Advanced, Event, Observer, RowsRemoved
 from s3import.core.records import Pass
 from s3import.core.resets import Scope
 from s3import.core.settings import Settings
-from s3import.operations import bookkeeping
+from s3import.importing import bookkeeping
 from s3import.operations import reset as resetting
 from s3import.operations.reset import Removed
 from tests import commands as app

@@ -9,6 +9,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from s3import.core.records import one_array
+from s3import.core.tables import PARENTS
 from s3import.operations.verify.expected import DumpPart, DumpReader
 from s3import.operations.verify.findings import Finding, Findings, Kind, different_fields, is_changed_since
 from s3import.operations.verify.found import Database, Row, Tombstone
@@ -29,11 +30,12 @@ class Explainer:
         """Look at the records of the part in the lines of `places`, whose `has_row` says whether they have one."""
         there = one_array(places.filter(places["has_row"])["line"])
         absent = one_array(places.filter(pc.invert(places["has_row"]))["line"])
+        told_by = ["id", *(column for column, _, _ in PARENTS[part.planned.entity]), "created_at", "updated_at", "line"]
         for rows, row_lines in self.reader.rows(part):
             placed = rows.append_column("line", row_lines)
             for records in _some(placed.filter(pc.is_in(row_lines, there)), LOOKED_UP_AT_ONCE):
                 self._explain(part, records)
-            for records in _some(placed.filter(pc.is_in(row_lines, absent)), ABSENT_AT_ONCE):
+            for records in _some(placed.filter(pc.is_in(row_lines, absent)).select(told_by), ABSENT_AT_ONCE):
                 self._explain_absence(part, records)
 
     def _explain(self, part: DumpPart, records: pa.Table) -> None:
@@ -59,17 +61,16 @@ class Explainer:
         """
         entity = part.planned.entity
         tombstones = self.database.tombstones(entity, records)
-        orphans = set() if part.is_as_imported else self.database.orphans(entity, records)
-        for ordinal, record in enumerate(records.select(["id", "line"]).to_pylist()):
-            mine = tombstones.get(ordinal, ())
-            if any(map(_holds_back, mine)):
-                self.findings.expected[entity] -= 1
-            elif any(not one.from_dump for one in mine):
-                self._add(part, record, Kind.DELETED_SINCE)
-            elif ordinal not in orphans:
-                self._add(part, record, Kind.MISSING)
-            else:
-                self.findings.expected[entity] -= 1
+        orphans: set[int] = set() if part.is_as_imported else self.database.orphans(entity, records)
+        held_back = {ordinal for ordinal, found in tombstones.items() if any(map(_holds_back, found))}
+        by_people = {ordinal for ordinal, found in tombstones.items() if not all(one.from_dump for one in found)}
+        rejected = orphans - by_people - held_back
+        self.findings.expected[entity] -= len(held_back | rejected)
+        missing = set(range(records.num_rows)) - held_back - by_people - rejected
+        for kind, ordinals in ((Kind.DELETED_SINCE, by_people - held_back), (Kind.MISSING, missing)):
+            found = records.take(pa.array(sorted(ordinals), pa.int32()))
+            ids, lines = found["id"].to_pylist(), found["line"].to_pylist()
+            self.findings.add_all(entity, kind, ids, part.key, lines)
 
     def _add(self, part: DumpPart, record: Row, kind: Kind, fields: tuple[str, ...] = ()) -> None:
         finding = Finding(part.planned.entity, record["id"], kind, fields, part.key, record["line"])

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass, field
 from enum import StrEnum
 from typing import Any
@@ -62,6 +62,14 @@ class Findings:
         listed = self.differences if finding.kind.is_difference else self.changes
         if len(listed) < MAX_LISTED:
             listed.append(finding)
+
+    def add_all(self, entity: Entity, kind: Kind, ids: Sequence[str], part: str, lines: Sequence[int]) -> None:
+        """As `add`, of many records of a part at once."""
+        self.kinds[entity, kind] += len(ids)
+        listed = self.differences if kind.is_difference else self.changes
+        room = max(MAX_LISTED - len(listed), 0)
+        places = zip(ids[:room], lines[:room], strict=True)
+        listed.extend(Finding(entity, row_id, kind, (), part, line) for row_id, line in places)
 
     @property
     def difference_count(self) -> int:

@@ -102,6 +102,11 @@ class Inventory:
         rows = ((part.key, number, _as_text(part), done) for number, part, done in parts)
         self._write("INSERT INTO known VALUES (?, ?, ?, ?)", rows)
 
+    def is_known(self) -> bool:
+        """Whether the parts known are the ones planned, as they are planned."""
+        same = self.count("FROM planned JOIN known USING (key) WHERE planned.part = known.part")
+        return same == self.count("FROM planned") == self.count("FROM known")
+
     def fresh(self) -> Iterator[PlannedPart]:
         """The planned parts that are not known, in the plan's order."""
         query = "SELECT part FROM planned WHERE key NOT IN (SELECT key FROM known) ORDER BY entity, key"

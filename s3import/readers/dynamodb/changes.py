@@ -138,10 +138,24 @@ def _may_be(known: Image, selection: Selection) -> bool:
     return prefix is None or prefix not in known or has_prefix(known, selection)
 
 
+def _is_told(change: Change) -> bool:
+    """Whether a change says how its item was."""
+    return change.old is not None or (change.tells_old and change.new is not None)
+
+
+def _may_leave_a_row(change: Change, selection: Selection) -> bool:
+    """Whether an item that is there may have been a row of the account's of another id, or one until it went to another
+    account, and nothing says so: it does not where the item's key holds both, as a key never changes."""
+    if change.new is None or _is_told(change) or not _may_be(change.keys, selection):
+        return False
+    if selection.key_path[0] not in change.keys or (selection.prefix and selection.sort_path[0] not in change.keys):
+        return True
+    return text_of_field(change.keys, selection, "id") is None
+
+
 def _may_have_been(change: Change, selection: Selection) -> bool:
     """Whether an item may have been the account's before a change that does not say how it was."""
-    is_told = change.old is not None or (change.tells_old and change.new is not None)
-    return not is_told and _may_be(change.keys, selection) and _may_be(change.new or {}, selection)
+    return not _is_told(change) and _may_be(change.keys, selection) and _may_be(change.new or {}, selection)
 
 
 @dataclass(slots=True)
@@ -159,13 +173,15 @@ class Changes:
     """What became of the account's items that changed in the windows of one table; `read` gives these from the start.
 
     Every write is asked whose its item is. They are read a second time where the account's items may have been written
-    without saying so: what came of them then counts too.
+    without saying so: what came of them then counts too. `may_leave_rows`: whether rows may stay that items were before
+    they got another id or account, as the windows do not tell.
     """
 
     def __init__(self, selections: tuple[Selection, ...], read: Callable[[], Texts]) -> None:
         self.selections = selections
         self._fates: dict[bytes, _Fate] = {}
         self._untold: set[bytes] = set()
+        self.may_leave_rows = False
         strayed = False
         for change in _changes(read()):
             strayed |= self._look(change)
@@ -193,6 +209,7 @@ class Changes:
 
     def _look(self, change: Change) -> bool:
         """Take note of a change; whether it is one of those that may be the account's without saying so."""
+        self.may_leave_rows = self.may_leave_rows or any(_may_leave_a_row(change, one) for one in self.selections)
         is_told, rows = _told_rows(change, self.selections)
         if is_told:
             self._note(change, rows)

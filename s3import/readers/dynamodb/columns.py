@@ -327,10 +327,17 @@ def _texts(value: pa.StructArray) -> pa.ListArray:
         return pa.nulls(len(value), pa.list_(TEXT))
     lists = pc.struct_field(value, given[0])
     if given[0] != "L":
-        return lists
+        return _in_order(lists)
     elements = lists.flatten()
     _require_known(elements)
     return _relisted(lists, _text(elements))
+
+
+def _in_order(sets: pa.ListArray) -> pa.ListArray:
+    """The same sets, each by its texts: it may come in any order, and must be stored in one."""
+    members = pa.table({"set": pc.list_parent_indices(sets), "text": sets.flatten()})
+    in_order = members.sort_by([("set", "ascending"), ("text", "ascending")])
+    return _relisted(sets, one_array(in_order["text"]))
 
 
 def _pairs(value: pa.StructArray, kind: pa.ListType) -> pa.ListArray:

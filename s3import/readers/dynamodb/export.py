@@ -166,7 +166,7 @@ class ExportSource(ItemSource):
             raise DumpNotFound(f"there is no incremental export below {self.uri}; check the source, or wait for one")
         for table in dict.fromkeys(one.table_name for one in self._mapping.entities):
             windows, full = self._windows(table), self._full_export(table)
-            skipped += _not_told(table, windows, full, self._changes_of(table).untold_count)
+            skipped += _not_told(table, windows, full, self._changes_of(table))
             entities = [one.entity for one in self._mapping.entities if one.table_name == table] + [Entity.DELETIONS]
             parts += (
                 PlannedPart(entity, f"{entity}/{file.stored.key}", file.stored, window=window)
@@ -269,16 +269,21 @@ class ExportSource(ItemSource):
         return no_items(tuple(self._selections.values()), f"in the exports at {self.uri}")
 
 
-def _not_told(table: str, windows: Sequence[Export], full: Export | None, untold_count: int) -> Iterator[str]:
+def _not_told(table: str, windows: Sequence[Export], full: Export | None, changes: Changes) -> Iterator[str]:
     """What the windows of a table leave out, in words."""
     beyond = f" that reaches beyond {full.until}" if full and not windows else ""
     if not windows:
         yield f"{table}: no incremental export{beyond}"
     yield from (f"{table}: no export of {since} to {until}" for since, until in gaps_between(full, windows))
-    if untold_count:
+    if changes.untold_count:
         yield (
-            f"{table}: {untold_count} changed or deleted items do not tell whose they were; export it with new and old "
-            "images"
+            f"{table}: {changes.untold_count} changed or deleted items do not tell whose they were; export it with new "
+            "and old images"
+        )
+    if changes.may_leave_rows:
+        yield (
+            f"{table}: the export tells no old images: where an item got another id, or went to another account, its "
+            "old row stays; export it with new and old images"
         )
 
 

@@ -237,14 +237,14 @@ def _list_cell(mapped: FieldMapping) -> Cell:
 
 
 def _elements(value: Mapping[str, Any], *, pairs: bool) -> list[Any] | None:
-    """The values in a list or a set; of a map (`pairs`) its members, which have no order of their own, by name as maps
-    of a name and a value."""
+    """The values in a list, or of a set, which has no order of its own, by their text; of a map (`pairs`) its members,
+    which have none either, by name as maps of a name and a value."""
     if pairs and isinstance(value.get("M"), dict):
         return [{"M": {"name": {"S": name}, "value": value["M"][name]}} for name in sorted(value["M"])]
     if isinstance(value.get("L"), list):
         return list(value["L"])
     members = None if pairs else value.get("SS", value.get("NS"))
-    return [{"S": member} for member in members] if isinstance(members, list) else None
+    return [{"S": member} for member in sorted(members, key=str)] if isinstance(members, list) else None
 
 
 def _element(value: Any, field: str, found: RecordFindings) -> str | None:

@@ -198,7 +198,22 @@ def test_a_deletion_of_somebody_else(settings: Settings, tmp_path: Path) -> None
     )
     result = migrate(settings, Pass.DELTA)
     assert bodies(settings).keys() == {"m0", "m1", "m2", "m3", "m4"}
-    assert not [text for text in result.document["passes"]["delta"]["skipped_objects"] if text.startswith("messages")]
+    skipped = [text for text in result.document["passes"]["delta"]["skipped_objects"] if text.startswith("messages")]
+    assert [text[:45] for text in skipped] == ["messages: the export tells no old images: whe"]
+
+
+@pytest.mark.parametrize("changed", [message(9), message(1, account="other")], ids=["other id", "other account"])
+@pytest.mark.parametrize("tells_old", [False, True])
+def test_an_item_that_becomes_another_row(
+    settings: Settings, tmp_path: Path, changed: dict[str, Any], tells_old: bool
+) -> None:
+    """Its old row goes where the image before tells of it; where none does, that is said of the table."""
+    old = {"OldImage": message(1)} if tells_old else {}
+    window(tmp_path / "exports", "messages", (0, 3), change(1, changed, {"uid": {"S": "u1"}}, **old))
+    delta = migrate(settings, Pass.DELTA).document["passes"]["delta"]
+    assert ("m1" in bodies(settings)) is not tells_old
+    noted = any(text.startswith("messages: the export tells no old images") for text in delta["skipped_objects"])
+    assert noted is not tells_old
 
 
 def test_an_item_under_a_new_key(settings: Settings, tmp_path: Path) -> None:

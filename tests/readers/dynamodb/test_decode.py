@@ -71,6 +71,18 @@ def test_lists_of_texts(tags: dict[str, Any], careful: bool) -> None:
     assert first(read(lines(thread(tags=tags)), Entity.THREADS, careful=careful))["tags"] == expected
 
 
+@pytest.mark.parametrize("kind", ["SS", "NS"])
+def test_sets_have_one_order(kind: str, careful: bool) -> None:
+    """A set, which has no order of its own, is by its texts, whatever order it came in; a list stays as it is."""
+    sets = [["2", "1", "é", "10"], ["é", "10", "2", "1"]] if kind == "SS" else [["2", "1", "10"], ["10", "2", "1"]]
+    tags: list[dict[str, Any]] = [{kind: sets[0]}, {"NULL": True}, {kind: sets[1]}]
+    batch = read(lines(*(thread(tags=one) for one in tags)), Entity.THREADS, careful=careful)
+    one, none, other = batch.records["tags"].to_pylist()
+    assert (one, none, other) == (sorted(sets[0]), None, sorted(sets[0]))
+    listed = thread(tags={"L": [{"S": "b"}, {"S": "a"}]})
+    assert first(read(lines(listed), Entity.THREADS, careful=careful))["tags"] == ["b", "a"]
+
+
 @pytest.mark.parametrize(
     "custom",
     [

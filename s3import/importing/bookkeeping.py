@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 import sqlalchemy as sa
 from sqlalchemy import Connection
 
-from s3import.core.tables import import_files, import_parts, import_rejects, import_tombstones
+from s3import.core.tables import import_files, import_parts, import_rejects, import_reread, import_tombstones
 
 T = TypeVar("T")
 Step = Callable[[Callable[[Connection], T]], T]
@@ -23,13 +23,20 @@ def remove_bookkeeping(do: Step[int], account_id: str, run_ids: Sequence[str]) -
 
     What is removed first is what a resumed run would trust.
     """
-    rejects, parts, tombstones = import_rejects.c, import_parts.c, import_tombstones.c
     for run_id in run_ids:
-        yield from _pages(do, rejects.run_id == run_id, rejects.part_number, rejects.line)
-        yield from _pages(do, parts.run_id == run_id, parts.number)
+        yield from remove_parts(do, run_id)
+    tombstones = import_tombstones.c
     files = import_files.c
     yield from _pages(do, files.account_id == account_id, files.entity, files.record_id)
     yield from _pages(do, tombstones.account_id == account_id, tombstones.entity, tombstones.id)
+
+
+def remove_parts(do: Step[int], run_id: str) -> Iterator[int]:
+    """Remove the run's parts and rejects; the number of rows of each page."""
+    rejects, parts, reread = import_rejects.c, import_parts.c, import_reread.c
+    yield from _pages(do, rejects.run_id == run_id, rejects.part_number, rejects.line)
+    yield from _pages(do, reread.run_id == run_id, reread.part_number, reread.id)
+    yield from _pages(do, parts.run_id == run_id, parts.number)
 
 
 def remove_tombstones(connection: Connection, account_id: str) -> None:
