@@ -30,12 +30,10 @@ from benchmarks.items import ACCOUNT, Items, fill_tables, write_beside, write_ex
 from benchmarks.scratch import Postgres
 from s3import.core.records import HALVES, Entity, Pass, PlannedPart, Position
 from s3import.core.settings import BLOCK_BYTES
-from s3import.readers import read_part
-from s3import.readers.dump.plan import plan_pass
 from s3import.readers.dynamodb import opening
 from s3import.readers.dynamodb.budget import ReadBudget
+from s3import.readers.dynamodb.items import ItemSource
 from s3import.readers.dynamodb.mapping import read_mapping
-from s3import.readers.sources.source import ItemSource
 from s3import.transform.validators import check
 
 DYNALITE = Path("build/dynalite/node_modules/dynalite/cli.js")
@@ -106,19 +104,17 @@ def _timed(work: Callable[[], int]) -> tuple[float, float]:
 
 
 def _open(uri: str, mapping: Path, budget: ReadBudget | None = None) -> ItemSource:
-    source = opening.open_items(uri, ACCOUNT, items=opening.Items(read_mapping(str(mapping)), budget=budget))
-    assert isinstance(source, ItemSource)
-    return source
+    return opening.open_items(uri, ACCOUNT, items=opening.Items(read_mapping(str(mapping)), budget=budget))
 
 
 def _read_all(uri: str, mapping: Path, workers: int) -> tuple[float, float]:
     """How long it takes to read and check every part of messages, of whatever pass, as `_timed` tells it."""
     source = _open(uri, mapping)
-    parts = [part for part in plan_pass(source, ACCOUNT, Pass.RECENT).parts if part.entity is Entity.MESSAGES]
+    parts = [part for part in source.plan(Pass.RECENT).parts if part.entity is Entity.MESSAGES]
 
     def read(part: PlannedPart) -> int:
         undivided = PlannedPart(part.entity, part.key, part.stored)
-        batches = read_part(source, undivided, Position(), block_bytes=BLOCK_BYTES)
+        batches = source.read_part(undivided, Position(), BLOCK_BYTES)
         return sum(check(batch, Entity.MESSAGES, ACCOUNT).accepted.num_rows for batch in batches)
 
     with ThreadPoolExecutor(workers) as reading:
@@ -138,9 +134,9 @@ def _units(mapping: Path, *, passes: bool) -> float:
     source = _open("dynamodb:", mapping, budget)
     window = source.window()
     for pass_ in HALVES if passes else HALVES[:1]:
-        for part in plan_pass(source, ACCOUNT, pass_, lambda: window).parts:
+        for part in source.plan(pass_, lambda: window).parts:
             one = part if passes else PlannedPart(part.entity, part.key, part.stored)
-            for _ in read_part(source, one, Position(), block_bytes=BLOCK_BYTES):
+            for _ in source.read_part(one, Position(), BLOCK_BYTES):
                 pass
     return budget.units
 

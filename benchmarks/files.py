@@ -24,7 +24,7 @@ from s3import.core.events import Advanced, Event
 from s3import.core.records import Pass
 from s3import.core.settings import Settings
 from s3import.importing.importer import Request
-from s3import.operations import composition as app
+from s3import.operations.migrate import migrate
 
 ACCOUNT = "acme"
 AT = "2024-05-06T07:08:09Z"
@@ -113,7 +113,7 @@ def _migrate(files: int, in_flight: int) -> float:
             files_in_flight=in_flight,
         )
         request = Request(ACCOUNT, (Pass.RECENT,), settings.source or "")
-        [result] = app.migrate(settings, [request], observe=watch, stop=threading.Event())
+        [result] = migrate(settings, [request], observe=watch, stop=threading.Event())
     assert result.error is None, result.error
     assert result.document["passes"]["recent"]["files"]["copied"] == files
     return time.perf_counter() - last[0]

@@ -20,7 +20,9 @@ import sqlalchemy as sa
 
 from s3import.core import tables
 from s3import.core.settings import Settings
-from s3import.operations import composition as app
+from s3import.operations.composition import connect
+from s3import.operations.purge import purge
+from s3import.operations.reset import reset
 from s3import.writers import Database, schema
 
 T = TypeVar("T")
@@ -34,7 +36,7 @@ def main() -> None:
     """Measure each database that is named."""
     for url in sys.argv[1:]:
         settings = Settings(database=url)
-        with closing(app.connect(settings)) as database:
+        with closing(connect(settings)) as database:
             with database.begin() as connection:
                 schema.upgrade(connection)
             measure(settings, database)
@@ -58,11 +60,11 @@ def measure(settings: Settings, database: Database) -> None:
     fill(database)
     fill_bookkeeping(database)
     stop = threading.Event()
-    taken = timed(lambda: app.reset(settings, ACCOUNT, confirmed=True, force=False, observe=lambda _: None, stop=stop))
+    taken = timed(lambda: reset(settings, ACCOUNT, confirmed=True, force=False, observe=lambda _: None, stop=stop))
     say(f"{kind}: reset, rows and rejects", THREADS + 2 * MESSAGES, taken)
     fill_bookkeeping(database)
     execute(database, sa.update(tables.accounts).values(status="active"))
-    taken = timed(lambda: app.purge(settings, ACCOUNT, confirmed=True, observe=lambda _: None, stop=stop))
+    taken = timed(lambda: purge(settings, ACCOUNT, confirmed=True, observe=lambda _: None, stop=stop))
     say(f"{kind}: purge, rejects", MESSAGES, taken)
 
 

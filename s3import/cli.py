@@ -6,7 +6,6 @@ import logging
 import os
 import signal
 import sys
-import time
 import traceback
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
@@ -29,10 +28,11 @@ from s3import.core.errors import (
 )
 
 if TYPE_CHECKING:
+    from s3import.console.place import WorkPlace
+    from s3import.console.terminal import Terminal
+    from s3import.core.settings import Settings
     from s3import.files import Retried
-
-WATCH_SECONDS = 1.0
-LOOKS_ALONE = 5  # in a row, before a queued run counts as one that nobody takes
+    from s3import.importing.importer import Result
 
 
 @click.group(cls=options.Group, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
@@ -54,9 +54,9 @@ def db() -> None:
 @options.database
 def db_init(database: str | None) -> None:
     """Create the tables, or upgrade them to this version."""
-    from s3import.operations import composition as app
+    from s3import.operations.db import create_tables
 
-    click.echo(f"the tables are {app.create_tables(options.settings_from(database=database))}")
+    click.echo(f"the tables are {create_tables(options.settings_from(database=database))}")
 
 
 @cli.group()
@@ -73,10 +73,10 @@ def mapping() -> None:
 def mapping_try(account: str, limit: int, as_json: bool, **given: Any) -> None:
     """Show an account's first items beside the records that the mapping makes of them. Nothing is written."""
     from s3import.console import summary
-    from s3import.operations import export as preparations
+    from s3import.operations.mapping_preview import try_mapping
 
     show = summary.tried_as_json if as_json else summary.tried_as_text
-    for tried in preparations.try_mapping(options.settings_from(**given), account, limit):
+    for tried in try_mapping(options.settings_from(**given), account, limit):
         click.echo(show(tried))
 
 
@@ -90,9 +90,9 @@ def export(account: str, **given: Any) -> None:
     AWS exports whole tables: what is of other accounts is left out when the export is imported.
     """
     with signals() as stop:
-        from s3import.operations import export as preparations
+        from s3import.operations.export import export
 
-        for exported in preparations.export(options.settings_from(**given), account, stop=stop):
+        for exported in export(options.settings_from(**given), account, stop=stop):
             click.echo(f"{exported.table_name}: {exported.item_count} items, {exported.arn}")
 
 
@@ -135,29 +135,37 @@ def migrate(
     far it is.
     """
     with signals() as stop:
-        from s3import.console import summary
         from s3import.console.place import place_of
-        from s3import.console.terminal import Terminal
-        from s3import.operations import composition as app
-        from s3import.operations import sources
+        from s3import.operations.dry_run import dry_run_accounts
+        from s3import.operations.migrate import migrate
+        from s3import.operations.queue import queue
+        from s3import.operations.sources import accounts_of, shared_by
 
+        if dry_run and detach:
+            raise ConfigurationError("--dry-run writes nothing and --detach queues the work; give one of them")
         settings = options.settings_from(**given)
         named = options.named_accounts(accounts, accounts_from, all_accounts=all_accounts)
-        with sources.shared_by(settings, named) as shared:
-            found = () if named is not None else sources.all_accounts(settings, shared, options.passes_from(pass_))
-            requests = options.requests_from(settings, named or found, pass_, max_rejects, again=again)
-            migrate, rehearse = partial(app.migrate, shared=shared), partial(app.rehearse, shared=shared)
-            work = rehearse if dry_run else app.queue if detach else migrate
+        with shared_by(settings, named) as shared:
+            found = accounts_of(settings, shared, options.passes_from(pass_)) if named is None else named
+            requests = options.requests_from(settings, found, pass_, max_rejects, again=again)
+            at_once = partial(dry_run_accounts if dry_run else migrate, shared=shared)
             place = place_of(settings, requests)
-            with Terminal(accounts=len(requests), line_seconds=settings.progress_seconds, place=str(place)) as screen:
-                results = work(settings, requests, observe=screen, stop=stop)
+            with screen_at(place, settings, len(requests)) as screen:
+                results = (queue if detach and not dry_run else at_once)(settings, requests, observe=screen, stop=stop)
+    print_results(results, place, as_json=as_json)
+    raise click.exceptions.Exit(stop.exit_status or worst(exit_status(result) for result in results))
+
+
+def print_results(results: list[Result], place: WorkPlace, *, as_json: bool) -> None:
+    """Say what became of the accounts: the documents on stdout, what went wrong on stderr."""
+    from s3import.console import summary
+
     with after_the_work():
         click.echo(summary.as_json(results) if as_json else summary.as_text(results, place))
     for error in summary.errors(results):
         complain(error)
     for complaint in summary.complaints(results) if as_json else ():  # the text has it already
         say(complaint)
-    raise click.exceptions.Exit(stop.exit_status or worst(exit_status(result) for result in results))
 
 
 @cli.command()
@@ -173,29 +181,36 @@ def status(account: str | None, state: str | None, database: str | None, watch: 
     """
     from s3import.console import summary
     from s3import.console.place import place_of
-    from s3import.operations import composition as app
-    from s3import.reporting import status_document
+    from s3import.console.watch import look
+    from s3import.reporting.status_document import unknown
 
     if account is not None and state is not None:
         raise ConfigurationError("--state chooses among all accounts; give it without --account")
     settings = options.settings_from(database=database)
     show = partial(summary.standings, as_json=as_json, place=place_of(settings), listed=account is None)
     try:
-        documents = app.status_documents(settings, account, state)
-        alone = 0
-        while watch and any(map(summary.at_work, documents)):
-            redraw(show(documents))
-            alone = alone + 1 if account is not None and app.is_left_alone(settings, account) else 0
-            if alone == LOOKS_ALONE or (alone > LOOKS_ALONE and sys.stdout.isatty()):  # there it was cleared
-                click.echo(summary.NOBODY_WORKS, err=True)
-            time.sleep(WATCH_SECONDS)
-            documents = app.status_documents(settings, account, state)
+        documents = watch_to_the_end(settings, account, state, show) if watch else look(settings, account, state)
     except DatabaseUnavailable:
         if account is not None:
-            click.echo(show([status_document.unknown(account)]))
+            click.echo(show([unknown(account)]))
         raise
     if documents or not as_json:
         (redraw if watch else click.echo)(show(documents))
+
+
+def watch_to_the_end(
+    settings: Settings, account: str | None, state: str | None, show: Callable[[list[dict[str, Any]]], str | bytes]
+) -> list[dict[str, Any]]:
+    """Show one look after the other for as long as somebody is at work; the last one."""
+    from s3import.console import summary
+    from s3import.console.watch import LOOKS_ALONE, looks
+
+    for documents, alone in looks(settings, account, state):
+        if any(map(summary.at_work, documents)):
+            redraw(show(documents))
+        if alone == LOOKS_ALONE or (alone > LOOKS_ALONE and sys.stdout.isatty()):  # there it was cleared
+            click.echo(summary.NOBODY_WORKS, err=True)
+    return documents
 
 
 @cli.command()
@@ -206,19 +221,22 @@ def status(account: str | None, state: str | None, database: str | None, watch: 
 def rejects(account: str, database: str | None, pass_: str, as_json: bool) -> None:
     """List the records that were not imported, each with its place, its reasons and (with --json) its text."""
     from s3import.console import summary
+    from s3import.console.place import place_of
     from s3import.core.records import Pass
-    from s3import.operations import composition as app
+    from s3import.operations.composition import opened
 
     show = summary.reject_as_json if as_json else summary.reject_as_text
     passes = tuple(Pass) if pass_ == "all" else options.passes_from(pass_)
+    settings = options.settings_from(database=database)
     listed = 0
-    for reject in app.rejects(options.settings_from(database=database), account, passes):
-        click.echo(show(reject))
-        listed += 1
+    with opened(settings) as operations:
+        for reject in operations.each_reject(account, passes):
+            click.echo(show(reject))
+            listed += 1
+    there = place_of(settings).database
     say(
-        f"account {account}: {listed:,} rejects; {summary.cure(account)}"
-        if listed
-        else f"account {account}: no rejects"
+        f"account {account}: {f'{listed:,}' if listed else 'no'} rejects in {there}"
+        + (f"; {summary.repair(account)}" if listed else "")
     )
 
 
@@ -237,14 +255,13 @@ def verify(account: str, as_json: bool, **given: Any) -> None:
     """
     with signals() as stop:
         from s3import.console import summary
-        from s3import.console.place import place_of
-        from s3import.console.terminal import Terminal
-        from s3import.operations import composition as app
+        from s3import.console.place import place_of_account
+        from s3import.operations.verify.account import verify
 
         settings = options.settings_from(**given)
-        place = place_of(settings)
-        with Terminal(accounts=1, line_seconds=settings.progress_seconds, place=str(place)) as screen:
-            verified = app.verify(settings, account, observe=screen, stop=stop)
+        place = place_of_account(settings, account, settings.source)
+        with screen_at(place, settings) as screen:
+            verified = verify(settings, account, observe=screen, stop=stop)
     with after_the_work():
         click.echo(summary.verified_as_json(verified) if as_json else summary.verified_as_text(verified, place))
     if verified.findings.difference_count:
@@ -264,9 +281,9 @@ def files_copy(account: str, as_json: bool, **given: Any) -> None:
     They are looked for where each pass was imported from, then at --source. What was interrupted goes on; what is
     copied is left alone. Exit status 3 when some failed: `rejects` lists them, `files retry` tries them again.
     """
-    from s3import.operations import composition as app
+    from s3import.operations.files import copy_files
 
-    later_files(app.copy_files, account, as_json=as_json, **given)
+    later_files(copy_files, account, as_json=as_json, **given)
 
 
 @files.command("retry")
@@ -277,21 +294,20 @@ def files_retry(account: str, as_json: bool, **given: Any) -> None:
     They are looked for where each pass was imported from, then at --source, and go where they were to go unless
     --files-to is given. Exit status 3 when some failed again.
     """
-    from s3import.operations import composition as app
+    from s3import.operations.files import retry_files
 
-    later_files(app.retry_files, account, as_json=as_json, **given)
+    later_files(retry_files, account, as_json=as_json, **given)
 
 
 def later_files(copy: Callable[..., Retried], account: str, *, as_json: bool, **given: Any) -> NoReturn:
     """Copy files of an account with its progress on stderr, and say what became of them."""
     with signals() as stop:
         from s3import.console import summary
-        from s3import.console.place import place_of
-        from s3import.console.terminal import Terminal
+        from s3import.console.place import place_of_account
 
         settings = options.settings_from(**given)
-        place = place_of(settings)
-        with Terminal(accounts=1, line_seconds=settings.progress_seconds, place=str(place)) as screen:
+        place = place_of_account(settings, account)
+        with screen_at(place, settings) as screen:
             retried = copy(settings, account, observe=screen, stop=stop)
     with after_the_work():
         click.echo(summary.document_as_json(retried.document()) if as_json else summary.retried_as_text(retried, place))
@@ -304,9 +320,13 @@ def later_files(copy: Callable[..., Retried], account: str, *, as_json: bool, **
 def cancel(account: str, database: str | None) -> None:
     """Stop what is queued or running of an account, at its next batch; the checkpoint is kept."""
     from s3import.console import summary
-    from s3import.operations import composition as app
+    from s3import.console.place import place_of_account
+    from s3import.operations.composition import opened_telling
 
-    click.echo(summary.cancelled_as_text(account, app.cancel(options.settings_from(database=database), account)))
+    settings = options.settings_from(database=database)
+    with opened_telling(settings) as operations:
+        cancelled = operations.cancel_account(account)
+    click.echo(summary.cancelled_as_text(account, cancelled, place_of_account(settings, account)))
 
 
 @cli.command()
@@ -323,14 +343,13 @@ def reset(account: str, yes: bool, force: bool, **given: Any) -> None:
     """
     with signals() as stop:
         from s3import.console import summary
-        from s3import.console.place import place_of
-        from s3import.console.terminal import Terminal
-        from s3import.operations import composition as app
+        from s3import.console.place import place_of_account
+        from s3import.operations.reset import reset
 
         settings = options.settings_from(**given)
-        place = place_of(settings)
-        with Terminal(accounts=1, line_seconds=settings.progress_seconds, place=str(place)) as screen:
-            removed = app.reset(settings, account, confirmed=yes, force=force, observe=screen, stop=stop)
+        place = place_of_account(settings, account)
+        with screen_at(place, settings) as screen:
+            removed = reset(settings, account, confirmed=yes, force=force, observe=screen, stop=stop)
     click.echo(summary.removed_as_text(removed, place))
 
 
@@ -348,19 +367,19 @@ def purge(account: str | None, expired: bool, database: str | None, yes: bool) -
     if (account is None) is not expired:
         raise ConfigurationError("give either --account ID or --expired")
     with signals() as stop:
-        from s3import.console.place import place_of
-        from s3import.console.terminal import Terminal
-        from s3import.operations import composition as app
+        from s3import.console import summary
+        from s3import.console.place import place_of, place_of_account
+        from s3import.operations.purge import purge, purge_expired
 
         settings = options.settings_from(database=database)
-        place = str(place_of(settings))
-        with Terminal(accounts=1, line_seconds=settings.progress_seconds, place=place) as screen:
+        place = place_of(settings) if account is None else place_of_account(settings, account)
+        with screen_at(place, settings) as screen:
             if account is None:
-                for name in app.purge_expired(settings, observe=screen, stop=stop):
+                for name in purge_expired(settings, observe=screen, stop=stop):
                     click.echo(f"account {name}: purged")
                 return
-            removed = app.purge(settings, account, confirmed=yes, observe=screen, stop=stop)
-    click.echo(f"account {account}: purged, {removed:,} rows of bookkeeping; its own rows stay")
+            removed = purge(settings, account, confirmed=yes, observe=screen, stop=stop)
+    click.echo(summary.purged_as_text(account, removed, place))
 
 
 @cli.command()
@@ -374,8 +393,8 @@ def serve(host: str, port: int, **given: Any) -> None:
     S3IMPORT_API_TOKENS; without any only this machine is served.
     """
     with service_extra():
-        from s3import.server import processes as serving
-    serving.serve(options.settings_from(**given), host, port)
+        from s3import.server.processes import serve
+    serve(options.settings_from(**given), host, port)
 
 
 @cli.command()
@@ -383,8 +402,15 @@ def serve(host: str, port: int, **given: Any) -> None:
 def worker(**given: Any) -> None:
     """Import parts that the broker of S3IMPORT_BROKER brings, beside any number of other workers."""
     with service_extra():
-        from s3import.server import processes as serving
-    serving.work(options.settings_from(**given))
+        from s3import.server.processes import work
+    work(options.settings_from(**given))
+
+
+def screen_at(place: WorkPlace, settings: Settings, accounts: int = 1) -> Terminal:
+    """What shows the progress of a command on stderr, for as long as it is entered."""
+    from s3import.console.terminal import Terminal
+
+    return Terminal(accounts=accounts, line_seconds=settings.progress_seconds, place=str(place))
 
 
 @contextmanager

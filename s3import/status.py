@@ -2,20 +2,33 @@
 
 The database is the only truth about a run. Its states and the transitions that are allowed:
 
-              (a)          (b)             (c)           (f)
-    no run ────────► queued ─────► running ────────► succeeded ─ ─ ► no run
-                     ▲ ▲  │          │ │ ▲ │
-                 (a) │ │  │ (e)      │ │ └─┘ (b)
-                     │ │  ▼          │ │
-                     │ cancelled ◄───┘ │ (d)
-                     │          (e)    ▼
-                     └────────────── failed
+              (a)          (b)               (c)            (f)
+    no run ────────► queued ───────► running ────────► succeeded ─ ─ ► no run
+                     ▲ ▲ │ ▲          │ │ │ ▲ │
+                     │ │ │ └──────────┘ │ │ └─┘ (b) (h)
+                     │ │ │   (d) (g)    │ │
+                 (a) │ │ │ (e) (i)      │ │
+                     │ │ ▼              │ │
+                     │ cancelled ◄──────┘ │ (d)
+                     │        (e) (i)     ▼
+                     └───────────────── failed
 
 (a) `queueing.enqueue`: the same ``run_id`` where there is a run that can go on, from its parts' beginnings where
 nothing came over; (b) `claim`, also of a run whose lease ended because its process died: one more attempt; (c)
 `finish`; (d) `fail`, or straight back to queued where a worker is to try again; (e) `cancel`, or `fail` because the
 account was deleted; (f) `queueing.enqueue` of another delta, or of a pass that is to be read again: a new run with the
 next number begins, and the pass is from then on what that run says. The old one stays as it is.
+
+Among many machines: (g) `offers.offer_run`: a queued run, or one whose process died, is on offer to whoever plans it,
+and `offers.withdraw_runs` takes that back; (h) `offers.spread`: the planned run is nobody's, its parts are everybody's,
+and `offers.look_after` renews its lease.
+
+(i) `take_back`: a reset takes away what the run imported. Runs end by being forgotten, too: `forget_taken_back` after
+the reset, `forget_runs` by a purge, `queueing.enqueue` of an account that was deleted and begins anew,
+`queueing.forget_last_reading` once the pass is read again, `fail` of a run whose account never existed.
+
+Nothing else writes a run's state, token, lease or holder, and nothing else makes or removes one; the other columns are
+counters and notes of those who keep them.
 
 Every claim raises the run's fencing token and writes it into the parts that are left. A checkpoint only succeeds for
 the holder of that token, inside the transaction that holds the batch's rows: a process that was thought dead and
@@ -37,7 +50,7 @@ from s3import.core.accounts import STATUS_AFTER, account_exists, account_status,
 from s3import.core.clock import clock
 from s3import.core.errors import AccountDeleted, AllRejected, Interrupted, LeaseLost, RunIsAlive, S3ImportError
 from s3import.core.limits import Rates
-from s3import.core.records import Choices, Pass
+from s3import.core.records import Pass, RunOptions
 from s3import.core.resets import look_at_account
 from s3import.core.tables import import_parts, import_runs
 
@@ -87,7 +100,7 @@ class Run:
     lease_left: float = 0.0
     account_checked: bool = False
     error_code: str | None = None
-    choices: Choices = Choices()
+    options: RunOptions = RunOptions()
     number: int = 1
     again: Again | None = None
 
@@ -115,7 +128,7 @@ class Claim:
     attempts: int
     tries: int
     account_checked: bool
-    choices: Choices = Choices()
+    options: RunOptions = RunOptions()
     again: Again | None = None
 
 
@@ -188,7 +201,7 @@ def as_run(row: Any) -> Run:
         lease_until=row.lease_until or 0.0,
         lease_left=row.lease_left or 0.0,
         account_checked=bool(row.checked),
-        choices=Choices(row.files_to, row.describe_calls),
+        options=RunOptions(row.files_to, row.describe_calls),
         again=Again(row.again) if row.again else None,
     )
 
@@ -209,31 +222,47 @@ _AS_THEY_ARE = (
 
 
 def claim(
-    connection: Connection, run: Run, *, source: str, holder: str, lease_seconds: float, choices: Choices = Choices()
+    connection: Connection,
+    run: Run,
+    *,
+    source: str,
+    holder: str,
+    lease_seconds: float,
+    options: RunOptions = RunOptions(),
 ) -> Claim | None:
     """Take the run, if nobody else holds it; None when somebody does.
 
-    `run` is what was seen a moment ago: its token guards against somebody else's claim in between. `choices`: the
+    `run` is what was seen a moment ago: its token guards against somebody else's claim in between. `options`: the
     claimant's; where they say nothing the run's stay. Calls that an earlier attempt wrote decide for all of them.
     """
-    runs = import_runs.c
     reached = progress(connection, run.run_id) if run.attempts else 0
     tries = 1 if reached != run.progress_at_claim else run.tries + 1
     is_first = not run.attempts and not run.again
-    describe_calls = run.choices.describe_calls or (choices.describe_calls and is_first)
-    chosen = Choices(choices.files_to or run.choices.files_to, describe_calls)
+    describe_calls = run.options.describe_calls or (options.describe_calls and is_first)
+    chosen = RunOptions(options.files_to or run.options.files_to, describe_calls)
+    token, attempts = run.token + 1, run.attempts + 1
+    held = Claim(run.run_id, run.account_id, run.pass_, token, attempts, tries, run.account_checked, chosen, run.again)
+    if not _take(connection, run, held, source=source, holder=holder, lease_seconds=lease_seconds, reached=reached):
+        return None
+    if run.attempts:  # else it has no parts yet
+        fence(connection, run.run_id, token)
+    return held
+
+
+def _take(
+    connection: Connection, run: Run, held: Claim, *, source: str, holder: str, lease_seconds: float, reached: int
+) -> bool:
+    """Write the claim into the run, unless somebody else was first."""
+    runs = import_runs.c
+    free = sa.or_(runs.state == State.QUEUED, sa.and_(runs.state == State.RUNNING, runs.lease_until <= clock()))
     taken = connection.execute(
         import_runs.update()
-        .where(
-            runs.run_id == run.run_id,
-            runs.token == run.token,
-            sa.or_(runs.state == State.QUEUED, sa.and_(runs.state == State.RUNNING, runs.lease_until <= clock())),
-        )
+        .where(runs.run_id == run.run_id, runs.token == run.token, free)
         .values(
             state=State.RUNNING,
-            token=run.token + 1,
+            token=held.token,
             attempts=runs.attempts + 1,
-            tries=tries,
+            tries=held.tries,
             progress_at_claim=reached,
             source=source,
             holder=holder,
@@ -243,15 +272,10 @@ def claim(
             finished_at=None,
             error_code=None,
             error_message=None,
-            **asdict(chosen),
+            **asdict(held.options),
         )
-    ).rowcount
-    if not taken:
-        return None
-    if run.attempts:  # else it has no parts yet
-        fence(connection, run.run_id, run.token + 1)
-    token, attempts = run.token + 1, run.attempts + 1
-    return Claim(run.run_id, run.account_id, run.pass_, token, attempts, tries, run.account_checked, chosen, run.again)
+    )
+    return bool(taken.rowcount)
 
 
 def progress(connection: Connection, run_id: str) -> int:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import re
 import shlex
 import subprocess
@@ -42,6 +43,29 @@ def _commands(program: str) -> list[list[str]]:
 def _tracked() -> list[Path]:
     listed = subprocess.run(["git", "ls-files", "-z"], cwd=ROOT, capture_output=True, check=True).stdout
     return [ROOT / name for name in listed.decode().split("\0") if name and (ROOT / name).is_file()]
+
+
+LEVELS = {"debug", "info", "warning", "error", "exception", "critical", "log"}
+
+
+def _log_calls() -> Iterator[tuple[str, str | None]]:
+    """Each place of the program that logs, and the event it names."""
+    for path in sorted((ROOT / "s3import").rglob("*.py")):
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.Call) and ast.unparse(node.func) in {f"log.{level}" for level in LEVELS}:
+                extras = [ast.literal_eval(word.value) for word in node.keywords if word.arg == "extra"]
+                yield f"{_name(path)}:{node.lineno}", extras[0].get("event") if extras else None
+
+
+def test_every_log_line_has_an_event() -> None:
+    """Whoever searches logs finds each line by a key that does not change with its sentence."""
+    assert [place for place, event in _log_calls() if not event] == []
+
+
+def test_the_documented_events_are_those_that_are_logged() -> None:
+    """docs/service.md lists each event once, in order, and none that is not logged any more."""
+    logs = (ROOT / "docs" / "service.md").read_text().partition("## Logs")[2]
+    assert re.findall(r"^\| `(\w+)` \|", logs, re.MULTILINE) == sorted({event for _, event in _log_calls() if event})
 
 
 @pytest.mark.parametrize("words", _commands("make"), ids=" ".join)
@@ -88,3 +112,19 @@ def test_no_file_names_a_place_of_work() -> None:
     texts = (path for path in _tracked() if path.suffix in {".md", ".py", ".toml", ".txt", ".cfg", ".ini", ".yml", ""})
     found = [_name(path) for path in texts if OUT_OF_PLACE.search(path.read_text(errors="replace"))]
     assert found == []
+
+
+def test_files_that_the_architecture_names_are_there() -> None:
+    """Whoever looks for the answer to a question finds its file."""
+    page = (ROOT / "docs" / "architecture.md").read_text()
+    named = set(re.findall(r"`([a-z_/]+(?:\.py|/))`", page))
+    assert len(named) > 10
+    assert [name for name in sorted(named) if not (ROOT / "s3import" / name).exists()] == []
+
+
+def test_the_architecture_shows_every_room() -> None:
+    """The folder list is the architecture: nothing lies beside the rooms, and there are few."""
+    page = (ROOT / "docs" / "architecture.md").read_text()
+    rooms = {path.name for path in (ROOT / "s3import").iterdir() if path.suffix == "" and path.name != "__pycache__"}
+    assert {name for name in rooms if f"{name}/" not in page} == set()
+    assert len(rooms) <= 10

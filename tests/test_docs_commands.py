@@ -17,7 +17,7 @@ import pytest
 import sqlalchemy as sa
 
 from s3import.cli import cli
-from s3import.writers import open_database, schema
+from tests.cli.commands import ACCOUNT, Dump, migrate, s3import
 from tests.databases import _execute, _fresh_name
 from tests.server.api.services import TOKEN, open_service
 from tests.server.api.serving import served
@@ -138,30 +138,53 @@ def test_benchmarks_are_run_in_the_environment() -> None:
 
 
 @pytest.mark.integration
-def test_the_grants_of_postgresql_are_enough(postgres_database: sa.URL) -> None:
+def test_the_grants_of_postgresql_are_enough(postgres_database: sa.URL, dump: Dump) -> None:
     """With them one user makes the tables, and another one works with them, in a database that grants nothing else."""
-    name, roles = _fresh_name(), {role: f"{_fresh_name()}_{role}" for role in ("owner", "importer")}
-    grants = [line for line in _lines(ROOT / "docs/security.md") if line.startswith(("GRANT", "ALTER"))]
-    grants = [line for line in grants if "reamaze.*" not in line]
-    server = postgres_database
+    grants = [grant for grant in _grants() if "reamaze.*" not in grant]
+    _work_with_nothing_but(grants, postgres_database, "CREATE ROLE {} LOGIN PASSWORD 'p'", " WITH (FORCE)", dump)
+
+
+@pytest.mark.integration
+def test_the_grants_of_mariadb_are_enough(mariadb_server: sa.URL, dump: Dump) -> None:
+    """As those of PostgreSQL."""
+    grants = [grant for grant in _grants() if "reamaze.*" in grant]
+    _work_with_nothing_but(grants, mariadb_server, "CREATE USER {} IDENTIFIED BY 'p'", "", dump)
+
+
+@pytest.fixture
+def dump(tmp_path: Path) -> Dump:
+    dump = Dump(tmp_path / "dumps")
+    dump.fill()
+    return dump
+
+
+def _grants() -> list[str]:
+    return [line for line in _lines(ROOT / "docs/security.md") if line.startswith(("GRANT", "ALTER"))]
+
+
+def _work_with_nothing_but(grants: list[str], server: sa.URL, create: str, drop: str, dump: Dump) -> None:
+    """Make the tables as `owner`; import an account, prove it and take it back as `importer`."""
+    name = _fresh_name()
+    users = {role: f"u{name[-8:]}_{role}" for role in ("owner", "importer")}
     _execute(server, f"CREATE DATABASE {name}", autocommit=True)
     try:
-        for role in roles.values():
-            _execute(server, f"CREATE ROLE {role} LOGIN PASSWORD 'p'")
+        for user in users.values():
+            _execute(server, create.format(user), autocommit=True)
         for grant in grants:
             named = grant.rstrip(";").replace("reamaze", name)
-            for role, its_name in roles.items():
-                named = re.sub(rf"\b{role}\b", its_name, named)
-            _execute(server.set(database=name), named)
-        owner, importer = (server.set(database=name, username=role, password="p") for role in roles.values())
-        with closing(open_database(owner.render_as_string(hide_password=False))) as database, database.begin() as made:
-            schema.upgrade(made)
-        service = open_service(importer.render_as_string(hide_password=False))
-        with closing(service.database):
-            service.create_account("acme", None)
-            assert service.request_migration("acme").started
-            service.check_ready()
+            for role, user in users.items():
+                named = re.sub(rf"\b{role}\b", user, named)
+            _execute(server.set(database=name), named, autocommit=True)
+        owner, importer = (
+            server.set(database=name, username=user, password="p").render_as_string(hide_password=False)
+            for user in users.values()
+        )
+        assert s3import("db", "init", "--database", owner).status == 0
+        assert migrate(dump, importer).status == 0
+        for words in (["verify"], ["reset", "--yes", "--force"]):
+            ended = s3import(*words, "--account", ACCOUNT, "--database", importer)
+            assert ended.status == 0, ended.err
     finally:
-        _execute(server, f"DROP DATABASE {name} WITH (FORCE)", autocommit=True)
-        for role in roles.values():
-            _execute(server, f"DROP ROLE IF EXISTS {role}")
+        _execute(server, f"DROP DATABASE {name}{drop}", autocommit=True)
+        for user in users.values():
+            _execute(server, f"DROP USER IF EXISTS {user}", autocommit=True)

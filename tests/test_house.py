@@ -57,6 +57,23 @@ def _attributes(path: Path) -> set[str]:
     return {node.attr for node in ast.walk(ast.parse(path.read_text())) if isinstance(node, ast.Attribute)}
 
 
+def test_every_transition_of_a_run_stands_beside_the_diagram() -> None:
+    """Runs are made, moved from state to state, held and removed by three modules only."""
+    writers = {_name(path) for path in MODULES if any(map(_moves_runs, ast.walk(ast.parse(path.read_text()))))}
+    assert writers == {"s3import/status.py", "s3import/importing/queueing.py", "s3import/importing/offers.py"}
+
+
+def _moves_runs(node: ast.AST) -> bool:
+    """Whether it is an INSERT or DELETE of ``import_runs``, or an UPDATE of what a transition writes."""
+    if not isinstance(node, ast.Call) or not isinstance(node.func, ast.Attribute):
+        return False
+    statement = ast.unparse(node.func)
+    if statement in ("import_runs.insert", "import_runs.delete"):
+        return True
+    moved = {keyword.arg for keyword in node.keywords} & {"state", "token", "lease_until", "holder", "spread"}
+    return statement.startswith("import_runs.update()") and statement.endswith(".values") and bool(moved)
+
+
 @pytest.mark.parametrize("path", MODULES, ids=_name)
 def test_modules_stay_small_and_speak_plainly(path: Path) -> None:
     """A module is one thing that fits in a head, and so is each of its functions."""

@@ -191,11 +191,9 @@ def settings_from(**options: Any) -> Settings:
 
     from s3import.core.settings import Settings
 
-    given = {name: value for name, value in options.items() if value is not None}
-    trimmed: dict[str, Any] = {
-        name: value.strip(BLANK) if isinstance(value, str) else value for name, value in given.items()
-    }
-    return replace(Settings.from_environment(), **trimmed)
+    # Blanks count in what was typed: a folder's name may end with one. Those of the environment are gone by now.
+    given: dict[str, Any] = {name: value for name, value in options.items() if value is not None}
+    return replace(Settings.from_environment(), **given)
 
 
 def requests_from(

@@ -12,6 +12,7 @@ from contextlib import contextmanager, suppress
 import click
 
 from s3import.core.errors import S3ImportError
+from s3import.core.timers import end_process_after
 
 GRACE_SECONDS = 4.0  # how long the batch at hand may take to finish once a signal came
 STOPPING = b"stopping: the batch at hand is being finished, the checkpoint is kept\n"
@@ -34,9 +35,7 @@ def signals() -> Iterator[Stop]:
             stop.set()
             with suppress(OSError):  # straight to the file: a print may be under way in this very thread
                 os.write(sys.stderr.fileno(), STOPPING)
-            watchdog = threading.Timer(GRACE_SECONDS, os._exit, [stop.exit_status])
-            watchdog.daemon = True
-            watchdog.start()
+            end_process_after(GRACE_SECONDS, stop.exit_status)
 
     before = {number: signal.signal(number, handle) for number in (signal.SIGINT, signal.SIGTERM)}
     try:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import datetime as dt
 import re
 import shlex
 from collections import Counter
@@ -13,19 +12,21 @@ from typing import Any
 import orjson
 
 from s3import.console.place import WorkPlace
+from s3import.core.accounts import AccountStatus
 from s3import.core.errors import Interrupted, S3ImportError, printable
-from s3import.core.records import Entity
+from s3import.core.records import Entity, Pass
+from s3import.core.tables import COUNTS
 from s3import.files import Retried
 from s3import.importing.importer import Result
 from s3import.operations.mapping_preview import Tried
 from s3import.operations.reset import Removed
 from s3import.operations.verify import Finding, Verified
+from s3import.reporting.progress import seconds_between
 from s3import.reporting.status_document import UNKNOWN
 from s3import.status import Run, State
 
 _LINE_ENDS = re.compile(b"\xc2\x85|\xe2\x80[\xa8\xa9]")  # U+0085, U+2028, U+2029
 LISTED = 10  # rejects of a dry run, for a person to read
-COUNTS = ("read", "written", "unchanged", "rejected", "sanitised")
 
 QUEUED = "queued: `s3import serve` or the workers of a broker import it, `s3import status --watch` shows how far it is"
 NOBODY_WORKS = (
@@ -82,19 +83,26 @@ def _filled(record: Any) -> Any:
 def errors(results: Sequence[Result]) -> Iterator[S3ImportError]:
     """What ended accounts, an interruption only once."""
     failures = [result.error for result in results if result.error is not None]
-    yield from (error for error in failures if not isinstance(error, Interrupted))
+    others = {error.message: error for error in failures if not isinstance(error, Interrupted)}
+    yield from others.values()  # a database that does not answer is one failure, of all accounts
     yield from [error for error in failures if isinstance(error, Interrupted)][:1]
 
 
-def cancelled_as_text(account_id: str, runs: Sequence[tuple[Run, State]]) -> str:
-    """What a cancellation did: each pass, with its state before where that has changed."""
+def cancelled_as_text(account_id: str, runs: Sequence[tuple[Run, State]], place: WorkPlace) -> str:
+    """What a cancellation did: each pass, with its state before where that has changed, and where."""
     lines = [
         f"account {account_id}: the {run.pass_} pass was {run.state} and is {now}"
         if now is not run.state
         else f"account {account_id}: the {run.pass_} pass is {now}, as it was; there was nothing to cancel"
         for run, now in runs
     ]
-    return "\n".join(lines)
+    return "\n".join([*lines, *_place_lines(place)])
+
+
+def purged_as_text(account_id: str, removed: int, place: WorkPlace) -> str:
+    """What a purge forgot, and where."""
+    text = f"account {account_id}: purged, {removed:,} rows of bookkeeping; its own rows stay"
+    return "\n".join([text, *_place_lines(place)])
 
 
 def removed_as_text(removed: Removed, place: WorkPlace) -> str:
@@ -126,7 +134,8 @@ def standings(documents: Sequence[dict[str, Any]], *, as_json: bool, place: Work
 def _overview_line(document: dict[str, Any]) -> str:
     """An account with all of its passes in one line."""
     passes = [f"{name} {_progress(shown)}{_rejected(shown)}" for name, shown in document["passes"].items() if shown]
-    return f"account {document['account_id']}: {_standing(document)}; {'; '.join(passes)}"
+    sources = ", ".join({printable(shown["source"]): None for shown in _passes(document) if shown["source"]})
+    return f"account {document['account_id']}: {_standing(document)}; {'; '.join(passes)}; from {sources}"
 
 
 def _rejected(shown: dict[str, Any]) -> str:
@@ -154,9 +163,13 @@ def _place_lines(place: WorkPlace) -> list[str]:
 
 
 def at_work(document: dict[str, Any]) -> bool:
-    """Whether a pass of the account is queued, or running and not known to have lost its process."""
-    passes = filter(None, document["passes"].values())
-    return any(shown["state"] == "queued" or (shown["state"] == "running" and not shown["error"]) for shown in passes)
+    """Whether a pass of the account is queued and will be taken, or running and not known to have lost its process."""
+    passes = document["passes"]
+    going = {name for name, shown in passes.items() if shown and shown["state"] in (State.QUEUED, State.RUNNING)}
+    lost = {name for name in going if passes[name]["state"] == State.RUNNING and passes[name]["error"]}
+    if document["account_status"] in (AccountStatus.MIGRATING, None) and Pass.RECENT not in going:
+        lost.add(Pass.REMAINING)  # it waits for a recent pass that nobody has asked for again
+    return bool(going - lost)
 
 
 def reject_as_json(reject: dict[str, Any]) -> bytes:
@@ -316,7 +329,7 @@ def _state(shown: dict[str, Any]) -> str:
     if "state" not in shown:
         return "not checked to its end" if shown["error"] else "checked"
     text = _progress(shown)
-    seconds = _seconds(shown["started_at"], shown["finished_at"])
+    seconds = seconds_between(shown["started_at"], shown["finished_at"])
     if seconds is None:
         return text
     several = f" ({shown['attempts']} attempts, the time between them included)" if shown["attempts"] > 1 else ""
@@ -341,12 +354,6 @@ def _progress(shown: dict[str, Any]) -> str:
 def _stage(stage: dict[str, Any]) -> str:
     of_them = f" {stage['done']:,} of {stage['total']:,}" if stage["unit"] == "files" and stage["total"] else ""
     return f"{'at' if stage['state'] == 'running' else 'stopped at'} {stage['name']}{of_them}"
-
-
-def _seconds(start: str | None, end: str | None) -> float | None:
-    if start is None or end is None:
-        return None
-    return (dt.datetime.fromisoformat(end) - dt.datetime.fromisoformat(start)).total_seconds()
 
 
 def _table(counts: dict[str, dict[str, int]]) -> list[str]:
@@ -375,10 +382,14 @@ def _advice(document: dict[str, Any]) -> list[str]:
 
 def cure(account_id: str) -> str:
     """What to do about rejects of what was imported."""
-    account = shlex.quote(account_id)
+    return f"`s3import rejects --account {shlex.quote(account_id)}` lists them with their reasons; {repair(account_id)}"
+
+
+def repair(account_id: str) -> str:
+    """What to do about rejects that have been looked at."""
     return (
-        f"`s3import rejects --account {account}` lists them with their reasons; once the dump is repaired (or what it "
-        f"lacks is created), `s3import migrate --account {account} --again` brings them in"
+        "once the dump is repaired (or what it lacks is created), "
+        f"`s3import migrate --account {shlex.quote(account_id)} --again` brings them in"
     )
 
 

@@ -1,4 +1,6 @@
-"""Every error s3import raises on purpose, grouped by what the caller should do about it.
+"""The errors that s3import raises on purpose, grouped by what the caller should do about it.
+
+Those that only one room raises and catches are defined there: `Conflict` in writers, `NotDelivered` in reporting.
 
 An error carries a stable ``code`` (contract, sections 2 to 6) and a message that says where, what and what to do
 next. The command line turns the group into an exit status, the HTTP API into an HTTP status.

@@ -1,4 +1,4 @@
-"""What happens during a migration, told to whoever watches: the terminal, later a log or a chat."""
+"""What happens during a migration, told to whoever watches: the terminal, the log, the metrics and the notices."""
 
 from __future__ import annotations
 

@@ -64,7 +64,7 @@ class Rates:
     files_per_second: float | None = None
 
 
-class Tally:
+class Counters:
     """What a run has read and rejected so far, over all its parts and attempts. Safe to use from several threads."""
 
     def __init__(self, limit: RejectLimit, *, dry_run: bool = False) -> None:

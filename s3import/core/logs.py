@@ -1,7 +1,8 @@
 """Logs: lines for people on a terminal, one JSON object a line elsewhere; never a secret, never a line within a line.
 
 What is known about the work at hand (account, run, request) is set once, where it begins, and stands in every record
-written below it.
+written below it. Every record of s3import has a key of its own, ``extra={"event": "pass_started"}``: it stays the same
+when the sentence is written better, and docs/service.md lists all of them.
 """
 
 from __future__ import annotations
@@ -116,6 +117,8 @@ class _Formatter(logging.Formatter):
         """One line, without its end."""
         fields = {"message": _bounded(_message(record))}
         fields |= {name: _bounded(str(value)) for name, value in _context.get().items() if value is not None}
+        if (event := getattr(record, "event", None)) is not None:  # none of other libraries' records has one
+            fields["event"] = str(event)
         if record.exc_info and record.exc_info[1] is not None:
             fields["exception"] = _chain(record.exc_info[1])
         return self._write(record, fields)
@@ -155,7 +158,7 @@ def _as_json(record: logging.LogRecord, fields: Mapping[str, str]) -> str:
 
 def _as_line(record: logging.LogRecord, fields: Mapping[str, str]) -> str:
     time = dt.datetime.fromtimestamp(record.created).astimezone().strftime("%H:%M:%S")
-    rest = " ".join(f"{name}={value}" for name, value in fields.items() if name != "message")
+    rest = " ".join(f"{name}={value}" for name, value in fields.items() if name not in ("message", "event"))
     return one_line(f"{time} {record.levelname.lower()} {fields['message']}" + (f"  [{rest}]" if rest else ""))
 
 

@@ -8,6 +8,7 @@ every value is right; the mapping turns that into the rows of a table.
 from __future__ import annotations
 
 import datetime as dt
+import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
@@ -46,6 +47,9 @@ MAX_LINE_BYTES = 16 * 1024 * 1024  # contract, section 3: without the line's end
 MAX_BATCH_ROWS = 32 * 1024  # however small they are: what is noted of each takes memory
 MAX_RAW_BYTES = 64 * 1024  # contract, section 5: how much of a reject's text is kept
 MAX_ID_LENGTH = 255  # code points
+MAX_IGNORED_FIELDS = 1000  # names kept of one batch, and of one part: there may be a new name in every record
+
+LONE_SURROGATE = re.compile("[\ud800-\udfff]")  # after parsing: pairs have become one character
 
 TEXT = pa.string()
 TIMESTAMP = pa.timestamp("us", tz="UTC")
@@ -329,7 +333,7 @@ class Plan:
 
 
 @dataclass(frozen=True, slots=True)
-class Choices:
+class RunOptions:
     """What a run does beside importing records; kept with it, so that whoever resumes or verifies it does the same.
 
     `files_to`: where the files' bytes go, ``{account}`` in it, None: nowhere; `describe_calls`: calls without a body

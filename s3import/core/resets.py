@@ -95,7 +95,7 @@ def open_account(connection: Connection, account_id: str) -> Standing:
 
 
 def look_at_account(connection: Connection, account_id: str) -> Standing:
-    """As `open_account`, for whoever only looks: nothing is locked."""
+    """The account's status without locking anything. Raises: what `open_account` raises."""
     return _standing(connection, account_id, account_status(connection, account_id))
 
 
@@ -162,7 +162,7 @@ def hold(
 
 
 def renew(connection: Connection, held: Reset, lease_seconds: float) -> bool:
-    """Prolong the lease; False when the reset is not this process's any more."""
+    """Renew the lease; False when the reset is not this process's any more."""
     return bool(connection.execute(_mine(held).values(reset_until=clock() + lease_seconds)).rowcount)
 
 

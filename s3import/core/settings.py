@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 from s3import.core.errors import ConfigurationError
 
 if TYPE_CHECKING:  # records bring Arrow along, which `--help` need not wait for
-    from s3import.core.records import Choices
+    from s3import.core.records import RunOptions
 
 LEASE_SECONDS = 15.0
 BLOCK_BYTES = 8 * 1024 * 1024  # of decompressed text in a batch: more would be faster still, and take over 400 MB
@@ -146,11 +146,11 @@ class Settings:
     )
 
     @property
-    def choices(self) -> Choices:
+    def run_options(self) -> RunOptions:
         """What a run that begins now is to do beside importing records."""
-        from s3import.core.records import Choices
+        from s3import.core.records import RunOptions
 
-        return Choices(self.files_to, self.describe_calls)
+        return RunOptions(self.files_to, self.describe_calls)
 
     @classmethod
     def from_environment(cls, environment: Mapping[str, str] | None = None) -> Settings:

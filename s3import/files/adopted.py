@@ -13,15 +13,14 @@ import sqlalchemy as sa
 from sqlalchemy import Connection
 
 from s3import.core.errors import MigrationFailed
-from s3import.core.records import Batch, Entity, PlannedPart, Position
+from s3import.core.records import Entity, PlannedPart
 from s3import.core.tables import FILES, TARGETS, attachments, import_recordings, messages
 from s3import.importing import checkpoints, file_places
 from s3import.importing.file_places import PENDING, REFERENCED, FilePlace, in_chunks, owner
 from s3import.importing.transactions import Transactions
-from s3import.readers import read_part
-from s3import.readers.sources.source import Source
+from s3import.readers.reading import CheckedBatch, read_checked
+from s3import.readers.sources.source import DumpSource
 from s3import.status import Run
-from s3import.transform.validators import check
 
 log = logging.getLogger(__name__)
 
@@ -40,7 +39,7 @@ class Adoption:
     block_bytes: int
     require_going: Callable[[], None]
 
-    def adopt(self, run: Run, source: Source) -> None:
+    def adopt(self, run: Run, source: DumpSource) -> None:
         """Give the run those whose records stand in its parts. A part that cannot be read any more gives nothing."""
         parts = self.transactions.read(self.account_id, partial(checkpoints.read_parts, run_id=run.run_id))
         for part in parts:
@@ -49,7 +48,13 @@ class Adoption:
                 try:
                     self._adopt(run.run_id, part.number, part.planned, source)
                 except MigrationFailed as error:
-                    log.warning("account %s: %s is not looked through: %s", self.account_id, part.planned.key, error)
+                    log.warning(
+                        "account %s: %s is not looked through: %s",
+                        self.account_id,
+                        part.planned.key,
+                        error,
+                        extra={"event": "part_unreadable"},
+                    )
 
     def adopt_rest(self, run: Run) -> None:
         """Give the run what is left: where those records stand nobody knows."""
@@ -58,10 +63,10 @@ class Adoption:
                 places = [FilePlace(entity, row_id, run.run_id, None, None) for row_id in ids]
                 self.transactions.run(self.account_id, partial(self._give, places=places))
 
-    def _adopt(self, run_id: str, number: int, planned: PlannedPart, source: Source) -> None:
-        for batch in read_part(source, planned, Position(), block_bytes=self.block_bytes):
+    def _adopt(self, run_id: str, number: int, planned: PlannedPart, source: DumpSource) -> None:
+        for read in read_checked(source, planned, self.account_id, block_bytes=self.block_bytes):
             self.require_going()
-            lines = _versions(batch, planned.entity, self.account_id)
+            lines = _versions(read)
             for some in in_chunks(list(lines.items())):
                 give = partial(self._give_matching, planned.entity, run_id, number, dict(some))
                 self.transactions.run(self.account_id, give)
@@ -117,11 +122,11 @@ class Adoption:
         return sa.and_(messages.c.recording_key.is_not(None), nobodys, state.in_(self.states))
 
 
-def _versions(batch: Batch, entity: Entity, account_id: str) -> dict[Version, int]:
+def _versions(read: CheckedBatch) -> dict[Version, int]:
     """The lines of a batch's right records with files; of several with one instant that of the first."""
-    checked = check(batch, entity, account_id)
+    checked = read.checked
     at = pc.coalesce(checked.accepted["updated_at"], checked.accepted["created_at"])
-    lines = batch.lines.take(checked.rows)
+    lines = read.batch.lines.take(checked.rows)
     found: dict[Version, int] = {}
     for row_id, when, line in zip(checked.accepted["id"].to_pylist(), at.to_pylist(), lines.to_pylist(), strict=True):
         found.setdefault((row_id, when), line)

@@ -156,7 +156,7 @@ class Copier:
         return stored
 
     def _have_parts_copied(self, file: File, now: StoredObject, key: str, label: Label, copies: Copies) -> Stored:
-        """As `_have_copied`, part by part; no SHA-256 is told then: where one is given the file is read for that."""
+        """Have the store copy the file in parts. It tells no SHA-256 then: where one is given the file is read."""
         if file.sha256:
             _require_sha256(file, self._digest(now))
         with _readable(now.key):

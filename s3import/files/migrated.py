@@ -25,7 +25,7 @@ from s3import.files.target import Place
 from s3import.importing.file_places import PENDING
 from s3import.importing.parts import ActiveRun
 from s3import.importing.transactions import Transactions
-from s3import.readers.sources.source import Source
+from s3import.readers.sources.source import DumpSource
 from s3import.status import Claim, Run
 
 TargetOpener = Callable[[str, str], Place]  # (uri, account_id)
@@ -58,31 +58,31 @@ class FileCopier:
         besides. What was copied until then is settled.
         """
         claim = run.claim
-        if claim.choices.files_to is None:
+        if claim.options.files_to is None:
             return 0
         states = RunLedger(
-            self._transactions, claim.account_id, claim.run_id, claim.pass_, claim=claim, count=run.tally.add_files
+            self._transactions, claim.account_id, claim.run_id, claim.pass_, claim=claim, count=run.counters.add_files
         )
-        place = self._open_target(claim.choices.files_to, claim.account_id)
+        place = self._open_target(claim.options.files_to, claim.account_id)
         self._copy(states, [run.source], place, require_going)
         return self._transactions.read(claim.account_id, partial(ledger.failed_files, run_id=claim.run_id))
 
     def copy_later(
-        self, run: Run, state: str, sources: Sequence[Source], require_going: Callable[[], None]
+        self, run: Run, state: str, sources: Sequence[DumpSource], require_going: Callable[[], None]
     ) -> tuple[int, int]:
         """Copy the files of that state of a run that is over, from the first of the sources that has them; how many
         were copied and how many failed. Raises: as `copy`."""
         states = RunLedger(self._transactions, run.account_id, run.run_id, run.pass_, state)
-        place = self._open_target(run.choices.files_to or "", run.account_id)
+        place = self._open_target(run.options.files_to or "", run.account_id)
         self._copy(states, sources, place, require_going)
-        return states.tally.copied, states.tally.failed
+        return states.counters.copied, states.counters.failed
 
     def _copy(
-        self, states: RunLedger, sources: Sequence[Source], place: Place, require_going: Callable[[], None]
+        self, states: RunLedger, sources: Sequence[DumpSource], place: Place, require_going: Callable[[], None]
     ) -> None:
         if states.begin():
             downloads = replace(self._downloads, hosts=Hosts())
-            copiers = [Copier(source, place, downloads, require_going) for source in sources]
+            copiers = [Copier(source.companion, place, downloads, require_going) for source in sources]
             Copying(states, copiers, self._pool, self._in_flight).run()
         if self._transactions.read(states.account_id, partial(ledger.failed_files, run_id=states.run_id)):
             Texts(
@@ -101,7 +101,7 @@ class FileCopier:
 
 
 @dataclass(slots=True)
-class Tally:
+class FileCounters:
     """How many files were copied and how many failed."""
 
     copied: int = 0
@@ -119,7 +119,7 @@ class RunLedger:
     pass_: Pass
     state: str = PENDING
     claim: Claim | None = None
-    tally: Tally = field(default_factory=Tally)
+    counters: FileCounters = field(default_factory=FileCounters)
     count: Callable[[int], None] = lambda _: None
 
     def begin(self) -> int:
@@ -134,16 +134,16 @@ class RunLedger:
         return ledger.count(connection, self.account_id, self.run_id, self.state)
 
     def pages(self) -> Iterator[list[File]]:
-        """As `Ledger.pages`."""
+        """The files that wait, some hundred at a time, each once, whatever becomes of them meanwhile."""
         yield from ledger.pages(self.transactions, self.account_id, self.run_id, self.state)
 
     def settle(self, copied: list[Copied], failed: list[Failed]) -> None:
-        """As `Ledger.settle`; in one transaction."""
+        """Write down what was copied and what failed, in one transaction."""
         told, done, lost = self.transactions.run(
             self.account_id, lambda connection: self._settle(connection, copied, failed)
         )
-        self.tally.copied += done
-        self.tally.failed += lost
+        self.counters.copied += done
+        self.counters.failed += lost
         self.count(done + lost)
         self.transactions.observe(told)
 

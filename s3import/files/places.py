@@ -23,8 +23,7 @@ from s3import.importing.checkpoints import Part
 from s3import.importing.file_places import FilePlace
 from s3import.importing.rejects import as_rows
 from s3import.importing.transactions import Transactions
-from s3import.readers import read_part
-from s3import.readers.sources.source import Source
+from s3import.readers.sources.source import DumpSource
 from s3import.transform.validators import make_rejects
 from s3import.writers import Database
 
@@ -125,7 +124,7 @@ class Texts:
     transactions: Transactions
     account_id: str
     run_id: str
-    source: Source
+    source: DumpSource
     block_bytes: int
     keep_raw: int
     require_going: Callable[[], None]
@@ -140,7 +139,12 @@ class Texts:
             try:
                 self._fill(part, ids)
             except MigrationFailed as error:
-                log.warning("account %s: the records of failed files are not found: %s", self.account_id, error)
+                log.warning(
+                    "account %s: the records of failed files are not found: %s",
+                    self.account_id,
+                    error,
+                    extra={"event": "file_records_not_found"},
+                )
 
     def _wanted(self, connection: Connection) -> dict[int, dict[int, str]]:
         """By part and line, the ids of the records whose texts are missing."""
@@ -157,7 +161,7 @@ class Texts:
 
     def _fill(self, part: Part, ids: dict[int, str]) -> None:
         last = max(ids)
-        for batch in read_part(self.source, part.planned, Position(), block_bytes=self.block_bytes):
+        for batch in self.source.read_part(part.planned, Position(), self.block_bytes):
             self.require_going()
             these = pc.indices_nonzero(pc.is_in(batch.lines, pa.array(ids, pa.int64()))).to_pylist()
             found = [one for one in make_rejects(batch, dict.fromkeys(these, ())) if ids[one.line] == one.id]

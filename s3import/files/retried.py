@@ -18,7 +18,7 @@ from s3import.files.adopted import Adoption
 from s3import.files.migrated import FileCopier
 from s3import.importing.file_places import FAILED, PENDING, REFERENCED
 from s3import.importing.transactions import Transactions
-from s3import.readers.sources.source import Source
+from s3import.readers.sources.source import DumpSource
 from s3import.status import Run, State
 
 
@@ -43,7 +43,7 @@ class LaterFiles:
     transactions: Transactions
     copier: FileCopier
     account_id: str
-    open_sources: Callable[[Run], Sequence[Source]]
+    open_sources: Callable[[Run], Sequence[DumpSource]]
     block_bytes: int
     require_going: Callable[[], None]
 
@@ -54,10 +54,10 @@ class LaterFiles:
         Raises: ConfigurationError without such a place; AccountNotFound, NotImported, RunIsAlive; as `FileCopier.copy`.
         """
         runs = self.transactions.run(self.account_id, self._imported)
-        wanted = files_to or next((run.choices.files_to for run in reversed(runs) if run.choices.files_to), None)
+        wanted = files_to or next((run.options.files_to for run in reversed(runs) if run.options.files_to), None)
         if wanted is None:
             raise ConfigurationError("no place to copy files to: give --files-to URI or set S3IMPORT_FILES_TO")
-        runs = [replace(run, choices=replace(run.choices, files_to=wanted)) for run in runs]
+        runs = [replace(run, options=replace(run.options, files_to=wanted)) for run in runs]
         self._adopt(runs, (REFERENCED, PENDING))
         self.transactions.run(self.account_id, lambda connection: _remember_place(connection, runs))
         return self._copy(runs, PENDING)
@@ -68,9 +68,9 @@ class LaterFiles:
         Raises: AccountNotFound; RunIsAlive; NotImported where no files were to be copied; as `FileCopier.copy`.
         """
         runs = [
-            replace(run, choices=replace(run.choices, files_to=files_to or run.choices.files_to))
+            replace(run, options=replace(run.options, files_to=files_to or run.options.files_to))
             for run in self.transactions.run(self.account_id, self._imported)
-            if run.choices.files_to or files_to
+            if run.options.files_to or files_to
         ]
         if not runs:
             raise NotImported(
@@ -111,4 +111,4 @@ def _remember_place(connection: Connection, runs: Sequence[Run]) -> None:
     """Where no place was chosen it is this one from now on."""
     for run in runs:
         this = sa.and_(import_runs.c.run_id == run.run_id, import_runs.c.files_to.is_(None))
-        connection.execute(import_runs.update().where(this).values(files_to=run.choices.files_to))
+        connection.execute(import_runs.update().where(this).values(files_to=run.options.files_to))

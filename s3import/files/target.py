@@ -1,4 +1,7 @@
-"""What copying needs of the place where files go. Implementations: `folder` and `bucket`, found by the URI's scheme."""
+"""What copying needs of the place where files go.
+
+Implementations: `folder_target` and `s3_target`, found by the URI's scheme.
+"""
 
 from __future__ import annotations
 

@@ -8,7 +8,7 @@ from sqlalchemy import Connection
 
 from s3import.core.accounts import AccountStatus, is_imported
 from s3import.core.errors import AccountNotFound, ConfigurationError, RecentPassFirst
-from s3import.core.records import HALVES, Choices, Pass
+from s3import.core.records import HALVES, Pass, RunOptions
 from s3import.core.resets import open_account
 from s3import.importing.queueing import enqueue, known_source
 from s3import.status import Again, Run, State, find_run
@@ -38,13 +38,13 @@ def admit(
     source: str | None,
     *,
     again: bool = False,
-    choices: Choices = Choices(),
+    options: RunOptions = RunOptions(),
     may_be_new: bool = False,
 ) -> Admission:
     """Queue the passes asked for (`wanted` None: whatever is left), each at most once, however often it is asked.
 
     `source` is the account's own, ``{account}`` filled in; None: each pass's own. With `again` passes that were
-    imported are read once more. `choices` go with new runs; with `may_be_new` its account.json may create the account.
+    imported are read once more. `options` go with new runs; with `may_be_new` its account.json may create the account.
     Raises: AccountNotFound; RecentPassFirst; AccountPurged; ResetAtWork, ResetUnfinished; ConfigurationError where no
     source is known; Conflict when others ask in the same moment (ask again: they were first).
     """
@@ -53,7 +53,7 @@ def admit(
     if status is None and may_be_new:
         status = AccountStatus.MIGRATING
     if status is None:
-        raise AccountNotFound(f"there is no account {account_id}; create it first (POST /accounts)")
+        raise no_account(account_id)
     if wanted not in (None, Pass.RECENT) and status is AccountStatus.MIGRATING:
         what = "any delta" if wanted is Pass.DELTA else "the remaining one"
         raise RecentPassFirst(f"account {account_id}: the recent pass has to be imported before {what}")
@@ -71,10 +71,15 @@ def admit(
 
     def ask(pass_: Pass) -> tuple[Run, bool]:
         where = source or source_of(connection, account_id, pass_)
-        return enqueue(connection, account_id, pass_, where, choices, why_again(pass_, wanted) if again else None)
+        return enqueue(connection, account_id, pass_, where, options, why_again(pass_, wanted) if again else None)
 
     (run, started), *_ = [ask(pass_) for pass_ in left]
     return Admission(run, started)
+
+
+def no_account(account_id: str) -> AccountNotFound:
+    """There is no such account, and nobody who could create it but whoever asks."""
+    return AccountNotFound(f"there is no account {account_id}; create it first (POST /accounts)")
 
 
 # --- once more -------------------------------------------------------------------------------------------------------

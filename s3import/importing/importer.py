@@ -20,17 +20,15 @@ from s3import import status
 from s3import.core.accounts import account_status, apply_document, is_imported, mark_account_checked, notes_on
 from s3import.core.errors import (
     AccountNotFound,
-    InternalError,
     Interrupted,
     RecentPassFirst,
     RunIsAlive,
     S3ImportError,
-    TemporaryFailure,
     WorkerLost,
     as_failure,
 )
 from s3import.core.events import PassEnded, PassStarted, Waiting
-from s3import.core.limits import RejectLimit, Tally
+from s3import.core.limits import Counters, RejectLimit
 from s3import.core.logs import in_context, log_context
 from s3import.core.records import Entity, Pass, Plan
 from s3import.core.resets import Standing, open_account
@@ -39,15 +37,15 @@ from s3import.importing import admission, checkpoints, deltas, file_places, queu
 from s3import.importing.checkpoints import Part, PartTotals
 from s3import.importing.leases import Lease, Leases
 from s3import.importing.parts import ActiveRun, PartImporter
+from s3import.importing.retries import Retries
 from s3import.importing.transactions import Transactions
+from s3import.readers.dump.account_document import read_account_document
 from s3import.readers.dump.inventory import inventory_of
-from s3import.readers.dump.plan import documents_at, plan_pass, read_account_document
 from s3import.readers.dynamodb.opening import require_deltas
-from s3import.readers.sources.source import Source
+from s3import.readers.sources.source import DumpSource
 from s3import.status import Again, Claim, Run, State
-from s3import.writers import Conflict
 
-SourceOpener = Callable[[str, str], Source]  # (uri, account_id)
+SourceOpener = Callable[[str, str], DumpSource]  # (uri, account_id)
 Recorder = Callable[[Connection, str], None]  # (connection, run_id): notes, in its transaction, what became of the run
 
 
@@ -91,24 +89,6 @@ class Result:
     rejected: int = 0
     error: S3ImportError | None = None
     notes: tuple[str, ...] = ()
-
-
-@dataclass(frozen=True, slots=True)
-class Retries:
-    """How a worker that nobody watches goes on after a failure that may pass: at most `limit` tries since somebody last
-    asked for the run, `first_seconds` after the first, twice as long after each further one, at most `most_seconds`."""
-
-    limit: int = 5
-    first_seconds: float = 10.0
-    most_seconds: float = 600.0
-
-    def wait_seconds(self, error: S3ImportError, tries: int) -> float | None:
-        """How long to wait before the next try; None when there is to be none."""
-        if isinstance(error, Interrupted) and error.code == Interrupted.code:
-            return 0.0  # this process was asked to go: the next one takes over at once
-        if not isinstance(error, TemporaryFailure | InternalError) or tries >= self.limit:
-            return None
-        return min(self.first_seconds * 2.0 ** (tries - 1), self.most_seconds)
 
 
 LONG_SECONDS = 0.5  # small parts that would take longer one after the other are worth other threads
@@ -186,17 +166,17 @@ class Importer:
                     continue
                 claim = self._claim(request, pass_, source.uri)
                 if claim is not None:
-                    rejected += self.import_pass(ActiveRun(claim, source, Tally(request.limit)))
+                    rejected += self.import_pass(ActiveRun(claim, source, Counters(request.limit)))
                     imported.append(pass_)
         except S3ImportError as error:
             return Outcome(request.account_id, tuple(imported), rejected, error)
         notes = self._notes(request.account_id, source) if imported else ()
         return Outcome(request.account_id, tuple(imported), rejected, notes=notes)
 
-    def _notes(self, account_id: str, source: Source) -> tuple[str, ...]:
+    def _notes(self, account_id: str, source: DumpSource) -> tuple[str, ...]:
         """What of the account.json that lies there now has no effect; nothing where that cannot be told."""
         with suppress(S3ImportError):
-            document = read_account_document(source, account_id)
+            document = read_account_document(source.companion, account_id)
             if document is not None:
                 return self.transactions.read(account_id, partial(notes_on, document=document))
         return ()
@@ -223,7 +203,7 @@ class Importer:
         try:
             with log_context(account_id=claim.account_id, run_id=claim.run_id), self.keep_run(run):
                 parts = self.plan(run)
-                run.tally.require_within_limit(claim.account_id)
+                run.counters.require_within_limit(claim.account_id)
                 self.import_parts(run, parts)
                 failed_files = self.copy_files(run)
                 self.finish(run)
@@ -231,7 +211,7 @@ class Importer:
             failure = as_failure(error)
             self.record_failure(claim, failure, retries)
             raise failure from (None if failure is error else error)
-        return run.tally.rejected + failed_files
+        return run.counters.rejected + failed_files
 
     def copy_files(self, run: ActiveRun) -> int:
         """Copy the files of what is in, where that was chosen; how many have failed. Raises: as what copies files."""
@@ -240,12 +220,12 @@ class Importer:
     def keep_run(self, run: ActiveRun) -> AbstractContextManager[None]:
         """Hold the run's lease, and tell how fast it goes, for as long as the block runs."""
 
-        def prolong(connection: Connection) -> bool:
+        def renew(connection: Connection) -> bool:
             return status.heartbeat(
-                connection, run.claim, lease_seconds=self.settings.lease_seconds, rates=run.tally.rates()
+                connection, run.claim, lease_seconds=self.settings.lease_seconds, rates=run.counters.rates()
             )
 
-        return self.leases.keep(Lease(prolong, run.ended))
+        return self.leases.keep(Lease(renew, run.ended))
 
     def finish(self, run: ActiveRun) -> None:
         """The last step, once every part is done.
@@ -253,8 +233,8 @@ class Importer:
         Raises: TooManyRejects, AllRejected, LeaseLost, Interrupted, AccountDeleted.
         """
         claim = run.claim
-        run.tally.require_within_limit(claim.account_id, final=True)
-        if run.tally.nothing_came_over(final=True):
+        run.counters.require_within_limit(claim.account_id, final=True)
+        if run.counters.nothing_came_over(final=True):
             self.parts.require_something(run)
 
         def finish(connection: Connection) -> None:
@@ -267,18 +247,18 @@ class Importer:
     def record_failure(self, claim: Claim, error: S3ImportError, retries: Retries | None = None) -> None:
         """Leave word of why the run ended. Where even that fails its lease ends by itself and says it."""
         wait_seconds = retries.wait_seconds(error, claim.tries) if retries else None
-        with suppress(S3ImportError, Conflict), self.database.begin() as connection:
+        with suppress(S3ImportError), self.database.begin() as connection:
             status.fail(connection, claim, error, retry_in_seconds=wait_seconds)
             self.record(connection, claim.run_id)
         self.observe(PassEnded(claim.account_id, claim.pass_, error.code))
 
-    def _is_applied(self, account_id: str, source: Source) -> bool:
+    def _is_applied(self, account_id: str, source: DumpSource) -> bool:
         """Whether the last delta was this very one."""
         do = partial(self.transactions.run, account_id)
         run_id = do(partial(deltas.applied_run, account_id=account_id, source=source.uri))
         if run_id is None:
             return False
-        inventory = inventory_of(plan_pass(source, account_id, Pass.DELTA).parts)
+        inventory = inventory_of(source.plan(Pass.DELTA).parts)
         checkpoints.note_known(do, run_id, inventory)
         return inventory.is_known()
 
@@ -328,7 +308,7 @@ class Importer:
         other = deltas.other_at_work(connection, account_id, pass_, again=again is not None)
         if other and not self._end_orphan(connection, other):
             return other, None
-        run, _ = queueing.enqueue(connection, account_id, pass_, source, self.settings.choices, again)
+        run, _ = queueing.enqueue(connection, account_id, pass_, source, self.settings.run_options, again)
         if run.state is not State.QUEUED and not run.is_orphaned:
             return run, None
         return run, self._take(connection, run, source)
@@ -364,14 +344,14 @@ class Importer:
             source=source,
             holder=self.database.application_name,
             lease_seconds=self.settings.lease_seconds,
-            choices=self.settings.choices,
+            options=self.settings.run_options,
         )
 
     def plan(self, run: ActiveRun) -> Parts:
         """Find out what the pass consists of, make sure that its account exists, and remember the plan."""
         claim, account_id = run.claim, run.claim.account_id
         divided = partial(checkpoints.read_window, account_id=account_id)
-        plan = plan_pass(run.source, claim.account_id, claim.pass_, lambda: self.transactions.run(account_id, divided))
+        plan = run.source.plan(claim.pass_, lambda: self.transactions.run(account_id, divided))
         if not claim.account_checked:
             self._check_account(run)
 
@@ -384,7 +364,7 @@ class Importer:
 
         parts = self.transactions.run(account_id, remember) or self._remember_large(run, plan)
         if claim.again:
-            checkpoints.forget_last_reading(partial(self.transactions.run, account_id), claim)
+            queueing.forget_last_reading(partial(self.transactions.run, account_id), claim)
         self._announce(run, parts.totals)
         return parts
 
@@ -397,7 +377,7 @@ class Importer:
     def _announce(self, run: ActiveRun, totals: PartTotals) -> None:
         """Begin to count where earlier attempts stopped, and say so."""
         claim = run.claim
-        run.tally.start(totals.read, totals.rejected)
+        run.counters.start(totals.read, totals.rejected)
         self.observe(
             PassStarted(
                 claim.account_id,
@@ -415,7 +395,7 @@ class Importer:
 
     def _finish_plan(self, connection: Connection, run: ActiveRun, parts: Parts) -> Parts:
         claim, totals = run.claim, parts.totals
-        if claim.again and claim.choices.files_to and not (totals.parts_done or totals.read):
+        if claim.again and claim.options.files_to and not (totals.parts_done or totals.read):
             file_places.retry_in(connection, claim.account_id, claim.run_id)
         self.record(connection, claim.run_id)
         return parts
@@ -423,7 +403,7 @@ class Importer:
     def _check_account(self, run: ActiveRun) -> None:
         """Give account.json its one chance, in a transaction of its own. Raises: AccountNotFound."""
         claim = run.claim
-        document = read_account_document(run.source, claim.account_id)
+        document = read_account_document(run.source.companion, claim.account_id)
 
         def apply(connection: Connection) -> None:
             status.require_held(connection, claim)
@@ -499,10 +479,10 @@ def _require_account(connection: Connection, run: ActiveRun) -> None:
         raise no_account(run.claim.account_id, run.source)
 
 
-def no_account(account_id: str, source: Source) -> AccountNotFound:
+def no_account(account_id: str, source: DumpSource) -> AccountNotFound:
     """There is no account, and nothing that would create it."""
     return AccountNotFound(
-        f"account {account_id} is not in the database and {documents_at(source)} has no account.json that would create "
+        f"account {account_id} is not in the database and {source.companion.uri} has no account.json that would create "
         "it (or the account was deleted since its first run); create the account in Re:amaze with its brands and "
         "channels, then run the same command again"
     )

@@ -12,7 +12,7 @@ from sqlalchemy import Connection
 
 from s3import.core.errors import S3ImportError
 from s3import.core.settings import Settings
-from s3import.writers import Conflict, Database
+from s3import.writers import Database
 
 log = logging.getLogger(__name__)
 
@@ -21,14 +21,14 @@ LEAST_SECONDS = 5.0  # that a heartbeat waits for its database
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Lease:
-    """`prolong` makes it last `lease_seconds` from now, False when it is somebody else's; then `ended` is set."""
+    """`renew` makes it last `lease_seconds` from now, False when it is somebody else's; then `ended` is set."""
 
-    prolong: Callable[[Connection], bool]
+    renew: Callable[[Connection], bool]
     ended: threading.Event
 
 
 class Leases:
-    """Prolongs every kept lease each `heartbeat_seconds`, from a thread of its own: one that the database keeps waiting
+    """Renews every kept lease each `heartbeat_seconds`, from a thread of its own: one that the database keeps waiting
     is no reason for another to end.
 
     A database that does not answer is no reason to stop: the fencing token in every checkpoint is what protects, the
@@ -59,15 +59,15 @@ class Leases:
 
     def _beat(self, lease: Lease, over: threading.Event) -> None:
         while not over.wait(self._settings.heartbeat_seconds):
-            self._prolong(lease, over)
+            self._renew(lease, over)
 
-    def _prolong(self, lease: Lease, over: threading.Event) -> None:
+    def _renew(self, lease: Lease, over: threading.Event) -> None:
         try:
             seconds = max(self._settings.lease_seconds / 2, LEAST_SECONDS)
             with self._database.begin(silence_seconds=seconds) as connection:
-                mine = lease.prolong(connection)
-        except (S3ImportError, Conflict) as error:
-            log.warning("heartbeat failed: %s", error)
+                mine = lease.renew(connection)
+        except S3ImportError as error:
+            log.warning("heartbeat failed: %s", error, extra={"event": "heartbeat_failed"})
             return
         if not mine and not over.is_set():  # a run that just ended is no longer kept
             lease.ended.set()

@@ -21,11 +21,10 @@ from s3import.core.records import Entity
 from s3import.core.tables import import_parts, import_runs
 from s3import.importing.backlog import due
 from s3import.importing.checkpoints import Part, read_parts
-from s3import.status import Claim, Run, State, fence, read_run
+from s3import.importing.offers import OFFER_SECONDS
+from s3import.status import Run, State, read_run
 from s3import.writers.schema import VERSION_TABLE
 
-OFFER_SECONDS = 15.0  # as long as a call may be lost for, when a worker dies with it before it has begun
-LOOK_SHARE = 0.2  # of a lease that may pass before somebody looks after a spread run again
 ON_OFFER = 0  # the token of a part that may be claimed: nobody's, so whoever let its lease end writes nothing any more
 
 
@@ -37,69 +36,12 @@ class Capacity:
     in_all: int = 64
 
 
-def spread(connection: Connection, held: Claim) -> None:
-    """Give the planned run out of hand: from now on its parts belong to whoever claims them."""
-    runs = import_runs.c
-    connection.execute(
-        import_runs.update()
-        .where(runs.run_id == held.run_id, runs.token == held.token, runs.state == State.RUNNING)
-        .values(spread=True, holder="workers")
-    )
-
-
-def look_after(connection: Connection, lease_seconds: float, limit: int) -> list[str]:
-    """The ids of at most `limit` spread runs, the longest waiting first, that nobody has looked after lately: from now
-    on this process has. However many processes look, each run is seen to about once in `LOOK_SHARE` of a lease."""
-    runs = import_runs.c
-    mine = (
-        sa.select(runs.run_id)
-        .where(runs.state == State.RUNNING, runs.spread.is_(True))
-        .where(runs.lease_until <= clock() + lease_seconds * (1 - LOOK_SHARE))
-        .order_by(runs.requested_at)
-        .limit(limit)
-        .with_for_update(skip_locked=True)
-    )
-    run_ids = list(connection.scalars(mine))
-    connection.execute(import_runs.update().where(runs.run_id.in_(run_ids)).values(lease_until=clock() + lease_seconds))
-    return run_ids
-
-
 def due_runs(connection: Connection, capacity: Capacity, least_room: int = 1) -> list[Run]:
     """As many due runs as there is room for; none where that is less than `least_room`. Nobody else offers anything
     until the transaction ends."""
     now = _alone(connection)
     room = _room(connection, capacity, now, len(_at_work(connection, now, capacity)))
     return due(connection, room) if room >= least_room else []
-
-
-def offer_run(connection: Connection, run: Run) -> bool:
-    """Offer the planning of a due run to the workers: False when it has changed in between.
-
-    A run whose process died is queued again first.
-    """
-    runs = import_runs.c
-    offered = connection.execute(
-        import_runs.update()
-        .where(runs.run_id == run.run_id, runs.token == run.token, runs.state == run.state)
-        .values(
-            state=State.QUEUED,
-            token=run.token + 1,
-            holder=None,
-            spread=False,
-            lease_until=clock() + OFFER_SECONDS,
-            not_before=clock() + OFFER_SECONDS,
-        )
-    ).rowcount
-    if offered and run.attempts:  # else it has no parts yet
-        fence(connection, run.run_id, run.token + 1)
-    return bool(offered)
-
-
-def withdraw_runs(connection: Connection, run_ids: Sequence[str]) -> None:
-    """Take back offers that did not get out: the runs are due again."""
-    runs = import_runs.c
-    on_offer = sa.and_(runs.run_id.in_(run_ids), runs.state == State.QUEUED, runs.lease_until.is_not(None))
-    connection.execute(import_runs.update().where(on_offer).values(lease_until=None, not_before=None))
 
 
 def offer_parts(connection: Connection, run_id: str, capacity: Capacity) -> Sequence[int]:
@@ -126,7 +68,7 @@ def offer_parts(connection: Connection, run_id: str, capacity: Capacity) -> Sequ
 
 
 def withdraw_parts(connection: Connection, run_id: str, numbers: Sequence[int]) -> None:
-    """As `withdraw_runs`, of parts."""
+    """Take back offers of parts that did not get out: they are due again."""
     parts = import_parts.c
     on_offer = sa.and_(parts.run_id == run_id, parts.number.in_(numbers), parts.token == ON_OFFER)
     connection.execute(import_parts.update().where(on_offer).values(lease_until=None))
@@ -217,7 +159,7 @@ def claim_part(
     return TakenPart(run, read_parts(connection, run_id, number)[0], before.tries + 1, before.holder)
 
 
-def prolong_part(connection: Connection, run_id: str, part: Part, lease_seconds: float) -> bool:
+def renew_part(connection: Connection, run_id: str, part: Part, lease_seconds: float) -> bool:
     """Keep the part; False when it is not its holder's any more. A part that is done needs no keeping."""
     return bool(
         connection.execute(

@@ -1,8 +1,15 @@
-"""The way of one part: read, check, map, write, batch by batch.
+"""A record's way, from the bytes of a part to a row, batch by batch: its steps in order, and where each lives.
 
-A batch is read and prepared outside of any transaction, one batch ahead of the one that is being written. One
-transaction then holds its rows, its rejects and the part's checkpoint: a crash loses what was not committed, and what
-was committed is never done twice.
+1. Read: `readers/reading.py` has the dump give its batches. `readers/sources` open bytes, `readers/formats` make Arrow
+   tables of them; `readers/dump/decoders.py` finds a part's format, and `readers/dynamodb` reads items.
+2. Check: `transform/validators` tell right records from rejects.
+3. Map: `transform/rows.py` makes rows of the target table.
+4. Write: `writers` load and merge the rows; `recordings.py` notes their files, `rejects.py` keeps the rejects, and
+   `checkpoints.py` the place. `transactions.py` tries again what may be tried again.
+5. Tell: observers hear what was committed, and the limit of rejects is held to it.
+
+Steps 1 to 3 are outside of any transaction, one batch ahead of the one that is being written. Step 4 is one
+transaction: a crash loses what was not committed, and what was committed is never done twice.
 """
 
 from __future__ import annotations
@@ -19,22 +26,22 @@ import pyarrow.compute as pc
 from sqlalchemy import Connection
 
 from s3import import status
-from s3import.core.errors import Interrupted, PartDiffers
+from s3import.core.errors import Interrupted
 from s3import.core.events import Advanced
-from s3import.core.limits import Tally
+from s3import.core.limits import Counters
 from s3import.core.logs import in_context
-from s3import.core.records import Batch, Checked, Pass, PlannedPart, Reject, Written
+from s3import.core.records import Batch, Checked, Reject, Written
 from s3import.core.tables import import_rejects
 from s3import.importing import all_rejected, checkpoints
 from s3import.importing.checkpoints import Part, Progress
 from s3import.importing.recordings import NotedFiles
 from s3import.importing.rejects import as_rows
 from s3import.importing.transactions import Transactions
-from s3import.readers import read_part
-from s3import.readers.sources.source import Source
+from s3import.readers.reading import read_checked, require_expected_rows
+from s3import.readers.sources.source import DumpSource
 from s3import.status import Claim
 from s3import.transform.rows import to_rows
-from s3import.transform.validators import check, make_rejects
+from s3import.transform.validators import make_rejects
 from s3import.writers import write
 
 
@@ -43,8 +50,8 @@ class ActiveRun:
     """A claimed run that this process is working on; `ended` is set when its parts must stop at their next batch."""
 
     claim: Claim
-    source: Source
-    tally: Tally
+    source: DumpSource
+    counters: Counters
     ended: threading.Event = field(default_factory=threading.Event)
 
 
@@ -69,28 +76,19 @@ class PartImporter:
     def import_part(self, run: ActiveRun, part: Part) -> None:
         """Import what is left of one part. Raises: Interrupted, or what ended it otherwise; batches stay committed."""
         self.require_going(run)
-        batches = read_part(run.source, part.planned, part.progress.position, block_bytes=self.block_bytes)
         existing = False
-        prepared_batches = (_prepare(run, part, batch) for batch in batches)
+        prepared_batches = self._prepare(run, part)
         for prepared in _one_ahead(prepared_batches) if self.takes_long(part) else prepared_batches:
             self.require_going(run)
             part, existing = self._write(run, part, prepared, existing)
         if not part.done:
             self._complete(run, part)
 
-    def takes_long(self, part: Part) -> bool:
-        """Whether a part is worth another thread: one that is surely a single batch is not."""
-        planned = part.planned  # text can be packed about that tightly; how much a table holds nobody knows
-        return planned.stored.size_bytes > self.block_bytes // 8 or planned.window is not None
-
-    def require_going(self, run: ActiveRun) -> None:
-        """Raises: Interrupted, LeaseLost or AccountDeleted, when the next batch must not begin."""
-        if self.transactions.stop.is_set():
-            raise Interrupted(
-                f"account {run.claim.account_id}: interrupted; the checkpoint is kept, the same command resumes there"
-            )
-        if run.ended.is_set():
-            raise self.transactions.run(run.claim.account_id, lambda connection: status.why_lost(connection, run.claim))
+    def _prepare(self, run: ActiveRun, part: Part) -> Iterator[Prepared]:
+        """Read, check and map what is left of the part, batch by batch."""
+        planned, claim, start = part.planned, run.claim, part.progress.position
+        for read in read_checked(run.source, planned, claim.account_id, block_bytes=self.block_bytes, start=start):
+            yield Prepared(read.batch, read.checked, to_rows(planned.entity, read.checked.accepted, claim.options))
 
     def _write(self, run: ActiveRun, part: Part, prepared: Prepared, existing: bool) -> tuple[Part, bool]:
         """Write one batch; the part after it, and whether most of its rows existed already."""
@@ -127,7 +125,7 @@ class PartImporter:
         checkpoints.checkpoint(connection, claim, after)
         _noted_files(claim, part).note(connection, writer, prepared.batch, prepared.checked, written)
         if rejects:
-            texts = max(self.keep_raw - run.tally.rejected, 0)
+            texts = max(self.keep_raw - run.counters.rejected, 0)
             rows = as_rows(
                 rejects, run_id=claim.run_id, part_number=part.number, account_id=claim.account_id, texts=texts
             )
@@ -158,21 +156,30 @@ class PartImporter:
             unchanged=now.unchanged - was.unchanged,
             seconds=seconds,
         )
-        run.tally.add(advanced.read, advanced.rejected, advanced.bytes)
+        run.counters.add(advanced.read, advanced.rejected, advanced.bytes)
         self.transactions.observe(advanced)
-        run.tally.require_within_limit(claim.account_id)
-        if run.tally.nothing_came_over():
+        run.counters.require_within_limit(claim.account_id)
+        if run.counters.nothing_came_over():
             self.require_something(run)
+
+    def takes_long(self, part: Part) -> bool:
+        """Whether a part is worth another thread: one that is surely a single batch is not."""
+        planned = part.planned  # text can be packed about that tightly; how much a table holds nobody knows
+        return planned.stored.size_bytes > self.block_bytes // 8 or planned.window is not None
+
+    def require_going(self, run: ActiveRun) -> None:
+        """Raises: Interrupted, LeaseLost or AccountDeleted, when the next batch must not begin."""
+        if self.transactions.stop.is_set():
+            raise Interrupted(
+                f"account {run.claim.account_id}: interrupted; the checkpoint is kept, the same command resumes there"
+            )
+        if run.ended.is_set():
+            raise self.transactions.run(run.claim.account_id, lambda connection: status.why_lost(connection, run.claim))
 
     def require_something(self, run: ActiveRun) -> None:
         """Raises: AllRejected, where nothing of the run came over, on whatever machine."""
         claim = run.claim
         self.transactions.run(claim.account_id, lambda connection: all_rejected.require_something(connection, claim))
-
-
-def _prepare(run: ActiveRun, part: Part, batch: Batch) -> Prepared:
-    checked = check(batch, part.planned.entity, run.claim.account_id)
-    return Prepared(batch, checked, to_rows(part.planned.entity, checked.accepted, run.claim.choices))
 
 
 def _one_ahead(items: Iterator[Prepared]) -> Iterator[Prepared]:
@@ -193,7 +200,7 @@ def _committed(connection: Connection, claim: Claim, part: Part, batch: Batch) -
 
 
 def _noted_files(claim: Claim, part: Part) -> NotedFiles:
-    to_be_copied = bool(claim.choices.files_to)
+    to_be_copied = bool(claim.options.files_to)
     return NotedFiles(claim.account_id, part.planned.entity, claim.run_id, part.number, to_be_copied)
 
 
@@ -224,12 +231,3 @@ def _after(claim: Claim, part: Part, prepared: Prepared, written: Written, rejec
     if after.done:
         require_expected_rows(claim.pass_, after.planned, progress.read)
     return after
-
-
-def require_expected_rows(pass_: Pass, planned: PlannedPart, read: int) -> None:
-    """Raises: PartDiffers, when a part held another number of records than its manifest says."""
-    if planned.expected_rows not in (None, read):
-        raise PartDiffers(
-            f"{pass_}/{planned.key} holds {read} records, its manifest says {planned.expected_rows}; write the part or "
-            "the manifest again, then run the same command again"
-        )

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import datetime as dt
 import uuid
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, replace
+from functools import partial
 from typing import Any
 
 import sqlalchemy as sa
@@ -12,9 +14,11 @@ from sqlalchemy import Connection
 
 from s3import.core.accounts import account_status, account_was_checked, is_imported, remember_deletions
 from s3import.core.errors import AllRejected
-from s3import.core.records import Choices, Pass
+from s3import.core.records import Pass, RunOptions
 from s3import.core.tables import import_parts, import_runs
-from s3import.status import Again, Run, State, find_run
+from s3import.importing.bookkeeping import remove_parts
+from s3import.importing.checkpoints import Do
+from s3import.status import Again, Claim, Run, State, find_run, require_held
 
 
 def enqueue(
@@ -22,7 +26,7 @@ def enqueue(
     account_id: str,
     pass_: Pass,
     source: str,
-    choices: Choices = Choices(),
+    options: RunOptions = RunOptions(),
     again: Again | None = None,
 ) -> tuple[Run, bool]:
     """Ask for a pass: its run, and whether this call made it wait for a worker (False: it did, or ran, already).
@@ -36,7 +40,7 @@ def enqueue(
         imported = is_imported(pass_, account_status(connection, account_id))
         if run and run.state is State.SUCCEEDED and imported and not again:
             return run, False  # it ended after the caller looked
-        return _begin(connection, run, Run("", account_id, pass_, source, State.QUEUED, choices=choices, again=again))
+        return _begin(connection, run, Run("", account_id, pass_, source, State.QUEUED, options=options, again=again))
     if run.state not in (State.FAILED, State.CANCELLED) or not _queue_again(connection, run, source, again):
         return run, False
     return replace(run, state=State.QUEUED, source=source, tries=0, again=again or run.again), True
@@ -50,17 +54,17 @@ def _begin(connection: Connection, last: Run | None, wanted: Run) -> tuple[Run, 
     if last and not (last.state is State.SUCCEEDED and (wanted.again or pass_ is Pass.DELTA)):
         _forget_history(connection, last)
     remember_deletions(connection, account_id)
-    number, choices = (last.number + 1, _lasting(last, wanted)) if last else (1, wanted.choices)
-    run = replace(wanted, run_id=uuid.uuid4().hex, number=number, account_checked=checked, choices=choices)
+    number, options = (last.number + 1, _lasting(last, wanted)) if last else (1, wanted.options)
+    run = replace(wanted, run_id=uuid.uuid4().hex, number=number, account_checked=checked, options=options)
     _insert_run(connection, run)
     return run, True
 
 
-def _lasting(last: Run, wanted: Run) -> Choices:
+def _lasting(last: Run, wanted: Run) -> RunOptions:
     """What a run does beside importing, as the run before it did: calls are described as they were."""
     if not wanted.again:
-        return wanted.choices
-    return Choices(wanted.choices.files_to or last.choices.files_to, last.choices.describe_calls)
+        return wanted.options
+    return RunOptions(wanted.options.files_to or last.options.files_to, last.options.describe_calls)
 
 
 def _forget_history(connection: Connection, last: Run) -> None:
@@ -70,6 +74,37 @@ def _forget_history(connection: Connection, last: Run) -> None:
         over = import_runs.c.state.in_([State.SUCCEEDED, State.CANCELLED])
         mine = sa.or_(mine, sa.and_(import_runs.c.account_id == last.account_id, over))
     connection.execute(import_runs.delete().where(mine))
+
+
+def forget_last_reading(do: Do[Any], held: Claim) -> None:
+    """Replace what was kept of the pass's reading from the same source by this one, whose plan is made: until then its
+    parts tell how a source that is not divided in passes was divided. All deltas are kept.
+
+    Page by page, each in a transaction that `do` runs. Raises: as `require_held`.
+    """
+    for run_id in do(partial(_last_readings, held=held)):
+        for _ in remove_parts(lambda work: do(partial(_if_held, held=held, work=work)), run_id):
+            pass
+        do(partial(_if_held, held=held, work=partial(_forget_run, run_id=run_id)))
+
+
+def _last_readings(connection: Connection, held: Claim) -> Sequence[str]:
+    mine, others = import_runs.alias().c, import_runs.c
+    number, source = (
+        sa.select(column).where(mine.run_id == held.run_id).scalar_subquery() for column in (mine.number, mine.source)
+    )
+    same = (others.account_id == held.account_id, others["pass"] == held.pass_.value)
+    run_ids = sa.select(others.run_id).where(*same, others.number < number, others.source == source)
+    return connection.scalars(run_ids).all() if held.pass_ is not Pass.DELTA else ()
+
+
+def _if_held(connection: Connection, held: Claim, work: Callable[[Connection], int]) -> int:
+    require_held(connection, held)
+    return work(connection)
+
+
+def _forget_run(connection: Connection, run_id: str) -> int:
+    return connection.execute(import_runs.delete().where(import_runs.c.run_id == run_id)).rowcount
 
 
 def _insert_run(connection: Connection, run: Run) -> None:
@@ -84,7 +119,7 @@ def _insert_run(connection: Connection, run: Run) -> None:
         "requested_at": dt.datetime.now(dt.UTC),
         "account_checked": run.account_checked,
         "skipped_objects": [],
-        **asdict(run.choices),
+        **asdict(run.options),
     }
     connection.execute(import_runs.insert(), row)
 

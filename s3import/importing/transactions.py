@@ -37,7 +37,7 @@ class Transactions:
         return self._keep_trying(account_id, self.database.begin, work)
 
     def read(self, account_id: str, work: Callable[[Connection], T]) -> T:
-        """As `run`, for work that only looks and waits for nobody who writes."""
+        """What `work` returns in a transaction that only reads, and waits for no writer; tried again as in `run`."""
         return self._keep_trying(account_id, self.database.read, work)
 
     def _keep_trying(

@@ -12,33 +12,26 @@ from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any, Protocol, TypeVar
 
+import sqlalchemy as sa
 from sqlalchemy import Connection
 
 from s3import.core.errors import AllRejected, Interrupted, S3ImportError
-from s3import.core.events import Advanced, Observer, PassEnded, PassStarted
-from s3import.core.limits import Tally
-from s3import.core.records import (
-    HALVES,
-    ROW_ENTITIES,
-    Batch,
-    Entity,
-    Pass,
-    Plan,
-    PlannedPart,
-    Position,
-    Reject,
-    Window,
-)
+from s3import.core.events import AccountEnded, Advanced, Observer, PassEnded, PassStarted
+from s3import.core.limits import Counters
+from s3import.core.records import HALVES, ROW_ENTITIES, Entity, Pass, Plan, PlannedPart, Reject
 from s3import.core.resets import Standing, look_at_account
+from s3import.core.settings import Settings
 from s3import.importing.admission import source_of
 from s3import.importing.all_rejected import explain
-from s3import.importing.importer import Request, SourceOpener, no_account, require_turn
+from s3import.importing.importer import Request, Result, SourceOpener, no_account, require_turn
 from s3import.importing.parents import Parents, parents_of
-from s3import.importing.parts import require_expected_rows
-from s3import.readers import read_part
-from s3import.readers.dump.plan import plan_pass, read_account_document
-from s3import.readers.sources.source import ItemSource, Source
-from s3import.transform.validators import check, make_rejects
+from s3import.importing.transactions import Transactions
+from s3import.operations.composition import opened
+from s3import.operations.sources import Shared, source_opener
+from s3import.readers.dump.account_document import read_account_document
+from s3import.readers.reading import CheckedBatch, read_checked, require_expected_rows
+from s3import.readers.sources.source import DumpSource
+from s3import.transform.validators import make_rejects
 from s3import.writers import schema
 
 REJECTS_SHOWN = 100
@@ -51,7 +44,46 @@ class Look(Protocol):
     def __call__(self, work: Callable[[Connection], T]) -> T: ...
 
 
-class Rehearsal:
+def dry_run_accounts(
+    settings: Settings,
+    requests: list[Request],
+    *,
+    shared: Shared | None = None,
+    observe: Observer,
+    stop: threading.Event,
+) -> list[Result]:
+    """Read and check the accounts' dumps, one after the other; a result for each. A database is only looked into, and
+    not at all where none was named and the default one does not exist."""
+    open_dump = source_opener(settings, 1, shared)
+    with opened(settings, observe=observe, stop=stop) as operations:
+        look = _looker(operations.transactions, named=settings.database != Settings().database)
+        dry_runs = (DryRun(request, settings.block_bytes, observe, stop, look) for request in requests)
+        return [_result_of(dry_run, open_dump, observe) for dry_run in dry_runs]
+
+
+def _looker(transactions: Transactions, *, named: bool) -> Look | None:
+    """How a dry run looks into the database; a file that does not exist is not made, and is as good as empty."""
+    if transactions.database.is_there:
+        return partial(transactions.read, "")
+    return _look_into_nothing if named else None
+
+
+def _look_into_nothing(work: Callable[[Connection], T]) -> T:
+    with sa.create_engine("sqlite://").connect() as connection:  # in memory
+        return work(connection)
+
+
+def _result_of(dry_run: DryRun, open_dump: SourceOpener, observe: Observer) -> Result:
+    error = None
+    try:
+        dry_run.run(open_dump)
+    except S3ImportError as found:
+        error = found
+    observe(AccountEnded(dry_run.account_id, error.code if error else None))
+    return Result(dry_run.account_id, dry_run.document(error), dry_run.passes, dry_run.rejected, error)
+
+
+class DryRun:
     """Checks the passes of a request, and tells what it found so far even when it is stopped half-way."""
 
     def __init__(
@@ -59,6 +91,7 @@ class Rehearsal:
     ) -> None:
         self._request, self._block_bytes, self._observe, self._stop = request, block_bytes, observe, stop
         self._look = look
+        self.account_id = request.account_id
         self._parents: Parents | None = None
         self._checks: dict[Pass, _PassCheck] = {}
 
@@ -72,7 +105,7 @@ class Rehearsal:
         for pass_ in self._request.passes:
             source = open_source(self._source_of(pass_), self._request.account_id)
             check_ = self._checks[pass_] = _PassCheck(self._request, pass_, self._observe, self._require_going)
-            plan = plan_pass(source, self._request.account_id, pass_, partial(_window_of, source))
+            plan = source.plan(pass_)
             if self._parents is None:
                 self._parents = self._find_parents(source)
             check_.run(source, plan, self._parents, self._block_bytes)
@@ -87,9 +120,9 @@ class Rehearsal:
             return self._look(partial(source_of, account_id=self._request.account_id, pass_=pass_))
         return self._request.source or ""
 
-    def _find_parents(self, source: Source) -> Parents:
+    def _find_parents(self, source: DumpSource) -> Parents:
         """Raises: AccountNotFound, SchemaMismatch, InvalidAccountDocument."""
-        document = read_account_document(source, self._request.account_id)
+        document = read_account_document(source.companion, self._request.account_id)
         if not self._look:
             return Parents()
         found = self._look(partial(parents_of, account_id=self._request.account_id, document=document))
@@ -104,7 +137,7 @@ class Rehearsal:
 
     @property
     def rejected(self) -> int:
-        return sum(check_.tally.rejected for check_ in self._checks.values())
+        return sum(check_.counters.rejected for check_ in self._checks.values())
 
     def document(self, error: S3ImportError | None) -> dict[str, Any]:
         """What was found: counts, and the first `REJECTS_SHOWN` rejects of each pass; `error` ended it."""
@@ -125,10 +158,6 @@ class Rehearsal:
             raise Interrupted(f"account {self._request.account_id}: the dry run was interrupted; it wrote nothing")
 
 
-def _window_of(source: Source) -> Window | None:
-    return source.window() if isinstance(source, ItemSource) else None
-
-
 def _nothing() -> Counter[str]:
     return Counter(read=0, rejected=0, sanitised=0)
 
@@ -142,10 +171,10 @@ class _PassCheck:
         self._shown: list[dict[str, Any]] = []
         self._ignored: frozenset[str] = frozenset()
         self._skipped: tuple[str, ...] = ()
-        self.tally = Tally(request.limit, dry_run=True)
+        self.counters = Counters(request.limit, dry_run=True)
         self.done = False
 
-    def run(self, source: Source, plan: Plan, parents: Parents, block_bytes: int) -> None:
+    def run(self, source: DumpSource, plan: Plan, parents: Parents, block_bytes: int) -> None:
         self._skipped = plan.skipped_objects
         self._counts |= {part.entity.value: _nothing() for part in plan.parts}
         total = sum(part.stored.size_bytes for part in plan.parts)
@@ -160,24 +189,23 @@ class _PassCheck:
         by_code = sum(self._codes.values(), Counter[str]())
         return {
             "counts": {entity: dict(counts) for entity, counts in self._counts.items()},
-            "rejects": {"total": self.tally.rejected, "by_code": dict(sorted(by_code.items()))},
+            "rejects": {"total": self.counters.rejected, "by_code": dict(sorted(by_code.items()))},
             "first_rejects": self._shown,
             "ignored_fields": sorted(self._ignored),
             "skipped_objects": list(self._skipped),
             "error": {"code": error.code, "message": error.message} if error else None,
         }
 
-    def _check_part(self, source: Source, part: PlannedPart, parents: Parents, block_bytes: int) -> None:
-        before, bytes_before = self.tally.read, 0
-        for batch in read_part(source, part, Position(), block_bytes=block_bytes):
+    def _check_part(self, source: DumpSource, part: PlannedPart, parents: Parents, block_bytes: int) -> None:
+        before = self.counters.read
+        for read in read_checked(source, part, self._account_id, block_bytes=block_bytes):
             self._require_going()
-            self._check_batch(part, batch, parents, batch.bytes_done - bytes_before)
-            bytes_before = batch.bytes_done
-        require_expected_rows(self._pass, part, self.tally.read - before)
+            self._count(part, read, parents)
+        require_expected_rows(self._pass, part, self.counters.read - before)
         self._observe(Advanced(self._account_id, self._pass, 0, 0, 0, 1))
 
-    def _check_batch(self, part: PlannedPart, batch: Batch, parents: Parents, bytes_: int) -> None:
-        checked = check(batch, part.entity, self._account_id)
+    def _count(self, part: PlannedPart, found: CheckedBatch, parents: Parents) -> None:
+        batch, checked, bytes_ = found.batch, found.checked, found.new_bytes
         orphans = parents.missing(part.entity, checked.accepted)
         rows = {checked.rows[index].as_py(): reasons for index, reasons in orphans.items()}
         rejects = sorted([*checked.rejects, *make_rejects(batch, rows)], key=lambda reject: reject.line)
@@ -186,17 +214,17 @@ class _PassCheck:
         self._counts[part.entity].update(read=read, rejected=rejected, sanitised=checked.sanitised.true_count)
         self._ignored |= batch.ignored_fields
         self._note(part, rejects)
-        self.tally.add(read, rejected, bytes_)
+        self.counters.add(read, rejected, bytes_)
         self._observe(Advanced(self._account_id, self._pass, read, rejected, bytes_, 0))
         self._require_within_limit(parents)
 
     def _require_within_limit(self, parents: Parents, *, final: bool = False) -> None:
         """Raises: TooManyRejects, AllRejected."""
-        self.tally.require_within_limit(self._account_id, final=final)
-        if self.tally.nothing_came_over(final=final):
+        self.counters.require_within_limit(self._account_id, final=final)
+        if self.counters.nothing_came_over(final=final):
             raise AllRejected(
-                f"account {self._account_id}: nothing of the {self._pass} pass would come over, all {self.tally.read} "
-                f"records would be rejected. {explain(self._codes, parents.standing)}"
+                f"account {self._account_id}: nothing of the {self._pass} pass would come over, all "
+                f"{self.counters.read} records would be rejected. {explain(self._codes, parents.standing)}"
             )
 
     def _note(self, part: PlannedPart, rejects: Sequence[Reject]) -> None:

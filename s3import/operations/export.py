@@ -1,4 +1,4 @@
-"""What is done before an import from DynamoDB: its mapping tried out, its tables exported."""
+"""Exports the tables of a mapping, before an import from DynamoDB."""
 
 from __future__ import annotations
 
@@ -9,22 +9,14 @@ from typing import TYPE_CHECKING
 from s3import.core.errors import ConfigurationError
 from s3import.core.records import check_account_id
 from s3import.core.settings import Settings
-from s3import.operations.mapping_preview import Tried, try_items
-from s3import.operations.sources import role_of, source_opener
+from s3import.operations.sources import role_of
 from s3import.readers.dynamodb.mapping import read_mapping
 from s3import.readers.dynamodb.opening import open_tables
 from s3import.readers.sources.location import resolve
-from s3import.readers.sources.source import Patience
+from s3import.readers.sources.source import RetryPolicy
 
 if TYPE_CHECKING:
     from s3import.readers.dynamodb.exporting import Exported
-
-
-def try_mapping(settings: Settings, account_id: str, limit: int) -> Iterator[Tried]:
-    """What the settings' mapping makes of an account's first items. Raises: as `trial.try_items`."""
-    if not settings.source:
-        raise ConfigurationError("no source: give --source URI or set S3IMPORT_SOURCE")
-    yield from try_items(source_opener(settings, workers=1)(settings.source, account_id), account_id, limit)
 
 
 def export(settings: Settings, account_id: str, *, stop: threading.Event) -> Iterator[Exported]:
@@ -34,6 +26,6 @@ def export(settings: Settings, account_id: str, *, stop: threading.Event) -> Ite
     check_account_id(account_id)
     if not settings.source or not settings.mapping:
         raise ConfigurationError("an export takes --source s3://bucket/prefix and --mapping FILE; give both")
-    tables = open_tables(patience=Patience(retry_seconds=settings.retry_seconds), role=role_of(settings))
+    tables = open_tables(policy=RetryPolicy(retry_seconds=settings.retry_seconds), role=role_of(settings))
     uri = resolve(settings.source, account_id)
     yield from export_tables(tables, read_mapping(settings.mapping), uri, stop=stop)

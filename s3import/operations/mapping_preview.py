@@ -8,11 +8,11 @@ from itertools import islice
 from typing import Any
 
 from s3import.core.errors import ConfigurationError, DumpNotFound
-from s3import.core.records import Batch, Entity, Pass, PlannedPart, Position, Reason
-from s3import.readers import read_part
-from s3import.readers.dump.plan import plan_pass
-from s3import.readers.sources.source import ItemSource, Source
-from s3import.transform.validators import check
+from s3import.core.records import Entity, Pass, PlannedPart, Reason
+from s3import.core.settings import Settings
+from s3import.operations.sources import source_opener
+from s3import.readers.reading import CheckedBatch, read_checked
+from s3import.readers.sources.source import DumpSource
 
 BLOCK_BYTES = 64 * 1024
 
@@ -27,12 +27,20 @@ class Tried:
     reasons: tuple[Reason, ...] = ()
 
 
-def try_items(source: Source, account_id: str, limit: int) -> Iterator[Tried]:
-    """The first `limit` items of each entity, of whatever pass. Raises: as `plan_pass` and `read_part`;
-    DumpNotFound where there is none."""
-    if not isinstance(source, ItemSource):
+def try_mapping(settings: Settings, account_id: str, limit: int) -> Iterator[Tried]:
+    """What the settings' mapping makes of an account's first items. Raises: as `try_items`."""
+    if not settings.source:
+        raise ConfigurationError("no source: give --source URI or set S3IMPORT_SOURCE")
+    source = source_opener(settings, workers=1)(settings.source, account_id)
+    if not settings.mapping:
         raise ConfigurationError("there is no mapping to try: give --mapping FILE")
-    parts = plan_pass(source, account_id, Pass.RECENT).parts
+    yield from try_items(source, account_id, limit)
+
+
+def try_items(source: DumpSource, account_id: str, limit: int) -> Iterator[Tried]:
+    """The first `limit` items of each entity, of whatever pass. Raises: as `DumpSource.plan` and `read_part`;
+    DumpNotFound where there is none."""
+    parts = source.plan(Pass.RECENT).parts
     shown = False
     for entity in Entity:
         of_entity = [part for part in parts if part.entity is entity]
@@ -45,15 +53,15 @@ def try_items(source: Source, account_id: str, limit: int) -> Iterator[Tried]:
         )
 
 
-def _of_entity(source: ItemSource, account_id: str, parts: list[PlannedPart]) -> Iterator[Tried]:
+def _of_entity(source: DumpSource, account_id: str, parts: list[PlannedPart]) -> Iterator[Tried]:
     for part in parts:
         undivided = PlannedPart(part.entity, part.key, part.stored)
-        for batch in read_part(source, undivided, Position(), block_bytes=BLOCK_BYTES):
-            yield from _tried(part.entity, account_id, batch)
+        for read in read_checked(source, undivided, account_id, block_bytes=BLOCK_BYTES):
+            yield from _tried(part.entity, read)
 
 
-def _tried(entity: Entity, account_id: str, batch: Batch) -> Iterator[Tried]:
-    checked = check(batch, entity, account_id)
+def _tried(entity: Entity, read: CheckedBatch) -> Iterator[Tried]:
+    batch, checked = read.batch, read.checked
     records = dict(zip(checked.rows.to_pylist(), checked.accepted.to_pylist(), strict=True))
     reasons = {reject.line: reject.reasons for reject in checked.rejects}
     lines = batch.lines.to_pylist()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import datetime as dt
 import logging
 import threading
-from contextlib import suppress
+from contextlib import closing, suppress
 from functools import partial
 
 import sqlalchemy as sa
@@ -16,17 +16,21 @@ from s3import.core import resets
 from s3import.core.accounts import AccountStatus
 from s3import.core.errors import (
     AccountNotFound,
+    ConfigurationError,
     Interrupted,
     MigrationFailed,
     NotImported,
     RunIsAlive,
-    S3ImportError,
 )
-from s3import.core.events import RowsRemoved
+from s3import.core.events import Observer, RowsRemoved
+from s3import.core.settings import Settings
 from s3import.core.tables import accounts, import_accounts, import_runs
+from s3import.core.timers import Ticker
 from s3import.importing.bookkeeping import remove_bookkeeping
 from s3import.importing.transactions import Transactions
-from s3import.writers import Database
+from s3import.operations.composition import connect, on_tables
+from s3import.operations.foreground import in_thread
+from s3import.writers import Database, schema
 
 log = logging.getLogger(__name__)
 
@@ -34,7 +38,36 @@ LOOK_SECONDS = 3600.0
 PATIENCE_SECONDS = 120.0
 
 
-def purge(transactions: Transactions, account_id: str) -> int:
+def purge(settings: Settings, account_id: str, *, confirmed: bool, observe: Observer, stop: threading.Event) -> int:
+    """Forget what was kept of an account's migration; how many rows of bookkeeping that was.
+
+    Raises: ConfigurationError, telling what would be forgotten, unless `confirmed`; and as `forget`.
+    """
+    with on_tables(settings, account_id, observe, stop, patient=True) as transactions:
+        if not confirmed:
+            runs = transactions.read(account_id, partial(look, account_id=account_id))
+            raise ConfigurationError(
+                f"account {account_id}: {runs} runs are kept with their rejects, and what people deleted; give --yes "
+                "to forget that for good"
+            )
+        return in_thread(partial(forget, transactions, account_id))
+
+
+def purge_expired(settings: Settings, *, observe: Observer, stop: threading.Event) -> list[str]:
+    """Forget what was kept of accounts for longer than the settings say; their ids. Raises: ConfigurationError."""
+    if settings.retention_days is None:
+        raise ConfigurationError("nothing expires: set S3IMPORT_RETENTION_DAYS to the days that bookkeeping is kept")
+    with closing(connect(settings, patient=True)) as database:
+        transactions = Transactions(database, settings.retry_seconds, observe, stop)
+        if not (database.is_there and transactions.read("", schema.exists)):
+            return []
+        return in_thread(partial(forget_expired, transactions, settings.retention_days))
+
+
+# --- how it is forgotten ----------------------------------------------------------------------------------------------
+
+
+def forget(transactions: Transactions, account_id: str) -> int:
     """Forget an account's migration; the number of rows of bookkeeping that went. The account's own rows stay.
 
     From the first transaction on nothing is remembered, and so nothing is imported any more that could bring back what
@@ -54,12 +87,12 @@ def purge(transactions: Transactions, account_id: str) -> int:
 
 
 def look(connection: Connection, account_id: str) -> int:
-    """How many runs there are to forget. Raises: as `purge`."""
+    """How many runs there are to forget. Raises: as `forget`."""
     return len(_runs(connection, account_id, resets.look_at_account(connection, account_id)))
 
 
 def begin(account_id: str, connection: Connection) -> list[str]:
-    """Have nothing be remembered of the account from now on; the ids of the runs to forget. Raises: as `purge`."""
+    """Have nothing be remembered of the account from now on; the ids of the runs to forget. Raises: as `forget`."""
     standing = resets.open_account(connection, account_id)
     run_ids = _runs(connection, account_id, standing)
     if standing.status is not None and standing.purged_at is None:
@@ -90,7 +123,7 @@ def _end(account_id: str, connection: Connection) -> None:
     status.forget_runs(connection, account_id)
 
 
-def purge_expired(transactions: Transactions, days: float) -> list[str]:
+def forget_expired(transactions: Transactions, days: float) -> list[str]:
     """Forget the accounts that `expired` names, one after the other; those that were forgotten."""
     with transactions.database.read() as connection:
         account_ids = expired(connection, days)
@@ -100,7 +133,7 @@ def purge_expired(transactions: Transactions, days: float) -> list[str]:
 def _purged(transactions: Transactions, account_id: str) -> bool:
     """Whether it could be: not where somebody has just begun another run."""
     with suppress(MigrationFailed, RunIsAlive):
-        purge(transactions, account_id)
+        forget(transactions, account_id)
         return True
     return False
 
@@ -112,24 +145,19 @@ class Retention:
         self._days = days
         self._left = threading.Event()
         self._transactions = Transactions(database, PATIENCE_SECONDS, lambda _: None, self._left)
-        self._thread = threading.Thread(target=self._work, name="retention", daemon=True)
+        self._ticker = Ticker("retention", self._work, LOOK_SECONDS, stop=self._left)
 
     def __enter__(self) -> Retention:
         if self._days is not None:
-            self._thread.start()
+            self._ticker.start()
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._left.set()
+        self._ticker.stop()
 
     def _work(self) -> None:
-        while not self._left.is_set():
-            try:
-                for account_id in purge_expired(self._transactions, self._days or 0.0):
-                    log.info("account %s: purged, as its migration is long over", account_id)
-            except S3ImportError as error:
-                log.warning("cannot purge what has expired: %s", error)
-            self._left.wait(LOOK_SECONDS)
+        for account_id in forget_expired(self._transactions, self._days or 0.0):
+            log.info("account %s: purged, as its migration is long over", account_id, extra={"event": "account_purged"})
 
 
 def expired(connection: Connection, days: float) -> list[str]:

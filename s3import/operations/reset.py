@@ -30,13 +30,14 @@ from s3import.core.errors import (
     AccountDeleted,
     AccountIsActive,
     AccountNotFound,
+    ConfigurationError,
     Interrupted,
     NotImported,
     ResetAtWork,
     S3ImportError,
 )
-from s3import.core.events import RowsRemoved, WaitingForReset
-from s3import.core.records import ROW_ENTITIES, Entity, PlannedPart, Position, Window
+from s3import.core.events import Observer, RowsRemoved, WaitingForReset
+from s3import.core.records import ROW_ENTITIES, Entity, PlannedPart, Window
 from s3import.core.resets import Scope
 from s3import.core.settings import Settings
 from s3import.core.tables import FILES, TARGETS
@@ -46,13 +47,13 @@ from s3import.importing.checkpoints import read_window
 from s3import.importing.importer import SourceOpener
 from s3import.importing.leases import Lease, Leases
 from s3import.importing.transactions import Transactions
-from s3import.readers import read_part
-from s3import.readers.dump.plan import plan_pass
-from s3import.readers.sources.source import Source
+from s3import.operations.composition import on_tables, target_opener
+from s3import.operations.foreground import in_thread
+from s3import.operations.sources import source_opener
+from s3import.readers.reading import read_checked
+from s3import.readers.sources.source import DumpSource
 from s3import.reporting import status_document as report
 from s3import.status import Run
-from s3import.transform.validators import check
-from s3import.writers import Conflict
 
 T = TypeVar("T")
 
@@ -236,7 +237,7 @@ class Reset:
             with leases.keep(Lease(lambda connection: resets.renew(connection, held, lease_seconds), self._lost)):
                 yield
         except S3ImportError:
-            with suppress(S3ImportError, Conflict), self._transactions.database.begin() as connection:
+            with suppress(S3ImportError), self._transactions.database.begin() as connection:
                 resets.release(connection, held)
             raise
         finally:
@@ -288,12 +289,12 @@ class Reset:
         source, parts = self._plan(run, extent)
         for planned in parts:
             if planned.entity is entity:
-                for batch in read_part(source, planned, Position(), block_bytes=self._settings.block_bytes):
-                    yield from check(batch, entity, self._account_id).accepted["id"].to_pylist()
+                for read in read_checked(source, planned, self._account_id, block_bytes=self._settings.block_bytes):
+                    yield from read.checked.accepted["id"].to_pylist()
 
-    def _plan(self, run: Run, extent: Extent) -> tuple[Source, Sequence[PlannedPart]]:
+    def _plan(self, run: Run, extent: Extent) -> tuple[DumpSource, Sequence[PlannedPart]]:
         source = self._open_source(run.source, self._account_id)
-        return source, plan_pass(source, self._account_id, run.pass_, lambda: extent.window).parts
+        return source, source.plan(run.pass_, lambda: extent.window).parts
 
     def _delete(self, entity: Entity, ids: Sequence[str], connection: Connection) -> int:
         self._transactions.database.writer.look_up_by_key(connection)
@@ -303,7 +304,7 @@ class Reset:
 
     def _remove_files(self, entity: Entity, ids: Sequence[str], extent: Extent) -> None:
         """Take copies away while the rows still say where they are; what may not be deleted stays."""
-        places = {run.choices.files_to for run in extent.runs if run.choices.files_to}
+        places = {run.options.files_to for run in extent.runs if run.options.files_to}
         if places and entity in FILES:
             keys = self._transactions.read(
                 self._account_id, partial(storage_keys, account_id=self._account_id, entity=entity, ids=ids)
@@ -356,3 +357,19 @@ def _ids_after(entity: Entity, account_id: str, after: str, connection: Connecti
     rows = TARGETS[entity].c
     query = sa.select(rows.id).where(rows.account_id == account_id, rows.id > after).order_by(rows.id)
     return list(connection.scalars(query.limit(PAGE_ROWS)))
+
+
+def reset(
+    settings: Settings, account_id: str, *, confirmed: bool, force: bool, observe: Observer, stop: threading.Event
+) -> Removed:
+    """Take back what was imported of an account.
+
+    Raises: ConfigurationError, telling what would go, unless `confirmed`; and as `Reset.run`.
+    """
+    with on_tables(settings, account_id, observe, stop, patient=True) as transactions:
+        opener, target = source_opener(settings, 1), target_opener(settings)
+        reset = Reset(transactions, account_id, settings, open_source=opener, open_target=target)
+        if not confirmed:
+            rows = ", ".join(f"{count} {entity}" for entity, count in reset.count().items())
+            raise ConfigurationError(f"account {account_id} has {rows}; give --yes to take back what was imported")
+        return in_thread(partial(reset.run, force=force))

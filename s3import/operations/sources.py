@@ -14,12 +14,13 @@ from s3import.core.errors import ConfigurationError, DumpNotFound
 from s3import.core.records import Pass
 from s3import.core.settings import Settings
 from s3import.importing.importer import SourceOpener
+from s3import.readers.dump.objects import open_dump
 from s3import.readers.dynamodb.budget import ReadBudget
 from s3import.readers.dynamodb.mapping import read_mapping
 from s3import.readers.dynamodb.opening import Items, find_accounts, open_items
 from s3import.readers.dynamodb.shared import Sharing
-from s3import.readers.sources.location import ACCOUNT, account_folders, open_source
-from s3import.readers.sources.source import Patience, Role
+from s3import.readers.sources.location import ACCOUNT, account_folders
+from s3import.readers.sources.source import RetryPolicy, Role
 
 MAX_ACCOUNTS_AT_ONCE = 8
 
@@ -46,9 +47,9 @@ def shared_by(settings: Settings, accounts: Sequence[str] | None) -> Iterator[Sh
 
 
 def source_opener(settings: Settings, workers: int, shared: Shared | None = None) -> SourceOpener:
-    """Opens the dumps of accounts as patiently as the settings say, for so many parts at once."""
+    """Opens the dumps of accounts with the retries that the settings say, for so many parts at once."""
     access = _access(settings, workers)
-    opener: SourceOpener = partial(open_source, **access)
+    opener: SourceOpener = partial(open_dump, **access)
     if settings.mapping is not None:
         shared = shared or Shared(ReadBudget(settings.max_read_units))
         items = Items(read_mapping(settings.mapping), settings.recent_days, shared.budget, shared.sharing)
@@ -56,7 +57,7 @@ def source_opener(settings: Settings, workers: int, shared: Shared | None = None
     return lru_cache(MAX_ACCOUNTS_AT_ONCE)(opener)  # the passes of an account share what costs time to set up
 
 
-def all_accounts(settings: Settings, shared: Shared, passes: Sequence[Pass]) -> list[str]:
+def accounts_of(settings: Settings, shared: Shared, passes: Sequence[Pass]) -> list[str]:
     """The ids of all accounts at the settings' source: of the folders at the place of ``{account}``, or of the items of
     an export.
 
@@ -89,7 +90,7 @@ def role_of(settings: Settings) -> Role | None:
 def _access(settings: Settings, workers: int) -> dict[str, Any]:
     """How a source is reached, in as many connections as so many parts at once may need."""
     return {
-        "patience": Patience(retry_seconds=settings.retry_seconds),
+        "policy": RetryPolicy(retry_seconds=settings.retry_seconds),
         "connections": workers + MAX_ACCOUNTS_AT_ONCE + (settings.files_in_flight if settings.files_to else 0),
         "role": role_of(settings),
     }

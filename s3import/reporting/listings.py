@@ -69,6 +69,13 @@ def _item(run: Any, document: dict[str, Any]) -> dict[str, Any]:
     return {**named, **document}
 
 
+def sources(connection: Connection, account_id: str) -> list[str]:
+    """The sources of an account's runs, each once, in the order in which they were first asked for."""
+    runs = import_runs.c
+    query = sa.select(runs.source).where(runs.account_id == account_id, runs.source.is_not(None))
+    return list(connection.scalars(query.group_by(runs.source).order_by(sa.func.min(runs.requested_at), runs.source)))
+
+
 def account_ids(connection: Connection, state: State | None) -> list[str]:
     """The accounts at work, and behind them those whose runs ended last (at most `DONE_LAST`). `state`: all accounts
     that have a run of that state, and no others."""

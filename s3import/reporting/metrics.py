@@ -108,7 +108,7 @@ def _from_database(database: Readable, lease_seconds: float) -> list[Metric]:
         with database.read() as connection:
             return [_up(True), *_measured(connection, lease_seconds)]
     except S3ImportError as error:
-        log.warning("the runs cannot be measured: %s", error)
+        log.warning("the runs cannot be measured: %s", error, extra={"event": "metrics_unavailable"})
         return [_up(False)]
 
 

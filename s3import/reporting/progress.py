@@ -66,7 +66,15 @@ def document(run: Any, slices: Sequence[Any]) -> dict[str, Any]:
 
 
 def rfc3339(time: dt.datetime | None) -> str | None:
+    """A time with a zone as documents show it, in UTC with a ``Z``; None stays None."""
     return time.astimezone(dt.UTC).isoformat().replace("+00:00", "Z") if time else None
+
+
+def seconds_between(start: str | None, end: str | None) -> float | None:
+    """The seconds from one time of a document to another; None while one of them is not known."""
+    if start is None or end is None:
+        return None
+    return (dt.datetime.fromisoformat(end) - dt.datetime.fromisoformat(start)).total_seconds()
 
 
 def _sum(slices: Sequence[Any], name: str) -> int:

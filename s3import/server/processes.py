@@ -7,7 +7,7 @@ import os
 import signal
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass
 from functools import partial
 
@@ -18,12 +18,12 @@ from s3import.core.errors import ConfigurationError
 from s3import.core.events import Event, PassEnded, PassStarted, Retrying
 from s3import.core.limits import RejectLimit
 from s3import.core.settings import Settings
-from s3import.importing.importer import Importer, Retries
+from s3import.core.timers import end_process_after
+from s3import.importing.importer import Importer
 from s3import.importing.part_claims import Capacity
-from s3import.operations import composition as app
+from s3import.importing.retries import Retries
+from s3import.operations.composition import assemble, workers
 from s3import.operations.purge import Retention
-from s3import.operations.sources import source_opener
-from s3import.reporting import notify
 from s3import.reporting.metrics import Metrics
 from s3import.server.api import api_process, check_binding, require_serving
 from s3import.server.workers.background import BackgroundWorker
@@ -38,7 +38,7 @@ DRAIN_SECONDS = 20.0
 
 
 @dataclass(frozen=True, slots=True)
-class Machinery:
+class Working:
     """What both kinds of process work with; `stop` ends every run at its next batch."""
 
     settings: Settings
@@ -54,17 +54,17 @@ def serve(settings: Settings, host: str, port: int) -> None:
     Raises: ConfigurationError, SchemaMismatch, DatabaseUnavailable.
     """
     check_binding(host, settings.api_tokens)
-    with _machinery(settings) as machinery, ExitStack() as stack:
-        worker = _worker(machinery)
+    with _working(settings) as working, ExitStack() as stack:
+        worker = _worker(working)
         stack.enter_context(worker)
-        database = machinery.importer.database
+        database = working.importer.database
 
         def render_metrics() -> bytes:
-            return machinery.metrics.render(database)
+            return working.metrics.render(database)
 
         api = api_process(settings, host, port, wake=worker.wake, render_metrics=render_metrics)
         child = stack.enter_context(api)
-        while not machinery.stop.wait(LOOK_SECONDS):
+        while not working.stop.wait(LOOK_SECONDS):
             require_serving(child, host, port)
 
 
@@ -75,59 +75,55 @@ def work(settings: Settings) -> None:
             "a worker needs a broker: set S3IMPORT_BROKER (amqp://…, redis://… or sqs://…); without one "
             "`s3import serve` works through the runs by itself"
         )
-    with _machinery(settings) as machinery:
+    with _working(settings) as working:
         celery = make_celery(settings.broker, settings.queue)
-        threads = app.workers(settings, machinery.importer.database)
-        log.info("working with %d threads", threads)
+        threads = workers(settings, working.importer.database)
+        log.info("working with %d threads", threads, extra={"event": "worker_started"})
         serve_queue(
             celery,
-            _fleet_worker(machinery, CeleryQueue(celery)),
+            _fleet_worker(working, CeleryQueue(celery)),
             threads=threads,
             retry_seconds=settings.retry_seconds,
-            stop=machinery.stop,
-            drain=partial(leave, machinery.stop),
+            stop=working.stop,
+            drain=partial(leave, working.stop),
         )
 
 
-def _worker(machinery: Machinery) -> BackgroundWorker | Sweeper:
+def _worker(working: Working) -> BackgroundWorker | Sweeper:
     """What sees to queued runs: a worker in this process, or with a broker whoever sends them to the workers."""
-    settings = machinery.settings
+    settings = working.settings
     if settings.broker:
-        return Sweeper(_fleet_worker(machinery, CeleryQueue(make_celery(settings.broker, settings.queue))))
-    return BackgroundWorker(machinery.importer, limit=machinery.limit)
+        return Sweeper(_fleet_worker(working, CeleryQueue(make_celery(settings.broker, settings.queue))))
+    return BackgroundWorker(working.importer, limit=working.limit)
 
 
-def _fleet_worker(machinery: Machinery, queue: CeleryQueue) -> FleetWorker:
-    settings = machinery.settings
+def _fleet_worker(working: Working, queue: CeleryQueue) -> FleetWorker:
+    settings = working.settings
     capacity = Capacity(settings.connections_per_account, settings.connections)
-    return FleetWorker(machinery.importer, queue, limit=machinery.limit, retries=Retries(), capacity=capacity)
+    return FleetWorker(working.importer, queue, limit=working.limit, retries=Retries(), capacity=capacity)
 
 
 @contextmanager
-def _machinery(settings: Settings) -> Iterator[Machinery]:
-    """Open the database, bring up what works on it, and take it down in order."""
+def _working(settings: Settings) -> Iterator[Working]:
+    """Bring up what works on the settings' database, and take it down in order."""
     logs.configure()
     limit = RejectLimit.parse(settings.max_rejects) if settings.max_rejects else RejectLimit()
-    database = app.connect(settings)
-    notifier = notify.Notifier(database, notify.senders(settings))
     metrics, stop = Metrics(settings), threading.Event()
     stamina.instrumentation.set_on_retry_hooks([metrics.count_retry])
 
     def observe(event: Event) -> None:
         metrics(event)
         _tell(event)
-        notifier.observe(event)
 
-    open_dump = source_opener(settings, app.workers(settings, database))
-    importer = app.make_importer(settings, database, open_dump, observe, stop, notifier)
-    importer.transactions.run("", schema.require)
-    stop_on_signals(stop)
-    try:
-        with notifier, importer, Retention(database, settings.retention_days):
-            yield Machinery(settings, importer, metrics, limit, stop)
-    finally:
-        stop.set()
-        database.close()
+    with closing(assemble(settings, observe, stop)) as machinery:
+        importer = machinery.importer
+        importer.transactions.run("", schema.require)
+        stop_on_signals(stop)
+        try:
+            with machinery.notifier, importer, Retention(machinery.database, settings.retention_days):
+                yield Working(settings, importer, metrics, limit, stop)
+        finally:
+            stop.set()
 
 
 def stop_on_signals(
@@ -149,9 +145,7 @@ def leave(
     where a source, a database or a broker does not answer, its patience is longer than a drain's."""
     if not stop.is_set():
         stop.set()
-        watchdog = threading.Timer(drain_seconds, end, [128 + number])
-        watchdog.daemon = True
-        watchdog.start()
+        end_process_after(drain_seconds, 128 + number, end)
 
 
 def _tell(event: Event) -> None:
@@ -159,13 +153,19 @@ def _tell(event: Event) -> None:
     match event:
         case PassStarted():
             with logs.log_context(account_id=event.account_id, run_id=event.run_id):
-                log.info("the %s pass starts (attempt %d, %d parts)", event.pass_, event.attempts, event.parts_total)
+                log.info(
+                    "the %s pass starts (attempt %d, %d parts)",
+                    event.pass_,
+                    event.attempts,
+                    event.parts_total,
+                    extra={"event": "pass_started"},
+                )
         case PassEnded(error=None):
             with logs.log_context(account_id=event.account_id):
-                log.info("the %s pass is in", event.pass_)
+                log.info("the %s pass is in", event.pass_, extra={"event": "pass_succeeded"})
         case PassEnded():
             with logs.log_context(account_id=event.account_id):
-                log.warning("the %s pass ended: %s", event.pass_, event.error)
+                log.warning("the %s pass ended: %s", event.pass_, event.error, extra={"event": "pass_failed"})
         case Retrying():
             with logs.log_context(account_id=event.account_id):
-                log.warning("trying again: %s", event.reason)
+                log.warning("trying again: %s", event.reason, extra={"event": "database_retried"})

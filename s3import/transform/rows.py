@@ -7,7 +7,7 @@ from collections.abc import Mapping
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from s3import.core.records import ORIGINS, STATUSES, VISIBILITIES, Choices, Entity, one_array
+from s3import.core.records import ORIGINS, STATUSES, VISIBILITIES, Entity, RunOptions, one_array
 from s3import.core.tables import TARGETS
 from s3import.transform.call_descriptions import with_descriptions
 
@@ -26,22 +26,22 @@ _TELEPHONY = {
 }
 
 
-def to_rows(entity: Entity, accepted: pa.Table, choices: Choices = Choices()) -> pa.Table:
+def to_rows(entity: Entity, accepted: pa.Table, options: RunOptions = RunOptions()) -> pa.Table:
     """The rows of the entity's table (`TARGETS`), its columns in their order, for the records of a `Checked.accepted`.
 
-    `choices`: whether files wait to be copied, and whether calls without a body get one (`calls`). `tags` and
+    `options`: whether files wait to be copied, and whether calls without a body get one (`calls`). `tags` and
     `custom_fields` become JSON text; every other column keeps its Arrow type. Rows correspond one to one. Deletions
     stay as they are.
     """
     if entity is Entity.DELETIONS:
         return accepted
     records = {name: one_array(accepted[name]) for name in accepted.column_names}
-    columns = {**records, **_MAPPINGS[entity](records, choices)}
+    columns = {**records, **_MAPPINGS[entity](records, options)}
     names = [column.name for column in TARGETS[entity].columns]
     return pa.table([columns[name] for name in names], names)
 
 
-def _threads(records: Columns, _choices: Choices) -> Columns:
+def _threads(records: Columns, _options: RunOptions) -> Columns:
     return {
         "status": _translate(records["status"], STATUSES),
         "tags": _json_list(records["tags"], _json_string(records["tags"].flatten())),
@@ -50,24 +50,24 @@ def _threads(records: Columns, _choices: Choices) -> Columns:
     }
 
 
-def _messages(records: Columns, choices: Choices) -> Columns:
+def _messages(records: Columns, options: RunOptions) -> Columns:
     given = _translate(records["visibility"].fill_null("regular"), VISIBILITIES)
     return {
         "origin": _translate(records["kind"], ORIGINS),
-        "body": with_descriptions(records) if choices.describe_calls else records["body"],
+        "body": with_descriptions(records) if options.describe_calls else records["body"],
         "visibility": pc.if_else(pc.equal(records["kind"], "note"), VISIBILITIES["internal"], given),
         **_flatten(records["author"], _AUTHOR),
         **_flatten(records["telephony"], _TELEPHONY),
     }
 
 
-def _attachments(records: Columns, choices: Choices) -> Columns:
+def _attachments(records: Columns, options: RunOptions) -> Columns:
     number = len(records["id"])
     return {
         "source_key": records["key"],
         "source_url": records["url"],
         "storage_key": pa.nulls(number, pa.string()),
-        "state": pa.repeat("pending" if choices.files_to else "referenced", number),
+        "state": pa.repeat("pending" if options.files_to else "referenced", number),
     }
 
 

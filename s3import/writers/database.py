@@ -98,7 +98,7 @@ class Database:
 
     @contextmanager
     def look(self) -> Iterator[sa.Connection]:
-        """As `read`, for a few small statements that need no transaction around them, and a quick answer."""
+        """A connection for a few small reads that need no transaction around them, and a quick answer."""
         level = {"isolation_level": self.dialect.looking} if self.dialect.looking else {}
         with self.read(silence_seconds=BRIEF_SECONDS) as connection:
             yield connection.execution_options(**level)

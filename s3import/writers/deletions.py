@@ -16,7 +16,7 @@ import sqlalchemy as sa
 from s3import.core.records import ROW_ENTITIES, TEXT, Entity, Written
 from s3import.core.tables import TARGETS, Id, attachments, import_tombstones, messages
 from s3import.writers.temporary import fill, temporary_table
-from s3import.writers.tombstones import Tombstone, lay, lift
+from s3import.writers.tombstones import Tombstone, add_tombstones, remove_tombstones
 from s3import.writers.writer import Writer
 
 _CHUNK = 1000  # rows at a time
@@ -59,10 +59,10 @@ def delete(connection: sa.Connection, writer: Writer, account_id: str, deletions
     Written are those that hold from now on; unchanged those that lose against a later one, a person's, or a newer row.
     """
     writer.look_up_by_key(connection)
-    graves = _Graves(connection, writer, account_id)
+    removal = _Removal(connection, writer, account_id)
     newest = _newest(deletions)
     written = sum(
-        graves.dig(entity, chunk) for entity in ROW_ENTITIES for chunk in _chunks(newest.get(entity.value, {}))
+        removal.remove(entity, chunk) for entity in ROW_ENTITIES for chunk in _chunks(newest.get(entity.value, {}))
     )
     return Written(written, deletions.num_rows - written)
 
@@ -92,7 +92,7 @@ def _chunks(tombstones: Tombstones) -> Iterator[dict[str, Tombstone]]:
         yield chunk
 
 
-class _Graves:
+class _Removal:
     """The account's rows that go."""
 
     def __init__(self, connection: sa.Connection, writer: Writer, account_id: str) -> None:
@@ -100,7 +100,7 @@ class _Graves:
         self._writer = writer
         self._account_id = account_id
 
-    def dig(self, entity: Entity, wanted: Tombstones) -> int:
+    def remove(self, entity: Entity, wanted: Tombstones) -> int:
         """Delete rows of one entity, a chunk of them; how many of the tombstones hold from now on."""
         known = self._known(entity, wanted)
         fresh = {row_id: one for row_id, one in wanted.items() if row_id not in known or _outdoes(one, known[row_id])}
@@ -108,8 +108,8 @@ class _Graves:
         doomed = {row_id: fresh[row_id] for row_id, at in rows.items() if at <= fresh[row_id].deleted_at}
         valid = {row_id: one for row_id, one in fresh.items() if row_id in doomed or row_id not in rows}
         if known.keys() & valid.keys():
-            lift(self._connection, self._account_id, entity, list(known.keys() & valid.keys()))
-        lay(self._connection, self._writer, self._account_id, entity, valid)
+            remove_tombstones(self._connection, self._account_id, entity, list(known.keys() & valid.keys()))
+        add_tombstones(self._connection, self._writer, self._account_id, entity, valid)
         self._take_along(entity, doomed)
         delete_rows(self._connection, entity, self._account_id, doomed)
         return len(valid)
@@ -134,14 +134,14 @@ class _Graves:
         return self._connection.execute(sa.select(_IDS.c.id, *answers))
 
     def _take_along(self, entity: Entity, doomed: Tombstones) -> None:
-        """Lay tombstones for whatever hangs on rows that go, as late as theirs."""
+        """Add tombstones for whatever hangs on rows that go, as late as theirs."""
         for child, query in _BELOW[entity].items():
             below = {
                 child_id: tombstone._replace(inherited=True)
                 for row_id, tombstone in doomed.items()
                 for child_id in self._connection.scalars(query, {"account_id": self._account_id, "row_id": row_id})
             }
-            lay(self._connection, self._writer, self._account_id, child, below)
+            add_tombstones(self._connection, self._writer, self._account_id, child, below)
 
 
 def _outdoes(one: Tombstone, known: Tombstone) -> bool:

@@ -21,12 +21,20 @@ import sqlalchemy as sa
 
 from s3import.core.errors import AccountDeleted
 from s3import.core.records import ROW_ENTITIES, Entity, Reason, Written
-from s3import.core.tables import PARENTS, TARGETS, Id, UtcTime, accounts, import_reread, import_tombstones
+from s3import.core.tables import PARENTS, TARGETS, UtcTime, accounts, import_reread, import_tombstones
 from s3import.writers.deletions import delete
 from s3import.writers.kept import require_as_sent
 from s3import.writers.schema import triggers
-from s3import.writers.temporary import fill, temporary_table
-from s3import.writers.tombstones import Found, KeptOut, Tombstone, count_tombstones, has_tombstones, lay, lift
+from s3import.writers.temporary import fill, keys_table, temporary_table
+from s3import.writers.tombstones import (
+    Found,
+    KeptOut,
+    Tombstone,
+    add_tombstones,
+    count_tombstones,
+    has_tombstones,
+    remove_tombstones,
+)
 from s3import.writers.translation import Conflict, translated
 from s3import.writers.writer import Writer, require_kept
 
@@ -34,17 +42,7 @@ PartKey = tuple[str, int]  # of a run, and the part's number within it
 _BEFORE_ALL = sa.literal(dt.datetime(1900, 1, 1, tzinfo=dt.UTC), UtcTime)  # earlier than any record's instant
 
 
-_KEYS: dict[Entity, sa.Table] = {
-    entity: temporary_table(
-        f"import_keys_of_{entity}",
-        sa.Column("ordinal", sa.Integer, nullable=False, autoincrement=False),
-        sa.Column("id", Id, nullable=False),
-        *(sa.Column(column, Id, nullable=False) for column, _parent, _code in PARENTS[entity]),
-        sa.Column("at", UtcTime, nullable=False),
-        key=["ordinal"],
-    )
-    for entity in ROW_ENTITIES
-}
+_KEYS: dict[Entity, sa.Table] = {entity: keys_table(f"import_keys_of_{entity}", entity) for entity in ROW_ENTITIES}
 """The keys of a batch: the row's index, its id and parents, and the instant that decides which of two rows is newer."""
 
 _STAGED: dict[Entity, sa.Table] = {
@@ -275,18 +273,20 @@ class _Merge:
             require_as_sent(self.connection, self.writer, self.entity, self.account_id, rows)
 
     def _renew_tombstones(self, kept_out: KeptOut, absent: set[int], winners: set[int]) -> None:
-        """Lift those that a newer row outlived; lay new ones for rows that stay out because of their parent's."""
+        """Remove those that a newer row outlived; add new ones for rows that stay out because of their parent's."""
         if kept_out.outlived & winners:
-            lift(self.connection, self.account_id, self.entity.value, self._ids(kept_out.outlived & winners))
+            remove_tombstones(
+                self.connection, self.account_id, self.entity.value, self._ids(kept_out.outlived & winners)
+            )
         if kept_out.inherited:
             written = set(self._ids(winners))
-            heirs = sorted(kept_out.inherited.keys() & absent)
+            inheriting = sorted(kept_out.inherited.keys() & absent)
             inherited = {
                 row_id: kept_out.inherited[row]
-                for row, row_id in zip(heirs, self._ids(heirs), strict=True)
+                for row, row_id in zip(inheriting, self._ids(inheriting), strict=True)
                 if row_id not in written
             }
-            lay(self.connection, self.writer, self.account_id, self.entity.value, inherited)
+            add_tombstones(self.connection, self.writer, self.account_id, self.entity.value, inherited)
 
     def _ids(self, ordinals: Collection[int]) -> list[str]:
         ids: list[str] = self.rows["id"].take(pa.array(ordinals, pa.int32())).to_pylist()

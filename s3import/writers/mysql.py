@@ -15,7 +15,7 @@ import sqlalchemy as sa
 
 from s3import.core.errors import DatabaseMisconfigured, DatabaseRefused
 from s3import.writers.idle import check_idle_connections
-from s3import.writers.translation import Conflict, judge_mysql_number, translated
+from s3import.writers.translation import Conflict, decide_mysql_number, translated
 from s3import.writers.url import Parser, options_of, truth, whole_number
 from s3import.writers.writer import (
     CONNECT_SECONDS,
@@ -122,7 +122,7 @@ class MysqlWriter:
 
     @translated()
     def load(self, connection: sa.Connection, table: sa.Table, rows: pa.Table) -> None:
-        """As `Writer.load`."""
+        """Insert all `rows`, whose columns are some of the table's, within the connection's transaction."""
         texts = [_as_text(column) for column in rows.columns]
         _check_packet(connection, table, texts)
         if self._local_infile:
@@ -170,14 +170,14 @@ def _load_file(connection: sa.Connection, table: sa.Table, rows: pa.Table, texts
                 return False
             raise
         if affected != rows.num_rows or cursor.warning_count:
-            raise _judge_warnings(cursor, table)
+            raise _decide_warnings(cursor, table)
     return True
 
 
-def _judge_warnings(cursor: Any, table: sa.Table) -> Exception:
+def _decide_warnings(cursor: Any, table: sa.Table) -> Exception:
     # With LOCAL the server leaves out the rows it does not like, and only warns.
     cursor.execute("SHOW WARNINGS")
-    errors = [judge_mysql_number(number) for _level, number, _text in cursor.fetchall()]
+    errors = [decide_mysql_number(number) for _level, number, _text in cursor.fetchall()]
     conflict = Conflict(f"rows of {table.name} are there already, or have no parent")
     return next((error for error in errors if not isinstance(error, Conflict)), conflict)
 

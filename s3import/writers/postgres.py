@@ -200,7 +200,10 @@ class PostgresWriter:
 
     @translated()
     def load(self, connection: sa.Connection, table: sa.Table, rows: pa.Table) -> None:
-        """As `Writer.load`. Raises besides: SchemaMismatch for a column of a type that is not one of ours."""
+        """Insert all `rows`, whose columns are some of the table's, within the connection's transaction.
+
+        Raises: what `Writer.load` promises; SchemaMismatch for a column of a type that is not one of ours.
+        """
         types = self._live_types(connection, table, tuple(rows.column_names))
         fitting = _fit(table, rows, types)
         encoder = _encoder(fitting.schema, types)

@@ -66,7 +66,7 @@ class SqliteWriter:
 
     @translated()
     def load(self, connection: sa.Connection, table: sa.Table, rows: pa.Table) -> None:
-        """As `Writer.load`."""
+        """Insert all `rows`, whose columns are some of the table's, within the connection's transaction."""
         columns = [timestamps_as_text(column).to_pylist() for column in rows.columns]
         statement = _insert_statement(connection, table, rows)
         with closing(driver_cursor(connection)) as cursor:

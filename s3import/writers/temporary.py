@@ -9,6 +9,8 @@ import pyarrow as pa
 import sqlalchemy as sa
 from sqlalchemy.schema import CreateTable
 
+from s3import.core.records import Entity
+from s3import.core.tables import PARENTS, Id, UtcTime
 from s3import.writers.writer import Writer
 
 _metadata = sa.MetaData()
@@ -29,6 +31,19 @@ def temporary_table(name: str, *columns: sa.Column[Any], key: Collection[str]) -
         postgresql_on_commit="DELETE ROWS",
         mysql_engine="InnoDB",
         mysql_charset="utf8mb4",
+    )
+
+
+def keys_table(name: str, entity: Entity) -> sa.Table:
+    """The definition of a temporary table of keys, by the number of their row: its `id`, its parents' ids, and `at`,
+    the instant that decides which of two rows is newer."""
+    return temporary_table(
+        name,
+        sa.Column("ordinal", sa.Integer, nullable=False, autoincrement=False),
+        sa.Column("id", Id, nullable=False),
+        *(sa.Column(column, Id, nullable=False) for column, _parent, _code in PARENTS[entity]),
+        sa.Column("at", UtcTime, nullable=False),
+        key=["ordinal"],
     )
 
 

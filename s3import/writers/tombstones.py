@@ -69,7 +69,7 @@ class KeptOut:
     outlived: set[int] = field(default_factory=set)
 
     def add_of_parent(self, found: Found, column: str, parent: str) -> None:
-        """Judge a row whose parent is not there."""
+        """Decide about a row whose parent is not there."""
         tombstone = self.inherited.get(found.ordinal)
         if tombstone is None or tombstone.from_dump:  # a person's weighs more
             self.inherited[found.ordinal] = found.tombstone._replace(inherited=True)
@@ -80,7 +80,7 @@ class KeptOut:
             self.rejected[found.ordinal] = (*reasons, _deletion(column, parent))
 
     def add_own(self, found: Found, entity: str, *, is_back: bool) -> None:
-        """Judge a row by its own tombstone. `is_back`: with its parent, if it only went with that."""
+        """Decide about a row by its own tombstone. `is_back`: with its parent, if it only went with that."""
         self.inherited.pop(found.ordinal, None)
         if not found.tombstone.from_dump:
             self.rejected[found.ordinal] = (_deletion("id", entity),)
@@ -102,7 +102,7 @@ def count_tombstones(connection: sa.Connection, account_id: str, entity: str, *,
     return connection.execute(sa.select(sa.func.count()).select_from(some)).scalar_one()
 
 
-def lay(
+def add_tombstones(
     connection: sa.Connection, writer: Writer, account_id: str, entity: str, tombstones: Mapping[str, Tombstone]
 ) -> None:
     """Write tombstones of rows of `entity`, by their ids, none of which has one. Raises: as `Writer.load`."""
@@ -119,7 +119,7 @@ def lay(
         writer.load(connection, import_tombstones, pa.table(columns, schema=_SCHEMA))
 
 
-def lift(connection: sa.Connection, account_id: str, entity: str, ids: Collection[str]) -> None:
+def remove_tombstones(connection: sa.Connection, account_id: str, entity: str, ids: Collection[str]) -> None:
     """Take away what dumps left of those rows."""
     kept = import_tombstones.c
     mine = sa.and_(kept.account_id == account_id, kept.entity == entity, kept.from_dump.is_(True))

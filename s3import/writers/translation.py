@@ -62,8 +62,8 @@ def translate(error: BaseException) -> S3ImportError | None:
         if error.connection_invalidated:
             return _unavailable("the connection was lost")
         return translate(error.orig) if error.orig else None
-    judge = _JUDGES.get(type(error).__module__.partition(".")[0])
-    return judge(error) if judge else None
+    decide = _DECIDERS.get(type(error).__module__.partition(".")[0])
+    return decide(error) if decide else None
 
 
 def _unavailable(what: str, _remedy: str = "") -> DatabaseUnavailable:
@@ -85,7 +85,7 @@ def _conflict(what: str) -> Conflict:
 
 _CORRECT_URL = "correct the database URL"
 _INIT = "run `s3import db init`"
-Judgement = tuple[Callable[..., S3ImportError], str, str]
+Decision = tuple[Callable[..., S3ImportError], str, str]
 """What makes the error, what it says, and what is to be done."""
 
 # --- PostgreSQL ----------------------------------------------------------------------------------------------------
@@ -107,7 +107,7 @@ _POSTGRES_TRANSIENT: Mapping[str, str] = {
     "57P04": "the database was dropped",
     "72000": "a snapshot is too old",
 }
-_POSTGRES_LASTING: Mapping[str, Judgement] = {
+_POSTGRES_LASTING: Mapping[str, Decision] = {
     "0A000": (_refused, "it cannot do what is asked of it", "look at rules, views and row level security of the table"),
     "22...": (_refused, "a value does not fit", ""),
     "23...": (_refused, "a constraint of the table does not hold", "drop the constraint, or correct the records"),
@@ -126,10 +126,10 @@ _POSTGRES_LASTING: Mapping[str, Judgement] = {
 }
 
 
-def _judge_postgres(error: BaseException) -> S3ImportError:
+def _decide_postgres(error: BaseException) -> S3ImportError:
     state: str | None = getattr(error, "sqlstate", None)
     if state is None:
-        return _judge_postgres_connection(error)
+        return _decide_postgres_connection(error)
     if state in _POSTGRES_CONFLICTS:
         return _conflict(state)
     transient = _of_state(_POSTGRES_TRANSIENT, state)
@@ -139,8 +139,8 @@ def _judge_postgres(error: BaseException) -> S3ImportError:
     return make(f"{what}{_postgres_place(error)} ({state})", remedy)
 
 
-def _of_state(judgements: Mapping[str, T], state: str) -> T | None:
-    return next((judgement for pattern, judgement in judgements.items() if re.fullmatch(pattern, state)), None)
+def _of_state(decisions: Mapping[str, T], state: str) -> T | None:
+    return next((decision for pattern, decision in decisions.items() if re.fullmatch(pattern, state)), None)
 
 
 def _postgres_place(error: BaseException) -> str:
@@ -154,7 +154,7 @@ def _postgres_place(error: BaseException) -> str:
 
 
 # A connection that does not come about has no code, only libpq's words, which quote users, hosts and files.
-_POSTGRES_CONNECTION: tuple[tuple[str, Judgement], ...] = (
+_POSTGRES_CONNECTION: tuple[tuple[str, Decision], ...] = (
     (r"authentication failed|no password supplied|fe_sendauth", (_misconfigured, "wrong user or password", "")),
     (r"no pg_hba\.conf entry|rejects connection", (_refused, "this host may not connect", "allow it in pg_hba.conf")),
     (r"(database|role) .*does not exist", (_misconfigured, "there is no such database or user", "")),
@@ -185,13 +185,13 @@ _POSTGRES_CONNECTION: tuple[tuple[str, Judgement], ...] = (
 )
 
 
-def _judge_postgres_connection(error: BaseException) -> S3ImportError:
-    return _judge_text(_POSTGRES_CONNECTION, error, "the connection did not come about, or was lost")
+def _decide_postgres_connection(error: BaseException) -> S3ImportError:
+    return _decide_text(_POSTGRES_CONNECTION, error, "the connection did not come about, or was lost")
 
 
-def _judge_text(judgements: tuple[tuple[str, Judgement], ...], error: BaseException, otherwise: str) -> S3ImportError:
+def _decide_text(decisions: tuple[tuple[str, Decision], ...], error: BaseException, otherwise: str) -> S3ImportError:
     text = " ".join(str(error).split())
-    for pattern, (make, what, remedy) in judgements:
+    for pattern, (make, what, remedy) in decisions:
         if re.search(pattern, text):
             return make(what, remedy)
     return _unavailable(otherwise)
@@ -256,7 +256,7 @@ _TRIGGER = (_refused, "a trigger of the database's own raised an error", "look a
 _CHECK = (_refused, "a check constraint of the table does not hold", "drop the constraint, or correct the records")
 _LOGIN = (_misconfigured, "wrong user or password", "")
 _KEYLESS = (_refused, "it wants a primary key in each table", "run `s3import db init` with this version")
-_MYSQL_LASTING: Mapping[int, Judgement] = {
+_MYSQL_LASTING: Mapping[int, Decision] = {
     1021: (_refused, "the disk is full", "free disk space"),
     1044: (_misconfigured, "the user has no access to the database", "grant it, or correct the database URL"),
     1045: _LOGIN,
@@ -318,14 +318,14 @@ _MYSQL_LASTING: Mapping[int, Judgement] = {
 }
 
 
-def _judge_mysql(error: BaseException) -> S3ImportError:
+def _decide_mysql(error: BaseException) -> S3ImportError:
     number = error.args[0] if error.args and isinstance(error.args[0], int) else 0
     if isinstance(getattr(error, "original_exception", None), ssl.SSLError):
         number = 2026
-    return judge_mysql_number(number)
+    return decide_mysql_number(number)
 
 
-def judge_mysql_number(number: int) -> S3ImportError:
+def decide_mysql_number(number: int) -> S3ImportError:
     """What the server's error or warning of this number means. Its text may quote a record and is left out."""
     if number in MYSQL_CONFLICTS:
         return _conflict(f"error {number}")
@@ -339,7 +339,7 @@ def judge_mysql_number(number: int) -> S3ImportError:
 
 _SQLITE_CONFLICTS = {"SQLITE_CONSTRAINT_PRIMARYKEY", "SQLITE_CONSTRAINT_UNIQUE", "SQLITE_CONSTRAINT_FOREIGNKEY"}
 _SQLITE_TRANSIENT = ("SQLITE_BUSY", "SQLITE_LOCKED", "SQLITE_INTERRUPT", "SQLITE_PROTOCOL", "SQLITE_SCHEMA")
-_SQLITE_LASTING: Mapping[str, Judgement] = {
+_SQLITE_LASTING: Mapping[str, Decision] = {
     "SQLITE_CONSTRAINT_TRIGGER": _TRIGGER,
     "SQLITE_CONSTRAINT": _CHECK,
     "SQLITE_FULL": (_refused, "the disk is full", "free disk space"),
@@ -361,13 +361,13 @@ _SQLITE_LASTING: Mapping[str, Judgement] = {
     "SQLITE_TOOBIG": (_refused, "a value is too large", "make it smaller"),
     "SQLITE_NOMEM": (_refused, "there is no memory left", "free memory"),
 }
-_SQLITE_TEXTS: tuple[tuple[str, Judgement], ...] = (
+_SQLITE_TEXTS: tuple[tuple[str, Decision], ...] = (
     (r"^no such table", (_refused, "a table is missing", _INIT)),
     (r"has no column|^no such column", (_refused, "a column is missing", _INIT)),
 )
 
 
-def _judge_sqlite(error: BaseException) -> S3ImportError:
+def _decide_sqlite(error: BaseException) -> S3ImportError:
     name: str = getattr(error, "sqlite_errorname", None) or type(error).__name__
     if name in _SQLITE_CONFLICTS:
         return _conflict(name)
@@ -379,8 +379,8 @@ def _judge_sqlite(error: BaseException) -> S3ImportError:
     return make(f"{what} ({name})", remedy)
 
 
-_JUDGES: dict[str, Callable[[BaseException], S3ImportError]] = {
-    "psycopg": _judge_postgres,
-    "pymysql": _judge_mysql,
-    "sqlite3": _judge_sqlite,
+_DECIDERS: dict[str, Callable[[BaseException], S3ImportError]] = {
+    "psycopg": _decide_postgres,
+    "pymysql": _decide_mysql,
+    "sqlite3": _decide_sqlite,
 }

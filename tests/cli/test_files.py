@@ -39,7 +39,7 @@ def test_files_are_copied_after_the_passes(dump: Dump, tmp_path: Path, sqlite_ur
     again = files("retry", sqlite_url, "--json")
     assert (again.status, again.document) == (0, {"account_id": ACCOUNT, "copied": 1, "failed": 0})
     for verb in ("copy", "retry"):
-        assert files(verb, sqlite_url).out == "account acme: 0 files copied, 0 failed\n"
+        assert files(verb, sqlite_url).out.startswith("account acme: 0 files copied, 0 failed\n")
 
 
 def test_what_failed_says_how_to_go_on(dump: Dump, tmp_path: Path, sqlite_url: str) -> None:

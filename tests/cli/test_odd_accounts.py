@@ -45,3 +45,14 @@ def test_a_queued_run_opens_the_same_dump(account: str, tmp_path: Path, sqlite_u
     source = shown["passes"]["recent"]["source"]
     taken = s3import("migrate", "--account", account, "--database", sqlite_url, "--source", source)
     assert taken.status == 3, taken.err
+
+
+def test_the_shown_source_opens_the_same_place_again(tmp_path: Path, sqlite_url: str) -> None:
+    """Also where the folder's name begins and ends with a blank, as an account's id may."""
+    account, dump = " k1 ", Dump(tmp_path)
+    dump.fill(account)
+    mine = ("--account", account, "--database", sqlite_url)
+    assert s3import("migrate", *mine, "--source", f"{tmp_path}/{{account}}").status == 0
+    shown = s3import("status", *mine, "--json").document["passes"]["recent"]["source"]
+    again = s3import("migrate", *mine, "--source", shown, "--again")
+    assert again.status == 0, again.err

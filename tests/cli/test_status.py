@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 import sqlalchemy as sa
 
@@ -91,6 +93,12 @@ def test_an_option_is_given_once(dump: Dump, sqlite_url: str) -> None:
     assert migrate(dump, sqlite_url, "--account", "acme").status == 0
 
 
+def test_a_dry_run_cannot_be_left_to_others(dump: Dump, sqlite_url: str) -> None:
+    """It would have been run at once, and nothing queued."""
+    ended = migrate(dump, sqlite_url, "--dry-run", "--detach")
+    assert (ended.status, "give one of them" in ended.err) == (2, True)
+
+
 def test_progress_begins_with_its_place(dump: Dump, sqlite_url: str) -> None:
     """The first line of progress names source and database."""
     ended = migrate(dump, sqlite_url, S3IMPORT_PROGRESS_SECONDS="0")
@@ -123,3 +131,49 @@ def test_says_what_of_a_later_account_json_has_no_effect(dump: Dump, sqlite_url:
     assert "it differs from the database in its name, channel 'c': change that" in noted[0]
     dump.put("delta/messages/a.jsonl", b"")
     assert noted[0] in migrate(dump, sqlite_url, "--pass", "delta").out
+
+
+def test_nothing_is_at_work_behind_a_pass_that_failed(dump: Dump, sqlite_url: str) -> None:
+    """The remaining pass is queued until the recent one is asked for again: nobody watches that."""
+    assert migrate(dump, sqlite_url, "--detach").status == 0
+    change(sqlite_url, sa.update(import_runs).where(import_runs.c["pass"] == "recent").values(state="failed"))
+    ended = s3import("status", "--account", ACCOUNT, "--database", sqlite_url, "--watch", "--json")
+    assert (ended.status, len(ended.lines)) == (0, 1)
+    assert ended.document["passes"]["remaining"]["state"] == "queued"
+
+
+def test_every_account_of_the_list_names_its_source(three: str, dump: Dump) -> None:
+    """The database is named above them."""
+    lines = s3import("status", "--database", three).out.splitlines()[1:]
+    assert [line.rsplit("; from ")[1] for line in lines] == [f"{dump.root}/{one}" for one in ("gamma", "beta", "acme")]
+
+
+@pytest.mark.parametrize(
+    ("command", "words"),
+    [
+        (["verify"], []),
+        (["cancel"], []),
+        (["files", "copy"], ["--files-to", "copies"]),
+        (["purge"], ["--yes"]),
+        (["reset"], ["--yes", "--force"]),
+    ],
+)
+def test_what_was_done_is_said_with_its_place(
+    dump: Dump, sqlite_url: str, tmp_path: Path, command: list[str], words: list[str]
+) -> None:
+    """Every command that works on what was imported names the database and where that came from."""
+    migrate(dump, sqlite_url)
+    words = [str(tmp_path / word) if word == "copies" else word for word in words]
+    out = s3import(*command, "--account", ACCOUNT, "--database", sqlite_url, *words).out
+    assert f"  database {sqlite_url}\n  source {dump.root}/acme\n" in out
+
+
+@pytest.mark.parametrize("words", [[], ["--detach"]], ids=["now", "later"])
+def test_an_account_that_cannot_be_looked_up_is_unknown_to_migrate(dump: Dump, words: list[str]) -> None:
+    """Its summary says so, and the message is said once, however many accounts there are."""
+    many = (*words, "--account", "beta", "--json")
+    ended = migrate(dump, AWAY, *many, S3IMPORT_RETRY_SECONDS="0")
+    documents = ended.document["accounts"]
+    assert (ended.status, [one["account_status"] for one in documents]) == (75, ["unknown", "unknown"])
+    assert {one["error"]["code"] for one in documents} == {"database_unavailable"}
+    assert ended.err.count("[database_unavailable]") == 1

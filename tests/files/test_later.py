@@ -13,7 +13,7 @@ from s3import.core.events import Event, FilesAdvanced, Observer
 from s3import.core.records import Pass
 from s3import.core.settings import Settings
 from s3import.files import Retried, copying
-from s3import.operations import composition as app
+from tests import commands as app
 from tests.files.dumps import RECENT, FolderPlace, attachment, call, dump_of, fill, settings_for, states
 from tests.files.test_owners import delta, listed, shown
 from tests.importing import dumps

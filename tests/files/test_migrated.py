@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from s3import.core.records import Pass
-from s3import.operations import composition as app
+from tests import commands as app
 from tests.files.dumps import (
     RECENT,
     BucketPlace,

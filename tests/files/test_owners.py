@@ -14,7 +14,7 @@ from s3import.core.records import Pass
 from s3import.core.settings import Settings
 from s3import.files import copying
 from s3import.importing.importer import Result
-from s3import.operations import composition as app
+from tests import commands as app
 from tests.faults import FaultyProxy
 from tests.files.dumps import (
     RECENT,

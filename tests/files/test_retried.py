@@ -9,7 +9,7 @@ import pytest
 from s3import.core.errors import NotImported, RunIsAlive
 from s3import.core.settings import Settings
 from s3import.files import Retried
-from s3import.operations import composition as app
+from tests import commands as app
 from tests.files.dumps import RECENT, FolderPlace, attachment, call, dump_of, fill, settings_for, states
 from tests.importing.dumps import ACCOUNT
 from tests.importing.moving import migrate

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Sequence
 from contextlib import closing
 from pathlib import Path
@@ -17,8 +18,8 @@ from s3import.core.limits import RejectLimit
 from s3import.core.records import HALVES, Pass
 from s3import.core.settings import Settings
 from s3import.importing.importer import Request, Result
-from s3import.operations import composition as app
 from s3import.writers import Database, open_database
+from tests import commands as app
 from tests.importing.dumps import ACCOUNT
 
 BOTH = HALVES
@@ -121,7 +122,8 @@ def execute(settings: Settings, *statements: sa.Executable) -> None:
 
 
 def is_waiting(settings: Settings) -> bool:
-    """Whether somebody waits for a lock."""
+    """Whether somebody waits for a lock. MariaDB looks anew only when nobody has asked for a tenth of a second."""
+    time.sleep(0.2)
     look = "SELECT count(*) FROM information_schema.innodb_trx WHERE trx_state = 'LOCK WAIT'"
     if settings.database.startswith("postgresql"):
         look = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'"

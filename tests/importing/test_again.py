@@ -16,7 +16,7 @@ from s3import.core import tables
 from s3import.core.events import Advanced, Event
 from s3import.core.records import HALVES, ROW_ENTITIES, Pass
 from s3import.core.settings import Settings
-from s3import.operations import composition as app
+from tests import commands as app
 from tests import forks
 from tests.importing.dumps import ACCOUNT, deletion, lines, records, seeded_dump, simple_dump, write
 from tests.importing.moving import adds_up, code_of, counts, execute, ids, migrate, rows, settings_for, snapshot

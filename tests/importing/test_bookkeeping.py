@@ -13,7 +13,7 @@ from sqlalchemy import Connection
 from s3import.core import tables
 from s3import.importing import bookkeeping
 from s3import.importing.bookkeeping import remove_bookkeeping
-from s3import.operations import composition as app
+from tests import commands as app
 from tests.importing.dumps import lines, simple_dump, write
 from tests.importing.moving import execute, migrate, settings_for
 

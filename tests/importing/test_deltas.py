@@ -14,8 +14,8 @@ from s3import.core import tables
 from s3import.core.events import Event, Waiting
 from s3import.core.records import ROW_ENTITIES, Pass
 from s3import.core.settings import Settings
-from s3import.operations import composition as app
 from s3import.status import State
+from tests import commands as app
 from tests.importing.dumps import ACCOUNT, deletion, lines, records, simple_dump, write
 from tests.importing.moving import code_of, counts, execute, ids, migrate, rows, settings_for
 

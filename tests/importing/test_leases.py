@@ -27,7 +27,7 @@ from tests.importing.strikes import Moment, Strike, Transactions, end_session, k
 
 pytestmark = pytest.mark.integration
 
-SOME_REJECTED, ALIVE = 3, 4
+DONE, SOME_REJECTED, ALIVE = 0, 3, 4
 CLAIM = 3  # the number of the transaction that claims the run; the schema and the account's status are read before
 ANY_BATCH = 8
 LEASED: dict[str, Any] = {"lease_seconds": 15.0, "heartbeat_seconds": 0.1}
@@ -53,10 +53,11 @@ def _prepare(settings: Settings, folder: Path) -> Settings:
 
 
 def test_one_of_several_does_the_work(prepared: Settings) -> None:
-    """Of three that start at once one imports the account, the others leave soon and say that it is at work."""
+    """Of three that start at once one imports the account; the others say that it is at work, or come too late."""
     settings = dataclasses.replace(prepared, **LEASED)
     children = [start(settings, "contested--", k=ANY_BATCH, moment=Moment.ANSWER, strike=linger) for _ in range(3)]
-    assert sorted(exit_code(child) or 0 for child in children) == [SOME_REJECTED, ALIVE, ALIVE]
+    statuses = [exit_code(child) or DONE for child in children]
+    assert (statuses.count(SOME_REJECTED), set(statuses) <= {SOME_REJECTED, ALIVE, DONE}) == (1, True)
     assert _contested(prepared) == snapshot(prepared, "undisturbed")
 
 

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from s3import.core.records import HALVES, ROW_ENTITIES, Entity, Pass
 from s3import.core.settings import Settings
-from s3import.operations import composition as app
+from tests import commands as app
 from tests.importing.dumps import Dump, account_document, manifest, write
 from tests.importing.model import PARENT, Line, Model, essence
 from tests.importing.moving import adds_up, code_of, migrate, rows, settings_for
@@ -99,7 +99,7 @@ def test_a_migration_does_what_the_rules_say(place: Settings, at_once: bool, par
             model.take(pass_, entity, part, at_once=at_once)
     write(stored(parts, account), Path(place.source or "").parent, account)
     batches = dataclasses.replace(place, block_bytes=8 * 1024 * 1024 if at_once else 1)
-    result = migrate(batches, account)
+    result = migrate(batches, account, max_rejects="100%")
     assert (code_of(result), adds_up(result)) == (None, True)
     assert _rows(place, account) == {
         entity: sorted(essence(entity, record) for record in kept.values()) for entity, kept in model.rows.items()

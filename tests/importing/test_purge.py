@@ -24,8 +24,8 @@ from s3import.core.errors import (
 from s3import.core.records import Entity, Pass
 from s3import.core.settings import Settings
 from s3import.operations import bookkeeping
-from s3import.operations import composition as app
 from s3import.operations import purge as purging
+from tests import commands as app
 from tests.importing.dumps import ACCOUNT, lines, records, simple_dump, write
 from tests.importing.moving import code_of, execute, ids, ignore, is_waiting, migrate, rows, settings_for
 from tests.importing.test_reset import kept

@@ -21,8 +21,8 @@ from s3import.core.errors import (
 )
 from s3import.core.records import ROW_ENTITIES, Pass
 from s3import.core.settings import Settings
-from s3import.operations import composition as app
 from s3import.operations.reset import Removed
+from tests import commands as app
 from tests.importing.dumps import ACCOUNT, simple_dump, write
 from tests.importing.moving import code_of, execute, ids, migrate, rows, settings_for, snapshot
 from tests.server.workers.fleets import ask

@@ -28,8 +28,8 @@ from s3import.core.errors import S3ImportError
 from s3import.core.records import ROW_ENTITIES, Entity, Pass
 from s3import.core.settings import Settings
 from s3import.operations import bookkeeping
-from s3import.operations import composition as app
 from s3import.operations import reset as resetting
+from tests import commands as app
 from tests.importing.dumps import deletion, lines, records, simple_dump, write
 from tests.importing.moving import adds_up, code_of, execute, ignore, migrate, rows, settings_for
 from tests.importing.strikes import Moment, Strike, Transactions, end_session, nothing

@@ -26,9 +26,9 @@ from s3import.core.records import Pass
 from s3import.core.resets import Scope
 from s3import.core.settings import Settings
 from s3import.operations import bookkeeping
-from s3import.operations import composition as app
 from s3import.operations import reset as resetting
 from s3import.operations.reset import Removed
+from tests import commands as app
 from tests.importing.dumps import ACCOUNT, lines, simple_dump, write
 from tests.importing.moving import code_of, execute, ids, ignore, is_waiting, migrate, rows, settings_for, snapshot
 from tests.server.workers.fleets import ask

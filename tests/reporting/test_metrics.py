@@ -16,7 +16,7 @@ from s3import.core.records import Entity, Pass
 from s3import.core.settings import Settings
 from s3import.importing import queueing
 from s3import.reporting.metrics import Metrics
-from s3import.reporting.notify import Channel, record
+from s3import.reporting.notify import NoticeChannel, record
 from s3import.writers import Conflict, Database, open_database
 
 pytestmark = pytest.mark.integration
@@ -139,7 +139,7 @@ def test_notices_that_wait(database: Database) -> None:
     """Notices that were not delivered yet are counted by channel."""
     run_id = run_of(database, "one", lease_seconds=15)
     with database.begin() as connection:
-        record(connection, [Channel.SLACK], run_id)
+        record(connection, [NoticeChannel.SLACK], run_id)
     assert shown(Metrics(Settings()), database)["s3import_notices_waiting", "slack"] == 1
 
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from s3import.core.records import Choices, Entity
+from s3import.core.records import Entity, RunOptions
 from s3import.transform.rows import to_rows
 from s3import.transform.validators import check
 from tests.records import ACCOUNT, batch_of, right
@@ -18,7 +18,8 @@ def bodies(*messages: dict[str, Any], describe: bool = True) -> list[str | None]
     """The bodies of calls with these fields, as they come into the table."""
     records = [right(Entity.MESSAGES, **{"id": f"m{n}", "kind": "call", **one}) for n, one in enumerate(messages)]
     accepted = check(batch_of(Entity.MESSAGES, records), Entity.MESSAGES, ACCOUNT).accepted
-    found: list[str | None] = to_rows(Entity.MESSAGES, accepted, Choices(describe_calls=describe))["body"].to_pylist()
+    rows = to_rows(Entity.MESSAGES, accepted, RunOptions(describe_calls=describe))
+    found: list[str | None] = rows["body"].to_pylist()
     return found
 
 

@@ -23,9 +23,9 @@ from s3import.core.errors import (
 )
 from s3import.core.records import Entity
 from s3import.core.settings import Settings
-from s3import.operations import composition as app
 from s3import.writers import Database, open_database, translate, translated
-from s3import.writers.translation import MYSQL_CONFLICTS, judge_mysql_number
+from s3import.writers.translation import MYSQL_CONFLICTS, decide_mysql_number
+from tests import commands as app
 from tests.writers.rows import message, put, thread
 
 CANARY = "canary-of-a-customer"
@@ -88,13 +88,13 @@ def test_a_failover_of_postgresql_passes(state: str) -> None:
 @pytest.mark.parametrize("number", [1047, 1053, 1180, 1290, 1792, 1836, 2006, 2013, 3100, 9001])
 def test_a_failover_of_mysql_passes(number: int) -> None:
     """The same for MySQL, MariaDB and Galera."""
-    assert isinstance(judge_mysql_number(number), DatabaseUnavailable)
+    assert isinstance(decide_mysql_number(number), DatabaseUnavailable)
 
 
 @pytest.mark.parametrize("number", sorted(MYSQL_CONFLICTS))
 def test_conflicts_are_no_refusals(number: int) -> None:
     """Keys that somebody else wrote first are tried again."""
-    assert judge_mysql_number(number).code == "conflict"
+    assert decide_mysql_number(number).code == "conflict"
 
 
 def test_a_certificate_that_is_not_trusted_is_no_matter_of_patience() -> None:

@@ -9,14 +9,12 @@ from dataclasses import dataclass
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from s3import.core.records import TIMESTAMP, Batch, Choices, Pass, PlannedPart, Position, one_array
-from s3import.importing.parts import require_expected_rows
+from s3import.core.records import TIMESTAMP, Batch, Pass, PlannedPart, RunOptions, one_array
 from s3import.operations.verify.spill import Spill
-from s3import.readers import read_part
-from s3import.readers.sources.source import Source
+from s3import.readers.reading import CheckedBatch, read_checked, require_expected_rows
+from s3import.readers.sources.source import DumpSource
 from s3import.transform.fingerprints import fingerprints_of, key_ranges_of
 from s3import.transform.rows import to_rows
-from s3import.transform.validators import check
 
 SCHEMA = pa.schema(
     [
@@ -36,7 +34,7 @@ SCHEMA = pa.schema(
 
 @dataclass(frozen=True, slots=True)
 class DumpPart:
-    """A part of the dump as it is now. `choices`: those of the run that imported it; `rank`: that run's place in the
+    """A part of the dump as it is now. `options`: those of the run that imported it; `rank`: that run's place in the
     order of imports.
 
     `rejected_lines`: those whose records the database rejected; `is_as_imported`: that list is known to hold for it.
@@ -46,8 +44,8 @@ class DumpPart:
     rank: int
     pass_: Pass
     planned: PlannedPart
-    choices: Choices
-    source: Source
+    options: RunOptions
+    source: DumpSource
     rejected_lines: pa.Int64Array
     is_as_imported: bool
 
@@ -72,21 +70,21 @@ class DumpReader:
 
     def rows(self, part: DumpPart) -> Iterator[tuple[pa.Table, pa.Int64Array]]:
         """The part's right records as rows of their table, batch by batch, with their lines."""
-        read, bytes_before = 0, 0
-        for batch in read_part(part.source, part.planned, Position(), block_bytes=self.block_bytes):
-            self.observe(part, batch, batch.bytes_done - bytes_before)
-            read, bytes_before = read + batch.records.num_rows, batch.bytes_done
-            yield self._rows(part, batch)
-        require_expected_rows(part.pass_, part.planned, read)
+        count = 0
+        for read in read_checked(part.source, part.planned, self.account_id, block_bytes=self.block_bytes):
+            self.observe(part, read.batch, read.new_bytes)
+            count += read.batch.records.num_rows
+            yield _rows(part, read)
+        require_expected_rows(part.pass_, part.planned, count)
 
-    def _rows(self, part: DumpPart, batch: Batch) -> tuple[pa.Table, pa.Int64Array]:
-        checked = check(batch, part.planned.entity, self.account_id)
-        rows = to_rows(part.planned.entity, checked.accepted, part.choices)
-        lines = batch.lines.take(checked.rows)
-        if not len(part.rejected_lines):
-            return rows, lines
-        kept = pc.invert(pc.is_in(lines, part.rejected_lines))
-        return rows.filter(kept), lines.filter(kept)
+
+def _rows(part: DumpPart, read: CheckedBatch) -> tuple[pa.Table, pa.Int64Array]:
+    rows = to_rows(part.planned.entity, read.checked.accepted, part.options)
+    lines = read.batch.lines.take(read.checked.rows)
+    if not len(part.rejected_lines):
+        return rows, lines
+    kept = pc.invert(pc.is_in(lines, part.rejected_lines))
+    return rows.filter(kept), lines.filter(kept)
 
 
 def _versions(part: DumpPart, rows: pa.Table, lines: pa.Int64Array, began: dt.datetime) -> pa.Table:

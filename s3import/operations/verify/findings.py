@@ -13,6 +13,7 @@ import orjson
 
 from s3import.core.records import Entity, Pass
 from s3import.core.tables import TARGETS
+from s3import.reporting.progress import rfc3339
 
 MAX_LISTED = 10_000  # of differences, and of changes; all of them are counted
 
@@ -102,7 +103,7 @@ class Verified:
     def summary(self) -> dict[str, Any]:
         """What is kept with the runs."""
         return {
-            "verified_at": self.verified_at.isoformat().replace("+00:00", "Z"),
+            "verified_at": rfc3339(self.verified_at),
             "differences": self.findings.difference_count,
             "rejected": self.rejected,
             "counts": self.findings.counts(),

@@ -13,11 +13,11 @@ import sqlalchemy as sa
 from sqlalchemy import Connection
 
 from s3import.core.records import Entity
-from s3import.core.tables import PARENTS, TARGETS, Id, UtcTime, import_tombstones
+from s3import.core.tables import PARENTS, TARGETS, UtcTime, import_tombstones
 from s3import.importing.transactions import Transactions
 from s3import.operations.verify.spill import Spill
 from s3import.transform.fingerprints import compared_columns, fingerprint_in, key_range_in
-from s3import.writers.temporary import fill, temporary_table
+from s3import.writers.temporary import fill, keys_table
 from s3import.writers.tombstones import has_tombstones
 
 T = TypeVar("T")
@@ -44,17 +44,7 @@ class Tombstone(NamedTuple):
     is_later: bool
 
 
-_ABSENT: dict[Entity, sa.Table] = {
-    entity: temporary_table(
-        f"import_absent_{entity}",
-        sa.Column("ordinal", sa.Integer, nullable=False, autoincrement=False),
-        sa.Column("id", Id, nullable=False),
-        *(sa.Column(column, Id, nullable=False) for column, _, _ in PARENTS[entity]),
-        sa.Column("at", UtcTime, nullable=False),
-        key=["ordinal"],
-    )
-    for entity in TARGETS
-}
+_ABSENT: dict[Entity, sa.Table] = {entity: keys_table(f"import_absent_{entity}", entity) for entity in TARGETS}
 """The keys of records without rows: the record's index, its id and parents, and its instant."""
 
 NOTHING = Sum()

@@ -32,7 +32,6 @@ from s3import.operations.verify.findings import Findings, Verified
 from s3import.operations.verify.found import Database, Sums
 from s3import.operations.verify.imported import Imported, ImportedPart
 from s3import.operations.verify.spill import Spill
-from s3import.readers.dump.plan import plan_pass
 from s3import.status import Run
 
 
@@ -126,13 +125,13 @@ class Verification:
         is_newest, number = run.run_id in done.newest, itertools.count(first)
         nothing = pa.array([], pa.int64())
         try:
-            plan = plan_pass(source, self._account_id, run.pass_, lambda: window)
+            plan = source.plan(run.pass_, lambda: window)
         except DumpNotFound:
             if is_newest:
                 raise
             return
         for planned in plan.parts:
-            part = DumpPart(0, done.ranks[run.run_id], run.pass_, planned, run.choices, source, nothing, False)
+            part = DumpPart(0, done.ranks[run.run_id], run.pass_, planned, run.options, source, nothing, False)
             was = known.get(planned.key)
             if was is not None and _is_as_imported(was, part):
                 lines, is_complete = was.rejected_lines, was.is_complete

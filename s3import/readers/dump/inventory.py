@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import json
 import sqlite3
-import tempfile
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from itertools import islice
 from typing import Any, TypeVar, overload
 
-from s3import.core.errors import MigrationFailed
 from s3import.core.records import Entity, PlannedPart, StoredObject, Window
+from s3import.readers.sources.temporary_space import no_temporary_space
 
 T = TypeVar("T")
 
@@ -31,7 +30,7 @@ _TABLES = """
 class Inventory:
     """The objects below a folder, the parts among them, and (`note_known`) what of them is known already.
 
-    Keys are relative to the folder. Raises: MigrationFailed, wherever the folder for temporary files has no room.
+    Keys are relative to the folder. Raises: MigrationFailed, wherever there is no temporary space left.
     """
 
     def __init__(self) -> None:
@@ -59,7 +58,7 @@ class Inventory:
     def name(self, key: str, plain_key: str, told: Sequence[Any]) -> bool:
         """Take down what a manifest tells of a part; False where it named its `plain_key` (without ``./``) before."""
         statement = "INSERT OR IGNORE INTO named (plain_key, key, part) VALUES (?, ?, ?)"
-        with _room():
+        with _temporary_space():
             return self._rows.execute(statement, (plain_key, key, json.dumps(told))).rowcount == 1
 
     def named(self, prefix: str) -> Iterator[tuple[str, Sequence[Any], StoredObject | None]]:
@@ -124,11 +123,11 @@ class Inventory:
         return ((number, key) for number, key in self._read(query))
 
     def _read(self, query: str, *values: object) -> Iterator[Any]:
-        with _room():
+        with _temporary_space():
             yield from self._rows.execute(query, values)
 
     def _write(self, statement: str, rows: Iterable[tuple[Any, ...]]) -> None:
-        with _room():
+        with _temporary_space():
             self._rows.execute("BEGIN")
             self._rows.executemany(statement, rows)
             self._rows.execute("COMMIT")
@@ -186,13 +185,10 @@ def _as_part(text: str) -> PlannedPart:
 
 
 @contextmanager
-def _room() -> Iterator[None]:
+def _temporary_space() -> Iterator[None]:
     try:
         yield
     except (sqlite3.OperationalError, sqlite3.DatabaseError) as error:
         if isinstance(error, sqlite3.IntegrityError):
             raise
-        raise MigrationFailed(
-            f"{tempfile.gettempdir()} has no room for the list of a pass's parts; set TMPDIR to a folder that has, "
-            "then run the same command again"
-        ) from error
+        raise no_temporary_space("the list of a pass's parts") from error

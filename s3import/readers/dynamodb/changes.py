@@ -33,8 +33,8 @@ from s3import.core.records import (
 )
 from s3import.readers.dynamodb.columns import TOO_LATE_TICKS
 from s3import.readers.dynamodb.decode import items_batch
-from s3import.readers.dynamodb.values import has_key, has_prefix, is_wanted_item, text_of_field
-from s3import.readers.dynamodb.wanted import Wanted
+from s3import.readers.dynamodb.selection import Selection
+from s3import.readers.dynamodb.values import has_key, has_prefix, is_selected, text_of_field
 from s3import.readers.formats.jsonl import Block
 from s3import.transform.validators.timestamps import read_timestamps
 
@@ -111,31 +111,31 @@ def _complaint(line: bytes) -> Reason | None:
 # --- whose a change is --------------------------------------------------------------------------------------------
 
 
-def _told_rows(change: Change, wanted: Iterable[Wanted]) -> tuple[bool, tuple[RowId, ...]]:
+def _told_rows(change: Change, selections: Iterable[Selection]) -> tuple[bool, tuple[RowId, ...]]:
     """Whether a change says that its item is or was the account's, and which rows it says that it is or was.
 
     Where no image says so the key may: of a deleted item, and of one that is in no index any more if it tells its id.
     """
     images = [image for image in (change.new, change.old) if image is not None]
-    told = [(one, image) for one in wanted for image in images if is_wanted_item(image, one)]
+    told = [(one, image) for one in selections for image in images if is_selected(image, one)]
     if told:
         return True, _rows(told)
-    keys = [(one, change.keys) for one in wanted if has_key(change.keys, one) and _may_have_been(change, one)]
+    keys = [(one, change.keys) for one in selections if has_key(change.keys, one) and _may_have_been(change, one)]
     rows = _rows(keys)
     return bool(rows) or (bool(keys) and change.new is None), rows
 
 
-def _rows(told: Iterable[tuple[Wanted, Image]]) -> tuple[RowId, ...]:
+def _rows(told: Iterable[tuple[Selection, Image]]) -> tuple[RowId, ...]:
     rows = ((one.entity, text_of_field(image, one, "id")) for one, image in told)
     return tuple(dict.fromkeys((entity, id_) for entity, id_ in rows if id_ is not None and is_id(id_)))
 
 
-def _may_be(known: Image, wanted: Wanted) -> bool:
+def _may_be(known: Image, selection: Selection) -> bool:
     """Whether nothing that is known of an item says that it is another account's or entity's."""
-    key, prefix = wanted.key_path[0], wanted.sort_path[0] if wanted.prefix else None
-    if key in known and not has_key(known, wanted):
+    key, prefix = selection.key_path[0], selection.sort_path[0] if selection.prefix else None
+    if key in known and not has_key(known, selection):
         return False
-    return prefix is None or prefix not in known or has_prefix(known, wanted)
+    return prefix is None or prefix not in known or has_prefix(known, selection)
 
 
 def _is_told(change: Change) -> bool:
@@ -143,19 +143,19 @@ def _is_told(change: Change) -> bool:
     return change.old is not None or (change.tells_old and change.new is not None)
 
 
-def _may_leave_a_row(change: Change, wanted: Wanted) -> bool:
+def _may_leave_a_row(change: Change, selection: Selection) -> bool:
     """Whether an item that is there may have been a row of the account's of another id, or one until it went to another
     account, and nothing says so: it does not where the item's key holds both, as a key never changes."""
-    if change.new is None or _is_told(change) or not _may_be(change.keys, wanted):
+    if change.new is None or _is_told(change) or not _may_be(change.keys, selection):
         return False
-    if wanted.key_path[0] not in change.keys or (wanted.prefix and wanted.sort_path[0] not in change.keys):
+    if selection.key_path[0] not in change.keys or (selection.prefix and selection.sort_path[0] not in change.keys):
         return True
-    return text_of_field(change.keys, wanted, "id") is None
+    return text_of_field(change.keys, selection, "id") is None
 
 
-def _may_have_been(change: Change, wanted: Wanted) -> bool:
+def _may_have_been(change: Change, selection: Selection) -> bool:
     """Whether an item may have been the account's before a change that does not say how it was."""
-    return not _is_told(change) and _may_be(change.keys, wanted) and _may_be(change.new or {}, wanted)
+    return not _is_told(change) and _may_be(change.keys, selection) and _may_be(change.new or {}, selection)
 
 
 @dataclass(slots=True)
@@ -177,8 +177,8 @@ class Changes:
     they got another id or account, as the windows do not tell.
     """
 
-    def __init__(self, wanted: tuple[Wanted, ...], read: Callable[[], Texts]) -> None:
-        self.wanted = wanted
+    def __init__(self, selections: tuple[Selection, ...], read: Callable[[], Texts]) -> None:
+        self.selections = selections
         self._fates: dict[bytes, _Fate] = {}
         self._untold: set[bytes] = set()
         self.may_leave_rows = False
@@ -209,18 +209,18 @@ class Changes:
 
     def _look(self, change: Change) -> bool:
         """Take note of a change; whether it is one of those that may be the account's without saying so."""
-        self.may_leave_rows = self.may_leave_rows or any(_may_leave_a_row(change, one) for one in self.wanted)
-        is_told, rows = _told_rows(change, self.wanted)
+        self.may_leave_rows = self.may_leave_rows or any(_may_leave_a_row(change, one) for one in self.selections)
+        is_told, rows = _told_rows(change, self.selections)
         if is_told:
             self._note(change, rows)
             return False
-        if any(_may_have_been(change, one) for one in self.wanted):
+        if any(_may_have_been(change, one) for one in self.selections):
             self._untold.add(change.key)
-        return any(_may_be(change.keys, one) for one in self.wanted)
+        return any(_may_be(change.keys, one) for one in self.selections)
 
     def _look_again(self, change: Change) -> None:
         """Take note of a change of an item that another one says is the account's, or is not."""
-        is_told, rows = _told_rows(change, self.wanted)
+        is_told, rows = _told_rows(change, self.selections)
         if change.key in self._fates and not is_told:
             self._note(change, rows)
         if change.key in self._fates or self._says_whose(change):
@@ -228,14 +228,14 @@ class Changes:
 
     def _says_whose(self, change: Change) -> bool:
         images = [image for image in (change.new, change.old) if image is not None]
-        return any(not any(_may_be(image, one) for one in self.wanted) for image in images)
+        return any(not any(_may_be(image, one) for one in self.selections) for image in images)
 
     def _note(self, change: Change, rows: tuple[RowId, ...]) -> None:
         fate = self._fates.setdefault(change.key, _Fate())
-        is_there = change.new is not None and any(is_wanted_item(change.new, one) for one in self.wanted)
+        is_there = change.new is not None and any(is_selected(change.new, one) for one in self.selections)
         if (change.micros, is_there) > (fate.micros, fate.is_there):
             fate.micros, fate.is_there = change.micros, is_there
-            fate.now = _told_rows(replace(change, old=None), self.wanted)[1] if is_there else ()
+            fate.now = _told_rows(replace(change, old=None), self.selections)[1] if is_there else ()
         fate.rows += tuple(row for row in rows if row not in fate.rows)
 
 
@@ -250,7 +250,7 @@ def _changes(texts: Texts) -> Iterator[Change]:
 
 def changed_records(
     block: Block,
-    wanted: Wanted,
+    selection: Selection,
     changes: Changes,
     start: Position,
     end: Position,
@@ -258,10 +258,10 @@ def changed_records(
 ) -> Batch:
     """The items in a block that are as they were written last, `updated_at` no earlier than that. `complete` may add to
     them, as in `decode.read_items`."""
-    of_image = replace(wanted, member=IMAGE)
+    of_image = replace(selection, member=IMAGE)
     if block.is_too_long:
         return items_batch(block, of_image, start, end)
-    texts, micros, complaints = _newest(block, wanted, changes)
+    texts, micros, complaints = _newest(block, selection, changes)
     text = b"\n".join(texts)
     batch = items_batch(replace(block, text=complete(text) if complete else text), of_image, start, end)
     lines = _lines(block)
@@ -273,7 +273,7 @@ def changed_records(
 
 
 def _newest(
-    block: Block, wanted: Wanted, changes: Changes
+    block: Block, selection: Selection, changes: Changes
 ) -> tuple[list[bytes], list[int | None], list[Reason | None]]:
     """A block's lines, of those that do not count only their ends; when each was written, and what is wrong with it."""
     texts: list[bytes] = []
@@ -282,14 +282,14 @@ def _newest(
     for line in _lines(block):
         change = parse_change(line)
         complaint = _complaint(line) if change is None and line.strip() else None
-        texts.append((b"{}" if complaint else line) if change is None or _is_now(change, wanted, changes) else b"")
+        texts.append((b"{}" if complaint else line) if change is None or _is_now(change, selection, changes) else b"")
         micros.append(change.micros if change else None)
         complaints.append(complaint)
     return texts, micros, complaints
 
 
-def _is_now(change: Change, wanted: Wanted, changes: Changes) -> bool:
-    return change.new is not None and changes.is_newest(change) and is_wanted_item(change.new, wanted)
+def _is_now(change: Change, selection: Selection, changes: Changes) -> bool:
+    return change.new is not None and changes.is_newest(change) and is_selected(change.new, selection)
 
 
 def deletions(block: Block, changes: Changes, start: Position, end: Position) -> Batch:
@@ -322,7 +322,7 @@ def _gone(number: int, change: Change, changes: Changes) -> Iterator[tuple[int, 
     deleted_at = (EARLIEST + dt.timedelta(microseconds=change.micros)).isoformat()
     rows = changes.rows_gone(change)
     if rows is None:
-        entity = next(one.entity for one in changes.wanted if _may_be(change.keys, one))
+        entity = next(one.entity for one in changes.selections if _may_be(change.keys, one))
         yield number, {"entity": entity.value, "id": None, "deleted_at": deleted_at}
     for entity, id_ in rows or ():
         yield number, {"entity": entity.value, "id": id_, "deleted_at": deleted_at}

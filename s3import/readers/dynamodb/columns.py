@@ -16,7 +16,7 @@ import pyarrow.json
 
 from s3import.core.records import TEXT, TIMESTAMP, TOO_LATE, one_array
 from s3import.readers.dynamodb.mapping import FieldMapping, Path
-from s3import.readers.dynamodb.wanted import ITEM, Wanted
+from s3import.readers.dynamodb.selection import ITEM, Selection
 from s3import.readers.formats.jsonl import hold_an_object_each, split_lines
 from s3import.readers.formats.lines import Rows
 from s3import.readers.sources.location import ACCOUNT
@@ -38,8 +38,8 @@ class _Doubt(Exception):
 class ItemColumns:
     """Reads items as columns. What kinds of values are usual is remembered: to ask for others costs half the speed."""
 
-    def __init__(self, wanted: Wanted) -> None:
-        self._wanted = wanted
+    def __init__(self, selection: Selection) -> None:
+        self._selection = selection
         self._usual: pa.StructType | None = None
 
     def read(self, text: bytes, first_line: int) -> Rows | None:
@@ -55,33 +55,33 @@ class ItemColumns:
         return self._read_usual(text, numbers, line_count) or self._read_all(text, numbers, line_count)
 
     def _read_usual(self, text: bytes, numbers: pa.Int64Array, line_count: int) -> Rows | None:
-        return _read(text, self._usual, self._wanted, numbers, line_count)[0] if self._usual is not None else None
+        return _read(text, self._usual, self._selection, numbers, line_count)[0] if self._usual is not None else None
 
     def _read_all(self, text: bytes, numbers: pa.Int64Array, line_count: int) -> Rows | None:
-        rows, items = _read(text, _type(self._wanted), self._wanted, numbers, line_count)
+        rows, items = _read(text, _type(self._selection), self._selection, numbers, line_count)
         if rows is not None:
             found = _members_found(items)
             self._usual = _merged(self._usual, found) if self._usual else found
         return rows
 
 
-def key_values_of(text: bytes, wanted: Wanted) -> pa.StringArray | None:
+def key_values_of(text: bytes, selection: Selection) -> pa.StringArray | None:
     """The value of the account's key in each of the items; None where Arrow refuses a line."""
-    items = _parse(text, _telling_type(wanted), ITEM)
-    return None if items is None or items.null_count else _text(pc.struct_field(items, wanted.key_path))
+    items = _parse(text, _telling_type(selection), ITEM)
+    return None if items is None or items.null_count else _text(pc.struct_field(items, selection.key_path))
 
 
 def _read(
-    text: bytes, type_: pa.StructType, wanted: Wanted, numbers: pa.Int64Array, line_count: int
+    text: bytes, type_: pa.StructType, selection: Selection, numbers: pa.Int64Array, line_count: int
 ) -> tuple[Rows | None, pa.StructArray]:
     """The rows, and the items they were made of; no rows where anything is in doubt."""
-    items = _parse(text, type_, wanted.member)
+    items = _parse(text, type_, selection.member)
     # Objects cannot span these lines, so as many objects as lines means one on each.
     if items is None or len(items) != len(numbers) or items.null_count:
         return None, items
     try:
-        mine = _is_wanted(items, wanted)
-        return Rows(line_count, _records(items.filter(mine), wanted), numbers.filter(mine)), items
+        mine = _are_selected(items, selection)
+        return Rows(line_count, _records(items.filter(mine), selection), numbers.filter(mine)), items
     except _Doubt:
         return None, items
 
@@ -135,24 +135,24 @@ class _Shape:
 
 
 @lru_cache(64)
-def _telling_type(wanted: Wanted) -> pa.StructType:
+def _telling_type(selection: Selection) -> pa.StructType:
     """The Arrow type of what tells whose an item is."""
-    return _telling_shape(wanted).members_type()
+    return _telling_shape(selection).members_type()
 
 
-def _telling_shape(wanted: Wanted) -> _Shape:
+def _telling_shape(selection: Selection) -> _Shape:
     shape = _Shape()
-    shape.at(wanted.key_path).kinds.update({"S": TEXT, "N": TEXT})
-    if wanted.prefix:
-        shape.at(wanted.sort_path).kinds.update({"S": TEXT, "N": TEXT})
+    shape.at(selection.key_path).kinds.update({"S": TEXT, "N": TEXT})
+    if selection.prefix:
+        shape.at(selection.sort_path).kinds.update({"S": TEXT, "N": TEXT})
     return shape
 
 
 @lru_cache(64)
-def _type(wanted: Wanted) -> pa.StructType:
+def _type(selection: Selection) -> pa.StructType:
     """The Arrow type of an item: of each value the kinds that its field can use."""
-    shape = _telling_shape(wanted)
-    for mapped in wanted.mapping.fields:
+    shape = _telling_shape(selection)
+    for mapped in selection.mapping.fields:
         for path in mapped.paths:
             shape.at(path).kinds.update(_kinds(mapped))
     return shape.members_type()
@@ -191,25 +191,25 @@ def _kinds(mapped: FieldMapping) -> dict[str, pa.DataType]:
 # --- from items to records -----------------------------------------------------------------------------------------
 
 
-def _is_wanted(items: pa.StructArray, wanted: Wanted) -> pa.BooleanArray:
-    key = _text(_at(items, wanted.key_path))  # of every item: what the first ones had says nothing of the others
-    mine = pc.is_in(key, pa.array(sorted(wanted.key_values), TEXT))
-    if not wanted.prefix:
+def _are_selected(items: pa.StructArray, selection: Selection) -> pa.BooleanArray:
+    key = _text(_at(items, selection.key_path))  # of every item: what the first ones had says nothing of the others
+    mine = pc.is_in(key, pa.array(sorted(selection.key_values), TEXT))
+    if not selection.prefix:
         return mine
-    sort = _kind(_at(items, wanted.sort_path), "S", TEXT)
-    return pc.and_(mine, pc.starts_with(sort, wanted.prefix).fill_null(False))
+    sort = _kind(_at(items, selection.sort_path), "S", TEXT)
+    return pc.and_(mine, pc.starts_with(sort, selection.prefix).fill_null(False))
 
 
-def _records(items: pa.StructArray, wanted: Wanted) -> pa.Table:
-    columns = [_column(items, wanted, member.name, member.type) for member in wanted.schema]
-    return pa.table(columns, schema=wanted.schema)
+def _records(items: pa.StructArray, selection: Selection) -> pa.Table:
+    columns = [_column(items, selection, member.name, member.type) for member in selection.schema]
+    return pa.table(columns, schema=selection.schema)
 
 
-def _column(items: pa.StructArray, wanted: Wanted, name: str, kind: pa.DataType) -> pa.Array:
+def _column(items: pa.StructArray, selection: Selection, name: str, kind: pa.DataType) -> pa.Array:
     if pa.types.is_struct(kind):
-        members = [_column(items, wanted, f"{name}.{member.name}", member.type) for member in kind]
+        members = [_column(items, selection, f"{name}.{member.name}", member.type) for member in kind]
         return pa.StructArray.from_arrays(members, fields=list(kind), mask=pc.invert(_any_valid(members)))
-    mapped = wanted.fields.get(name)
+    mapped = selection.fields.get(name)
     if mapped is None:
         return pa.nulls(len(items), kind)
     if pa.types.is_list(kind):
@@ -217,7 +217,7 @@ def _column(items: pa.StructArray, wanted: Wanted, name: str, kind: pa.DataType)
         return _pairs(value, kind) if pa.types.is_struct(kind.value_type) else _texts(value)
     if pa.types.is_int64(kind):
         return _whole(_kind(_at(items, mapped.paths[0]), "N", TEXT))
-    text = _filled(items, mapped, wanted.account_id)
+    text = _filled(items, mapped, selection.account_id)
     return _instants(text, mapped.time) if mapped.time != "text" else _worded(_shortened(text, mapped), mapped)
 
 

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import datetime as dt
 import os
-import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
@@ -16,23 +14,23 @@ import pyarrow as pa
 from s3import.core.errors import DumpNotFound, InvalidManifest, PartDiffers, PartMissing
 from s3import.core.records import Batch, Entity, Pass, Plan, PlannedPart, Position, Window
 from s3import.core.settings import BLOCK_BYTES
-from s3import.readers.dynamodb.beside import Beside
 from s3import.readers.dynamodb.changes import IMAGE, Changes, changed_records, deletions
 from s3import.readers.dynamodb.decode import read_items
+from s3import.readers.dynamodb.items import ItemSource
 from s3import.readers.dynamodb.joins import Fetch, Item, joined_text
 from s3import.readers.dynamodb.manifests import SUMMARY, Export, ExportedFile, find_exports, gaps_between, windows_after
 from s3import.readers.dynamodb.mapping import EntityMapping, ItemMapping
 from s3import.readers.dynamodb.passes import NO_IDS, Parents, in_pass, no_items, parents_of_recent, unique
+from s3import.readers.dynamodb.selection import Selection
 from s3import.readers.dynamodb.shared import SharedFile, Sharing
-from s3import.readers.dynamodb.wanted import Wanted
 from s3import.readers.formats.compression import Text
 from s3import.readers.formats.jsonl import Block, cut_blocks
 from s3import.readers.sources.checksum import open_checked
 from s3import.readers.sources.source import Source
 
 
-class ExportSource(Beside):
-    """The `ItemSource` of the exports in `stored`, filtered to one account; see `Beside` for `files`.
+class ExportSource(ItemSource):
+    """The `DumpSource` of the exports in `stored`, filtered to one account.
 
     What items refer to in other tables `fetch` asks those tables for. With `sharing` files are read once for several
     accounts.
@@ -45,30 +43,23 @@ class ExportSource(Beside):
         account_id: str,
         *,
         recent_days: float,
-        files: Source | None = None,
+        companion: Source | None = None,
         fetch: Fetch | None = None,
         sharing: Sharing | None = None,
     ) -> None:
-        super().__init__(stored.uri, files)
+        super().__init__(stored.uri, mapping, account_id, recent_days=recent_days, companion=companion)
         self._stored = stored
         self._fetch = fetch or _fetch_nothing
         self._sharing = sharing
-        self._mapping = mapping
-        self._wanted = {one.entity: Wanted.of(one, mapping, account_id) for one in mapping.entities}
-        self._recent = dt.timedelta(days=recent_days)
-        self._lock = threading.Lock()
         self._exports: list[Export] = []
-        self._parents: dict[dt.datetime, Parents] = {}
         self._has_items = False
         self._changes: dict[str, tuple[tuple[Export, ...], Changes]] = {}
 
-    def window(self) -> Window:
-        """As `ItemSource.window`."""
-        now = dt.datetime.now(dt.UTC)
-        return Window(Pass.RECENT, now - self._recent, now)
+    def plan_window(self, window: Window) -> Plan:
+        """The parts of the window's pass.
 
-    def plan(self, window: Window) -> Plan:
-        """As `ItemSource.plan`. Raises: DumpNotFound, InvalidManifest, PartMissing, PartDiffers; what S3 raises."""
+        Raises: DumpNotFound, InvalidManifest, PartMissing, PartDiffers; what S3 raises.
+        """
         self._exports = find_exports(self._stored)
         if window.pass_ is Pass.DELTA:
             return self._plan_changes(window)
@@ -82,7 +73,7 @@ class ExportSource(Beside):
         return Plan(tuple(parts), from_manifest=True)
 
     def read_part(self, part: PlannedPart, start: Position, block_bytes: int) -> Iterator[Batch]:
-        """As `ItemSource.read_part`."""
+        """The account's records in a part from `start` on, in batches of about `block_bytes` of text."""
         if part.window is not None and part.window.pass_ is Pass.DELTA:
             yield from self._read_changes(part, start, block_bytes)
             return
@@ -98,9 +89,9 @@ class ExportSource(Beside):
 
         Raises: as `plan` and `read_part`.
         """
-        wanted = [(self._wanted[one.entity], file) for one in self._mapping.entities for file in self._files_of(one)]
+        files = [(self._selections[one.entity], file) for one in self._mapping.entities for file in self._files_of(one)]
         with ThreadPoolExecutor(os.cpu_count(), "accounts") as reading:
-            found = reading.map(lambda each: self._shared(each[1], sharing).accounts(each[0]), wanted)
+            found = reading.map(lambda each: self._shared(each[1], sharing).accounts(each[0]), files)
             return set().union(*found)
 
     def _files_of(self, mapping: EntityMapping) -> list[ExportedFile]:
@@ -136,17 +127,17 @@ class ExportSource(Beside):
 
     def _read(self, entity: Entity, file: ExportedFile, start: Position, block_bytes: int) -> Iterator[Batch]:
         """The account's items of one entity in a file, of every pass, which other accounts may be read with."""
-        wanted = self._wanted[entity]
+        selection = self._selections[entity]
         if self._sharing is None:
             return self._read_alone(entity, file, start, block_bytes)
-        return self._shared(file, self._sharing).read(wanted, start, block_bytes, self._complete(wanted))
+        return self._shared(file, self._sharing).read(selection, start, block_bytes, self._complete(selection))
 
     def _shared(self, file: ExportedFile, sharing: Sharing) -> SharedFile:
         blocks = partial(self._blocks, file, Position(), BLOCK_BYTES)
         return SharedFile(sharing, f"{self.uri} {file.stored.key} {file.stored.etag}", blocks)
 
-    def _complete(self, wanted: Wanted) -> Callable[[bytes], bytes] | None:
-        return partial(joined_text, wanted=wanted, fetch=self._fetch) if wanted.mapping.joins else None
+    def _complete(self, selection: Selection) -> Callable[[bytes], bytes] | None:
+        return partial(joined_text, selection=selection, fetch=self._fetch) if selection.mapping.joins else None
 
     def _read_alone(self, entity: Entity, file: ExportedFile, start: Position, block_bytes: int) -> Iterator[Batch]:
         """The account's items of one entity in a file, of every pass. Raises: PartDiffers, with too few or too many."""
@@ -154,8 +145,10 @@ class ExportSource(Beside):
         lines = start.line
         with closing(open_checked(self._stored, file.stored, file.checksum)) as stream:
             text = Text(stream, "gzip", name, start.offset)
-            wanted = self._wanted[entity]
-            batches = read_items(text.read, wanted, start, block_bytes=block_bytes, complete=self._complete(wanted))
+            selection = self._selections[entity]
+            batches = read_items(
+                text.read, selection, start, block_bytes=block_bytes, complete=self._complete(selection)
+            )
             for batch in batches:
                 lines = batch.end.line
                 if batch.last:
@@ -195,8 +188,8 @@ class ExportSource(Beside):
             if part.entity is Entity.DELETIONS:
                 batch = deletions(block, changes, start, end)
             else:
-                wanted = self._wanted[part.entity]
-                of_image = replace(wanted, member=IMAGE)
+                selection = self._selections[part.entity]
+                of_image = replace(selection, member=IMAGE)
                 batch = changed_records(block, of_image, changes, start, end, self._complete(of_image))
             yield replace(batch, bytes_done=stored_bytes)
             start = end
@@ -204,7 +197,7 @@ class ExportSource(Beside):
     def _changes_of(self, table: str) -> Changes:
         """What became of the account's items in all windows of a table; kept until there are others."""
         windows = self._windows(table)
-        wanted = tuple(one for one in self._wanted.values() if one.mapping.table_name == table)
+        selections = tuple(one for one in self._selections.values() if one.mapping.table_name == table)
 
         def read() -> Iterator[tuple[bytes, bool]]:
             for export in windows:
@@ -216,7 +209,7 @@ class ExportSource(Beside):
         with self._lock:
             known = self._changes.get(table)
             if known is None or known[0] != windows:
-                known = self._changes[table] = windows, Changes(wanted, read)
+                known = self._changes[table] = windows, Changes(selections, read)
             return known[1]
 
     def _blocks(self, file: ExportedFile, start: Position, block_bytes: int) -> Iterator[tuple[Block, Position, int]]:
@@ -273,7 +266,7 @@ class ExportSource(Beside):
             raise self._no_items()
 
     def _no_items(self) -> DumpNotFound:
-        return no_items(tuple(self._wanted.values()), f"in the exports at {self.uri}")
+        return no_items(tuple(self._selections.values()), f"in the exports at {self.uri}")
 
 
 def _not_told(table: str, windows: Sequence[Export], full: Export | None, changes: Changes) -> Iterator[str]:

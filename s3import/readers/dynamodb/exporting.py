@@ -11,7 +11,7 @@ from typing import Any
 
 from s3import.core.errors import ConfigurationError, Interrupted, MigrationFailed
 from s3import.readers.dynamodb.mapping import ItemMapping
-from s3import.readers.dynamodb.tables import Tables
+from s3import.readers.dynamodb.table_source import Tables
 
 LOOK_SECONDS = 10.0
 

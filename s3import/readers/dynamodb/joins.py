@@ -8,8 +8,8 @@ from typing import Any
 import orjson
 
 from s3import.readers.dynamodb.mapping import EntityMapping, Join, Path
-from s3import.readers.dynamodb.values import is_wanted_item
-from s3import.readers.dynamodb.wanted import Wanted
+from s3import.readers.dynamodb.selection import Selection
+from s3import.readers.dynamodb.values import is_selected
 
 MAX_KEY_BYTES = 2048  # what a partition key may have: one request with another one fails as a whole
 
@@ -28,17 +28,17 @@ def add_joined(items: Iterable[Item], mapping: EntityMapping, fetch: Fetch) -> N
                 item[join.attribute_name] = {"M": other}
 
 
-def joined_text(text: bytes, wanted: Wanted, fetch: Fetch) -> bytes:
-    """The same lines, the wanted items among them with what they refer to."""
+def joined_text(text: bytes, selection: Selection, fetch: Fetch) -> bytes:
+    """The same lines, the selected items among them with what they refer to."""
     lines = text.removesuffix(b"\n").split(b"\n")
     items: dict[int, Item] = {}
     for number, line in enumerate(lines):
-        item = _parsed(line, wanted.member)
-        if item is not None and is_wanted_item(item, wanted):
+        item = _parsed(line, selection.member)
+        if item is not None and is_selected(item, selection):
             items[number] = item
-    add_joined(items.values(), wanted.mapping, fetch)
+    add_joined(items.values(), selection.mapping, fetch)
     for number, item in items.items():
-        lines[number] = orjson.dumps({wanted.member: item})
+        lines[number] = orjson.dumps({selection.member: item})
     return b"\n".join(lines) + b"\n" * text.endswith(b"\n")
 
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 from s3import.core.errors import InvalidManifest, PartDiffers, PartMissing
 from s3import.core.records import StoredObject
-from s3import.readers.dump.documents import Node
+from s3import.readers.formats.documents import Node
 from s3import.readers.sources.checksum import Checksum
 from s3import.readers.sources.source import Source
 

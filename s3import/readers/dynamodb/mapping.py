@@ -135,11 +135,12 @@ class EntityMapping:
 
 @dataclass(frozen=True, slots=True)
 class ItemMapping:
-    """A whole mapping. `beside`: the source (with ``{account}``) where account.json and the attachments' files lie."""
+    """A whole mapping. `companion`: the source (with ``{account}``) of account.json and the attachments' files, in the
+    mapping `beside`."""
 
     name: str
     entities: tuple[EntityMapping, ...]
-    beside: str | None = None
+    companion: str | None = None
 
     def of(self, entity: Entity) -> EntityMapping | None:
         """The entity's part of the mapping; None where nothing of it is imported."""

@@ -9,14 +9,15 @@ from typing import TYPE_CHECKING
 from s3import.core.errors import ConfigurationError
 from s3import.readers.dynamodb.budget import ReadBudget
 from s3import.readers.dynamodb.export import ExportSource
+from s3import.readers.dynamodb.items import ItemSource
 from s3import.readers.dynamodb.mapping import ItemMapping
 from s3import.readers.dynamodb.passes import no_deltas
 from s3import.readers.dynamodb.shared import Sharing
 from s3import.readers.sources.location import ANYBODY, open_source, split_scheme
-from s3import.readers.sources.source import Patience, Role, Source
+from s3import.readers.sources.source import RetryPolicy, Role
 
 if TYPE_CHECKING:
-    from s3import.readers.dynamodb.tables import Tables
+    from s3import.readers.dynamodb.table_source import Tables
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,28 +36,30 @@ def open_items(
     account_id: str,
     *,
     items: Items,
-    patience: Patience | None = None,
+    policy: RetryPolicy | None = None,
     connections: int = 32,
     role: Role | None = None,
-) -> Source:
-    """The items of `account_id` at `uri`, as `location.open_source` opens a dump.
+) -> ItemSource:
+    """The items of `account_id` at `uri`, as `objects.open_dump` opens a dump.
 
     Raises: ConfigurationError when the URI cannot be one.
     """
     mapping, days = items.mapping, items.recent_days
-    open_stored = partial(open_source, patience=patience, connections=connections, role=role)
-    files = open_stored(mapping.beside, account_id) if mapping.beside else None
+    open_stored = partial(open_source, policy=policy, connections=connections, role=role)
+    companion = open_stored(mapping.companion, account_id) if mapping.companion else None
     is_table = _is_table(uri)
     fetch = None
     if is_table or any(one.joins for one in mapping.entities):
-        from s3import.readers.dynamodb.tables import TableSource  # boto3 takes its time to import
+        from s3import.readers.dynamodb.table_source import TableSource  # boto3 takes its time to import
 
-        tables = open_tables(patience=patience, connections=connections, role=role, budget=items.budget)
+        tables = open_tables(policy=policy, connections=connections, role=role, budget=items.budget)
         if is_table:
-            return TableSource(tables, mapping, account_id, recent_days=days, files=files)
+            return TableSource(tables, mapping, account_id, recent_days=days, companion=companion)
         fetch = tables.fetch
     stored, sharing = open_stored(uri, account_id), items.sharing
-    return ExportSource(stored, mapping, account_id, recent_days=days, files=files, fetch=fetch, sharing=sharing)
+    return ExportSource(
+        stored, mapping, account_id, recent_days=days, companion=companion, fetch=fetch, sharing=sharing
+    )
 
 
 def find_accounts(
@@ -64,7 +67,7 @@ def find_accounts(
     mapping: ItemMapping,
     sharing: Sharing,
     *,
-    patience: Patience | None = None,
+    policy: RetryPolicy | None = None,
     connections: int = 32,
     role: Role | None = None,
 ) -> set[str]:
@@ -77,7 +80,7 @@ def find_accounts(
             "--all-accounts: tables are asked by the key of an account that is known, and never read as a whole; give "
             "--account or --accounts-from, or import from an export of them"
         )
-    stored = open_source(uri, ANYBODY, patience=patience, connections=connections, role=role)
+    stored = open_source(uri, ANYBODY, policy=policy, connections=connections, role=role)
     return ExportSource(stored, mapping, ANYBODY, recent_days=0).accounts(sharing)
 
 
@@ -97,13 +100,13 @@ def _is_table(uri: str) -> bool:
 
 def open_tables(
     *,
-    patience: Patience | None = None,
+    policy: RetryPolicy | None = None,
     connections: int = 32,
     role: Role | None = None,
     budget: ReadBudget | None = None,
 ) -> Tables:
     """DynamoDB itself, as the settings of AWS say. Raises: ConfigurationError where they cannot be right."""
-    from s3import.readers.dynamodb.tables import Tables, connect
+    from s3import.readers.dynamodb.table_source import Tables, connect
 
-    patience = patience or Patience()
-    return Tables(connect(patience, connections, role), patience, budget or ReadBudget(None))
+    policy = policy or RetryPolicy()
+    return Tables(connect(policy, connections, role), policy, budget or ReadBudget(None))

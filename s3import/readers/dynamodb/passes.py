@@ -15,7 +15,7 @@ import pyarrow.compute as pc
 
 from s3import.core.errors import DumpNotFound
 from s3import.core.records import EARLIEST, TEXT, TOO_LATE, Batch, Entity, Pass, Window, one_array
-from s3import.readers.dynamodb.wanted import Wanted
+from s3import.readers.dynamodb.selection import Selection
 from s3import.transform.validators.timestamps import read_timestamps
 
 PARENT_IDS = {Entity.MESSAGES: "thread_id", Entity.ATTACHMENTS: "message_id"}
@@ -33,10 +33,10 @@ class Parents:
         return self.ids.get(entity, NO_IDS)
 
 
-def no_items(wanted: Sequence[Wanted], where: str) -> DumpNotFound:
+def no_items(selections: Sequence[Selection], where: str) -> DumpNotFound:
     """What is raised where nothing at all is found of an account."""
-    account_id = wanted[0].account_id
-    keyless = [one for one in wanted if not one.key_values]
+    account_id = selections[0].account_id
+    keyless = [one for one in selections if not one.key_values]
     numbers = (
         f" ({account_id} is not how DynamoDB writes a number, and keys of {keyless[0].entity} are)" if keyless else ""
     )
@@ -109,10 +109,10 @@ def unique(ids: Iterable[pa.StringArray]) -> pa.StringArray:
     return known
 
 
-def _rows(batch: Batch, wanted: pa.BooleanArray) -> Batch:
-    if wanted.true_count == len(wanted):
+def _rows(batch: Batch, these: pa.BooleanArray) -> Batch:
+    if these.true_count == len(these):
         return batch
-    kept = pc.indices_nonzero(wanted).to_pylist()
+    kept = pc.indices_nonzero(these).to_pylist()
     places = {row: place for place, row in enumerate(kept)}
 
     def raw(rows: Sequence[int]) -> list[bytes]:
@@ -120,8 +120,8 @@ def _rows(batch: Batch, wanted: pa.BooleanArray) -> Batch:
 
     return replace(
         batch,
-        records=batch.records.filter(wanted),
-        lines=batch.lines.filter(wanted),
+        records=batch.records.filter(these),
+        lines=batch.lines.filter(these),
         raw=raw,
         faults=tuple(replace(fault, row=places[fault.row]) for fault in batch.faults if fault.row in places),
         sanitised=frozenset(places[row] for row in batch.sanitised if row in places),

@@ -23,9 +23,9 @@ from s3import.core.records import Batch, Position
 from s3import.readers.dynamodb.columns import key_values_of
 from s3import.readers.dynamodb.decode import items_batch
 from s3import.readers.dynamodb.mapping import AccountKey
-from s3import.readers.dynamodb.wanted import ITEM, Wanted
+from s3import.readers.dynamodb.selection import ITEM, Selection
 from s3import.readers.formats.jsonl import Block, split_lines
-from s3import.readers.sources.room import room_for
+from s3import.readers.sources.temporary_space import temporary_space_for
 
 EVERYBODY = ""  # whose a line is that cannot be read: no account has such an id
 KNOWN_VALUES = 100_000  # of accounts' keys, of which it is remembered whose they are
@@ -66,52 +66,52 @@ class Slice:
 @dataclass(frozen=True, slots=True)
 class SharedFile:
     """A file of an export that is read once for all of `sharing`. `name`: one that no other file has, and no other
-    version of it. Raises: what reading it raises; MigrationFailed where the folder has no room."""
+    version of it. Raises: what reading it raises; MigrationFailed where the folder has no space left."""
 
     sharing: Sharing
     name: str
     blocks: Blocks
 
-    def accounts(self, wanted: Wanted) -> set[str]:
-        """The ids of the accounts that have items in it, told by the key of `wanted`."""
-        return set(orjson.loads((self._sorted(wanted) / "done").read_bytes()))
+    def accounts(self, selection: Selection) -> set[str]:
+        """The ids of the accounts that have items in it, told by the key of `selection`."""
+        return set(orjson.loads((self._sorted(selection) / "done").read_bytes()))
 
     def read(
-        self, wanted: Wanted, start: Position, block_bytes: int, complete: Complete | None = None
+        self, selection: Selection, start: Position, block_bytes: int, complete: Complete | None = None
     ) -> Iterator[Batch]:
-        """The wanted items from `start` on, in batches of about `block_bytes` of their text."""
-        folder = self._sorted(wanted)
+        """The selected items from `start` on, in batches of about `block_bytes` of their text."""
+        folder = self._sorted(selection)
         held: list[Slice] = []
-        for piece in _slices(folder, wanted.account_id):
+        for piece in _slices(folder, selection.account_id):
             if piece.end > start:
                 held.append(_behind(piece, start))
                 if sum(len(one.text) for one in held) >= block_bytes:
-                    yield _batch(held, wanted, start, complete)
+                    yield _batch(held, selection, start, complete)
                     start, held = held[-1].end, []
-        yield _batch(held, wanted, start, complete, last=True)
+        yield _batch(held, selection, start, complete, last=True)
 
-    def _sorted(self, wanted: Wanted) -> Path:
+    def _sorted(self, selection: Selection) -> Path:
         """The folder with its lines by account. Whoever comes first makes it; other threads and processes wait."""
-        name = hashlib.sha256(f"{self.name} {wanted.mapping.key}".encode()).hexdigest()[:32]
+        name = hashlib.sha256(f"{self.name} {selection.mapping.key}".encode()).hexdigest()[:32]
         folder = Path(self.sharing.folder, name)
         with Path(self.sharing.folder, f"{name}.lock").open("w") as lock:
             fcntl.flock(lock, fcntl.LOCK_EX)
             if not (folder / "done").exists():
-                with room_for("the items of an export, which are sorted by account there"):
+                with temporary_space_for("the items of an export, which are sorted by account there"):
                     folder.mkdir(exist_ok=True)
-                    found = _sort(folder, self.blocks, wanted, self.sharing.owner_of(wanted.mapping.key))
+                    found = _sort(folder, self.blocks, selection, self.sharing.owner_of(selection.mapping.key))
                     (folder / "made").write_bytes(orjson.dumps(sorted(found)))
                     (folder / "made").rename(folder / "done")
         return folder
 
 
 def _batch(
-    pieces: Sequence[Slice], wanted: Wanted, start: Position, complete: Complete | None, *, last: bool = False
+    pieces: Sequence[Slice], selection: Selection, start: Position, complete: Complete | None, *, last: bool = False
 ) -> Batch:
     end = pieces[-1].end if pieces else start
     text = b"".join(piece.text for piece in pieces)
     block = Block(complete(text) if complete and text else text, len(text), is_last=last)
-    batch = items_batch(block, wanted, Position(), end)
+    batch = items_batch(block, selection, Position(), end)
     numbers = pa.array([number for piece in pieces for number in piece.numbers], pa.int64())
     stored_bytes = pieces[-1].stored_bytes if pieces else 0
     return replace(batch, lines=numbers.take(pc.subtract(batch.lines, 1)), start=start, bytes_done=stored_bytes)
@@ -129,14 +129,14 @@ def _behind(piece: Slice, start: Position) -> Slice:
 # --- a file's lines by account -------------------------------------------------------------------------------------
 
 
-def _sort(folder: Path, blocks: Blocks, wanted: Wanted, owner_of: Callable[[str | None], Owner]) -> set[str]:
+def _sort(folder: Path, blocks: Blocks, selection: Selection, owner_of: Callable[[str | None], Owner]) -> set[str]:
     """Write each owner's lines into a file of its own; the accounts found."""
     for left_over in folder.iterdir():  # of one who did not come to the end
         left_over.unlink()
     found: set[str] = set()
     line = 0
     for block, end, stored_bytes in blocks():
-        for owner, numbers, text in _by_owner(block, owner_of, wanted, line):
+        for owner, numbers, text in _by_owner(block, owner_of, selection, line):
             _append(_path(folder, owner), Slice(numbers, end, stored_bytes, text))
             found.add(owner)
         line = end.line
@@ -146,12 +146,12 @@ def _sort(folder: Path, blocks: Blocks, wanted: Wanted, owner_of: Callable[[str 
 
 
 def _by_owner(
-    block: Block, owner_of: Callable[[str | None], Owner], wanted: Wanted, lines_before: int
+    block: Block, owner_of: Callable[[str | None], Owner], selection: Selection, lines_before: int
 ) -> Iterator[tuple[str, tuple[int, ...], bytes]]:
     """The numbers and the text of each owner's lines."""
     lines = block.text.removesuffix(b"\n").split(b"\n")
     places: dict[Owner, list[int]] = {}
-    for place, owner in enumerate(_owners(block, lines, owner_of, wanted)):
+    for place, owner in enumerate(_owners(block, lines, owner_of, selection)):
         places.setdefault(owner, []).append(place)
     places.pop(None, None)
     for owner, mine in places.items():
@@ -160,20 +160,20 @@ def _by_owner(
 
 
 def _owners(
-    block: Block, lines: Sequence[bytes], owner_of: Callable[[str | None], Owner], wanted: Wanted
+    block: Block, lines: Sequence[bytes], owner_of: Callable[[str | None], Owner], selection: Selection
 ) -> list[Owner]:
     """Whose each line is."""
-    keys = None if block.is_too_long or b"\n\n" in block.text else key_values_of(block.text, wanted)
+    keys = None if block.is_too_long or b"\n\n" in block.text else key_values_of(block.text, selection)
     if keys is None or len(keys) != len(lines) or split_lines(block.text) is None:
-        return [_owner(line, owner_of, wanted) for line in lines]
+        return [_owner(line, owner_of, selection) for line in lines]
     return [owner_of(key) for key in keys.to_pylist()]
 
 
-def _owner(line: bytes, owner_of: Callable[[str | None], Owner], wanted: Wanted) -> Owner:
+def _owner(line: bytes, owner_of: Callable[[str | None], Owner], selection: Selection) -> Owner:
     if not line or line.isspace():
         return None
     try:
-        key = orjson.loads(line)[ITEM].get(wanted.key_path[0]) or {}
+        key = orjson.loads(line)[ITEM].get(selection.key_path[0]) or {}
         value = key.get("S", key.get("N"))
         return owner_of(value) if isinstance(value, str) else None
     except (orjson.JSONDecodeError, LookupError, AttributeError, TypeError):

@@ -1,6 +1,6 @@
 """The careful path for items: reads a few lines one by one and says of each what is wrong with it.
 
-It is the judge: where `columns` has any doubt, this decides. Both give the same rows for the same text.
+Where `columns` has any doubt, this decides. Both give the same rows for the same text.
 """
 
 from __future__ import annotations
@@ -14,11 +14,20 @@ from typing import Any
 import pyarrow as pa
 
 from s3import.core.errors import RejectCode
-from s3import.core.records import Fault, Reason
 from s3import.readers.dynamodb.columns import TICKS, TOO_LATE_TICKS
 from s3import.readers.dynamodb.mapping import FieldMapping, Path
-from s3import.readers.dynamodb.wanted import Wanted
-from s3import.readers.formats.lines import Cell, Findings, Number, Rows, Unreadable, parse_line, text_cell, whole_cell
+from s3import.readers.dynamodb.selection import Selection
+from s3import.readers.formats.lines import (
+    Cell,
+    LineReader,
+    Number,
+    RecordFindings,
+    Rows,
+    Unreadable,
+    parse_line,
+    text_cell,
+    whole_cell,
+)
 from s3import.readers.sources.location import ACCOUNT
 
 _NUMBER = re.compile(r"-?[0-9]+(\.[0-9]+)?([eE][+-]?[0-9]+)?")
@@ -36,65 +45,15 @@ _NAMES = {
 }
 
 
-def read_item_lines(text: bytes, wanted: Wanted, first_line: int, first_row: int = 0) -> Rows:
+def read_item_lines(text: bytes, selection: Selection, first_line: int, first_row: int = 0) -> Rows:
     """Read whole lines, of which the first has number `first_line` and its record row `first_row` of the batch."""
-    reading = _Reading(wanted, first_row)
-    lines = text.removesuffix(b"\n").split(b"\n")
-    for number, line in enumerate(lines, first_line):
-        if line and not line.isspace():
-            reading.take(number, line)
-    return reading.rows(len(lines))
 
+    def record(line: bytes, found: RecordFindings) -> dict[str, Any] | None:
+        item = _item(parse_line(line), selection.member)
+        return _record(item, selection, found) if is_selected(item, selection) else None
 
-def too_long_item(wanted: Wanted, line: int, reason: Reason) -> Rows:
-    """The row of one line that is longer than a line may be."""
-    reading = _Reading(wanted, 0)
-    reading.set_aside(line, reason)
-    return reading.rows(1)
-
-
-class _Reading:
-    """The rows read so far."""
-
-    def __init__(self, wanted: Wanted, first_row: int) -> None:
-        self._wanted = wanted
-        self._first_row = first_row
-        self._records: list[dict[str, Any]] = []
-        self._lines: list[int] = []
-        self._faults: list[Fault] = []
-        self._sanitised: set[int] = set()
-
-    def take(self, line: int, text: bytes) -> None:
-        try:
-            item = _item(parse_line(text), self._wanted.member)
-        except Unreadable as error:
-            self.set_aside(line, error.reason)
-            return
-        if is_wanted_item(item, self._wanted):
-            found = Findings()
-            self._append(line, _record(item, self._wanted, found), found)
-
-    def set_aside(self, line: int, reason: Reason) -> None:
-        if self._wanted.takes_unreadable:
-            self._faults.append(Fault(self._first_row + len(self._lines), reason))
-            self._append(line, {}, Findings())
-
-    def _append(self, line: int, record: dict[str, Any], found: Findings) -> None:
-        row = self._first_row + len(self._lines)
-        self._faults += [Fault(row, reason) for reason in found.reasons.values()]
-        if found.repaired:
-            self._sanitised.add(row)
-        self._records.append(record)
-        self._lines.append(line)
-
-    def rows(self, line_count: int) -> Rows:
-        return Rows(
-            line_count=line_count,
-            records=pa.Table.from_pylist(self._records, schema=self._wanted.schema),
-            lines=pa.array(self._lines, pa.int64()),
-            faults=tuple(self._faults),
-            sanitised=frozenset(self._sanitised),
-        )
+    reader = LineReader(selection.schema, first_row, record, takes_unreadable=selection.takes_unreadable)
+    return reader.read(text, first_line)
 
 
 # --- one item to the cells of a row -----------------------------------------------------------------------------------
@@ -107,38 +66,38 @@ def _item(members: Mapping[str, Any], name: str) -> dict[str, Any]:
     return item
 
 
-def is_wanted_item(item: Mapping[str, Any], wanted: Wanted) -> bool:
+def is_selected(item: Mapping[str, Any], selection: Selection) -> bool:
     """Whether an item is of the account and entity, judged by its key and sort key."""
-    return has_key(item, wanted) and has_prefix(item, wanted)
+    return has_key(item, selection) and has_prefix(item, selection)
 
 
-def has_key(item: Mapping[str, Any], wanted: Wanted) -> bool:
+def has_key(item: Mapping[str, Any], selection: Selection) -> bool:
     """Whether an item is of the account."""
-    key = item.get(wanted.key_path[0])
+    key = item.get(selection.key_path[0])
     value = key.get("S", key.get("N")) if isinstance(key, dict) else None
-    return isinstance(value, str) and value in wanted.key_values
+    return isinstance(value, str) and value in selection.key_values
 
 
-def has_prefix(item: Mapping[str, Any], wanted: Wanted) -> bool:
+def has_prefix(item: Mapping[str, Any], selection: Selection) -> bool:
     """Whether an item's sort key begins as the entity's do."""
-    if not wanted.prefix:
+    if not selection.prefix:
         return True
-    sort = item.get(wanted.sort_path[0])
+    sort = item.get(selection.sort_path[0])
     begins = sort.get("S") if isinstance(sort, dict) else None
-    return isinstance(begins, str) and begins.startswith(wanted.prefix)
+    return isinstance(begins, str) and begins.startswith(selection.prefix)
 
 
-def text_of_field(item: Mapping[str, Any], wanted: Wanted, field: str) -> str | None:
+def text_of_field(item: Mapping[str, Any], selection: Selection, field: str) -> str | None:
     """What a text field of an item is; None where it has none that is right."""
-    found = Findings()
-    text: str | None = _cell(wanted.fields[field], wanted.account_id)(item, found)
+    found = RecordFindings()
+    text: str | None = _cell(selection.fields[field], selection.account_id)(item, found)
     return None if found.reasons else text
 
 
-def _record(item: dict[str, Any], wanted: Wanted, found: Findings) -> dict[str, Any]:
+def _record(item: dict[str, Any], selection: Selection, found: RecordFindings) -> dict[str, Any]:
     record: dict[str, Any] = {}
-    for mapped in wanted.mapping.fields:
-        cell = _cell(mapped, wanted.account_id)(item, found)
+    for mapped in selection.mapping.fields:
+        cell = _cell(mapped, selection.account_id)(item, found)
         if cell is not None:
             outer, _, inner = mapped.field.partition(".")
             if inner:
@@ -158,7 +117,7 @@ def _cell(mapped: FieldMapping, account_id: str) -> Cell:
     return _time_cell(mapped) if mapped.time != "text" else _text_cell(mapped, account_id)
 
 
-def _value(item: Any, path: Path, field: str, found: Findings) -> dict[str, Any] | None:
+def _value(item: Any, path: Path, field: str, found: RecordFindings) -> dict[str, Any] | None:
     """The value at a path, as ``{"S": …}``; None where it is not there or null, and where something else is in its
     place."""
     members = item
@@ -182,9 +141,9 @@ def _value(item: Any, path: Path, field: str, found: Findings) -> dict[str, Any]
     return None
 
 
-def _refuse(value: Mapping[str, Any], field: str, wanted: str, found: Findings) -> None:
+def _refuse(value: Mapping[str, Any], field: str, expected: str, found: RecordFindings) -> None:
     is_ = next((_NAMES[kind] for kind in value if kind in _NAMES), "something else")
-    found.wrong_type(field, f"{wanted}, and is {is_}")
+    found.wrong_type(field, f"{expected}, and is {is_}")
 
 
 def _scalar(value: Mapping[str, Any]) -> Any:
@@ -195,7 +154,7 @@ def _scalar(value: Mapping[str, Any]) -> Any:
     return given if type(given) is str else None
 
 
-def _text_of(value: Mapping[str, Any], field: str, found: Findings) -> str | None:
+def _text_of(value: Mapping[str, Any], field: str, found: RecordFindings) -> str | None:
     text = _scalar(value)
     if text is None:
         _refuse(value, field, "a text, a number or a boolean", found)
@@ -207,7 +166,7 @@ def _text_of(value: Mapping[str, Any], field: str, found: Findings) -> str | Non
 def _text_cell(mapped: FieldMapping, account_id: str) -> Cell:
     words = dict(mapped.words)
 
-    def cell(item: Any, found: Findings) -> str | None:
+    def cell(item: Any, found: RecordFindings) -> str | None:
         text = ""
         for piece in mapped.pieces:
             if isinstance(piece, str):
@@ -230,7 +189,7 @@ def _text_cell(mapped: FieldMapping, account_id: str) -> Cell:
 def _whole_cell(mapped: FieldMapping) -> Cell:
     take = whole_cell(mapped.field)
 
-    def cell(item: Any, found: Findings) -> int | None:
+    def cell(item: Any, found: RecordFindings) -> int | None:
         value = _value(item, mapped.paths[0], mapped.field, found)
         if value is None:
             return None
@@ -245,7 +204,7 @@ def _whole_cell(mapped: FieldMapping) -> Cell:
 
 
 def _time_cell(mapped: FieldMapping) -> Cell:
-    def cell(item: Any, found: Findings) -> int | None:
+    def cell(item: Any, found: RecordFindings) -> int | None:
         value = _value(item, mapped.paths[0], mapped.field, found)
         if value is None:
             return None
@@ -263,7 +222,7 @@ def _time_cell(mapped: FieldMapping) -> Cell:
 def _list_cell(mapped: FieldMapping) -> Cell:
     take = _pair if pa.types.is_struct(mapped.kind.value_type) else _element
 
-    def cell(item: Any, found: Findings) -> list[Any] | None:
+    def cell(item: Any, found: RecordFindings) -> list[Any] | None:
         value = _value(item, mapped.paths[0], mapped.field, found)
         if value is None:
             return None
@@ -288,14 +247,14 @@ def _elements(value: Mapping[str, Any], *, pairs: bool) -> list[Any] | None:
     return [{"S": member} for member in sorted(members, key=str)] if isinstance(members, list) else None
 
 
-def _element(value: Any, field: str, found: Findings) -> str | None:
+def _element(value: Any, field: str, found: RecordFindings) -> str | None:
     if not isinstance(value, dict):
         found.wrong_type(field, "a list of values of DynamoDB")
         return None
     return None if "NULL" in value else _text_of(value, field, found)
 
 
-def _pair(value: Any, field: str, found: Findings) -> dict[str, str | None]:
+def _pair(value: Any, field: str, found: RecordFindings) -> dict[str, str | None]:
     members = value.get("M") if isinstance(value, dict) else None
     if not isinstance(members, dict):
         found.wrong_type(field, "a list of maps with a name and a value")

@@ -206,7 +206,7 @@ def _lists(column: pa.Array, expected: pa.ListType, field: str) -> Conformed:
 
 
 def _lists_short_enough(column: pa.Array, field: str) -> Conformed:
-    """As `_short_enough`, for lists, each as a whole."""
+    """The lists that are short enough, each as a whole, and the rows of those that are not."""
     if column.nbytes <= MAX_LINE_BYTES:
         return column, []
     lengths = pc.list_value_length(column).cast(pa.int64()).fill_null(0)

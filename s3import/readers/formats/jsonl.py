@@ -49,22 +49,28 @@ def read_jsonl(
     for block in cut_blocks(text.read, block_bytes, at_start=start.offset == 0):
         rows = _read_block(block, entity, start.line + 1, careful)
         end = Position(start.offset + block.size_bytes, start.line + rows.line_count)
-        yield Batch(
-            records=rows.records,
-            lines=rows.lines,
-            raw=raw_lines(block.text, start.line + 1, rows.lines),
-            start=start,
-            end=end,
-            bytes_done=end.offset if compression is None else text.stored_bytes,
-            faults=rows.faults,
-            sanitised=rows.sanitised,
-            ignored_fields=rows.ignored_fields,
-            last=block.is_last,
-        )
+        bytes_done = end.offset if compression is None else text.stored_bytes
+        yield make_batch(block, rows, start, end, bytes_done)
         start = end
 
 
-def raw_lines(text: bytes, first_line: int, lines: pa.Int64Array) -> Callable[[Sequence[int]], list[bytes]]:
+def make_batch(block: Block, rows: Rows, start: Position, end: Position, bytes_done: int) -> Batch:
+    """The batch of a block's rows between two places of the part."""
+    return Batch(
+        records=rows.records,
+        lines=rows.lines,
+        raw=_raw_lines(block.text, start.line + 1, rows.lines),
+        start=start,
+        end=end,
+        bytes_done=bytes_done,
+        faults=rows.faults,
+        sanitised=rows.sanitised,
+        ignored_fields=rows.ignored_fields,
+        last=block.is_last,
+    )
+
+
+def _raw_lines(text: bytes, first_line: int, lines: pa.Int64Array) -> Callable[[Sequence[int]], list[bytes]]:
     """What gives the bytes of rows, whose numbers in the part are `lines`; the text starts with line `first_line`."""
 
     def raw(rows: Sequence[int]) -> list[bytes]:
@@ -184,23 +190,47 @@ def _without_end(line: bytes) -> bytes:
 
 def _read_block(block: Block, entity: Entity, first_line: int, careful: bool) -> Rows:
     if block.is_too_long:
-        return too_long(entity, first_line)
-    if careful:
-        return read_lines(block.text, entity, first_line)
-    return read_columns(block.text, entity, first_line) or _read_pieces(block.text, entity, first_line)
+        return too_long(SCHEMAS[entity], first_line)
+    return read_rows(
+        block.text,
+        first_line,
+        None if careful else lambda text, line: read_columns(text, entity, line),
+        lambda text, line, row: read_lines(text, entity, line, row),
+    )
 
 
-def _read_pieces(text: bytes, entity: Entity, first_line: int) -> Rows:
+def read_rows(
+    text: bytes,
+    first_line: int,
+    as_columns: Callable[[bytes, int], Rows | None] | None,
+    by_line: Callable[[bytes, int, int], Rows],
+) -> Rows:
+    """The rows of whole lines, of which the first has number `first_line`.
+
+    `as_columns` reads a text (and the number of its first line) at once, and gives None where it has any doubt: that
+    text is taken in pieces, and of these the doubtful ones go to `by_line`, which is also given the piece's first row.
+    """
+    if as_columns is None:
+        return by_line(text, first_line, 0)
+    return as_columns(text, first_line) or _read_pieces(text, first_line, as_columns, by_line)
+
+
+def _read_pieces(
+    text: bytes,
+    first_line: int,
+    as_columns: Callable[[bytes, int], Rows | None],
+    by_line: Callable[[bytes, int, int], Rows],
+) -> Rows:
     pieces: list[Rows] = []
     line, row = first_line, 0
-    for piece_text in cut_pieces(text):
-        piece = read_columns(piece_text, entity, line) or read_lines(piece_text, entity, line, row)
+    for piece_text in _cut_pieces(text):
+        piece = as_columns(piece_text, line) or by_line(piece_text, line, row)
         pieces.append(piece)
         line, row = line + piece.line_count, row + len(piece.lines)
-    return join_rows(pieces)
+    return _join_rows(pieces)
 
 
-def cut_pieces(text: bytes) -> Iterator[bytes]:
+def _cut_pieces(text: bytes) -> Iterator[bytes]:
     """Whole lines of about `PIECE_BYTES`."""
     start = 0
     while start < len(text):
@@ -209,7 +239,7 @@ def cut_pieces(text: bytes) -> Iterator[bytes]:
         start = end
 
 
-def join_rows(pieces: Sequence[Rows]) -> Rows:
+def _join_rows(pieces: Sequence[Rows]) -> Rows:
     """The rows of consecutive pieces as those of one."""
     return Rows(
         line_count=sum(piece.line_count for piece in pieces),

@@ -1,6 +1,6 @@
 """The careful path: reads a few lines one by one and says of each what is wrong with it.
 
-It is the judge: where the column path has any doubt, this one decides. Both give the same rows for the same text.
+Where the column path has any doubt, this one decides. Both give the same rows for the same text.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ import json
 import re
 from collections import Counter
 from collections.abc import Callable, Collection, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from decimal import Decimal, InvalidOperation
 from typing import Any
 
@@ -18,6 +18,8 @@ import pyarrow as pa
 from s3import.core.errors import RejectCode
 from s3import.core.records import (
     ID_FIELDS,
+    LONE_SURROGATE,
+    MAX_IGNORED_FIELDS,
     MAX_LINE_BYTES,
     SCHEMAS,
     TIMESTAMP_FIELDS,
@@ -27,11 +29,9 @@ from s3import.core.records import (
     Reason,
 )
 
-MAX_IGNORED_FIELDS = 1000  # kept of one batch: there may be a new name in every record
 MAX_NAME_LENGTH = 255  # code points kept of an unknown field's dotted name
 
 REPLACEMENT = "\N{REPLACEMENT CHARACTER}"
-LONE_SURROGATE = re.compile("[\ud800-\udfff]")  # after parsing: pairs have become one character
 UNSTORABLE = re.compile("[\0\ud800-\udfff]")
 INT64_MIN, INT64_MAX = -(2**63), 2**63 - 1
 
@@ -57,20 +57,23 @@ class Rows:
 
 def read_lines(text: bytes, entity: Entity, first_line: int, first_row: int = 0) -> Rows:
     """Read whole lines, of which the first has number `first_line` and its record row `first_row` of the batch."""
-    reading = _Reading(entity, first_row)
-    lines = text.removesuffix(b"\n").split(b"\n")
-    for number, line in enumerate(lines, first_line):
-        if line and not line.isspace():
-            reading.take(number, line)
-    return reading.rows(len(lines))
+    cells, ignored = RECORD_CELLS[entity], IgnoredFields(entity)
+
+    def record(line: bytes, found: RecordFindings) -> dict[str, Any]:
+        members = parse_line(line)
+        ignored.look_at(members)
+        made: dict[str, Any] = cells(members, found)
+        return made
+
+    rows = LineReader(SCHEMAS[entity], first_row, record).read(text, first_line)
+    return replace(rows, ignored_fields=ignored.names())
 
 
-def too_long(entity: Entity, line: int) -> Rows:
-    """The row of one line that is longer than a line may be."""
-    reading = _Reading(entity, 0)
+def too_long(schema: pa.Schema, line: int, *, takes_unreadable: bool = True) -> Rows:
+    """The row of one line that is longer than a line may be, with the columns of `schema`."""
     message = f"the line is longer than {MAX_LINE_BYTES} bytes; write such content in smaller records"
-    reading.set_aside(line, Reason(RejectCode.TOO_LONG, None, message))
-    return reading.rows(1)
+    reader = LineReader(schema, 0, lambda *_: None, takes_unreadable=takes_unreadable)
+    return reader.set_aside(line, Reason(RejectCode.TOO_LONG, None, message))
 
 
 # --- names that the contract does not know -----------------------------------------------------------------------
@@ -188,7 +191,7 @@ def parse_line(line: bytes) -> dict[str, Any]:
 
 
 @dataclass(slots=True)
-class Findings:
+class RecordFindings:
     """What was found in one record: reasons by field, and whether free text was repaired."""
 
     reasons: dict[str, Reason] = field(default_factory=dict)
@@ -202,14 +205,14 @@ class Findings:
         self.add(RejectCode.WRONG_TYPE, path, f"must be {wanted}")
 
 
-Cell = Callable[[Any, Findings], Any]  # takes a value that is not null
+Cell = Callable[[Any, RecordFindings], Any]  # takes a value that is not null
 
 
 def text_cell(path: str) -> Cell:
     """What takes a text field's value: a string without a lone surrogate, or with it replaced where that may be."""
     surrogate_code = SURROGATE_CODES.get(path)
 
-    def cell(value: Any, found: Findings) -> str | None:
+    def cell(value: Any, found: RecordFindings) -> str | None:
         if type(value) is not str:
             found.wrong_type(path, "a string")
             return None
@@ -227,7 +230,7 @@ def text_cell(path: str) -> Cell:
 def whole_cell(path: str) -> Cell:
     """What takes a whole number of at most 64 bits, given as `Number`."""
 
-    def cell(value: Any, found: Findings) -> int | None:
+    def cell(value: Any, found: RecordFindings) -> int | None:
         number = _exactly(value) if type(value) is Number else None
         if number is None or number != number.to_integral_value():
             found.wrong_type(path, "a whole number")
@@ -248,7 +251,7 @@ def _exactly(number: Number) -> Decimal:
 
 
 def _list_cell(path: str, item_cell: Cell) -> Cell:
-    def cell(value: Any, found: Findings) -> list[Any] | None:
+    def cell(value: Any, found: RecordFindings) -> list[Any] | None:
         if not isinstance(value, list):
             found.wrong_type(path, "a list")
             return None
@@ -261,7 +264,7 @@ def _list_cell(path: str, item_cell: Cell) -> Cell:
 def _object_cell(path: str, members: Mapping[str, Cell]) -> Cell:
     prefix = f"{path}." if path else ""
 
-    def cell(value: Any, found: Findings) -> dict[str, Any] | None:
+    def cell(value: Any, found: RecordFindings) -> dict[str, Any] | None:
         if not isinstance(value, dict):
             found.wrong_type(path, "an object")
             return None
@@ -286,50 +289,74 @@ def _cell(kind: pa.DataType, path: str) -> Cell:
 RECORD_CELLS: dict[Entity, Cell] = {entity: _cell(pa.struct(list(schema)), "") for entity, schema in SCHEMAS.items()}
 
 
-class _Reading:
-    """The rows read so far."""
+class LineReader:
+    """Reads lines one by one into rows with the columns of `schema`, the first of them row `first_row` of the batch.
 
-    def __init__(self, entity: Entity, first_row: int) -> None:
-        self._schema = SCHEMAS[entity]
-        self._record_cells = RECORD_CELLS[entity]
+    `record` makes the cells of a line, and notes what is wrong with them: None for one that is no row here. It raises
+    Unreadable for a line of which nothing can be used; with `takes_unreadable` that is a row without cells.
+    """
+
+    def __init__(
+        self,
+        schema: pa.Schema,
+        first_row: int,
+        record: Callable[[bytes, RecordFindings], dict[str, Any] | None],
+        *,
+        takes_unreadable: bool = True,
+    ) -> None:
+        self._schema = schema
         self._first_row = first_row
-        self._ignored = IgnoredFields(entity)
+        self._record = record
+        self._takes_unreadable = takes_unreadable
         self._cells: list[dict[str, Any]] = []
         self._lines: list[int] = []
         self._faults: list[Fault] = []
         self._sanitised: set[int] = set()
 
-    def take(self, line: int, text: bytes) -> None:
-        try:
-            record = parse_line(text)
-        except Unreadable as error:
-            self.set_aside(line, error.reason)
-            return
-        found = Findings()
-        self._ignored.look_at(record)
-        self._append(line, self._record_cells(record, found), found)
+    def read(self, text: bytes, first_line: int) -> Rows:
+        """The rows of whole lines, of which the first has number `first_line`."""
+        lines = text.removesuffix(b"\n").split(b"\n")
+        for number, line in enumerate(lines, first_line):
+            if line and not line.isspace():
+                self._take(number, line)
+        return self._rows(len(lines))
 
-    def set_aside(self, line: int, reason: Reason) -> None:
-        self._faults.append(Fault(self._next_row, reason))
-        self._append(line, {}, Findings())
+    def set_aside(self, line: int, reason: Reason) -> Rows:
+        """The row of one line of which nothing can be used."""
+        self._set_aside(line, reason)
+        return self._rows(1)
+
+    def _take(self, number: int, line: bytes) -> None:
+        found = RecordFindings()
+        try:
+            cells = self._record(line, found)
+        except Unreadable as error:
+            self._set_aside(number, error.reason)
+            return
+        if cells is not None:
+            self._append(number, cells, found)
+
+    def _set_aside(self, number: int, reason: Reason) -> None:
+        if self._takes_unreadable:
+            self._faults.append(Fault(self._next_row, reason))
+            self._append(number, {}, RecordFindings())
 
     @property
     def _next_row(self) -> int:
         return self._first_row + len(self._lines)
 
-    def _append(self, line: int, cells: dict[str, Any], found: Findings) -> None:
+    def _append(self, number: int, cells: dict[str, Any], found: RecordFindings) -> None:
         self._faults += [Fault(self._next_row, reason) for reason in found.reasons.values()]
         if found.repaired:
             self._sanitised.add(self._next_row)
         self._cells.append(cells)
-        self._lines.append(line)
+        self._lines.append(number)
 
-    def rows(self, line_count: int) -> Rows:
+    def _rows(self, line_count: int) -> Rows:
         return Rows(
             line_count=line_count,
             records=pa.Table.from_pylist(self._cells, schema=self._schema),
             lines=pa.array(self._lines, pa.int64()),
             faults=tuple(self._faults),
             sanitised=frozenset(self._sanitised),
-            ignored_fields=self._ignored.names(),
         )

@@ -1,35 +1,35 @@
 """Which sources a request may name: those below the configured one, or below others that the operator allows.
 
-What is compared is what would be opened, never a prettier form of it: a source whose percent signs hide a dot, a slash
-or a control character is refused, not decoded.
+Dots are resolved first; what is compared is what would be opened. Percent signs are decoded where opening decodes them
+(in `file:` URIs). Elsewhere they stay as they are, but a name that would lead out once it is decoded is refused.
 """
 
 from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from urllib.parse import quote, unquote
 
 from s3import.core.errors import ConfigurationError, SourceNotAllowed
-from s3import.readers.sources.location import folder_of, resolve, split_scheme
+from s3import.readers.sources.location import bucket_and_folder, folder_of, resolve, split_scheme
 
 MAX_SOURCE_LENGTH = 2048  # characters; an S3 key has at most 1024 bytes
-_BUCKET = re.compile(r"//[^/]")
 _CONTROL = re.compile(r"[\\\x00-\x1f\x7f-\x9f\ud800-\udfff]")
 
 
 @dataclass(frozen=True, slots=True)
-class Place:
+class StoredAt:
     """Where a source lies: what kind of storage, and the names on the way to it (for S3 the bucket comes first)."""
 
     kind: str
     names: tuple[str, ...]
 
-    def is_below(self, other: Place) -> bool:
-        """Whether it is the other place or lies below it, compared name by name."""
-        return self.kind == other.kind and self.names[: len(other.names)] == other.names
+    def is_below(self, other: StoredAt) -> bool:
+        """Whether it is the other place or lies below it, compared name by name, also for who decodes it once more."""
+        depth = len(other.names)
+        return (self.kind, self.names[:depth]) == (other.kind, other.names) and not _leads_out(self.names[depth:])
 
 
 def require_allowed(source: str, account_id: str, configured: str | None, allowed: Sequence[str]) -> str:
@@ -43,7 +43,8 @@ def require_allowed(source: str, account_id: str, configured: str | None, allowe
     bases = [resolve(base, account_id) for base in (configured, *allowed) if base]
     if source in bases:
         return source
-    _require_plain(source)
+    if len(source) > MAX_SOURCE_LENGTH or any(map(_CONTROL.search, _readings(source))):
+        raise _refusal()
     try:
         wanted = _place(resolve(source, account_id))
         uri = _uri(source, wanted)
@@ -52,16 +53,6 @@ def require_allowed(source: str, account_id: str, configured: str | None, allowe
     if not any(wanted.is_below(_place(base)) for base in bases):
         raise _refusal()
     return uri
-
-
-def _require_plain(source: str) -> None:
-    """Refuse what reads differently once it is decoded, however often, and what climbs. Raises: SourceNotAllowed."""
-    if len(source) > MAX_SOURCE_LENGTH:
-        raise _refusal()
-    for reading in _readings(source):
-        hides = any(reading.count(sign) != source.count(sign) for sign in "./:{}")
-        if hides or _CONTROL.search(reading) or {".", ".."} & set(reading.split("/")):
-            raise _refusal()
 
 
 def _readings(source: str) -> Iterator[str]:
@@ -74,21 +65,46 @@ def _readings(source: str) -> Iterator[str]:
         source = decoded
 
 
-def _place(uri: str) -> Place:
+def _place(uri: str) -> StoredAt:
     """Where `open_source` would look. Raises: ConfigurationError for what it would not open."""
     scheme, rest = split_scheme(uri)
     if scheme in ("", "file"):
-        return Place("folder", _names(os.path.realpath(folder_of(uri))))
-    if scheme == "s3" and not _BUCKET.match(rest):
-        raise ConfigurationError("an S3 source names a bucket: s3://bucket/prefix")
-    return Place(scheme, _names(rest))
+        return StoredAt("folder", _names(os.path.realpath(folder_of(uri))))
+    if scheme == "s3":
+        bucket, folder = bucket_and_folder(uri)
+        return StoredAt("s3", (bucket, *_without_dots(_names(folder))))  # dots do not lead out of a bucket
+    names = _names(rest)
+    return StoredAt(scheme, (*names[:1], *_without_dots(names[1:])))
+
+
+def _without_dots(names: Iterable[str]) -> tuple[str, ...]:
+    """The names with `.` and `..` resolved. Raises: ConfigurationError, where they lead above the first name."""
+    kept: list[str] = []
+    for name in names:
+        if name == ".." and not kept:
+            raise ConfigurationError("a source may not climb above its beginning")
+        if name == "..":
+            kept.pop()
+        elif name != ".":
+            kept.append(name)
+    return tuple(kept)
+
+
+def _leads_out(names: Sequence[str]) -> bool:
+    """Whether the way goes above its beginning once it is decoded, however often."""
+    try:
+        for reading in _readings("/".join(names)):
+            _without_dots(_names(reading))
+    except ConfigurationError:
+        return True
+    return False
 
 
 def _names(path: str) -> tuple[str, ...]:
     return tuple(name for name in path.split("/") if name)
 
 
-def _uri(source: str, place: Place) -> str:
+def _uri(source: str, place: StoredAt) -> str:
     """The place as a source to open, of the scheme that was asked for."""
     scheme, _ = split_scheme(source)
     path = "/".join(place.names)

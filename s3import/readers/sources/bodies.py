@@ -22,7 +22,7 @@ class Version(Protocol):
     @property
     def size_bytes(self) -> int: ...
 
-    def persist(self, work: Callable[[], Any], /) -> Any:
+    def with_retries(self, work: Callable[[], Any], /) -> Any:
         """What `work` returns, tried again where that helps."""
         ...
 
@@ -57,7 +57,7 @@ class Body(io.RawIOBase):
         if wanted <= 0:
             return b""
         # Every call brings bytes or fails: so each has all the time there is for retries.
-        piece: bytes = self._version.persist(lambda: self._read_piece(wanted))
+        piece: bytes = self._version.with_retries(lambda: self._read_piece(wanted))
         self._offset += len(piece)
         return piece
 

@@ -9,8 +9,8 @@ from typing import IO, BinaryIO, cast
 
 from s3import.core.errors import PartDiffers
 from s3import.core.records import PlannedPart, StoredObject
-from s3import.readers.sources.room import room_for
 from s3import.readers.sources.source import Source
+from s3import.readers.sources.temporary_space import temporary_space_for
 
 CHUNK_BYTES = 1024 * 1024
 
@@ -37,7 +37,7 @@ def open_part(source: Source, part: PlannedPart, offset: int = 0, *, random: boo
 def open_checked(
     source: Source, stored: StoredObject, checksum: Checksum | None, offset: int = 0, *, random: bool = False
 ) -> BinaryIO:
-    """As `open_part`, for any object whose checksum may be known."""
+    """An object's bytes from `offset` on, checked first where its checksum is known. Raises: as `open_part`."""
     if checksum is not None:
         if not source.rereads_cheaply:
             return _spooled(source, stored, checksum, offset)
@@ -50,7 +50,7 @@ def _spooled(source: Source, stored: StoredObject, checksum: Checksum, offset: i
     spool = cast("BinaryIO", tempfile.TemporaryFile())  # noqa: SIM115 - the caller closes it
     try:
         what = f"{stored.key} of {source.uri} ({stored.size_bytes} bytes), which is copied to check its checksum"
-        with source.open(stored) as stream, room_for(what):
+        with source.open(stored) as stream, temporary_space_for(what):
             _check(source, stored, checksum, _digest(stream, checksum, spool))
             spool.seek(offset)
     except BaseException:

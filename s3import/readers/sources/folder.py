@@ -39,19 +39,19 @@ class FolderSource:
         self._root = self.path = Path(os.path.realpath(root))
 
     def list(self, prefix: str) -> Iterator[StoredObject]:
-        """As `Source.list`; a folder that is not there holds nothing."""
+        """The files whose key starts with `prefix`, in the order of keys; a folder that is not there holds none."""
         folder = prefix.rpartition("/")[0]
         for key in self._walk(folder + "/" if folder else ""):
             if key.startswith(prefix) and os.path.lexists(self._path(key)):
                 yield self._stored(key)
 
     def folders(self, prefix: str) -> Iterator[str]:
-        """As `Source.folders`; a link to a folder counts as one."""
+        """The names of the folders right below the root that start with `prefix`, in order; links to folders too."""
         found = [name for name, _ in self._entries("") if name.startswith(prefix)]
         return (name for name in found if self._path(name).is_dir())
 
     def read(self, key: str) -> bytes | None:
-        """As `Source.read`."""
+        """A small document as a whole; None when there is no such object. Raises: DocumentTooLarge."""
         try:
             with self._open(key) as file:
                 document = file.read(MAX_DOCUMENT_BYTES + 1)
@@ -62,20 +62,20 @@ class FolderSource:
         return document
 
     def find(self, key: str) -> StoredObject | None:
-        """As `Source.find`."""
+        """The object of this key as it is now; None when there is no such object."""
         try:
             return self._stored(key)
         except PartMissing:
             return None
 
     def open(self, stored: StoredObject, offset: int = 0) -> BinaryIO:
-        """As `Source.open`."""
+        """The object's bytes from `offset` on, forward only. Raises: SourceChanged, PartMissing."""
         file = self._open(stored.key, stored)
         file.seek(offset)
         return cast("BinaryIO", file)
 
     def open_random(self, stored: StoredObject) -> BinaryIO:
-        """As `Source.open_random`."""
+        """The object as a seekable file; a read fetches just its range. Raises: SourceChanged, PartMissing."""
         return self.open(stored)
 
     def _walk(self, folder: str) -> Iterator[str]:

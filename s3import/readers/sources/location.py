@@ -11,7 +11,7 @@ from urllib.parse import quote, unquote
 
 from s3import.core.errors import ConfigurationError
 from s3import.core.records import check_account_id
-from s3import.readers.sources.source import Patience, Role, Source
+from s3import.readers.sources.source import RetryPolicy, Role, Source
 
 ACCOUNT = "{account}"
 ANYBODY = "anybody"  # stands for an account where a source is opened that is not one account's
@@ -23,7 +23,7 @@ class Location:
 
     uri: str
     path: str
-    patience: Patience
+    policy: RetryPolicy
     connections: int
     role: Role | None = None
 
@@ -32,7 +32,7 @@ def open_source(
     uri: str,
     account_id: str,
     *,
-    patience: Patience | None = None,
+    policy: RetryPolicy | None = None,
     connections: int = 32,
     role: Role | None = None,
 ) -> Source:
@@ -43,7 +43,7 @@ def open_source(
     """
     uri = resolve(uri, account_id)
     scheme, rest = split_scheme(uri)
-    return SCHEMES[scheme](Location(uri, rest, patience or Patience(), connections, role))
+    return SCHEMES[scheme](Location(uri, rest, policy or RetryPolicy(), connections, role))
 
 
 def resolve(uri: str, account_id: str) -> str:
@@ -112,16 +112,25 @@ def folder_of(uri: str) -> str:
     return found[1]
 
 
+def bucket_and_folder(uri: str) -> tuple[str, str]:
+    """The bucket, or the ARN of an access point, that a resolved ``s3:`` URI names, and the folder in it ("": all).
+
+    Raises: ConfigurationError, when it names no bucket.
+    """
+    _, rest = split_scheme(uri)
+    found = re.fullmatch(r"//(arn:[^/]+/[^/]+|[^/]+)(?:/(.*))?", rest, re.DOTALL)
+    if not found:
+        raise ConfigurationError(f"the source {uri} names no bucket; give s3://bucket/prefix/{ACCOUNT}")
+    return found[1], found[2] or ""
+
+
 def _open_s3(location: Location) -> Source:
     # boto3 takes a third of a second to import: only those who read from S3 pay for it.
     from s3import.readers.sources.s3 import S3Source, connect
 
-    found = re.fullmatch(r"//(arn:[^/]+/[^/]+|[^/]+)(?:/(.*))?", location.path, re.DOTALL)
-    if not found:
-        raise ConfigurationError(f"the source {location.uri} names no bucket; give s3://bucket/prefix/{ACCOUNT}")
-    client = connect(location.patience, location.connections, location.role)
-    folder = found[2] or ""
-    return S3Source(client, found[1], folder, uri=location.uri, patience=location.patience, role=location.role)
+    bucket, folder = bucket_and_folder(location.uri)
+    client = connect(location.policy, location.connections, location.role)
+    return S3Source(client, bucket, folder, uri=location.uri, policy=location.policy, role=location.role)
 
 
 def _open_tables(location: Location) -> Source:

@@ -1,23 +1,18 @@
-"""A dump in S3, or in anything that speaks its protocol. The one place that knows boto3."""
+"""A dump in S3, or in anything that speaks its protocol."""
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import closing
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any, BinaryIO, TypeVar, cast
 
-import stamina
 from botocore import exceptions as boto
 from botocore.config import Config
-from botocore.parsers import ResponseParserError
-from urllib3.exceptions import HTTPError
 
 from s3import import __version__
 from s3import.core.errors import (
-    ConfigurationError,
     DocumentTooLarge,
     MigrationFailed,
     PartMissing,
@@ -28,53 +23,28 @@ from s3import.core.errors import (
     SourceUnavailable,
 )
 from s3import.core.records import Served, StoredObject
+from s3import.readers.sources import aws_retries
 from s3import.readers.sources.aws import canonical_etag, client
+from s3import.readers.sources.aws_retries import is_temporary, status_of
 from s3import.readers.sources.bodies import RandomFile, WholeBody
 from s3import.readers.sources.remedies import remedy, shown_code
-from s3import.readers.sources.source import MAX_DOCUMENT_BYTES, Patience, Role
+from s3import.readers.sources.source import MAX_DOCUMENT_BYTES, RetryPolicy, Role
 
 T = TypeVar("T")
-log = logging.getLogger(__name__)
 
-LONGEST_WAIT_SECONDS = 8.0
+_SETTINGS = (
+    "set AWS_PROFILE, or AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or a role, and check the source's bucket and "
+    "AWS_REGION"
+)
 MAX_EMPTY_PAGES = 1000  # of a listing, in a row: S3 itself gives some behind many deleted objects
-REFUSALS = 3  # tries after which a 403 is believed: new permissions take a moment to spread
-THROTTLED = {
-    *("RequestTimeout", "SlowDown", "Throttling", "ThrottlingException", "RequestLimitExceeded", "InternalError"),
-    *("ProvisionedThroughputExceededException", "InternalServerError"),  # DynamoDB's words, with a status of 400
-}
-MISCONFIGURED = (
-    boto.NoCredentialsError,
-    boto.PartialCredentialsError,
-    boto.TokenRetrievalError,
-    boto.SSOError,
-    boto.ProfileNotFound,
-    boto.ConfigParseError,
-    boto.ConfigNotFound,
-    boto.InvalidConfigError,
-    boto.ParamValidationError,
-    boto.InvalidRegionError,
-    boto.BaseEndpointResolverError,
-    boto.UnsupportedS3ArnError,
-    boto.UnsupportedS3AccesspointConfigurationError,
-)
-BROKEN = (
-    boto.HTTPClientError,
-    boto.ConnectionError,
-    boto.IncompleteReadError,
-    boto.CredentialRetrievalError,
-    ResponseParserError,
-    HTTPError,
-    OSError,
-)
 
 
-def connect(patience: Patience, connections: int, role: Role | None = None) -> Any:
+def connect(policy: RetryPolicy, connections: int, role: Role | None = None) -> Any:
     """A client as `aws.client` makes it. Retries are left to `S3Source`, which also knows how to go on in the middle of
     a body."""
     config = Config(
-        connect_timeout=patience.connect_seconds,
-        read_timeout=patience.stall_seconds,
+        connect_timeout=policy.connect_seconds,
+        read_timeout=policy.stall_seconds,
         max_pool_connections=connections,
         retries={"total_max_attempts": 1},
         # Not every store that speaks the protocol knows the checksums that boto3 adds by itself.
@@ -98,7 +68,7 @@ class S3Source:
         folder: str = "",
         *,
         uri: str | None = None,
-        patience: Patience | None = None,
+        policy: RetryPolicy | None = None,
         page_size: int = 1000,
         role: Role | None = None,
     ) -> None:
@@ -107,11 +77,11 @@ class S3Source:
         self.uri = uri or f"s3://{bucket}/{folder}"
         self.client = client
         self._root = folder.removesuffix("/") + "/" if folder else ""
-        self._patience = patience or Patience()
+        self._policy = policy or RetryPolicy()
         self._page_size = page_size
 
     def list(self, prefix: str) -> Iterator[StoredObject]:
-        """As `Source.list`."""
+        """The objects whose key starts with `prefix`, in the order of keys, folder markers left out."""
         for page in self._pages(prefix):
             for entry in page.get("Contents", ()):
                 if entry["Size"] > 0 or not entry["Key"].endswith("/"):
@@ -121,20 +91,20 @@ class S3Source:
                     )
 
     def folders(self, prefix: str) -> Iterator[str]:
-        """As `Source.folders`."""
+        """The names of the folders right below the root that start with `prefix`, in order."""
         for page in self._pages(prefix, Delimiter="/"):
             for entry in page.get("CommonPrefixes", ()):
                 yield entry["Prefix"].removeprefix(self._root).removesuffix("/")
 
     def read(self, key: str) -> bytes | None:
-        """As `Source.read`."""
+        """A small document as a whole; None when there is no such object. Raises: DocumentTooLarge."""
         try:
-            return self.persist("s3:GetObject", key, lambda: self._read_document(key))
+            return self.with_retries("s3:GetObject", key, lambda: self._read_document(key))
         except PartMissing:
             return None
 
     def find(self, key: str) -> StoredObject | None:
-        """As `Source.find`."""
+        """The object of this key as it is now; None when there is no such object."""
         try:
             found = self._head(key)
         except PartMissing:
@@ -146,14 +116,14 @@ class S3Source:
         return StoredObject(key, found["ContentLength"], _etag(found, self._where(key)), served)
 
     def _head(self, key: str) -> Mapping[str, Any]:
-        found: Mapping[str, Any] = self.persist("s3:GetObject", key, lambda: self._ask_head(self.address(key)))
+        found: Mapping[str, Any] = self.with_retries("s3:GetObject", key, lambda: self._ask_head(self.address(key)))
         return found
 
     def _ask_head(self, address: Mapping[str, str]) -> Any:
         try:
             return self.client.head_object(**address)
         except boto.ClientError as error:
-            if _status(error) in (400, 403):  # an answer without a body does not say why
+            if status_of(error) in (400, 403):  # an answer without a body does not say why
                 self.client.get_object(**address, Range="bytes=0-0")["Body"].close()
             raise
 
@@ -162,40 +132,29 @@ class S3Source:
         return {"Bucket": self.bucket, "Key": self._root + key}
 
     def open(self, stored: StoredObject, offset: int = 0) -> BinaryIO:
-        """As `Source.open`."""
+        """The object's bytes from `offset` on, forward only. Raises: SourceChanged, PartMissing."""
         return cast("BinaryIO", WholeBody(self._version(stored), offset))
 
     def open_random(self, stored: StoredObject) -> BinaryIO:
-        """As `Source.open_random`."""
+        """The object as a seekable file; a read fetches just its range. Raises: SourceChanged, PartMissing."""
         return cast("BinaryIO", RandomFile(self._version(stored)))
 
-    def persist(self, action: str, key: str, work: Callable[[], T]) -> T:
+    def with_retries(self, action: str, key: str, work: Callable[[], T]) -> T:
         """What `work` returns, tried again while it fails for reasons that pass; `action` and `key` name it in errors.
 
         A server's Retry-After is honoured. Raises: what `Source` promises.
         """
         where = self._where(key)
-        try:
-            for attempt in attempts(where, self._patience):
-                with attempt:
-                    return work()
-        except boto.ClientError as error:
-            raise _refusal(error, action, where, self.bucket) from error
-        except MISCONFIGURED as error:
-            raise ConfigurationError(
-                f"{where} cannot be asked for ({type(error).__name__}); set AWS_PROFILE, or AWS_ACCESS_KEY_ID and "
-                "AWS_SECRET_ACCESS_KEY, or a role, and check the source's bucket and AWS_REGION"
-            ) from error
-        except (boto.BotoCoreError, *BROKEN) as error:
-            raise SourceUnavailable(f"{where} does not answer ({_kind(error)}); run the same command again") from error
-        raise AssertionError("an attempt neither returned nor raised")
+        return aws_retries.ask(
+            work, where, self._policy, partial(_refusal, action=action, where=where, bucket=self.bucket), _SETTINGS
+        )
 
     def _where(self, key: str) -> str:
         return f"s3://{self.bucket}/{self._root}{key}"
 
     def _version(self, stored: StoredObject) -> _Version:
         return _Version(
-            self.client, self.address(stored.key), stored, partial(self.persist, "s3:GetObject", stored.key)
+            self.client, self.address(stored.key), stored, partial(self.with_retries, "s3:GetObject", stored.key)
         )
 
     def _pages(self, prefix: str, **wanted: Any) -> Iterator[dict[str, Any]]:
@@ -204,7 +163,7 @@ class S3Source:
         seen: set[str] = set()
         empty = 0
         while True:
-            page = self.persist("s3:ListBucket", prefix, lambda: self.client.list_objects_v2(**wanted))
+            page = self.with_retries("s3:ListBucket", prefix, lambda: self.client.list_objects_v2(**wanted))
             yield page
             if not page.get("IsTruncated"):
                 return
@@ -233,7 +192,7 @@ class _Version:
     client: Any
     request: Mapping[str, str]
     stored: StoredObject
-    persist: Callable[[Callable[[], Any]], Any]
+    with_retries: Callable[[Callable[[], Any]], Any]
 
     @property
     def size_bytes(self) -> int:
@@ -257,13 +216,13 @@ class _Version:
         try:
             return self.client.get_object(**request, IfMatch=self.stored.etag)
         except boto.ClientError as error:
-            if _status(error) != 412:
+            if status_of(error) != 412:
                 raise
         # A store that spells an ETag in two ways refuses the version that is there: `_check` tells it from another.
         return self.client.get_object(**request)
 
     def confirm(self) -> None:
-        self._check(self.persist(lambda: self.client.head_object(**self.request)), self.size_bytes)
+        self._check(self.with_retries(lambda: self.client.head_object(**self.request)), self.size_bytes)
 
     def _check(self, answer: Mapping[str, Any], size_bytes: int) -> None:
         """Not every store that speaks the protocol heeds If-Match and Range, or tells how long a body is."""
@@ -299,73 +258,15 @@ def _endless(where: str) -> MigrationFailed:
     )
 
 
-def attempts(where: str, patience: Patience) -> Iterator[stamina.Attempt]:
-    """Tries of a request of boto3, for as long as `patience` lasts; `where` names in the log what is asked for."""
-    return iter(
-        stamina.retry_context(
-            _judge(where, patience.retry_seconds),
-            attempts=None if patience.retry_seconds else 1,
-            timeout=patience.retry_seconds or None,
-            wait_initial=patience.first_wait_seconds,
-            wait_max=LONGEST_WAIT_SECONDS,
-            wait_jitter=5 * patience.first_wait_seconds,
-        )
-    )
-
-
-def _judge(where: str, retry_seconds: float) -> Callable[[Exception], bool | float]:
-    """A hook for stamina: whether a failure is worth another try, and after how many seconds where the server says."""
-    refusals = 0
-
-    def judge(error: Exception) -> bool | float:
-        nonlocal refusals
-        if isinstance(error, S3ImportError):
-            return False
-        if isinstance(error, boto.ClientError):
-            refusals += _status(error) == 403
-            if not (is_temporary(error) or 0 < refusals < REFUSALS):
-                return False
-        elif not isinstance(error, BROKEN):
-            return False
-        log.warning("%s: %s; tried again for up to %g s", where, _kind(error), retry_seconds)
-        return _retry_after(error, retry_seconds) or True
-
-    return judge
-
-
-def _kind(error: Exception) -> str:
-    """An error in a word or two: its own text may hold a secret."""
-    code = error.response["Error"].get("Code", "") if isinstance(error, boto.ClientError) else ""
-    return f"{type(error).__name__} {shown_code(code)}" if code else type(error).__name__
-
-
-def _status(error: boto.ClientError) -> int:
-    return int(error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0))
-
-
-def is_temporary(error: boto.ClientError) -> bool:
-    return _status(error) >= 500 or _status(error) == 429 or error.response["Error"].get("Code") in THROTTLED
-
-
-def _retry_after(error: Exception, most_seconds: float) -> float:
-    """The wait a server asked for, in seconds; 0 where it asked for none."""
-    response = getattr(error, "response", None) or {}
-    text = response.get("ResponseMetadata", {}).get("HTTPHeaders", {}).get("retry-after", "")
-    try:
-        return min(max(float(text), 0.0), most_seconds)
-    except ValueError:
-        return 0.0
-
-
 def _changed(where: str) -> SourceChanged:
     return SourceChanged(
         f"{where} changed since it was listed; when nobody writes to it any more, run the same command again"
     )
 
 
-def _refusal(error: boto.ClientError, action: str, where: str, bucket: str) -> S3ImportError:
+def _refusal(error: boto.ClientError, *, action: str, where: str, bucket: str) -> S3ImportError:
     """What an error that S3 itself answered means to the caller."""
-    status, said = _status(error), error.response["Error"]
+    status, said = status_of(error), error.response["Error"]
     code = said.get("Code", "")
     if code == "NoSuchBucket":
         return SourceMissing(f"the bucket {bucket} does not exist; correct the source")

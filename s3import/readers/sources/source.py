@@ -1,19 +1,19 @@
-"""What a reader needs of the place where a dump lies. Implementations: `folder` and `s3`, found by the URI's scheme."""
+"""What is read: objects, in a `folder` or in `s3` as the URI says, and an account's dump, whatever lies behind it."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
-from typing import BinaryIO, Protocol, runtime_checkable
+from typing import BinaryIO, Protocol
 
-from s3import.core.records import Batch, Plan, PlannedPart, Position, StoredObject, Window
+from s3import.core.records import Batch, Pass, Plan, PlannedPart, Position, StoredObject, Window
 
 MAX_DOCUMENT_BYTES = 64 * 1024 * 1024  # of a document that is read as a whole
 
 
 @dataclass(frozen=True, slots=True)
-class Patience:
-    """How long a source bears with trouble, in seconds.
+class RetryPolicy:
+    """How requests to a source are retried, and what they may take, in seconds.
 
     `retry_seconds`: temporary failures in a row, bytes that arrive start it afresh; `connect_seconds`: one connection;
     `stall_seconds`: a body or an answer of which nothing comes; `first_wait_seconds`: before the second try, doubled
@@ -35,7 +35,7 @@ class Role:
 
 
 class Source(Protocol):
-    """One account's dump: objects under one root, addressed by keys relative to it.
+    """Objects under one root, addressed by keys relative to it.
 
     Every method raises SourceUnavailable once the retries are used up, SourceDenied on a 403 that stays, and
     SourceMissing where the bucket or folder is not there.
@@ -73,23 +73,28 @@ class Source(Protocol):
         ...
 
 
-@runtime_checkable
-class ItemSource(Source, Protocol):
-    """A source whose records are items of DynamoDB, not the parts of a dump: it plans and reads them itself.
+class DumpSource(Protocol):
+    """One account's dump. It plans itself and reads its parts.
 
-    What it has as a `Source` is what lies beside them: account.json and the attachments' files.
+    Implementations: `ObjectDump`, and for items of DynamoDB `ExportSource` and `TableSource`. Every method raises what
+    `Source` does.
     """
 
-    beside: Source | None  # where that lies, if anywhere
+    uri: str
+    companion: Source  # has account.json and the files that records name; its own objects where the dump is objects
 
-    def window(self) -> Window:
-        """How an account that is imported for the first time is divided into passes."""
-        ...
+    def plan(self, pass_: Pass, divided: Callable[[], Window | None] = lambda: None) -> Plan:
+        """The parts of a pass, entities in the order of `Entity`, keys in order within; and the objects that are none.
 
-    def plan(self, window: Window) -> Plan:
-        """The parts of the window's pass. Raises: as `dump.plan_pass`."""
+        `divided`: gives how the account was divided into passes before, if it was; only items need to be told.
+        Raises: DumpNotFound, InvalidManifest; PartMissing and PartDiffers (in size) against a manifest.
+        """
         ...
 
     def read_part(self, part: PlannedPart, start: Position, block_bytes: int) -> Iterator[Batch]:
-        """As `readers.read_part`; without a window what is there of every pass."""
+        """The part's records from `start` on, in batches of about `block_bytes` of text.
+
+        Of items, a part without a window gives what is there of every pass.
+        Raises: PartUnreadable when the part is damaged; PartDiffers when it is not what its manifest says.
+        """
         ...

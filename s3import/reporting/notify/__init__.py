@@ -2,23 +2,23 @@
 
 from __future__ import annotations
 
-import ipaddress
 from urllib.parse import urlsplit
 
 from s3import.core.errors import ConfigurationError
+from s3import.core.http import is_loopback
 from s3import.core.settings import Settings
 from s3import.reporting.notify.courier import Courier
 from s3import.reporting.notify.deadline import Deadline
-from s3import.reporting.notify.notice import Channel, Kind, NotDelivered, Notice, Refused, Sender
+from s3import.reporting.notify.notice import Kind, NotDelivered, Notice, NoticeChannel, Refused, Sender
 from s3import.reporting.notify.notifier import Notifier
 from s3import.reporting.notify.outbox import deliver_due, record
 
 __all__ = [
-    "Channel",
     "Courier",
     "Kind",
     "NotDelivered",
     "Notice",
+    "NoticeChannel",
     "Notifier",
     "Refused",
     "Sender",
@@ -28,16 +28,16 @@ __all__ = [
 ]
 
 
-def senders(settings: Settings) -> dict[Channel, Sender]:
+def senders(settings: Settings) -> dict[NoticeChannel, Sender]:
     """A sender for each channel that is configured; its keys are the channels to record for.
 
     Raises: ConfigurationError naming the variable that is wrong, without its value, which may be a secret.
     """
-    found: dict[Channel, Sender] = {}
+    found: dict[NoticeChannel, Sender] = {}
     if settings.slack_webhook_url:
-        found[Channel.SLACK] = _slack(settings.slack_webhook_url)
+        found[NoticeChannel.SLACK] = _slack(settings.slack_webhook_url)
     if settings.callback_url:
-        found[Channel.CALLBACK] = _callback(settings.callback_url, settings.callback_secret)
+        found[NoticeChannel.CALLBACK] = _callback(settings.callback_url, settings.callback_secret)
     return found
 
 
@@ -66,13 +66,6 @@ def _require_private(name: str, url: str) -> None:
         host, _ = parts.hostname, parts.port
     except ValueError:
         host = None
-    if host and (parts.scheme == "https" or (parts.scheme == "http" and _is_loopback(host))):
+    if host and (parts.scheme == "https" or (parts.scheme == "http" and is_loopback(host))):
         return
     raise ConfigurationError(f"{name} must be a URL with https, or with http to this machine itself (127.0.0.1)")
-
-
-def _is_loopback(host: str) -> bool:
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost"

@@ -14,7 +14,7 @@ from standardwebhooks import Webhook
 from urllib3.exceptions import HTTPError
 
 from s3import.core.errors import ConfigurationError
-from s3import.reporting.notify.answers import judge
+from s3import.reporting.notify.answers import require_delivered
 from s3import.reporting.notify.notice import NotDelivered, Notice
 
 PREFIX = "whsec_"
@@ -50,7 +50,7 @@ class CallbackSender:
         except (HTTPError, OSError) as error:
             raise NotDelivered(f"the callback does not answer ({type(error).__name__})") from error
         answer.close()
-        judge("the callback", answer.status, answer.headers)
+        require_delivered("the callback", answer.status, answer.headers)
 
     def _signed(self, id_: str, body: bytes) -> dict[str, str]:
         """The three headers, which bind the body to its id and to the time of this attempt."""

@@ -11,6 +11,7 @@ from typing import Any
 
 from s3import.core.errors import AccountDeleted, TemporaryFailure
 from s3import.core.logs import redacted
+from s3import.reporting.progress import rfc3339, seconds_between
 from s3import.status import State
 
 MAX_ERROR_CHARACTERS = 1000
@@ -26,7 +27,7 @@ class Kind(StrEnum):
     CANCELLED = "cancelled"
 
 
-class Channel(StrEnum):
+class NoticeChannel(StrEnum):
     """Where notices go."""
 
     SLACK = "slack"
@@ -38,7 +39,7 @@ class Notice:
     """One thing to tell on one channel. `id` stays the same however often it is sent; `attempts` counts this one."""
 
     id: str
-    channel: Channel
+    channel: NoticeChannel
     payload: Mapping[str, Any]
     attempts: int
 
@@ -89,9 +90,9 @@ def payload(kind: Kind, account_id: str, pass_: str, shown: Mapping[str, Any], n
         "pass": pass_,
         "run_id": shown["run_id"],
         "state": shown["state"],
-        "occurred_at": _rfc3339(now),
+        "occurred_at": rfc3339(now),
         "attempts": shown["attempts"],
-        "duration_seconds": _seconds(shown["started_at"], shown["finished_at"]),
+        "duration_seconds": seconds_between(shown["started_at"], shown["finished_at"]),
         "counts": shown["counts"],
         "files": shown["files"],
         "rejects": shown["rejects"],
@@ -113,13 +114,3 @@ def _error(error: Mapping[str, str] | None) -> dict[str, str] | None:
     if error is None:
         return None
     return {"code": error["code"], "message": redacted(error["message"])[:MAX_ERROR_CHARACTERS]}
-
-
-def _seconds(start: str | None, end: str | None) -> float | None:
-    if start is None or end is None:
-        return None
-    return (dt.datetime.fromisoformat(end) - dt.datetime.fromisoformat(start)).total_seconds()
-
-
-def _rfc3339(time: dt.datetime) -> str:
-    return time.astimezone(dt.UTC).isoformat().replace("+00:00", "Z")

@@ -9,14 +9,14 @@ from sqlalchemy import Connection
 
 from s3import.core.events import Event, PassEnded, PassStarted
 from s3import.reporting.notify.courier import Courier
-from s3import.reporting.notify.notice import Channel, Sender
+from s3import.reporting.notify.notice import NoticeChannel, Sender
 from s3import.reporting.notify.outbox import Transactional, record
 
 
 class Notifier:
     """Tells the channels of `senders` what becomes of runs; without any it does nothing. Use as a context manager."""
 
-    def __init__(self, database: Transactional, senders: Mapping[Channel, Sender]) -> None:
+    def __init__(self, database: Transactional, senders: Mapping[NoticeChannel, Sender]) -> None:
         self._channels = frozenset(senders)
         self._courier = Courier(database, senders)
 

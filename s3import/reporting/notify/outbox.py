@@ -20,7 +20,7 @@ from sqlalchemy import Connection
 from s3import.core.clock import clock
 from s3import.core.tables import import_notices, import_runs
 from s3import.reporting import status_document as report
-from s3import.reporting.notify.notice import Channel, NotDelivered, Notice, Refused, Sender, kind_of, payload
+from s3import.reporting.notify.notice import NotDelivered, Notice, NoticeChannel, Refused, Sender, kind_of, payload
 
 log = logging.getLogger(__name__)
 
@@ -46,7 +46,7 @@ class Transactional(Protocol):
 # --- in ---------------------------------------------------------------------------------------------------------------
 
 
-def record(connection: Connection, channels: Collection[Channel], run_id: str) -> None:
+def record(connection: Connection, channels: Collection[NoticeChannel], run_id: str) -> None:
     """Write down, in the caller's transaction, what has become of the run: one notice for each channel.
 
     To be called after every change of the run's state; the state itself says what there is to tell, so that a process
@@ -68,7 +68,7 @@ def record(connection: Connection, channels: Collection[Channel], run_id: str) -
         _insert(connection, channels, payload(kind, account_id, pass_, shown, dt.datetime.now(dt.UTC)))
 
 
-def _insert(connection: Connection, channels: Collection[Channel], told: Mapping[str, Any]) -> None:
+def _insert(connection: Connection, channels: Collection[NoticeChannel], told: Mapping[str, Any]) -> None:
     now = dt.datetime.now(dt.UTC)
     rows = [_row(channel, told, now) for channel in channels]
     ids = import_notices.c.id
@@ -78,12 +78,12 @@ def _insert(connection: Connection, channels: Collection[Channel], told: Mapping
             connection.execute(import_notices.insert().values(**row, not_before=clock()))
 
 
-def _notice_id(told: Mapping[str, Any], channel: Channel) -> str:
+def _notice_id(told: Mapping[str, Any], channel: NoticeChannel) -> str:
     """The same for the same thing, so that a transaction that is tried again tells it once."""
     return uuid.uuid5(_NAMES, f"{told['run_id']} {told['attempts']} {told['kind']} {channel}").hex
 
 
-def _row(channel: Channel, told: Mapping[str, Any], now: dt.datetime) -> dict[str, Any]:
+def _row(channel: NoticeChannel, told: Mapping[str, Any], now: dt.datetime) -> dict[str, Any]:
     id_ = _notice_id(told, channel)
     return {"id": id_, "channel": channel.value, "payload": dict(told), "attempts": 0, "created_at": now}
 
@@ -91,7 +91,7 @@ def _row(channel: Channel, told: Mapping[str, Any], now: dt.datetime) -> dict[st
 # --- out --------------------------------------------------------------------------------------------------------------
 
 
-def deliver_due(database: Transactional, senders: Mapping[Channel, Sender]) -> int:
+def deliver_due(database: Transactional, senders: Mapping[NoticeChannel, Sender]) -> int:
     """Send what is due on these channels, the oldest first, until nothing is; how many notices were delivered.
 
     Safe to call from several processes at once: they rarely send the same notice. A channel that fails rests for a
@@ -105,7 +105,7 @@ def deliver_due(database: Transactional, senders: Mapping[Channel, Sender]) -> i
     return delivered
 
 
-def _oldest_due(database: Transactional, channels: Collection[Channel]) -> Any:
+def _oldest_due(database: Transactional, channels: Collection[NoticeChannel]) -> Any:
     notices = import_notices.c
     query = (
         sa.select(notices.id, notices.channel, notices.payload, notices.attempts)
@@ -128,7 +128,7 @@ def _claim(database: Transactional, due: Any) -> Notice | None:
     with database.begin() as connection:
         if not connection.execute(taken).rowcount:
             return None
-    return Notice(due.id, Channel(due.channel), due.payload, due.attempts + 1)
+    return Notice(due.id, NoticeChannel(due.channel), due.payload, due.attempts + 1)
 
 
 def _send(database: Transactional, sender: Sender, notice: Notice) -> bool:
@@ -150,11 +150,15 @@ def _put_off(database: Transactional, notice: Notice, error: NotDelivered) -> No
     most = MAX_REFUSALS if isinstance(error, Refused) else MAX_ATTEMPTS
     about = f"notice {notice.id} ({notice.channel}, run {notice.payload['run_id']}, {notice.payload['kind']})"
     if notice.attempts >= most:
-        log.error("%s is given up after %d attempts: %s", about, notice.attempts, error)
+        log.error(
+            "%s is given up after %d attempts: %s", about, notice.attempts, error, extra={"event": "notice_abandoned"}
+        )
         _write_down(database, notice, not_before=None)
         return
     wait = _wait_seconds(notice.attempts, error.retry_after)
-    log.warning("%s was not delivered: %s; next attempt in %.0f s", about, error, wait)
+    log.warning(
+        "%s was not delivered: %s; next attempt in %.0f s", about, error, wait, extra={"event": "notice_retried"}
+    )
     _write_down(database, notice, not_before=clock() + wait)
     if not isinstance(error, Refused):
         _rest(database, notice.channel, min(wait, error.retry_after or REST_SECONDS))
@@ -173,7 +177,7 @@ def _write_down(database: Transactional, notice: Notice, **values: Any) -> None:
         connection.execute(import_notices.update().where(*mine).values(**values))
 
 
-def _rest(database: Transactional, channel: Channel, seconds: float) -> None:
+def _rest(database: Transactional, channel: NoticeChannel, seconds: float) -> None:
     """Leave a channel alone that does not answer, or wants less of us, rather than fail with each notice in turn."""
     due = (import_notices.c.channel == channel.value, import_notices.c.not_before <= clock())
     with database.begin() as connection:

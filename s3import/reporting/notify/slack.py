@@ -12,7 +12,7 @@ from slack_sdk.errors import SlackClientError
 from slack_sdk.webhook import WebhookClient, WebhookResponse
 
 from s3import.core.logs import one_line
-from s3import.reporting.notify.answers import judge
+from s3import.reporting.notify.answers import require_delivered
 from s3import.reporting.notify.notice import Kind, NotDelivered, Notice, Refused
 
 TIMEOUT_SECONDS = 5
@@ -38,7 +38,7 @@ class SlackSender:
 
 def _require_ok(answer: WebhookResponse) -> None:
     """A page that some other server shows with status 200, as after a redirect, is no delivery."""
-    judge("Slack", answer.status_code, answer.headers)
+    require_delivered("Slack", answer.status_code, answer.headers)
     if answer.body.strip() != "ok":
         raise Refused("the answer is not Slack's; correct S3IMPORT_SLACK_WEBHOOK_URL")
 

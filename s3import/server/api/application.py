@@ -17,14 +17,14 @@ from starlette.exceptions import HTTPException
 
 from s3import import __version__
 from s3import.core.errors import S3ImportError
-from s3import.operations.service import Service
+from s3import.operations.operations import Operations
 from s3import.server.api.callbacks import callbacks
 from s3import.server.api.describe import describe
+from s3import.server.api.fast_path import FastPath
 from s3import.server.api.gate import Gate
-from s3import.server.api.looks import Looks
-from s3import.server.api.polls import Polls
 from s3import.server.api.problems import on_error, on_http_exception, on_invalid_request
 from s3import.server.api.routes import router
+from s3import.server.api.single_flight import SingleFlight
 
 THREADS = 8  # each may hold a connection to the database, whose pool has a few more than these and those of looks
 LOOK_THREADS = 4
@@ -41,13 +41,13 @@ Lifespan = Callable[[FastAPI], AbstractAsyncContextManager[None]]
 
 
 def create_app(
-    service: Service,
+    operations: Operations,
     *,
     tokens: Sequence[str],
     render_metrics: Callable[[], bytes] | None = None,
     lifespan: Lifespan = lambda _: nullcontext(),
 ) -> FastAPI:
-    """The API over `service` for whoever has one of `tokens` (none: for this machine, see `check_binding`).
+    """The API over `operations` for whoever has one of `tokens` (none: for this machine, see `check_binding`).
 
     `render_metrics` writes what /metrics shows, in a thread; `lifespan` surrounds the time of serving.
     """
@@ -74,13 +74,13 @@ def create_app(
             RequestValidationError: on_invalid_request,
         },
     )
-    app.state.service = service
+    app.state.operations = operations
     app.state.routes = [*app.routes, *router.routes]
-    app.state.looks = Looks(lambda account_id: orjson.dumps(service.status_document(account_id)))
+    app.state.single_flight = SingleFlight(lambda account_id: orjson.dumps(operations.status_document(account_id)))
     app.state.render_metrics = render_metrics
     app.include_router(router)
     app.webhooks.include_router(callbacks)
-    app.add_middleware(Polls, looks=app.state.looks)
+    app.add_middleware(FastPath, single_flight=app.state.single_flight)
     app.add_middleware(Gate, tokens=tokens)
     app.openapi = partial(describe, app)  # type: ignore[method-assign]
     return app

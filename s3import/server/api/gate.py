@@ -17,8 +17,8 @@ from starlette.requests import ClientDisconnect
 from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from s3import.core.http import is_loopback
 from s3import.core.logs import log_context
-from s3import.server.api.loopback import is_loopback
 from s3import.server.api.problems import problem, unexpected
 
 MAX_BODY_BYTES = 64 * 1024
@@ -55,7 +55,15 @@ class Gate:
             milliseconds = 1000 * (time.perf_counter() - began)
             path = bytes(scope.get("raw_path") or b"").decode("ascii", "replace")  # still percent-encoded
             told = logging.DEBUG if asked["method"] == "GET" and answer.status == HTTPStatus.OK else logging.INFO
-            log.log(told, "%s %s %s in %.1f ms", scope["method"], path, answer.status, milliseconds)
+            log.log(
+                told,
+                "%s %s %s in %.1f ms",
+                scope["method"],
+                path,
+                answer.status,
+                milliseconds,
+                extra={"event": "request_answered"},
+            )
 
     async def _pass(self, scope: Scope, receive: Receive, answer: _Answer) -> None:
         request_id = answer.request_id

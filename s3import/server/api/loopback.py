@@ -1,21 +1,11 @@
-"""Which names reach this machine from itself alone."""
+"""Where a server without tokens may listen."""
 
 from __future__ import annotations
 
-import ipaddress
 from collections.abc import Sequence
 
 from s3import.core.errors import ConfigurationError
-
-
-def is_loopback(host: str) -> bool:
-    """Whether `host`, a name or an address without a port, is this machine seen from itself."""
-    if host.lower().rstrip(".") == "localhost":
-        return True
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return False
+from s3import.core.http import is_loopback
 
 
 def check_binding(host: str, tokens: Sequence[str]) -> None:

@@ -34,7 +34,7 @@ _ACCOUNT_ID = {
 _RUN_ID = {"type": "string", "pattern": "^[0-9a-f]{32}$", "examples": ["0f3c5a2f6a7e4a1c9d53b7a0c2d4e6f8"]}
 
 AccountId = Annotated[str, WithJsonSchema(_ACCOUNT_ID)]
-"""Checked by the service, which says `invalid_account_id`."""
+"""Checked by the operations, which say `invalid_account_id`."""
 Id = Annotated[str, WithJsonSchema(_ID)]
 RunId = Annotated[str, WithJsonSchema(_RUN_ID)]
 Next = Annotated[str | None, Field(description="Ask with it as `after` for the next page; null: there is none.")]

@@ -98,7 +98,7 @@ async def on_error(request: Request, error: S3ImportError) -> Response:
     status = status_of(error)
     if status < HTTPStatus.INTERNAL_SERVER_ERROR:
         return problem(request_id(request), status, error.code, printable(error.message))
-    log.error("%s: %s", error.code, error.message)
+    log.error("%s: %s", error.code, error.message, extra={"event": "request_failed"})
     headers = {"Retry-After": "1"} if status == HTTPStatus.SERVICE_UNAVAILABLE else None
     return problem(request_id(request), status, error.code, _OUR_FAULT[status], headers=headers)
 
@@ -124,7 +124,14 @@ async def on_invalid_request(request: Request, error: RequestValidationError) ->
     """Answer a body or a parameter of the wrong form, naming the fields and never their values."""
     faults = [_fault(fault) for fault in error.errors()[:MAX_FAULTS]]
     detail = "; ".join(f"{fault['field']}: {fault['message']}" for fault in faults)
+    if any(fault["field"] == "body" for fault in faults) and not _is_json(request):
+        detail += "; send the body as JSON, with `Content-Type: application/json`"
     return problem(request_id(request), 422, "invalid_request", detail, errors=faults)
+
+
+def _is_json(request: Request) -> bool:
+    """Whether the request says so of its body."""
+    return request.headers.get("content-type", "").partition(";")[0].strip().lower() == "application/json"
 
 
 def _fault(fault: Mapping[str, Any]) -> dict[str, str]:
@@ -139,5 +146,10 @@ def unexpected(request_id: str, error: Exception) -> Response:
     while trace is not None:
         places.append(f"{trace.tb_frame.f_code.co_filename}:{trace.tb_lineno}")
         trace = trace.tb_next
-    log.error("unexpected %s at %s", type(error).__name__, " < ".join(reversed(places[-8:])))
+    log.error(
+        "unexpected %s at %s",
+        type(error).__name__,
+        " < ".join(reversed(places[-8:])),
+        extra={"event": "request_crashed"},
+    )
     return problem(request_id, 500, "internal_error", _OUR_FAULT[500])

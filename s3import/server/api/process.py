@@ -20,9 +20,7 @@ from multiprocessing.process import BaseProcess
 from s3import.core import logs
 from s3import.core.errors import ConfigurationError
 from s3import.core.settings import Settings
-from s3import.operations import composition as app
-from s3import.operations.service import Service
-from s3import.reporting import notify
+from s3import.operations.composition import opened_for_clients
 from s3import.server.api.application import create_app
 from s3import.server.api.server import DRAIN_SECONDS, make_server
 
@@ -105,22 +103,18 @@ def _serve(settings: Settings, host: str, port: int, connection: Connection) -> 
     except OSError:
         raise SystemExit(CANNOT_LISTEN) from None
     line = _Line(connection)
-    database = app.connect(settings)
-    notifier = notify.Notifier(database, notify.senders(settings))  # it records; the parent's sends
-    service = Service(settings, database, wake=line.wake, record=notifier.record)
-    server = make_server(
-        create_app(service, tokens=settings.api_tokens, render_metrics=line.render_metrics), host, port
-    )
+    with opened_for_clients(settings, wake=line.wake) as operations:
+        api = create_app(operations, tokens=settings.api_tokens, render_metrics=line.render_metrics)
+        server = make_server(api, host, port)
 
-    def leave(*_: object) -> None:
-        server.should_exit = True
+        def leave(*_: object) -> None:
+            server.should_exit = True
 
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, leave)
-    threading.Thread(target=_leave_with_parent, args=(leave,), daemon=True).start()
-    log.info("serving on http://%s:%d", host, port)
-    server.run(sockets=[listening])
-    database.close()
+        for number in (signal.SIGINT, signal.SIGTERM):
+            signal.signal(number, leave)
+        threading.Thread(target=_leave_with_parent, args=(leave,), daemon=True).start()
+        log.info("serving on http://%s:%d", host, port, extra={"event": "api_started"})
+        server.run(sockets=[listening])
 
 
 def _bind(host: str, port: int) -> socket.socket:

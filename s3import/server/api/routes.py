@@ -1,4 +1,4 @@
-"""The endpoints of the contract's section 6: each takes a request apart, calls the service and shows what it says."""
+"""The endpoints of the contract's section 6: each takes a request apart, asks the operations and shows what it says."""
 
 from __future__ import annotations
 
@@ -16,11 +16,13 @@ from s3import.core import records
 from s3import.core.accounts import AccountStatus
 from s3import.core.errors import S3ImportError
 from s3import.core.records import Pass
-from s3import.operations.service import MAX_PAGE, Service, check_id
+from s3import.operations.askers import check_id
+from s3import.operations.operations import Operations
+from s3import.operations.pages import MAX_PAGE
 from s3import.server.api import models
 from s3import.server.api.describe import PROBLEMS, answers
-from s3import.server.api.looks import Looks
 from s3import.server.api.problems import problem, request_id
+from s3import.server.api.single_flight import SingleFlight
 from s3import.status import State
 
 READY_SECONDS = 5.0
@@ -29,14 +31,14 @@ METRICS_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 router = APIRouter(responses=PROBLEMS)
 
 
-async def _service(request: Request) -> Service:
-    service: Service = request.app.state.service
-    return service
+async def _operations(request: Request) -> Operations:
+    operations: Operations = request.app.state.operations
+    return operations
 
 
-async def _looks(request: Request) -> Looks:
-    looks: Looks = request.app.state.looks
-    return looks
+async def _single_flight(request: Request) -> SingleFlight:
+    single_flight: SingleFlight = request.app.state.single_flight
+    return single_flight
 
 
 async def _render_metrics(request: Request) -> Callable[[], bytes] | None:
@@ -44,7 +46,7 @@ async def _render_metrics(request: Request) -> Callable[[], bytes] | None:
     return render
 
 
-ServiceAtHand = Annotated[Service, Depends(_service)]
+Asked = Annotated[Operations, Depends(_operations)]
 PassOfRejects = Annotated[Pass | None, Query(alias="pass", description="Left out: all.")]
 After = Annotated[str | None, Query(description="The `next` of the page before.")]
 Limit = Annotated[int, Query(ge=1, le=MAX_PAGE)]
@@ -59,34 +61,34 @@ def shown(document: Any, status: int = 200) -> Response:
 
 
 @router.post("/accounts", operation_id="createAccount", status_code=201, responses=answers(models.Account, 200, 201))
-def create_account(wanted: models.NewAccount, service: ServiceAtHand) -> Response:
+def create_account(wanted: models.NewAccount, operations: Asked) -> Response:
     """Create an account; its status is `migrating`. 200: it exists, and stays as it is."""
-    account, created = service.create_account(wanted.id, wanted.name)
+    account, created = operations.create_account(wanted.id, wanted.name)
     return shown(asdict(account), 201 if created else 200)
 
 
 @router.get("/accounts", operation_id="listAccounts", responses=answers(models.AccountPage))
 def list_accounts(
-    service: ServiceAtHand,
+    operations: Asked,
     status: Annotated[AccountStatus | None, Query(description="Left out: any.")] = None,
     after: After = None,
     limit: Limit = 100,
 ) -> Response:
     """List accounts by id, page by page."""
-    return shown(asdict(service.list_accounts(status, after, limit)))
+    return shown(asdict(operations.list_accounts(status, after, limit)))
 
 
 @router.get("/accounts/{account_id}", operation_id="getAccount", responses=answers(models.Account))
-def get_account(account_id: models.AccountId, service: ServiceAtHand) -> Response:
+def get_account(account_id: models.AccountId, operations: Asked) -> Response:
     """Show an account."""
-    return shown(asdict(service.account(account_id)))
+    return shown(asdict(operations.account(account_id)))
 
 
 @router.patch("/accounts/{account_id}", operation_id="updateAccount", responses=answers(models.Account))
-def update_account(account_id: models.AccountId, wanted: models.AccountUpdate, service: ServiceAtHand) -> Response:
+def update_account(account_id: models.AccountId, wanted: models.AccountUpdate, operations: Asked) -> Response:
     """Confirm that an account may have a status. 200: the pass behind it has succeeded, and has set it by itself; 409
     `pass_not_finished`: it has not."""
-    return shown(asdict(service.confirm_status(account_id, AccountStatus(wanted.status))))
+    return shown(asdict(operations.confirm_status(account_id, AccountStatus(wanted.status))))
 
 
 @router.post(
@@ -95,9 +97,9 @@ def update_account(account_id: models.AccountId, wanted: models.AccountUpdate, s
     status_code=201,
     responses=answers(models.Brand, 200, 201),
 )
-def create_brand(account_id: models.AccountId, wanted: models.NewBrand, service: ServiceAtHand) -> Response:
+def create_brand(account_id: models.AccountId, wanted: models.NewBrand, operations: Asked) -> Response:
     """Create a brand of an account. 200: it exists, and stays as it is."""
-    brand, created = service.create_brand(account_id, records.Brand(wanted.id, wanted.name))
+    brand, created = operations.create_brand(account_id, records.Brand(wanted.id, wanted.name))
     return shown(asdict(brand), 201 if created else 200)
 
 
@@ -107,10 +109,10 @@ def create_brand(account_id: models.AccountId, wanted: models.NewBrand, service:
     status_code=201,
     responses=answers(models.Channel, 200, 201),
 )
-def create_channel(account_id: models.AccountId, wanted: models.NewChannel, service: ServiceAtHand) -> Response:
+def create_channel(account_id: models.AccountId, wanted: models.NewChannel, operations: Asked) -> Response:
     """Create a channel of a brand. 200: it exists, and stays as it is; 422 `unknown_brand`: its brand does not."""
     channel = records.Channel(wanted.id, wanted.brand_id, wanted.kind, wanted.name)
-    channel, created = service.create_channel(account_id, channel)
+    channel, created = operations.create_channel(account_id, channel)
     return shown(asdict(channel), 201 if created else 200)
 
 
@@ -123,11 +125,11 @@ def create_channel(account_id: models.AccountId, wanted: models.NewChannel, serv
     status_code=202,
     responses={**answers(models.Migration, 202), **answers(models.Migration | models.Ignored)},
 )
-def migrate(wanted: models.NewMigration, service: ServiceAtHand) -> Response:
+def migrate(wanted: models.NewMigration, operations: Asked) -> Response:
     """Ask for a migration. 202: this request started the run, or resumes it; 200: the run that is queued or at work
     already, or why there is nothing to do; 409 `recent_pass_first`: the other passes come after it."""
     pass_ = None if wanted.pass_ in (None, models.PassWanted.ALL) else Pass(wanted.pass_)
-    admission = service.request_migration(wanted.account_id, pass_, wanted.source, again=bool(wanted.again))
+    admission = operations.request_migration(wanted.account_id, pass_, wanted.source, again=bool(wanted.again))
     if admission.run is None:
         return shown({"ignored": admission.ignored})
     run = {"run_id": admission.run.run_id, "state": admission.run.state}
@@ -136,40 +138,42 @@ def migrate(wanted: models.NewMigration, service: ServiceAtHand) -> Response:
 
 @router.get("/migrations", operation_id="listMigrations", responses=answers(models.RunPage))
 def list_migrations(
-    service: ServiceAtHand,
+    operations: Asked,
     state: Annotated[State | None, Query(description="Left out: any.")] = None,
     account_id: Annotated[models.AccountId | None, Query(description="Left out: any.")] = None,
     after: After = None,
     limit: Limit = 100,
 ) -> Response:
     """List the runs of all accounts, those asked for last first, page by page."""
-    return shown(asdict(service.list_migrations(state, account_id, after, limit)))
+    return shown(asdict(operations.list_migrations(state, account_id, after, limit)))
 
 
 @router.delete("/migrations/{run_id}", operation_id="cancelMigration", responses=answers(models.Migration))
-def cancel_migration(run_id: models.RunId, service: ServiceAtHand) -> Response:
+def cancel_migration(run_id: models.RunId, operations: Asked) -> Response:
     """Stop a run at its next batch; its checkpoint is kept. A run that is at an end already stays as it is."""
-    run = service.cancel(run_id)
+    run = operations.cancel(run_id)
     return shown({"run_id": run.run_id, "state": run.state})
 
 
 @router.get("/check-migration", operation_id="checkMigration", responses=answers(models.StatusDocument))
-async def check_migration(account_id: models.AccountId, looks: Annotated[Looks, Depends(_looks)]) -> Response:
+async def check_migration(
+    account_id: models.AccountId, single_flight: Annotated[SingleFlight, Depends(_single_flight)]
+) -> Response:
     """Show how far an account is. Cheap enough to be asked every second."""
     check_id(account_id)
-    return Response(await looks.at(account_id), media_type="application/json")
+    return Response(await single_flight.at(account_id), media_type="application/json")
 
 
 @router.get("/accounts/{account_id}/rejects", operation_id="listRejects", responses=answers(models.RejectPage))
 def list_rejects(
     account_id: models.AccountId,
-    service: ServiceAtHand,
+    operations: Asked,
     pass_: PassOfRejects = None,
     after: After = None,
     limit: Limit = 100,
 ) -> Response:
     """List the records that were not imported, in a stable order, page by page."""
-    page = service.rejects(account_id, (pass_,) if pass_ else tuple(Pass), after, limit)
+    page = operations.rejects(account_id, (pass_,) if pass_ else tuple(Pass), after, limit)
     return shown(asdict(page))
 
 
@@ -179,7 +183,7 @@ def list_rejects(
 @router.get("/health", operation_id="getHealth", responses=answers(models.Health))
 async def get_health(
     request: Request,
-    service: ServiceAtHand,
+    operations: Asked,
     live: Annotated[bool, Query(description="Ask only whether the server answers, not for its database.")] = False,
 ) -> Response:
     """Tell whether the server is ready to work; 503 `not_ready` while its database cannot be used. No token needed."""
@@ -187,7 +191,7 @@ async def get_health(
         return shown({"status": "ok"})
     try:
         with anyio.fail_after(READY_SECONDS):
-            await anyio.to_thread.run_sync(service.check_ready, abandon_on_cancel=True)
+            await anyio.to_thread.run_sync(operations.check_ready, abandon_on_cancel=True)
     except (S3ImportError, TimeoutError):
         detail = "the server answers, but its database cannot be used; the log says why"
         return problem(request_id(request), 503, "not_ready", detail, ready=False)

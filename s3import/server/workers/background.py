@@ -7,15 +7,16 @@ any number of such workers can look at one database.
 from __future__ import annotations
 
 import logging
-import threading
 from concurrent.futures import ThreadPoolExecutor
 from types import TracebackType
 
 from s3import.core.errors import S3ImportError, WorkerLost, as_failure
-from s3import.core.limits import RejectLimit, Tally
+from s3import.core.limits import Counters, RejectLimit
+from s3import.core.timers import Ticker
 from s3import.importing import backlog
-from s3import.importing.importer import Importer, Retries
+from s3import.importing.importer import Importer
 from s3import.importing.parts import ActiveRun
+from s3import.importing.retries import Retries
 from s3import.status import Claim, Run
 
 log = logging.getLogger(__name__)
@@ -41,38 +42,29 @@ class BackgroundWorker:
         self._limit = limit
         self._retries = retries
         self._at_once = at_once
-        self._poll_seconds = poll_seconds
-        self._woken = threading.Event()
         self._under_way: set[str] = set()
         self._accounts = ThreadPoolExecutor(at_once, thread_name_prefix="account")
-        self._thread = threading.Thread(target=self._work, name="background worker", daemon=True)
+        self._ticker = Ticker("background worker", self._begin_due, poll_seconds, stop=importer.stop)
 
     def __enter__(self) -> BackgroundWorker:
-        self._thread.start()
+        self._ticker.start()
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._importer.stop.set()
-        self.wake()
-        self._thread.join()
+        self._ticker.stop()
+        self._ticker.join()
         self._accounts.shutdown(wait=True)
 
     def wake(self) -> None:
         """Look for due runs now."""
-        self._woken.set()
+        self._ticker.wake()
 
-    def _work(self) -> None:
-        while not self._importer.stop.is_set():
-            try:
-                for run in self._due():
-                    self._under_way.add(run.run_id)
-                    self._accounts.submit(self._import, run)
-            except Exception as error:  # noqa: BLE001 - whatever it is, the next look may go better
-                log.warning("cannot look for due runs: %s", as_failure(error))
-            self._woken.wait(self._poll_seconds)
-            self._woken.clear()
+    def _begin_due(self) -> None:
+        for run in self._due():
+            self._under_way.add(run.run_id)
+            self._accounts.submit(self._import, run)
 
     def _due(self) -> list[Run]:
         room = self._at_once - len(self._under_way)
@@ -89,7 +81,14 @@ class BackgroundWorker:
                 self._import_pass(claim, run)
         except Exception as error:  # noqa: BLE001 - said here or nowhere
             failure = as_failure(error)
-            log.warning("account %s: the %s pass ended: %s [%s]", run.account_id, run.pass_, failure, failure.code)
+            log.warning(
+                "account %s: the %s pass ended: %s [%s]",
+                run.account_id,
+                run.pass_,
+                failure,
+                failure.code,
+                extra={"event": "pass_failed"},
+            )
         finally:
             self._under_way.discard(run.run_id)
             self.wake()
@@ -100,7 +99,7 @@ class BackgroundWorker:
         except S3ImportError as error:
             self._importer.record_failure(claim, error, self._retries)
             raise
-        self._importer.import_pass(ActiveRun(claim, source, Tally(self._limit)), self._retries)
+        self._importer.import_pass(ActiveRun(claim, source, Counters(self._limit)), self._retries)
 
     def _claim(self, run: Run) -> Claim | None:
         """Take the run; one that took too many workers' lives is left alone, failed."""

@@ -14,17 +14,18 @@ from sqlalchemy import Connection
 
 from s3import import status
 from s3import.core.errors import Interrupted, LeaseLost, S3ImportError, TooManyRejects, WorkerLost, as_failure
-from s3import.core.limits import RejectLimit, Tally
+from s3import.core.limits import Counters, RejectLimit
+from s3import.importing import offers
 from s3import.importing import part_claims as dispatch
 from s3import.importing.checkpoints import Part, PartTotals
-from s3import.importing.importer import Importer, Retries
+from s3import.importing.importer import Importer
 from s3import.importing.leases import Lease
 from s3import.importing.part_claims import Capacity, TakenPart
 from s3import.importing.part_totals import Totals
 from s3import.importing.parts import ActiveRun
+from s3import.importing.retries import Retries
 from s3import.readers.dump.inventory import FEW
 from s3import.status import Claim, Run, State
-from s3import.writers import Conflict
 
 log = logging.getLogger(__name__)
 
@@ -83,11 +84,11 @@ class FleetWorker:
             self._require_few_tries(run, part, taken.tries)
             self._import_part(claim, run, part)
         except LeaseLost as error:
-            log.info("account %s: %s", run.account_id, error)
+            log.info("account %s: %s", run.account_id, error, extra={"event": "part_lost"})
         except Interrupted as error:
             self._give_back(run, part, error)
         except TooManyRejects as error:
-            self._judge(claim, run, part, error)
+            self._decide(claim, run, part, error)
         except Exception as error:  # noqa: BLE001 - as above
             self._fail(claim, error)
         self._advance(run_id)
@@ -96,7 +97,7 @@ class FleetWorker:
         """Send whatever is due and not on its way: call it every few seconds, from any number of machines."""
         database, settings = self._importer.database, self._importer.settings
         with database.begin() as connection:
-            spread = dispatch.look_after(connection, settings.lease_seconds, self._capacity.in_all)
+            spread = offers.look_after(connection, settings.lease_seconds, self._capacity.in_all)
         for run_id in spread:
             self._advance(run_id)
         self._offer_due()
@@ -113,16 +114,16 @@ class FleetWorker:
         """Plan the run; False when it was so small that it is imported by now, True when its parts are everybody's."""
         importer = self._importer
         source = importer.open_source(run.source, run.account_id)
-        active = ActiveRun(claim, source, Tally(self._limit))
+        active = ActiveRun(claim, source, Counters(self._limit))
         with importer.keep_run(active):
             parts = importer.plan(active)
-            active.tally.require_within_limit(run.account_id)
+            active.counters.require_within_limit(run.account_id)
             if self._is_small(parts.totals):
                 importer.import_parts(active, parts)
                 importer.copy_files(active)
                 importer.finish(active)
                 return False
-            importer.transactions.run(run.account_id, lambda connection: dispatch.spread(connection, claim))
+            importer.transactions.run(run.account_id, lambda connection: offers.spread(connection, claim))
             return True
 
     def _is_small(self, totals: PartTotals) -> bool:
@@ -141,19 +142,19 @@ class FleetWorker:
 
     def _import_part(self, claim: Claim, run: Run, part: Part) -> None:
         importer = self._importer
-        active = ActiveRun(claim, importer.open_source(run.source, run.account_id), self._tally(run))
+        active = ActiveRun(claim, importer.open_source(run.source, run.account_id), self._counters(run))
 
-        def prolong(connection: Connection) -> bool:
-            return dispatch.prolong_part(connection, run.run_id, part, importer.settings.lease_seconds)
+        def renew(connection: Connection) -> bool:
+            return dispatch.renew_part(connection, run.run_id, part, importer.settings.lease_seconds)
 
-        with importer.leases.keep(Lease(prolong, active.ended)):
+        with importer.leases.keep(Lease(renew, active.ended)):
             importer.parts.import_part(active, part)
 
-    def _tally(self, run: Run, *, final: bool = False) -> Tally:
+    def _counters(self, run: Run, *, final: bool = False) -> Counters:
         """What all machines have read and rejected by now, or (unless `final`) a short while ago."""
-        tally = Tally(self._limit)
-        tally.start(*self._totals.of(run, fresh=final))
-        return tally
+        counters = Counters(self._limit)
+        counters.start(*self._totals.of(run, fresh=final))
+        return counters
 
     def _advance(self, run_id: str) -> None:
         """Offer what comes next of a spread run, or finish it. What fails here is made up for by the next sweep."""
@@ -162,8 +163,8 @@ class FleetWorker:
                 numbers = dispatch.offer_parts(connection, run_id, self._capacity)
                 run = status.read_run(connection, run_id)
                 finished = not numbers and run is not None and run.spread and dispatch.all_done(connection, run_id)
-        except (S3ImportError, Conflict) as error:
-            log.warning("run %s: cannot offer its parts yet: %s", run_id, error)
+        except S3ImportError as error:
+            log.warning("run %s: cannot offer its parts yet: %s", run_id, error, extra={"event": "offer_failed"})
             return
         self._send(
             partial(self._queue.send_part, run_id),
@@ -171,22 +172,27 @@ class FleetWorker:
             lambda connection, unsent: dispatch.withdraw_parts(connection, run_id, unsent),
         )
         if run is not None and finished and run.state is State.RUNNING:
-            self._offer_files(run) if run.choices.files_to else self._finish(run)
+            self._offer_files(run) if run.options.files_to else self._finish(run)
 
     def _offer_files(self, run: Run) -> None:
         """Have one worker hold the run again, who finds nothing left of it but its files to copy."""
-        with suppress(S3ImportError, Conflict):
+        with suppress(S3ImportError):
             with self._importer.database.begin() as connection:
-                offered = dispatch.offer_run(connection, run)
-            self._send(self._queue.send_plan, [run.run_id] if offered else [], dispatch.withdraw_runs)
+                offered = offers.offer_run(connection, run)
+            self._send(self._queue.send_plan, [run.run_id] if offered else [], offers.withdraw_runs)
 
     def _finish(self, run: Run) -> None:
         claim = _claim_of(run)
         try:
             source = self._importer.open_source(run.source, run.account_id)
-            self._importer.finish(ActiveRun(claim, source, self._tally(run, final=True)))
+            self._importer.finish(ActiveRun(claim, source, self._counters(run, final=True)))
         except LeaseLost:
-            log.info("account %s: somebody else finished the %s pass", run.account_id, run.pass_)
+            log.info(
+                "account %s: somebody else finished the %s pass",
+                run.account_id,
+                run.pass_,
+                extra={"event": "finish_lost"},
+            )
         except Exception as error:  # noqa: BLE001 - as above
             self._fail(claim, error)
         self._offer_more()
@@ -201,10 +207,10 @@ class FleetWorker:
             with self._importer.database.begin() as connection:
                 due = dispatch.due_runs(connection, self._capacity, least_room)
                 offered = [run.run_id for run in due if self._offer(connection, run)]
-        except (S3ImportError, Conflict) as error:
-            log.warning("cannot look for due runs: %s", error)
+        except S3ImportError as error:
+            log.warning("cannot look for due runs: %s", error, extra={"event": "poll_failed"})
             return
-        self._send(self._queue.send_plan, offered, dispatch.withdraw_runs)
+        self._send(self._queue.send_plan, offered, offers.withdraw_runs)
 
     def _send(
         self, send: Callable[[T], bool], items: Sequence[T], withdraw: Callable[[Connection, Sequence[T]], None]
@@ -212,7 +218,7 @@ class FleetWorker:
         """Send the items, and withdraw those that the queue does not take: they will be offered again."""
         unsent = items[len(list(takewhile(send, items))) :]
         if unsent:
-            with suppress(S3ImportError, Conflict), self._importer.database.begin() as connection:
+            with suppress(S3ImportError), self._importer.database.begin() as connection:
                 withdraw(connection, unsent)
 
     def _offer(self, connection: Connection, run: Run) -> bool:
@@ -222,37 +228,41 @@ class FleetWorker:
             status.fail(connection, _claim_of(run), _lost(run, "planning it"))
             self._importer.record(connection, run.run_id)
             return False
-        return dispatch.offer_run(connection, run)
+        return offers.offer_run(connection, run)
 
     def _require_few_tries(self, run: Run, part: Part, tries: int) -> None:
         """Raises: WorkerLost, when a part took one worker after the other without getting on."""
         if tries > self._retries.limit:
             raise _lost(run, f"importing {part.planned.key}")
 
-    def _judge(self, claim: Claim, run: Run, part: Part, error: TooManyRejects) -> None:
+    def _decide(self, claim: Claim, run: Run, part: Part, error: TooManyRejects) -> None:
         """End the run where rejects are too many of all that was read by now; this machine may know of less."""
         try:
-            self._tally(run, final=True).require_within_limit(run.account_id)
+            self._counters(run, final=True).require_within_limit(run.account_id)
         except TooManyRejects as sure:
             self._fail(claim, sure)
         else:
             self._give_back(run, part, error)
 
     def _give_back(self, run: Run, part: Part, error: S3ImportError) -> None:
-        log.info("account %s: %s given back: %s", run.account_id, part.planned.key, error)
+        log.info(
+            "account %s: %s given back: %s", run.account_id, part.planned.key, error, extra={"event": "part_released"}
+        )
         with self._importer.database.begin() as connection:
             dispatch.release_part(connection, run.run_id, part)
 
     def _fail(self, claim: Claim, error: Exception) -> None:
         failure = as_failure(error)
-        log.warning("account %s: the %s pass ended: %s", claim.account_id, claim.pass_, failure)
+        log.warning(
+            "account %s: the %s pass ended: %s", claim.account_id, claim.pass_, failure, extra={"event": "pass_failed"}
+        )
         self._importer.record_failure(claim, failure, self._retries)
 
 
 def _claim_of(run: Run) -> Claim:
     """The right to end a spread run, which all of its workers share."""
     return Claim(
-        run.run_id, run.account_id, run.pass_, run.token, run.attempts, run.tries, run.account_checked, run.choices
+        run.run_id, run.account_id, run.pass_, run.token, run.attempts, run.tries, run.account_checked, run.options
     )
 
 

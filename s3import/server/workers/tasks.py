@@ -17,8 +17,9 @@ from typing import Any
 
 from celery import Celery, signals
 
-from s3import.core.errors import BrokerUnavailable, as_failure
-from s3import.importing.part_claims import OFFER_SECONDS
+from s3import.core.errors import BrokerUnavailable
+from s3import.core.timers import Ticker
+from s3import.importing.offers import OFFER_SECONDS
 from s3import.server.workers.broker import TLS, check_url, require_login
 from s3import.server.workers.fleet import FleetWorker
 
@@ -91,7 +92,11 @@ class CeleryQueue:
             # `expires` would have each worker judge by its own clock; `expiration` is the broker's business.
             self._app.send_task(name, arguments, expiration=OFFER_SECONDS, retry=False)
         except Exception as error:  # noqa: BLE001 - every transport has errors of its own
-            log.warning("the broker takes no messages (%s); trying again", type(error).__name__)
+            log.warning(
+                "the broker takes no messages (%s); trying again",
+                type(error).__name__,
+                extra={"event": "broker_unavailable"},
+            )
             return False
         return True
 
@@ -110,32 +115,19 @@ class Sweeper:
     """Calls `FleetWorker.sweep` every `SWEEP_SECONDS`, or when woken. Use as a context manager."""
 
     def __init__(self, worker: FleetWorker) -> None:
-        self._worker = worker
-        self._woken = threading.Event()
-        self._stopped = threading.Event()
-        self._thread = threading.Thread(target=self._run, name="sweeper", daemon=True)
+        self._ticker = Ticker("sweeper", worker.sweep, SWEEP_SECONDS)
 
     def __enter__(self) -> Sweeper:
-        self._thread.start()
+        self._ticker.start()
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._stopped.set()
-        self.wake()
-        self._thread.join()
+        self._ticker.stop()
+        self._ticker.join()
 
     def wake(self) -> None:
         """Sweep now."""
-        self._woken.set()
-
-    def _run(self) -> None:
-        while not self._stopped.is_set():
-            try:
-                self._worker.sweep()
-            except Exception as error:  # noqa: BLE001 - whatever it is, the next sweep may go better
-                log.warning("cannot look for work: %s", as_failure(error))
-            self._woken.wait(SWEEP_SECONDS)
-            self._woken.clear()
+        self._ticker.wake()
 
 
 def serve_queue(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from s3import.transform.validators.checking import check
-from s3import.transform.validators.rejects import make_rejects
+from s3import.transform.validators.rejected_rows import make_rejects
 from s3import.transform.validators.rules import leaves_source
 
 __all__ = ["check", "leaves_source", "make_rejects"]

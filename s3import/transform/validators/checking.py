@@ -6,8 +6,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from s3import.core.records import SCHEMAS, TIMESTAMP_FIELDS, Batch, Checked, Entity, one_array
-from s3import.transform.validators.findings import Findings
-from s3import.transform.validators.rejects import make_rejects
+from s3import.transform.validators.rejected_rows import make_rejects
+from s3import.transform.validators.row_findings import RowFindings
 from s3import.transform.validators.rules import Columns, broken_rules
 from s3import.transform.validators.text import repair
 from s3import.transform.validators.timestamps import read_timestamps
@@ -20,7 +20,7 @@ def check(batch: Batch, entity: Entity, account_id: str) -> Checked:
     read at all keeps its one fault; a field that has a fault gets no second reason.
     """
     columns, repaired = _repaired(batch, entity)
-    findings = Findings(batch.faults, SCHEMAS[entity].names)
+    findings = RowFindings(batch.faults, SCHEMAS[entity].names)
     for finding in broken_rules(columns, entity, account_id, batch.faults):
         findings.add(finding)
     for name in columns.keys() & {*TIMESTAMP_FIELDS}:  # last: a wrong timestamp becomes null, but it was not missing

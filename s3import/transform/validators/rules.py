@@ -10,7 +10,7 @@ import pyarrow.compute as pc
 
 from s3import.core.errors import RejectCode
 from s3import.core.records import ID_FIELDS, MAX_ID_LENGTH, REQUIRED, VOCABULARY, Entity, Fault, Reason
-from s3import.transform.validators.findings import Finding, where
+from s3import.transform.validators.row_findings import Finding, where
 from s3import.transform.validators.text import byte_range
 
 Columns = dict[str, pa.Array]

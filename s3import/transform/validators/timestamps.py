@@ -7,7 +7,7 @@ import pyarrow.compute as pc
 
 from s3import.core.errors import RejectCode
 from s3import.core.records import EARLIEST, TIMESTAMP, TOO_LATE
-from s3import.transform.validators.findings import Finding, where
+from s3import.transform.validators.row_findings import Finding, where
 
 _LEAP_YEAR = r"(?:\d\d(?:0[48]|[2468][048]|[13579][26])|(?:[02468][048]|[13579][26])00)"
 _DATE = (

@@ -37,7 +37,7 @@ def imported(place: Settings, parts: Parts, at_once: bool) -> tuple[Settings, st
     account = next(ACCOUNTS)
     write(stored(parts, account), Path(place.source or "").parent, account)
     batches = dataclasses.replace(place, block_bytes=8 * 1024 * 1024 if at_once else 1)
-    assert code_of(migrate(batches, account, max_rejects="100%")) is None  # all of it may be rejected
+    assert code_of(migrate(batches, account, max_rejects="100%")) is None
     return batches, account
 
 

@@ -13,7 +13,7 @@ from s3import.core.events import Event
 from s3import.core.records import Pass
 from s3import.core.settings import Settings
 from s3import.core.tables import accounts, import_runs, threads
-from s3import.operations import composition as app
+from tests import commands as app
 from tests.importing.dumps import ACCOUNT, simple_dump, write
 from tests.importing.moving import code_of, execute, ignore, migrate, settings_for
 from tests.operations.verify.verifying import verify

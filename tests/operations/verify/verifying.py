@@ -6,8 +6,8 @@ import threading
 from typing import Any
 
 from s3import.core.settings import Settings
-from s3import.operations import composition as app
 from s3import.operations.verify import Finding, Verified
+from tests import commands as app
 from tests.importing.dumps import ACCOUNT
 from tests.importing.moving import ignore
 

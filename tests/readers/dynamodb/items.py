@@ -10,7 +10,7 @@ import orjson
 from s3import.core.records import Batch, Entity, Position
 from s3import.readers.dynamodb.decode import read_items
 from s3import.readers.dynamodb.mapping import ItemMapping, parse_mapping
-from s3import.readers.dynamodb.wanted import Wanted
+from s3import.readers.dynamodb.selection import Selection
 
 MAPPING = """
 version = 1
@@ -125,8 +125,8 @@ def lines(*items: dict[str, Any]) -> bytes:
 
 def read(text: bytes, entity: Entity = Entity.MESSAGES, *, careful: bool = False, block_bytes: int = 1 << 20) -> Batch:
     """The one batch that a text makes."""
-    wanted_mapping = mapping().of(entity)
-    assert wanted_mapping
-    wanted = Wanted(wanted_mapping, "acme")
-    [batch] = read_items(io.BytesIO(text).read, wanted, Position(), block_bytes=block_bytes, careful=careful)
+    selected_mapping = mapping().of(entity)
+    assert selected_mapping
+    selection = Selection(selected_mapping, "acme")
+    [batch] = read_items(io.BytesIO(text).read, selection, Position(), block_bytes=block_bytes, careful=careful)
     return batch

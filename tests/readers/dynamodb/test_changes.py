@@ -16,10 +16,9 @@ from s3import.core.errors import DumpNotFound
 from s3import.core.records import HALVES, Pass
 from s3import.core.settings import Settings
 from s3import.importing.importer import Request, Result
-from s3import.operations import composition as app
-from s3import.readers.dump.plan import plan_pass
 from s3import.readers.dynamodb.export import ExportSource
 from s3import.readers.sources.folder import FolderSource
+from tests import commands as app
 from tests.readers.dynamodb.exports import call_empty, write_export, write_files
 from tests.readers.dynamodb.items import MAPPING, mapping, message, thread
 from tests.readers.dynamodb.test_migration import ACCOUNT
@@ -139,7 +138,7 @@ def test_nothing_incremental(settings: Settings) -> None:
     """A delta without any incremental export is a dump that is not there."""
     source = ExportSource(FolderSource(str(settings.source)), mapping(), "acme", recent_days=30)
     with pytest.raises(DumpNotFound, match="no incremental export"):
-        plan_pass(source, "acme", Pass.DELTA)
+        source.plan(Pass.DELTA)
 
 
 def test_lines_that_are_no_change(settings: Settings, tmp_path: Path) -> None:

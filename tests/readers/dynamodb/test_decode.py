@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from s3import.core.records import Batch, Entity, Position
 from s3import.readers.dynamodb.decode import read_items
-from s3import.readers.dynamodb.wanted import Wanted
+from s3import.readers.dynamodb.selection import Selection
 from s3import.transform.validators import check
 from tests.readers.dynamodb.items import attachment, lines, mapping, message, read, thread
 
@@ -232,7 +232,7 @@ def test_the_first_items_say_nothing_of_others(first: dict[str, Any]) -> None:
     messages = mapping().of(Entity.MESSAGES)
     assert messages
     text = io.BytesIO(lines(first, message(2), first, message(3)))
-    batches = read_items(text.read, Wanted(messages, "acme"), Position(), block_bytes=1)
+    batches = read_items(text.read, Selection(messages, "acme"), Position(), block_bytes=1)
     assert [id_ for batch in batches for id_ in batch.records["id"].to_pylist()] == ["m2", "m3"]
 
 

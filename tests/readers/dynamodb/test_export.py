@@ -19,8 +19,7 @@ from s3import.core.errors import (
     PartUnreadable,
 )
 from s3import.core.records import Batch, Entity, Pass, Position, Window
-from s3import.readers import read_part
-from s3import.readers.dump.plan import plan_pass, read_account_document
+from s3import.readers.dump.account_document import read_account_document
 from s3import.readers.dynamodb.export import ExportSource
 from s3import.readers.dynamodb.mapping import parse_mapping
 from s3import.readers.sources.folder import FolderSource
@@ -35,7 +34,7 @@ NEW_TEXT, NEW_MILLISECONDS = "2026-09-21T14:13:20Z", 1790000000000
 
 def source(root: Path, account: str = "acme", files: Path | None = None) -> ExportSource:
     beside = FolderSource(str(files)) if files else None
-    return ExportSource(FolderSource(str(root)), mapping(), account, recent_days=30, files=beside)
+    return ExportSource(FolderSource(str(root)), mapping(), account, recent_days=30, companion=beside)
 
 
 def write(root: Path, threads: Any = (), messages: Any = (), attachments: Any = ()) -> None:
@@ -46,9 +45,9 @@ def write(root: Path, threads: Any = (), messages: Any = (), attachments: Any = 
 
 
 def batches(export: ExportSource, pass_: Pass, entity: Entity, block_bytes: int = 1 << 20) -> Iterable[Batch]:
-    for part in plan_pass(export, "acme", pass_, lambda: WINDOW).parts:
+    for part in export.plan(pass_, lambda: WINDOW).parts:
         if part.entity is entity:
-            yield from read_part(export, part, Position(), block_bytes=block_bytes)
+            yield from export.read_part(part, Position(), block_bytes)
 
 
 def ids(export: ExportSource, pass_: Pass, entity: Entity) -> list[str]:
@@ -83,7 +82,7 @@ def test_each_item_is_in_one_pass(tmp_path: Path) -> None:
 def test_the_window_is_remembered(tmp_path: Path) -> None:
     """A part carries its window, as text too."""
     write(tmp_path, messages=[message()])
-    [part] = plan_pass(source(tmp_path), "acme", Pass.REMAINING, lambda: WINDOW).parts
+    [part] = source(tmp_path).plan(Pass.REMAINING, lambda: WINDOW).parts
     assert part.window == Window(Pass.REMAINING, WINDOW.since, WINDOW.until)
     assert Window.parse(str(part.window)) == part.window
 
@@ -91,9 +90,9 @@ def test_the_window_is_remembered(tmp_path: Path) -> None:
 def test_reading_goes_on_where_it_was(tmp_path: Path) -> None:
     """From the end of any batch the same batches follow, in any process."""
     write(tmp_path, messages=[message(n, body="x" * 100) for n in range(60)])
-    [part, _] = plan_pass(source(tmp_path), "acme", Pass.RECENT, lambda: WINDOW).parts
-    whole = list(read_part(source(tmp_path), part, Position(), block_bytes=1000))
-    again = list(read_part(source(tmp_path), part, whole[2].end, block_bytes=1000))
+    [part, _] = source(tmp_path).plan(Pass.RECENT, lambda: WINDOW).parts
+    whole = list(source(tmp_path).read_part(part, Position(), 1000))
+    again = list(source(tmp_path).read_part(part, whole[2].end, 1000))
     assert [batch.records for batch in again] == [batch.records for batch in whole[3:]]
     assert [batch.end for batch in again] == [batch.end for batch in whole[3:]]
 
@@ -182,7 +181,7 @@ def test_an_export_of_nothing(tmp_path: Path) -> None:
     """Where all files are empty there is no item of the account either."""
     write(tmp_path)
     with pytest.raises(DumpNotFound, match="no item of account acme"):
-        plan_pass(source(tmp_path), "acme", Pass.RECENT)
+        source(tmp_path).plan(Pass.RECENT)
 
 
 @pytest.mark.parametrize(("account", "found"), [("4711", ["t1"]), ("04711", None), ("4711.0", None), ("acme", None)])
@@ -204,7 +203,7 @@ def test_ion_is_refused(tmp_path: Path) -> None:
     """An export in Ion is refused by name, with what to do."""
     write_export(tmp_path, "messages", [], outputFormat="ION")
     with pytest.raises(InvalidManifest, match="is in ION, which is not read; export the table again"):
-        plan_pass(source(tmp_path), "acme", Pass.RECENT)
+        source(tmp_path).plan(Pass.RECENT)
 
 
 def test_two_full_exports_of_a_table(tmp_path: Path) -> None:
@@ -212,7 +211,7 @@ def test_two_full_exports_of_a_table(tmp_path: Path) -> None:
     write(tmp_path)
     write_export(tmp_path, "messages", [], export_id="02")
     with pytest.raises(InvalidManifest, match="more than one full export of the table messages"):
-        plan_pass(source(tmp_path), "acme", Pass.RECENT)
+        source(tmp_path).plan(Pass.RECENT)
 
 
 def test_a_file_that_is_no_gzip(tmp_path: Path) -> None:
@@ -231,7 +230,7 @@ def test_a_file_that_is_no_gzip(tmp_path: Path) -> None:
 def test_the_account_document_lies_beside(tmp_path: Path) -> None:
     """account.json comes from where the mapping says, or from nowhere."""
     (tmp_path / "account.json").write_text('{"id": "acme", "name": "Acme"}')
-    assert read_account_document(source(tmp_path), "acme") is None
-    document = read_account_document(source(tmp_path, files=tmp_path), "acme")
+    assert read_account_document(source(tmp_path).companion, "acme") is None
+    document = read_account_document(source(tmp_path, files=tmp_path).companion, "acme")
     assert document is not None
     assert document.name == "Acme"

@@ -15,21 +15,19 @@ from click.testing import CliRunner
 from s3import.cli import cli
 from s3import.core.errors import ConfigurationError, Interrupted, MigrationFailed, SourceMissing
 from s3import.core.records import Entity, Pass, PlannedPart, Position
-from s3import.readers import read_part
-from s3import.readers.dump.plan import plan_pass
 from s3import.readers.dynamodb.budget import ReadBudget
 from s3import.readers.dynamodb.exporting import export_tables
 from s3import.readers.dynamodb.mapping import parse_mapping
 from s3import.readers.dynamodb.opening import Items, open_items, open_tables
-from s3import.readers.dynamodb.tables import Tables
-from s3import.readers.sources.source import Patience, Role
+from s3import.readers.dynamodb.table_source import Tables
+from s3import.readers.sources.source import RetryPolicy, Role
 from tests.cli.commands import environment
 from tests.objects import Bucket
 from tests.readers.dynamodb.exports import digest
 from tests.readers.dynamodb.items import MAPPING, mapping, message
 from tests.readers.dynamodb.served import Served
 
-QUICK = Patience(retry_seconds=0, first_wait_seconds=0.01)
+QUICK = RetryPolicy(retry_seconds=0, first_wait_seconds=0.01)
 
 
 def with_manifests(bucket: Bucket, prefix: str) -> None:
@@ -75,10 +73,10 @@ def test_an_export_by_moto_is_read(moto_tables: Served, s3: Bucket, tmp_path: Pa
     shown = CliRunner().invoke(cli, words, env=environment())
     assert shown.output.count(": 1 items, arn:aws:dynamodb:") == 3
     with_manifests(s3, "exports/acme")
-    items = open_items(source, "acme", items=Items(parse_mapping(path.read_text(), "m")), patience=QUICK)
-    [part] = (part for part in plan_pass(items, "acme", Pass.RECENT).parts if part.entity is Entity.MESSAGES)
+    items = open_items(source, "acme", items=Items(parse_mapping(path.read_text(), "m")), policy=QUICK)
+    [part] = (part for part in items.plan(Pass.RECENT).parts if part.entity is Entity.MESSAGES)
     whole = PlannedPart(part.entity, part.key, part.stored)
-    [batch] = read_part(items, whole, Position(), block_bytes=1 << 20)
+    [batch] = items.read_part(whole, Position(), 1 << 20)
     assert batch.records["id"].to_pylist() == ["x"]
     assert batch.records["body"].to_pylist() == ["1" * 38]
 
@@ -90,10 +88,10 @@ def _sort(sort: dict[str, str]) -> dict[str, Any]:
 def test_an_export_in_a_role(s3: Bucket) -> None:
     """An export in S3 is read in a role too: in moto its account has no such bucket."""
     role = Role("arn:aws:iam::555566667777:role/reader")
-    source = open_items(f"s3://{s3.bucket}/x", "acme", items=Items(mapping()), patience=QUICK, role=role)
-    assert source.read("account.json") is None
+    source = open_items(f"s3://{s3.bucket}/x", "acme", items=Items(mapping()), policy=QUICK, role=role)
+    assert source.companion.read("account.json") is None
     with pytest.raises((SourceMissing, MigrationFailed)):
-        plan_pass(source, "acme", Pass.RECENT)
+        source.plan(Pass.RECENT)
 
 
 class Exporting:
@@ -161,7 +159,7 @@ def test_an_export_that_failed_before() -> None:
 def test_a_table_without_point_in_time_recovery(moto_tables: Served, s3: Bucket) -> None:
     """The message says what to turn on, and does not speak of permissions."""
     known = parse_mapping(moto_tables.mapping_text(MAPPING), "m")
-    tables = open_tables(patience=QUICK)
+    tables = open_tables(policy=QUICK)
     with pytest.raises(MigrationFailed, match=r"cannot be exported: .*; turn on its point-in-time recovery") as raised:
         list(export_tables(tables, known, f"s3://{s3.bucket}", stop=threading.Event()))
     assert raised.value.code == "failed"

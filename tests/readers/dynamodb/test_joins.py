@@ -10,20 +10,18 @@ import pytest
 
 from s3import.core.errors import ConfigurationError, SourceUnavailable
 from s3import.core.records import Entity, Pass, PlannedPart, Position
-from s3import.readers import read_part
-from s3import.readers.dump.plan import plan_pass
 from s3import.readers.dynamodb.budget import ReadBudget
 from s3import.readers.dynamodb.joins import add_joined
 from s3import.readers.dynamodb.mapping import parse_mapping
 from s3import.readers.dynamodb.opening import Items, open_items
-from s3import.readers.dynamodb.tables import Tables
-from s3import.readers.sources.source import Patience
+from s3import.readers.dynamodb.table_source import Tables
+from s3import.readers.sources.source import RetryPolicy
 from tests.readers.dynamodb.exports import write_export
 from tests.readers.dynamodb.items import MAPPING, item, message, value
 from tests.readers.dynamodb.served import Served
 from tests.readers.dynamodb.test_changes import change, window
 
-QUICK = Patience(retry_seconds=0, first_wait_seconds=0.01)
+QUICK = RetryPolicy(retry_seconds=0, first_wait_seconds=0.01)
 JOINED = MAPPING.replace(
     'recording_key = { template = "calls/{account}/{call.id}.mp3" }',
     'recording_key = { template = "rec/{file.key}", join = "calls" }\n'
@@ -48,10 +46,10 @@ def test_calls_are_joined(served: Served, tmp_path: Path, kind: str) -> None:
     for table in ("threads", "messages", "attachments"):
         write_export(tmp_path, f"{table}-{served.suffix}", [items] if table == "messages" else [])
     uri = "dynamodb:" if kind == "tables" else str(tmp_path)
-    source = open_items(uri, "acme", items=Items(parse_mapping(joined_mapping(served), "m")), patience=QUICK)
-    [part] = (part for part in plan_pass(source, "acme", Pass.RECENT).parts if part.entity is Entity.MESSAGES)
+    source = open_items(uri, "acme", items=Items(parse_mapping(joined_mapping(served), "m")), policy=QUICK)
+    [part] = (part for part in source.plan(Pass.RECENT).parts if part.entity is Entity.MESSAGES)
     whole = PlannedPart(part.entity, part.key, part.stored)
-    [batch] = read_part(source, whole, Position(), block_bytes=1 << 20)
+    [batch] = source.read_part(whole, Position(), 1 << 20)
     calls = [record["telephony"] or {} for record in batch.records.to_pylist()]
     assert [call.get("recording_key") for call in calls] == ["rec/one.mp3", None, None, "rec/one.mp3"]
     assert [call.get("disposition") for call in calls] == ["answered", None, None, "answered"]
@@ -113,18 +111,18 @@ class Overloaded(Answering):
 def test_a_table_that_processes_nothing() -> None:
     """Keys that are never processed are a temporary failure at the end of the retries, asked for ever more slowly."""
     client = Overloaded()
-    patience = Patience(retry_seconds=1, first_wait_seconds=0.05)
+    policy = RetryPolicy(retry_seconds=1, first_wait_seconds=0.05)
     with pytest.raises(SourceUnavailable, match="the table calls does not answer"):
-        list(Tables(client, patience, ReadBudget(None)).fetch("calls", [{"id": {"S": "c"}}]))
+        list(Tables(client, policy, ReadBudget(None)).fetch("calls", [{"id": {"S": "c"}}]))
     assert 2 <= len(client.sizes) <= 12
 
 
 def test_a_table_that_processes_little() -> None:
     """Each key that is processed starts the retries afresh."""
     client = Overloaded(after=2)
-    patience = Patience(retry_seconds=5, first_wait_seconds=0.001)
+    policy = RetryPolicy(retry_seconds=5, first_wait_seconds=0.001)
     keys = [{"id": {"S": str(number)}} for number in range(9)]
-    assert list(Tables(client, patience, ReadBudget(None)).fetch("calls", keys)) == keys
+    assert list(Tables(client, policy, ReadBudget(None)).fetch("calls", keys)) == keys
 
 
 def test_references_of_another_type(served: Served, tmp_path: Path) -> None:
@@ -134,9 +132,9 @@ def test_references_of_another_type(served: Served, tmp_path: Path) -> None:
     items = [message(1, call={"id": 7}), message(2, call={"id": "7"})]
     for table in ("threads", "messages", "attachments"):
         write_export(tmp_path, f"{table}-{served.suffix}", [items] if table == "messages" else [])
-    source = open_items(str(tmp_path), "acme", items=Items(parse_mapping(joined_mapping(served), "m")), patience=QUICK)
-    [part] = (part for part in plan_pass(source, "acme", Pass.RECENT).parts if part.entity is Entity.MESSAGES)
-    [batch] = read_part(source, PlannedPart(part.entity, part.key, part.stored), Position(), block_bytes=1 << 20)
+    source = open_items(str(tmp_path), "acme", items=Items(parse_mapping(joined_mapping(served), "m")), policy=QUICK)
+    [part] = (part for part in source.plan(Pass.RECENT).parts if part.entity is Entity.MESSAGES)
+    [batch] = source.read_part(PlannedPart(part.entity, part.key, part.stored), Position(), 1 << 20)
     calls = [(record["telephony"] or {}).get("disposition") for record in batch.records.to_pylist()]
     assert calls == [None, "answered"]
 
@@ -156,10 +154,10 @@ def test_changes_are_joined(moto_tables: Served, tmp_path: Path) -> None:
     line = change(1, message(1, call={"id": "c1"}))
     window(tmp_path, f"messages-{moto_tables.suffix}", (0, 3), line)
     source = open_items(
-        str(tmp_path), "acme", items=Items(parse_mapping(joined_mapping(moto_tables), "m")), patience=QUICK
+        str(tmp_path), "acme", items=Items(parse_mapping(joined_mapping(moto_tables), "m")), policy=QUICK
     )
-    [part] = (part for part in plan_pass(source, "acme", Pass.DELTA).parts if part.entity is Entity.MESSAGES)
-    [batch] = read_part(source, part, Position(), block_bytes=1 << 20)
+    [part] = (part for part in source.plan(Pass.DELTA).parts if part.entity is Entity.MESSAGES)
+    [batch] = source.read_part(part, Position(), 1 << 20)
     [record] = batch.records.to_pylist()
     assert (record["telephony"]["disposition"], record["telephony"]["recording_key"]) == ("answered", "rec/one.mp3")
     assert batch.raw([0]) == [line.rstrip(b"\n")]

@@ -20,7 +20,7 @@ from s3import.core.events import Advanced, Event
 from s3import.core.records import HALVES, Pass
 from s3import.core.settings import Settings
 from s3import.importing.importer import Request, Result
-from s3import.operations import composition as app
+from tests import commands as app
 from tests.cli.commands import environment
 from tests.readers.dynamodb.exports import write_export
 from tests.readers.dynamodb.items import MAPPING, attachment, message, thread
@@ -109,7 +109,7 @@ def test_an_export_is_verified(settings: Settings) -> None:
 def test_a_dry_run(settings: Settings) -> None:
     """A dry run checks an export like a dump."""
     request = Request("acme", HALVES, settings.source or "")
-    [result] = app.rehearse(settings, [request], observe=lambda event: None, stop=threading.Event())
+    [result] = app.dry_run_accounts(settings, [request], observe=lambda event: None, stop=threading.Event())
     assert result.error is None
     assert result.rejected == 2
 

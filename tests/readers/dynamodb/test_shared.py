@@ -11,8 +11,6 @@ import pytest
 
 from s3import.core.errors import MigrationFailed
 from s3import.core.records import Batch, Entity, Pass, PlannedPart, Position, StoredObject
-from s3import.readers import read_part
-from s3import.readers.dump.plan import plan_pass
 from s3import.readers.dynamodb.export import ExportSource
 from s3import.readers.dynamodb.mapping import parse_mapping
 from s3import.readers.dynamodb.shared import Sharing
@@ -59,9 +57,9 @@ def batches(
     stored: FolderSource, account: str, sharing: Sharing | None, start: Position = Position()
 ) -> Iterator[Batch]:
     source = ExportSource(stored, mapping(), account, recent_days=30, sharing=sharing)
-    [part] = plan_pass(source, account, Pass.RECENT).parts
+    [part] = source.plan(Pass.RECENT).parts
     whole = PlannedPart(part.entity, part.key, part.stored)
-    return read_part(source, whole, start, block_bytes=4000)
+    return source.read_part(whole, start, 4000)
 
 
 def rows(found: list[Batch]) -> list[tuple[int, str | None, bytes]]:

@@ -26,18 +26,17 @@ LETTERS = random.Random(1).choices(string.ascii_letters, k=540_000)
 READ = """
 import collections, json, sys
 from pathlib import Path
-from s3import.readers import read_part
-from s3import.readers.folder import FolderSource
-from s3import.records import Entity, PlannedPart, Position
-from s3import.validators import check
+from s3import.core.records import Entity, PlannedPart
+from s3import.readers.dump.objects import open_dump
+from s3import.readers.reading import read_checked
 
 path, entity = Path(sys.argv[1]), Entity(sys.argv[2])
-source = FolderSource(str(path.parent))
-part = PlannedPart(entity, path.name, source.find(path.name))
+source = open_dump(str(path.parent), "acme")
+part = PlannedPart(entity, path.name, source.companion.find(path.name))
 rows, most, codes = 0, 0, collections.Counter()
-for batch in read_part(source, part, Position(), block_bytes=8 * 1024 * 1024):
-    rows, most = rows + batch.records.num_rows, max(most, batch.records.num_rows)
-    for reject in check(batch, entity, "acme").rejects:
+for read in read_checked(source, part, "acme", block_bytes=8 * 1024 * 1024):
+    rows, most = rows + read.batch.records.num_rows, max(most, read.batch.records.num_rows)
+    for reject in read.checked.rejects:
         codes.update({reason.code for reason in reject.reasons})
 status = Path("/proc/self/status").read_text()  # getrusage tells of the process that began this one too
 peak_kb = int(status.partition("VmHWM:")[2].split()[0])

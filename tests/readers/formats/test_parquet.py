@@ -228,9 +228,9 @@ def test_lets_errors_of_the_source_through(reads: int) -> None:
 
 CRASH_TEST = """
 import io, sys
-from s3import.errors import PartUnreadable
-from s3import.readers.parquet import read_parquet
-from s3import.records import Entity, Position
+from s3import.core.errors import PartUnreadable
+from s3import.readers.formats.parquet import read_parquet
+from s3import.core.records import Entity, Position
 content = sys.stdin.buffer.read()
 for place in range(4, len(content)):
     for change in (0x01, 0x02, 0xFF):

@@ -9,10 +9,10 @@ from typing import Protocol
 import pytest
 
 from s3import.readers.sources.location import open_source
-from s3import.readers.sources.source import Patience, Source
+from s3import.readers.sources.source import RetryPolicy, Source
 from tests.objects import Bucket
 
-QUICK = Patience(retry_seconds=60, connect_seconds=10, stall_seconds=2, first_wait_seconds=0.01)
+QUICK = RetryPolicy(retry_seconds=60, connect_seconds=10, stall_seconds=2, first_wait_seconds=0.01)
 ACCOUNT = "acme"
 
 
@@ -57,7 +57,7 @@ class BucketPlace:
         self.bucket.client.delete_object(Bucket=self.bucket.bucket, Key=f"dumps/{ACCOUNT}/{key}")
 
     def source(self) -> Source:
-        return open_source(self.uri, ACCOUNT, patience=QUICK)
+        return open_source(self.uri, ACCOUNT, policy=QUICK)
 
 
 @pytest.fixture

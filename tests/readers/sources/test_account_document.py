@@ -9,7 +9,7 @@ import pytest
 
 from s3import.core.errors import InvalidAccountDocument
 from s3import.core.records import AccountDocument, Brand, Channel
-from s3import.readers.dump.plan import read_account_document
+from s3import.readers.dump.account_document import read_account_document
 from tests.readers.sources.conftest import ACCOUNT, FolderPlace, Place
 
 BRAND = {"id": "b1", "name": "Brand"}

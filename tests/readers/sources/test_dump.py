@@ -12,14 +12,14 @@ from hypothesis import strategies as st
 
 from s3import.core.errors import DumpNotFound, InvalidManifest, PartDiffers, PartMissing, SourceUnavailable
 from s3import.core.records import Entity, Pass, Plan, StoredObject
-from s3import.readers.dump.plan import plan_pass
+from s3import.readers.dump.objects import ObjectDump
 from tests.readers.sources.conftest import ACCOUNT, FolderPlace, Place
 
 PutAll = Callable[..., None]
 
 
 def plan(place: Place) -> Plan:
-    return plan_pass(place.source(), ACCOUNT, Pass.RECENT)
+    return ObjectDump(place.source(), ACCOUNT).plan(Pass.RECENT)
 
 
 def keys(plan: Plan) -> list[str]:
@@ -209,7 +209,7 @@ def test_does_not_plan_half_a_dump() -> None:
     """A manifest that appears between two looks means that the dump was being completed: try again."""
     shelf: Any = Shelf("recent/manifest.json", "recent/threads/a.jsonl")
     with pytest.raises(SourceUnavailable, match="completed just now"):
-        plan_pass(shelf, ACCOUNT, Pass.RECENT)
+        ObjectDump(shelf, ACCOUNT).plan(Pass.RECENT)
 
 
 segments = st.sampled_from(
@@ -222,6 +222,6 @@ some_keys = st.sets(st.lists(segments, min_size=1, max_size=4).map("/".join))
 def test_passes_over_nothing(below: set[str]) -> None:
     """Every object below the pass is either a part or listed as skipped, never both."""
     shelf: Any = Shelf("recent/threads/0.jsonl", *(f"recent/{key}" for key in below))
-    planned = plan_pass(shelf, ACCOUNT, Pass.RECENT)
+    planned = ObjectDump(shelf, ACCOUNT).plan(Pass.RECENT)
     shown = {key.replace("\0", "\ufffd") for key in below | {"threads/0.jsonl"}}
     assert sorted([*keys(planned), *planned.skipped_objects]) == sorted(shown)

@@ -19,7 +19,7 @@ from s3import.core.errors import (
 )
 from s3import.core.records import StoredObject
 from s3import.readers.sources.location import open_source
-from s3import.readers.sources.source import Patience, Source
+from s3import.readers.sources.source import RetryPolicy, Source
 from tests.faults import (
     Answer,
     EarlyEnd,
@@ -40,7 +40,7 @@ pytestmark = pytest.mark.integration
 
 BODY = random.Random(7).randbytes(200_000)
 HASTY = replace(QUICK, stall_seconds=0.3)
-IMPATIENT = Patience(retry_seconds=0.3, connect_seconds=10, stall_seconds=1, first_wait_seconds=0.01)
+IMPATIENT = RetryPolicy(retry_seconds=0.3, connect_seconds=10, stall_seconds=1, first_wait_seconds=0.01)
 
 Opener = Callable[..., tuple[Source, FaultyProxy]]
 
@@ -52,12 +52,12 @@ def through(s3: Bucket, monkeypatch: pytest.MonkeyPatch) -> Iterable[Opener]:
     opened: list[FaultyProxy] = []
 
     def open_through(
-        faults: Iterable[Fault], *, patience: Patience = QUICK, **choices: object
+        faults: Iterable[Fault], *, policy: RetryPolicy = QUICK, **choices: object
     ) -> tuple[Source, FaultyProxy]:
         proxy = FaultyProxy(s3.endpoint_url, faults, **choices)  # type: ignore[arg-type]
         opened.append(proxy.__enter__())
         monkeypatch.setenv("AWS_ENDPOINT_URL", proxy.url)
-        return open_source(f"s3://{s3.bucket}/{{account}}", "acme", patience=patience), proxy
+        return open_source(f"s3://{s3.bucket}/{{account}}", "acme", policy=policy), proxy
 
     yield open_through
     for proxy in opened:
@@ -78,7 +78,7 @@ def read_all(source: Source, stored: StoredObject, offset: int = 0) -> bytes:
 @pytest.mark.parametrize("kind", [Reset, EarlyEnd, lambda after_bytes: Stall(after_bytes, 0.6)])
 def test_goes_on_where_a_body_broke(through: Opener, kind: Callable[[int], Fault], after_bytes: int) -> None:
     """A body that resets, ends early or stalls is read to its end all the same."""
-    source, _ = through([kind(after_bytes)], patience=HASTY)
+    source, _ = through([kind(after_bytes)], policy=HASTY)
     assert read_all(source, stored_a(source)) == BODY
 
 
@@ -103,8 +103,8 @@ def test_survives_whatever_passes(through: Opener, seed: int) -> None:
 
 def test_makes_progress_in_small_steps(through: Opener) -> None:
     """A line on which no body gets far is borne with for as long as bytes flow, beyond the time for retries."""
-    patience = Patience(retry_seconds=0.2, connect_seconds=10, stall_seconds=10, first_wait_seconds=0.01)
-    source, proxy = through([], patience=patience, afterwards=Reset(15_000))
+    policy = RetryPolicy(retry_seconds=0.2, connect_seconds=10, stall_seconds=10, first_wait_seconds=0.01)
+    source, proxy = through([], policy=policy, afterwards=Reset(15_000))
     assert read_all(source, stored_a(source)) == BODY
     assert len(proxy.requests) > len(BODY) // 15_000
 
@@ -140,7 +140,7 @@ def test_waits_as_long_as_the_server_asks(through: Opener) -> None:
 @pytest.mark.parametrize("fault", [Refusal(500, "InternalError"), Refusal(503, "SlowDown"), Reset(0), Stall(0, 1.5)])
 def test_gives_up_in_the_end(through: Opener, fault: Fault) -> None:
     """Trouble that outlasts the retries is temporary to the caller, and the message names the object."""
-    source, _ = through([], patience=IMPATIENT, afterwards=fault)
+    source, _ = through([], policy=IMPATIENT, afterwards=fault)
     stored = stored_a(source)
     with pytest.raises(SourceUnavailable, match=r"s3://.*/acme/recent/a does not answer"):
         read_all(source, stored)
@@ -149,14 +149,14 @@ def test_gives_up_in_the_end(through: Opener, fault: Fault) -> None:
 def test_gives_up_on_a_server_that_is_away(s3: Bucket, monkeypatch: pytest.MonkeyPatch) -> None:
     """An endpoint at which nobody listens is temporary trouble too."""
     monkeypatch.setenv("AWS_ENDPOINT_URL", "http://127.0.0.1:9")
-    source = open_source(f"s3://{s3.bucket}", "acme", patience=IMPATIENT)
+    source = open_source(f"s3://{s3.bucket}", "acme", policy=IMPATIENT)
     with pytest.raises(SourceUnavailable, match="EndpointConnectionError"):
         list(source.list("recent/"))
 
 
 def test_tries_once_where_there_is_no_time_for_retries(through: Opener) -> None:
     """With 0 seconds for retries the first failure counts."""
-    source, proxy = through([Refusal(503, "SlowDown")], patience=Patience(retry_seconds=0))
+    source, proxy = through([Refusal(503, "SlowDown")], policy=RetryPolicy(retry_seconds=0))
     stored = stored_a(source)
     with pytest.raises(SourceUnavailable):
         read_all(source, stored)
@@ -216,7 +216,7 @@ def test_does_not_wait_for_what_is_not_there(through: Opener) -> None:
 
 def test_names_a_bucket_that_does_not_exist(s3: Bucket) -> None:
     """A bucket that is not there is told from an object that is not there."""
-    source = open_source("s3://no-such-bucket/dumps", "acme", patience=QUICK)
+    source = open_source("s3://no-such-bucket/dumps", "acme", policy=QUICK)
     with pytest.raises(SourceMissing, match="the bucket no-such-bucket does not exist"):
         list(source.list("recent/"))
     with pytest.raises(SourceMissing):
@@ -227,7 +227,7 @@ def test_says_how_to_give_credentials(s3: Bucket, monkeypatch: pytest.MonkeyPatc
     """Without any credentials the message says what to set."""
     monkeypatch.delenv("AWS_ACCESS_KEY_ID")
     monkeypatch.delenv("AWS_SECRET_ACCESS_KEY")
-    source = open_source(f"s3://{s3.bucket}", "acme", patience=QUICK)
+    source = open_source(f"s3://{s3.bucket}", "acme", policy=QUICK)
     with pytest.raises(ConfigurationError, match="set AWS_PROFILE"):
         list(source.list("recent/"))
 

@@ -47,7 +47,7 @@ def store(s3: Bucket, monkeypatch: pytest.MonkeyPatch) -> Iterator[Opener]:
         proxy = FaultyProxy(s3.endpoint_url, [], afterwards=Rewritten(manner), chosen=lambda _method, _path: True)
         opened.append(proxy.__enter__())
         monkeypatch.setenv("AWS_ENDPOINT_URL", proxy.url)
-        return open_source(f"s3://{s3.bucket}/{{account}}", "acme", patience=QUICK)
+        return open_source(f"s3://{s3.bucket}/{{account}}", "acme", policy=QUICK)
 
     yield open_store
     for proxy in opened:

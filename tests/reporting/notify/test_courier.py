@@ -11,7 +11,7 @@ from sqlalchemy import Connection
 
 from s3import.core.errors import DatabaseUnavailable
 from s3import.core.settings import Settings
-from s3import.reporting.notify import Channel, Courier, Notice, record, senders
+from s3import.reporting.notify import Courier, Notice, NoticeChannel, record, senders
 from s3import.writers import Database
 from tests.reporting.notify.receiver import Receiver, Reply
 from tests.reporting.notify.runs import ACCOUNT, SECRET, claim_run, notices
@@ -19,7 +19,7 @@ from tests.reporting.notify.runs import ACCOUNT, SECRET, claim_run, notices
 pytestmark = pytest.mark.integration
 
 
-def record_start(database: Database, *channels: Channel, account_id: str = ACCOUNT) -> None:
+def record_start(database: Database, *channels: NoticeChannel, account_id: str = ACCOUNT) -> None:
     with database.begin() as connection:
         record(connection, channels, claim_run(connection, account_id).run_id)
 
@@ -32,12 +32,12 @@ def settings(receiver: Receiver) -> Settings:
 
 def test_both_channels_end_to_end(database: Database, receiver: Receiver) -> None:
     """What was recorded before and after the start arrives on both channels, without waiting for a poll."""
-    record_start(database, *Channel)
+    record_start(database, *NoticeChannel)
     courier = Courier(database, senders(settings(receiver)), poll_seconds=3600)
     courier.start()
     receiver.wait()
     receiver.wait()
-    record_start(database, *Channel, account_id="other")
+    record_start(database, *NoticeChannel, account_id="other")
     courier.nudge()
     receiver.wait()
     receiver.wait()
@@ -50,7 +50,7 @@ def test_the_last_word_is_delivered(sqlite: Database, receiver: Receiver) -> Non
     """What was recorded just before the end is sent before the courier leaves."""
     courier = Courier(sqlite, senders(settings(receiver)), poll_seconds=3600)
     courier.start()
-    record_start(sqlite, *Channel)
+    record_start(sqlite, *NoticeChannel)
     courier.stop()
     assert len(receiver.requests) == 2
 
@@ -62,13 +62,13 @@ def test_a_channel_that_hangs(sqlite: Database, receiver: Receiver) -> None:
     def hang(notice: Notice) -> None:
         release.wait(120)
 
-    channels = {**senders(settings(receiver)), Channel.SLACK: hang}
-    record_start(sqlite, *Channel)
+    channels = {**senders(settings(receiver)), NoticeChannel.SLACK: hang}
+    record_start(sqlite, *NoticeChannel)
     courier = Courier(sqlite, channels, poll_seconds=3600)
     began = time.monotonic()
     courier.start()
     receiver.wait()
-    record_start(sqlite, *Channel, account_id="other")
+    record_start(sqlite, *NoticeChannel, account_id="other")
     courier.stop(seconds=0.5)
     assert time.monotonic() - began < 60
     assert {request.path for request in receiver.requests} == {"/callback"}
@@ -78,7 +78,7 @@ def test_a_channel_that_hangs(sqlite: Database, receiver: Receiver) -> None:
 def test_what_is_left_is_sent_by_the_next_process(sqlite: Database, receiver: Receiver) -> None:
     """A notice that could not be sent stays in the outbox, undelivered, with its next attempt planned."""
     receiver.replies = [Reply(503)]
-    record_start(sqlite, Channel.SLACK)
+    record_start(sqlite, NoticeChannel.SLACK)
     courier = Courier(sqlite, senders(settings(receiver)))
     courier.start()
     receiver.wait()
@@ -123,8 +123,8 @@ def test_a_database_that_does_not_answer(
     sqlite: Database, receiver: Receiver, caplog: pytest.LogCaptureFixture
 ) -> None:
     """A database that is away for a while delays notices and ends nothing."""
-    record_start(sqlite, Channel.CALLBACK)
-    only = {Channel.CALLBACK: senders(settings(receiver))[Channel.CALLBACK]}
+    record_start(sqlite, NoticeChannel.CALLBACK)
+    only = {NoticeChannel.CALLBACK: senders(settings(receiver))[NoticeChannel.CALLBACK]}
     courier = Courier(Down(sqlite), only, poll_seconds=0.01)
     courier.start()
     receiver.wait()

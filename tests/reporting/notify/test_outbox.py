@@ -15,14 +15,14 @@ from s3import.core.accounts import create_account
 from s3import.core.errors import AccountDeleted, DatabaseUnavailable, DumpNotFound, LeaseLost
 from s3import.core.records import Pass
 from s3import.importing import queueing
-from s3import.reporting.notify import Channel, NotDelivered, Notice, Refused, Sender, deliver_due, record
+from s3import.reporting.notify import NotDelivered, Notice, NoticeChannel, Refused, Sender, deliver_due, record
 from s3import.reporting.notify.outbox import KEEP_DAYS, MAX_ATTEMPTS, MAX_REFUSALS, forget_old
 from s3import.writers import Database
 from tests.reporting.notify.runs import ACCOUNT, add_part, claim_run, make_due, notices
 
 pytestmark = pytest.mark.integration
 
-BOTH = tuple(Channel)
+BOTH = tuple(NoticeChannel)
 
 
 class Sent(list[Notice]):
@@ -41,11 +41,11 @@ def failing(error: Exception) -> Sender:
     return send
 
 
-def start(database: Database, *channels: Channel, account_id: str = ACCOUNT) -> status.Claim:
+def start(database: Database, *channels: NoticeChannel, account_id: str = ACCOUNT) -> status.Claim:
     """A claimed run whose start was recorded."""
     with database.begin() as connection:
         claim = claim_run(connection, account_id)
-        record(connection, channels or (Channel.SLACK,), claim.run_id)
+        record(connection, channels or (NoticeChannel.SLACK,), claim.run_id)
     return claim
 
 
@@ -91,7 +91,7 @@ def test_success_with_rejects(database: Database) -> None:
     with database.begin() as connection:
         add_part(connection, claim, invalid_json=2, too_long=1)
         status.finish(connection, claim)
-        record(connection, [Channel.SLACK], claim.run_id)
+        record(connection, [NoticeChannel.SLACK], claim.run_id)
     told = notices(database)[-1].payload
     assert (told["counts"]["threads"]["read"], told["counts"]["threads"]["written"]) == (10, 7)
     assert told["rejects"] == {"total": 3, "by_code": {"invalid_json": 2, "too_long": 1}}
@@ -104,7 +104,7 @@ def test_failure_with_its_reason(database: Database) -> None:
     claim = start(database, account_id="a; rm -rf ~")
     with database.begin() as connection:
         status.fail(connection, claim, DumpNotFound("s3://u:secret@b/ is empty; write the dump"))
-        record(connection, [Channel.SLACK], claim.run_id)
+        record(connection, [NoticeChannel.SLACK], claim.run_id)
     told = notices(database)[-1].payload
     assert told["error"] == {"code": "dump_not_found", "message": "s3://u:***@b/ is empty; write the dump"}
     assert told["next"] == "s3import migrate --account 'a; rm -rf ~' --pass recent"
@@ -116,7 +116,7 @@ def test_an_account_that_is_gone(database: Database) -> None:
     with database.begin() as connection:
         connection.execute(sa.delete(tables.accounts))
         status.fail(connection, claim, AccountDeleted("account acme was deleted"))
-        record(connection, [Channel.SLACK], claim.run_id)
+        record(connection, [NoticeChannel.SLACK], claim.run_id)
     told = notices(database)[-1].payload
     assert (told["kind"], told["state"], told["next"]) == ("cancelled", "cancelled", None)
 
@@ -126,7 +126,7 @@ def test_a_failure_that_passes(database: Database) -> None:
     claim = start(database)
     with database.begin() as connection:
         status.fail(connection, claim, DatabaseUnavailable("no answer"), retry_in_seconds=5)
-        record(connection, [Channel.SLACK], claim.run_id)
+        record(connection, [NoticeChannel.SLACK], claim.run_id)
     told = notices(database)[-1].payload
     assert (told["kind"], told["state"], told["next"]) == ("delayed", "queued", None)
     assert told["error"]["code"] == "database_unavailable"
@@ -145,11 +145,11 @@ def test_a_process_that_lost_its_run(database: Database) -> None:
     """A process that was thought dead and comes back tells nothing of the run that others work on."""
     with database.begin() as connection:
         lost = claim_run(connection, lease_seconds=-1)
-        record(connection, [Channel.SLACK], lost.run_id)
-        record(connection, [Channel.SLACK], claim_run(connection).run_id)
+        record(connection, [NoticeChannel.SLACK], lost.run_id)
+        record(connection, [NoticeChannel.SLACK], claim_run(connection).run_id)
     with database.begin() as connection:
         status.fail(connection, lost, LeaseLost("another process took over"))
-        record(connection, [Channel.SLACK], lost.run_id)
+        record(connection, [NoticeChannel.SLACK], lost.run_id)
     told = [(row.payload["kind"], row.payload["attempts"]) for row in notices(database)]
     assert told == [("started", 1), ("started", 2)]
 
@@ -169,10 +169,10 @@ def test_delivered_once_in_order(database: Database) -> None:
     claim = start(database)
     with database.begin() as connection:
         status.finish(connection, claim)
-        record(connection, [Channel.SLACK], claim.run_id)
+        record(connection, [NoticeChannel.SLACK], claim.run_id)
     sent = Sent()
-    assert deliver_due(database, {Channel.SLACK: sent}) == 2
-    assert deliver_due(database, {Channel.SLACK: sent}) == 0
+    assert deliver_due(database, {NoticeChannel.SLACK: sent}) == 2
+    assert deliver_due(database, {NoticeChannel.SLACK: sent}) == 0
     assert [notice.payload["kind"] for notice in sent] == ["started", "succeeded"]
     assert all(row.delivered_at for row in notices(database))
 
@@ -181,8 +181,8 @@ def test_only_the_channels_at_hand(sqlite: Database) -> None:
     """Notices of a channel without a sender wait for a process that has one."""
     start(sqlite, *BOTH)
     sent = Sent()
-    assert deliver_due(sqlite, {Channel.CALLBACK: sent}) == 1
-    assert sent[0].channel is Channel.CALLBACK
+    assert deliver_due(sqlite, {NoticeChannel.CALLBACK: sent}) == 1
+    assert sent[0].channel is NoticeChannel.CALLBACK
 
 
 def test_a_crash_between_sending_and_writing_it_down(database: Database) -> None:
@@ -195,10 +195,10 @@ def test_a_crash_between_sending_and_writing_it_down(database: Database) -> None
         raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        deliver_due(database, {Channel.SLACK: send_and_die})
-    assert deliver_due(database, {Channel.SLACK: sent}) == 0  # it may still be alive
+        deliver_due(database, {NoticeChannel.SLACK: send_and_die})
+    assert deliver_due(database, {NoticeChannel.SLACK: sent}) == 0  # it may still be alive
     make_due(database)
-    assert deliver_due(database, {Channel.SLACK: sent}) == 1
+    assert deliver_due(database, {NoticeChannel.SLACK: sent}) == 1
     assert sent[0].id == sent[1].id
     assert [notice.attempts for notice in sent] == [1, 2]
 
@@ -209,9 +209,9 @@ def test_one_at_a_time(database: Database) -> None:
     elsewhere = Sent()
 
     def send(notice: Notice) -> None:
-        deliver_due(database, {Channel.SLACK: elsewhere})
+        deliver_due(database, {NoticeChannel.SLACK: elsewhere})
 
-    assert deliver_due(database, {Channel.SLACK: send}) == 1
+    assert deliver_due(database, {NoticeChannel.SLACK: send}) == 1
     assert elsewhere == []
 
 
@@ -230,18 +230,18 @@ def test_several_processes(database: Database) -> None:
 def test_a_failure_is_tried_again_later(database: Database) -> None:
     """A notice that was not delivered waits, longer each time, and arrives once the other side is well."""
     start(database)
-    broken = {Channel.SLACK: failing(NotDelivered("no answer"))}
+    broken = {NoticeChannel.SLACK: failing(NotDelivered("no answer"))}
     assert deliver_due(database, broken) == 0
     assert deliver_due(database, broken) == 0  # not due yet
     assert notices(database)[0].attempts == 1
     make_due(database)
-    assert deliver_due(database, {Channel.SLACK: Sent()}) == 1
+    assert deliver_due(database, {NoticeChannel.SLACK: Sent()}) == 1
 
 
 def test_a_sender_at_fault(sqlite: Database) -> None:
     """Whatever a sender raises, it is tried again and the courier lives on."""
     start(sqlite)
-    assert deliver_due(sqlite, {Channel.SLACK: failing(ZeroDivisionError())}) == 0
+    assert deliver_due(sqlite, {NoticeChannel.SLACK: failing(ZeroDivisionError())}) == 0
     assert notices(sqlite)[0].not_before is not None
 
 
@@ -255,7 +255,7 @@ def test_given_up_in_the_end(
     claim = start(sqlite)
     for _ in range(attempts + 2):
         make_due(sqlite)
-        deliver_due(sqlite, {Channel.SLACK: failing(error)})
+        deliver_due(sqlite, {NoticeChannel.SLACK: failing(error)})
     (row,) = notices(sqlite)
     assert (row.attempts, row.not_before, row.delivered_at) == (attempts, None, None)
     last = [entry for entry in caplog.records if entry.levelno == logging.ERROR]
@@ -273,7 +273,7 @@ def test_a_channel_that_is_busy_rests(database: Database) -> None:
         tried.append(notice.id)
         raise NotDelivered("429", retry_after=30)
 
-    deliver_due(database, {Channel.SLACK: busy})
+    deliver_due(database, {NoticeChannel.SLACK: busy})
     assert len(tried) == 1
     assert [row.attempts for row in notices(database)] == [1, 0]
 
@@ -289,14 +289,14 @@ def test_one_refusal_holds_up_nobody(database: Database) -> None:
             raise Refused("422")
         sent(notice)
 
-    assert deliver_due(database, {Channel.SLACK: picky}) == 1
+    assert deliver_due(database, {NoticeChannel.SLACK: picky}) == 1
     assert [notice.payload["account_id"] for notice in sent] == ["other"]
 
 
 def test_old_notices_are_forgotten(database: Database) -> None:
     """What was delivered long ago is removed; what still waits is kept."""
     start(database, *BOTH)
-    deliver_due(database, {Channel.SLACK: Sent()})
+    deliver_due(database, {NoticeChannel.SLACK: Sent()})
     table = tables.import_notices
     with database.begin() as connection:
         old = sa.func.min(table.c.created_at)

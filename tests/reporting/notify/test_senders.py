@@ -15,7 +15,7 @@ from standardwebhooks import Webhook, WebhookVerificationError
 
 from s3import.core.errors import ConfigurationError
 from s3import.core.settings import Settings
-from s3import.reporting.notify import Channel, NotDelivered, Notice, Refused, Sender, senders
+from s3import.reporting.notify import NotDelivered, Notice, NoticeChannel, Refused, Sender, senders
 from s3import.reporting.notify.callback import CallbackSender
 from s3import.reporting.notify.deadline import Deadline
 from s3import.reporting.notify.slack import SlackSender, as_text
@@ -47,17 +47,17 @@ FAILED = {
     "error": {"code": "dump_not_found", "message": "nothing below s3://b/<!channel>&\nmore"},
     "next": "s3import migrate --account acme --pass recent",
 }
-BUILDERS: dict[Channel, Callable[[str, int], Sender]] = {
-    Channel.SLACK: lambda url, seconds: SlackSender(url, timeout_seconds=seconds),
-    Channel.CALLBACK: lambda url, seconds: CallbackSender(url, SECRET, timeout_seconds=seconds),
+BUILDERS: dict[NoticeChannel, Callable[[str, int], Sender]] = {
+    NoticeChannel.SLACK: lambda url, seconds: SlackSender(url, timeout_seconds=seconds),
+    NoticeChannel.CALLBACK: lambda url, seconds: CallbackSender(url, SECRET, timeout_seconds=seconds),
 }
 
 
-def notice(told: dict[str, Any] = TOLD, channel: Channel = Channel.CALLBACK) -> Notice:
+def notice(told: dict[str, Any] = TOLD, channel: NoticeChannel = NoticeChannel.CALLBACK) -> Notice:
     return Notice("f" * 32, channel, told, 1)
 
 
-@pytest.fixture(params=list(Channel))
+@pytest.fixture(params=list(NoticeChannel))
 def send(request: pytest.FixtureRequest, receiver: Receiver) -> Callable[[], None]:
     """Sends one notice to the receiver, on each channel in turn; patient for a second."""
     sender = BUILDERS[request.param](f"{receiver.url}/hook?key=s3cr3t", 1)
@@ -137,8 +137,8 @@ def test_nothing_of_it_in_the_log(
     assert [entry for entry in caplog.records if entry.name.startswith(("s3import", "slack"))] == []
 
 
-@pytest.mark.parametrize("channel", list(Channel))
-def test_an_answer_that_drips(receiver: Receiver, channel: Channel) -> None:
+@pytest.mark.parametrize("channel", list(NoticeChannel))
+def test_an_answer_that_drips(receiver: Receiver, channel: NoticeChannel) -> None:
     """A server that sends a byte now and then is left alone at the deadline, and not met a second time meanwhile."""
     receiver.replies = [Reply(drips=True)]
     sender = Deadline(BUILDERS[channel](receiver.url, 1), 0.3)
@@ -290,7 +290,7 @@ def test_senders_of_what_is_configured() -> None:
         "S3IMPORT_CALLBACK_URL": "http://127.0.0.1:9/",
         "S3IMPORT_CALLBACK_SECRET": SECRET,
     }
-    assert senders(Settings.from_environment(environment)).keys() == set(Channel)
+    assert senders(Settings.from_environment(environment)).keys() == set(NoticeChannel)
 
 
 def test_a_callback_needs_its_secret() -> None:

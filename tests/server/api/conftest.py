@@ -7,13 +7,13 @@ from collections.abc import Iterator
 import pytest
 from fastapi.testclient import TestClient
 
-from s3import.operations.service import Service
+from s3import.operations.operations import Operations
 from s3import.server.api import create_app
 from tests.server.api.services import TOKEN, open_service
 
 
 @pytest.fixture
-def service(sqlite_url: str) -> Iterator[Service]:
+def service(sqlite_url: str) -> Iterator[Operations]:
     """A service over an SQLite file."""
     opened = open_service(sqlite_url)
     yield opened
@@ -21,7 +21,7 @@ def service(sqlite_url: str) -> Iterator[Service]:
 
 
 @pytest.fixture
-def each_service(database_url: str) -> Iterator[Service]:
+def each_service(database_url: str) -> Iterator[Operations]:
     """A service over each kind of database in turn."""
     opened = open_service(database_url)
     yield opened
@@ -29,14 +29,14 @@ def each_service(database_url: str) -> Iterator[Service]:
 
 
 @pytest.fixture
-def client(service: Service) -> Iterator[TestClient]:
+def client(service: Operations) -> Iterator[TestClient]:
     """A client with a right token."""
     with TestClient(create_app(service, tokens=["another-token", TOKEN]), headers=bearer(TOKEN)) as opened:
         yield opened
 
 
 @pytest.fixture
-def each_client(each_service: Service) -> Iterator[TestClient]:
+def each_client(each_service: Operations) -> Iterator[TestClient]:
     """As `client`, over each kind of database in turn."""
     with TestClient(create_app(each_service, tokens=[TOKEN]), headers=bearer(TOKEN)) as opened:
         yield opened

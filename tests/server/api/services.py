@@ -13,7 +13,7 @@ from s3import.core.records import Brand, Channel, Pass
 from s3import.core.settings import Settings
 from s3import.core.tables import accounts, import_parts, import_rejects
 from s3import.importing import queueing
-from s3import.operations.service import Service
+from s3import.operations.operations import Operations
 from s3import.status import Claim, State
 from s3import.writers import open_database
 
@@ -22,12 +22,12 @@ SOURCE = "s3://dumps/conversations/{account}"
 ACCOUNT = "acme"
 
 
-def open_service(url: str, **settings: Any) -> Service:
+def open_service(url: str, **settings: Any) -> Operations:
     """A service over the database at `url`."""
-    return Service(Settings(**{"database": url, "source": SOURCE, **settings}), open_database(url, pool_size=16))
+    return Operations(Settings(**{"database": url, "source": SOURCE, **settings}), open_database(url, pool_size=16))
 
 
-def put_account(service: Service, account_status: str = "migrating", account_id: str = ACCOUNT) -> None:
+def put_account(service: Operations, account_status: str = "migrating", account_id: str = ACCOUNT) -> None:
     """An account of that status with a brand and a channel."""
     service.create_account(account_id, "Acme")
     service.create_brand(account_id, Brand("b1", "One"))
@@ -37,7 +37,7 @@ def put_account(service: Service, account_status: str = "migrating", account_id:
         connection.execute(mine.values(status=AccountStatus(account_status)))
 
 
-def put_run(service: Service, pass_: Pass, state: State, account_id: str = ACCOUNT) -> str:
+def put_run(service: Operations, pass_: Pass, state: State, account_id: str = ACCOUNT) -> str:
     """A run of the account that got to that state in the usual way; its id."""
     with service.database.begin() as connection:
         run, _ = queueing.enqueue(connection, account_id, pass_, "s3://dumps/conversations/acme")
@@ -57,7 +57,7 @@ def _end(connection: sa.Connection, claim: Claim, state: State) -> None:
         status.finish(connection, claim)
 
 
-def put_rejects(service: Service, run_id: str, lines: dict[int, list[int]], account_id: str = ACCOUNT) -> None:
+def put_rejects(service: Operations, run_id: str, lines: dict[int, list[int]], account_id: str = ACCOUNT) -> None:
     """Rejects of the run: for each part's number their lines."""
     with service.database.begin() as connection:
         for number, kept in lines.items():

@@ -7,13 +7,13 @@ import threading
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 
-from s3import.operations.service import Service
+from s3import.operations.operations import Operations
 from s3import.server.api import create_app, make_server
 from tests.server.api.services import TOKEN
 
 
 @contextmanager
-def served(service: Service) -> Iterator[int]:
+def served(service: Operations) -> Iterator[int]:
     """The port at which the service answers for as long as the block runs."""
     with closing(socket.create_server(("127.0.0.1", 0))) as listening:
         server = make_server(create_app(service, tokens=[TOKEN]), "127.0.0.1", 0)

@@ -11,7 +11,7 @@ from fastapi.testclient import TestClient
 
 from s3import.core import tables
 from s3import.core.records import HALVES, Pass
-from s3import.operations.service import Service
+from s3import.operations.operations import Operations
 from s3import.status import State
 from tests.server.api.services import ACCOUNT, put_account, put_run
 
@@ -38,7 +38,7 @@ CELLS = [
 ]
 
 
-def test_every_status_and_pass(each_service: Service, each_client: TestClient) -> None:
+def test_every_status_and_pass(each_service: Operations, each_client: TestClient) -> None:
     """A pass that was imported is another run; what is at work or failed is the same; and a second request is none."""
     wrong = []
     for number, (status, run, wanted, code, says) in enumerate(CELLS):
@@ -57,7 +57,7 @@ def test_every_status_and_pass(each_service: Service, each_client: TestClient) -
     assert wrong == []
 
 
-def test_both_passes_are_queued_and_the_status_stays(service: Service, client: TestClient) -> None:
+def test_both_passes_are_queued_and_the_status_stays(service: Operations, client: TestClient) -> None:
     """From where they were read last, whatever is configured."""
     put_account(service, "active")
     for pass_ in HALVES:
@@ -72,14 +72,16 @@ def test_both_passes_are_queued_and_the_status_stays(service: Service, client: T
 
 
 @pytest.mark.parametrize(("again", "code"), [("true", 422), (1, 422), (None, 200), (False, 200)])
-def test_again_is_a_truth_value(service: Service, client: TestClient, again: Any, code: int) -> None:
+def test_again_is_a_truth_value(service: Operations, client: TestClient, again: Any, code: int) -> None:
     """Left out, null and false are the same; a word or a number is none."""
     put_account(service, "active")
     body = {"account_id": ACCOUNT, "again": again}
     assert client.post("/migrate", json=body).status_code == code
 
 
-def test_a_source_that_is_not_allowed_is_not_read_again(service: Service, client: TestClient, tmp_path: Path) -> None:
+def test_a_source_that_is_not_allowed_is_not_read_again(
+    service: Operations, client: TestClient, tmp_path: Path
+) -> None:
     """As for a first import."""
     put_account(service, "active")
     body = {"account_id": ACCOUNT, "again": True, "source": str(tmp_path)}

@@ -35,6 +35,10 @@ SPELLINGS = st.lists(PIECES, max_size=12).map("".join) | st.builds(
         ("s3://archive/old/{account}", "s3://archive/old/acme"),
         ("s3://archive/old", "s3://archive/old"),
         ("s3://dumps/conversations/acme/100%", "s3://dumps/conversations/acme/100%"),
+        ("s3://dumps/conversations/acme/a%2Fb%3A", "s3://dumps/conversations/acme/a%2Fb%3A"),
+        ("s3://dumps/conversations/./acme/.", "s3://dumps/conversations/acme"),
+        ("s3://dumps/conversations/other/../acme", "s3://dumps/conversations/acme"),
+        ("s3://dumps/conversations/acme/x//../y/", "s3://dumps/conversations/acme/y"),
     ],
 )
 def test_sources_below_a_named_one_pass_in_their_plainest_form(source: str, opened: str) -> None:
@@ -57,7 +61,11 @@ def test_sources_below_a_named_one_pass_in_their_plainest_form(source: str, open
         "s3://dumps2/conversations/acme",
         "s3://user@dumps/conversations/acme",
         "s3://dumps/conversations/acme/../other",
-        "s3://dumps/conversations/acme/.",
+        "s3://dumps/conversations/acme/..",
+        "s3://dumps/conversations/acme/x/../../other",
+        "s3://other/../dumps/conversations/acme",
+        "s3://dumps/../dumps/conversations/acme",
+        "s3://dumps/../../conversations/acme",
         "s3://dumps/conversations/acme/%2e%2e/other",
         "s3://dumps/conversations/acme/%252e%252e/other",
         "s3://dumps/conversations/acme/%%32%65%2e/other",
@@ -76,7 +84,7 @@ def test_sources_below_a_named_one_pass_in_their_plainest_form(source: str, open
     ],
 )
 def test_everything_else_is_refused(source: str) -> None:
-    """Other prefixes and buckets, other kinds of storage, climbing and disguises are refused."""
+    """Other prefixes and buckets, other kinds of storage, whatever climbs out, and disguises are refused."""
     with pytest.raises(SourceNotAllowed):
         require_allowed(source, "acme", S3, [])
 
@@ -108,7 +116,16 @@ def test_without_any_named_source_none_is_allowed() -> None:
 
 
 @pytest.mark.parametrize(
-    "spelling", ["{root}/acme", "file://{root}/acme", "file://localhost{root}/%61cme", "{root}//acme/"]
+    "spelling",
+    [
+        "{root}/acme",
+        "file://{root}/acme",
+        "file://localhost{root}/%61cme",
+        "{root}//acme/",
+        "{root}/./other/../acme/.",
+        "file://{root}/acme/x/%2E%2e",
+        "file://{root}%2Facme",
+    ],
 )
 def test_folders_are_compared_as_they_are_opened(tmp_path: Path, spelling: str) -> None:
     """A server that reads folders takes a path and a file URI for the same thing."""

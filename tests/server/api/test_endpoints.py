@@ -9,7 +9,7 @@ import pytest
 from fastapi.testclient import TestClient
 
 from s3import.core.records import HALVES, Pass
-from s3import.operations.service import Service
+from s3import.operations.operations import Operations
 from s3import.server.api import create_app, routes
 from s3import.status import State
 from tests.server.api.conftest import bearer
@@ -100,7 +100,7 @@ def test_text_that_databases_cannot_hold_is_repaired(each_client: TestClient) ->
 
 
 @pytest.mark.parametrize("state", [State.QUEUED, State.RUNNING])
-def test_a_run_at_work_is_cancelled(service: Service, client: TestClient, state: State) -> None:
+def test_a_run_at_work_is_cancelled(service: Operations, client: TestClient, state: State) -> None:
     """DELETE ends a run that has not ended."""
     put_account(service)
     run_id = put_run(service, Pass.RECENT, state)
@@ -109,7 +109,7 @@ def test_a_run_at_work_is_cancelled(service: Service, client: TestClient, state:
 
 
 @pytest.mark.parametrize("state", [State.SUCCEEDED, State.FAILED, State.CANCELLED])
-def test_a_run_that_has_ended_stays_as_it_is(service: Service, client: TestClient, state: State) -> None:
+def test_a_run_that_has_ended_stays_as_it_is(service: Operations, client: TestClient, state: State) -> None:
     """DELETE of a run at its end shows how it ended."""
     put_account(service)
     run_id = put_run(service, Pass.RECENT, state)
@@ -124,7 +124,7 @@ def test_an_unknown_run_is_not_found(client: TestClient, run_id: str) -> None:
     assert (answer.status_code, answer.json()["code"]) == (404, "run_not_found")
 
 
-def test_rejects_come_page_by_page(each_service: Service, each_client: TestClient) -> None:
+def test_rejects_come_page_by_page(each_service: Operations, each_client: TestClient) -> None:
     """Pages of any size together hold every reject once, by pass, part and line."""
     put_account(each_service)
     lines = {1: [3, 5, 9], 2: [1], 10: [2, 4]}
@@ -146,7 +146,7 @@ def _all_pages(client: TestClient, query: str) -> list[dict[str, Any]]:
         after = f"&after={page['next']}"
 
 
-def test_rejects_of_one_pass(service: Service, client: TestClient) -> None:
+def test_rejects_of_one_pass(service: Operations, client: TestClient) -> None:
     """`pass` leaves the other pass's rejects out; each reject looks as the command line shows it."""
     put_account(service)
     for pass_ in HALVES:
@@ -171,7 +171,7 @@ def test_a_ready_server_says_so(each_client: TestClient) -> None:
     assert each_client.get("/health").json() == {"status": "ok", "ready": True}
 
 
-def test_metrics_are_text_for_those_who_may_see_them(service: Service) -> None:
+def test_metrics_are_text_for_those_who_may_see_them(service: Operations) -> None:
     """/metrics gives what it is given to show, and asks for a token."""
     app = create_app(service, tokens=[TOKEN], render_metrics=lambda: b"rows_total 1\n")
     with TestClient(app) as client:
@@ -180,11 +180,11 @@ def test_metrics_are_text_for_those_who_may_see_them(service: Service) -> None:
     assert (shown.text, shown.headers["content-type"]) == ("rows_total 1\n", "text/plain; version=0.0.4; charset=utf-8")
 
 
-def test_health_does_not_wait_for_a_database_that_hangs(service: Service, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_health_does_not_wait_for_a_database_that_hangs(service: Operations, monkeypatch: pytest.MonkeyPatch) -> None:
     """A probe has an answer within seconds: not ready."""
     over = threading.Event()
     monkeypatch.setattr(routes, "READY_SECONDS", 0.1)
-    monkeypatch.setattr(Service, "check_ready", lambda _: over.wait(60))
+    monkeypatch.setattr(Operations, "check_ready", lambda _: over.wait(60))
     with TestClient(create_app(service, tokens=[TOKEN])) as client:
         answer = client.get("/health")
         over.set()

@@ -9,7 +9,7 @@ import pytest
 from fastapi.testclient import TestClient
 
 from s3import.core.records import HALVES, Pass
-from s3import.operations.service import Service
+from s3import.operations.operations import Operations
 from s3import.status import State
 from tests.server.api.services import put_account, put_rejects, put_run
 
@@ -46,7 +46,7 @@ def test_accounts_come_by_id_page_by_page(each_client: TestClient, encode: bool)
     assert found[0] == each_client.get("/accounts/A").json()
 
 
-def test_accounts_of_a_status(service: Service, client: TestClient) -> None:
+def test_accounts_of_a_status(service: Operations, client: TestClient) -> None:
     """`status` leaves the others out."""
     for number, status in enumerate(["active", "migrating", "active-recent-only", "active"]):
         put_account(service, status, f"a{number}")
@@ -54,7 +54,7 @@ def test_accounts_of_a_status(service: Service, client: TestClient) -> None:
     assert pages(client, "/accounts", limit=1, status="migrating")[0]["id"] == "a1"
 
 
-def test_migrations_come_newest_first_page_by_page(each_service: Service, each_client: TestClient) -> None:
+def test_migrations_come_newest_first_page_by_page(each_service: Operations, each_client: TestClient) -> None:
     """Each run once, also those asked for in the same moment, with its account and pass, as its status shows it."""
     for number in range(4):
         put_account(each_service, account_id=f"a{number}")
@@ -76,7 +76,7 @@ def test_migrations_come_newest_first_page_by_page(each_service: Service, each_c
         }
 
 
-def test_migrations_of_a_state_or_an_account(service: Service, client: TestClient) -> None:
+def test_migrations_of_a_state_or_an_account(service: Operations, client: TestClient) -> None:
     """`state` and `account_id` leave the others out; an account without runs has none."""
     for number, state in enumerate(State):
         put_account(service, account_id=f"a{number}")
@@ -87,7 +87,7 @@ def test_migrations_of_a_state_or_an_account(service: Service, client: TestClien
     assert pages(client, "/migrations", limit=1, account_id="nobody") == []
 
 
-def test_pages_stay_stable_while_runs_are_added(service: Service, client: TestClient) -> None:
+def test_pages_stay_stable_while_runs_are_added(service: Operations, client: TestClient) -> None:
     """What is asked for later comes before the first page, and repeats nothing of the next one."""
     for number in range(4):
         put_account(service, account_id=f"a{number}")
@@ -99,7 +99,7 @@ def test_pages_stay_stable_while_runs_are_added(service: Service, client: TestCl
     assert second["next"] is None
 
 
-def test_a_status_is_confirmed_once_its_pass_is_in(each_service: Service, each_client: TestClient) -> None:
+def test_a_status_is_confirmed_once_its_pass_is_in(each_service: Operations, each_client: TestClient) -> None:
     """Passes set the status; PATCH says whether they have, and sets nothing back."""
     put_account(each_service)
     answers = {}

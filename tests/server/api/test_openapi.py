@@ -19,7 +19,7 @@ from schemathesis.checks import load_all_checks
 from schemathesis.specs.openapi.checks import negative_data_rejection, positive_data_acceptance
 
 from s3import.core.records import Pass
-from s3import.operations.service import Service
+from s3import.operations.operations import Operations
 from s3import.server.api import create_app
 from s3import.server.api.routes import router
 from s3import.status import State
@@ -42,7 +42,7 @@ def app(tmp_path_factory: pytest.TempPathFactory, sqlite_file: Path) -> Iterator
     service.database.close()
 
 
-def fill(service: Service) -> None:
+def fill(service: Operations) -> None:
     for state in State:
         put_account(service, account_id=state)
         put_rejects(service, put_run(service, Pass.RECENT, state, state), {1: [1, 2]}, state)

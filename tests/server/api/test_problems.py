@@ -12,7 +12,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from s3import.core.errors import ConfigurationError
-from s3import.operations.service import Service
+from s3import.operations.operations import Operations
 from s3import.server.api import check_binding, create_app
 from tests.server.api.conftest import bearer
 from tests.server.api.services import ACCOUNT, TOKEN, open_service, put_account
@@ -77,6 +77,8 @@ def problem_of(answer: Any, status: int, code: str) -> dict[str, Any]:
         ("GET", "/accounts/acme/rejects?after=recent.1", None, 422, "invalid_cursor"),
         ("GET", "/accounts?after=a%25b", None, 422, "invalid_cursor"),
         ("GET", "/accounts?status=gone", None, 422, "invalid_request"),
+        ("GET", "/accounts?after=~00", None, 422, "invalid_cursor"),
+        ("GET", "/accounts?after=a~FF", None, 422, "invalid_cursor"),
         ("GET", "/migrations?after=1", None, 422, "invalid_cursor"),
         ("GET", f"/migrations?after=999999999999999999.{'a' * 32}", None, 422, "invalid_cursor"),
         ("GET", "/migrations?state=done", None, 422, "invalid_request"),
@@ -126,6 +128,14 @@ def test_a_fault_names_fields_and_never_values(client: TestClient) -> None:
     document = problem_of(answer, 422, "invalid_request")
     assert [fault["field"] for fault in document["errors"]] == ["body.name"]
     assert "secret" not in answer.text
+
+
+def test_a_body_of_another_type_is_told_the_right_one(client: TestClient) -> None:
+    """As `curl -d` sends it; one that is JSON and wrong is not told so."""
+    form = client.post("/accounts", content=b'{"id":"acme"}', headers={"Content-Type": "text/plain"})
+    assert "`Content-Type: application/json`" in problem_of(form, 422, "invalid_request")["detail"]
+    listed = client.post("/accounts", content=b"[]", headers={"Content-Type": "application/json; charset=utf-8"})
+    assert "Content-Type" not in problem_of(listed, 422, "invalid_request")["detail"]
 
 
 @given(body=BODIES, path=st.sampled_from(["/accounts", "/migrate", "/accounts/acme/brands", "/accounts/acme/channels"]))
@@ -185,7 +195,7 @@ def test_without_tokens_nobody_else_is_served(host: str) -> None:
 
 
 @pytest.mark.parametrize(("host", "status"), [("127.0.0.1:8000", 404), ("[::1]:80", 404), ("evil.example:8000", 421)])
-def test_without_tokens_only_loopback_names_are_answered(service: Service, host: str, status: int) -> None:
+def test_without_tokens_only_loopback_names_are_answered(service: Operations, host: str, status: int) -> None:
     """A web page that points a name of its own at this machine gets nowhere."""
     with TestClient(create_app(service, tokens=[])) as client:
         assert client.get("/accounts/acme", headers={"Host": host}).status_code == status
@@ -226,7 +236,7 @@ def test_the_log_tells_requests_and_no_secrets(client: TestClient, caplog: pytes
     assert not {"secret", TOKEN} & set(re.findall(r"[\w-]+", " ".join(lines)))
 
 
-def test_a_fault_of_ours_tells_no_text(service: Service, caplog: pytest.LogCaptureFixture) -> None:
+def test_a_fault_of_ours_tells_no_text(service: Operations, caplog: pytest.LogCaptureFixture) -> None:
     """An unexpected error answers 500; its own text, which may be a customer's, goes nowhere."""
 
     def broken() -> bytes:

@@ -9,7 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from s3import.operations.service import Service
+from s3import.operations.operations import Operations
 from s3import.server.api import gate
 from tests.server.api.services import ACCOUNT, TOKEN, put_account
 from tests.server.api.serving import head, served, talk
@@ -20,7 +20,7 @@ JSON = "Content-Type: application/json"
 
 
 @pytest.fixture
-def port(service: Service) -> Iterator[int]:
+def port(service: Operations) -> Iterator[int]:
     """The port of a server over an SQLite file."""
     with served(service) as number:
         yield number
@@ -57,7 +57,7 @@ def test_a_connection_carries_many_requests(port: int) -> None:
         ("/migrate", 405),
     ],
 )
-def test_head_tells_what_get_would(service: Service, port: int, path: str, status: int) -> None:
+def test_head_tells_what_get_would(service: Operations, port: int, path: str, status: int) -> None:
     """The same status and headers without a body, and the connection goes on."""
     put_account(service)
     connection = http.client.HTTPConnection("127.0.0.1", port, timeout=120)
@@ -131,7 +131,7 @@ def test_the_server_does_not_tell_what_it_is_made_of(port: int) -> None:
     assert b"uvicorn" not in talk(port, head("GET", "/health", "Connection: close"))
 
 
-def test_simultaneous_polls_of_one_account_agree(service: Service, port: int) -> None:
+def test_simultaneous_polls_of_one_account_agree(service: Operations, port: int) -> None:
     """Fifty who ask at the same time all get the document."""
     put_account(service)
 

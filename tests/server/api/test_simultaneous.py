@@ -14,9 +14,9 @@ from typing import Any
 
 import pytest
 
-import s3import.operations.service
+import s3import.operations.operations
 from s3import.core.records import Pass
-from s3import.operations.service import Service
+from s3import.operations.operations import Operations
 from s3import.status import State
 from tests import forks
 from tests.server.api.services import ACCOUNT, TOKEN, open_service, put_account, put_run
@@ -31,7 +31,7 @@ Answer = tuple[int, dict[str, Any]]
 
 def _serve(url: str, pipe: Connection) -> None:
     """Serve until the pipe says that it is enough, however long a crowd may have to wait for each other."""
-    s3import.operations.service.PATIENCE_SECONDS = 120.0
+    s3import.operations.operations.PATIENCE_SECONDS = 120.0
     with served(open_service(url)) as port:
         pipe.send(port)
         pipe.recv()
@@ -53,7 +53,7 @@ def _process(url: str) -> Iterator[int]:
 
 
 @pytest.fixture(params=["postgres_url", "mariadb_url"])
-def crowd(request: pytest.FixtureRequest) -> Iterator[tuple[Service, list[int]]]:
+def crowd(request: pytest.FixtureRequest) -> Iterator[tuple[Operations, list[int]]]:
     """A service, and the ports of two API processes over the same database."""
     url = request.getfixturevalue(request.param)
     service = open_service(url)
@@ -87,7 +87,7 @@ def _once(answers: list[Answer], first: int) -> bool:
 
 
 @pytest.mark.parametrize("wanted", ["recent", "all"])
-def test_one_request_starts_the_run(crowd: tuple[Service, list[int]], wanted: str) -> None:
+def test_one_request_starts_the_run(crowd: tuple[Operations, list[int]], wanted: str) -> None:
     """One answer is 202, the others are 200, and all name the same run."""
     service, ports = crowd
     for number in range(ROUNDS):
@@ -98,7 +98,7 @@ def test_one_request_starts_the_run(crowd: tuple[Service, list[int]], wanted: st
         assert len({document["run_id"] for _, document in answers}) == 1
 
 
-def test_one_request_resumes_the_run(crowd: tuple[Service, list[int]]) -> None:
+def test_one_request_resumes_the_run(crowd: tuple[Operations, list[int]]) -> None:
     """A failed run is resumed by one of those who ask."""
     service, ports = crowd
     for number in range(ROUNDS):
@@ -109,7 +109,7 @@ def test_one_request_resumes_the_run(crowd: tuple[Service, list[int]]) -> None:
         assert _once(answers, 202), answers
 
 
-def test_one_request_creates_the_account(crowd: tuple[Service, list[int]]) -> None:
+def test_one_request_creates_the_account(crowd: tuple[Operations, list[int]]) -> None:
     """Simultaneous requests create one account and one brand."""
     _, ports = crowd
     assert _once(_ask_at_once(ports, "/accounts", {"id": ACCOUNT, "name": "Acme"}), 201)

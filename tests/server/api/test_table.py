@@ -6,7 +6,7 @@ import pytest
 from fastapi.testclient import TestClient
 
 from s3import.core.records import HALVES, Pass
-from s3import.operations.service import Service
+from s3import.operations.operations import Operations
 from s3import.status import State
 from tests.server.api.services import ACCOUNT, put_account, put_run
 
@@ -63,7 +63,7 @@ def _name(value: object) -> str:
     return "-".join(map(str, value)) if isinstance(value, tuple) else str(value)
 
 
-def test_every_cell_of_the_table(each_service: Service, each_client: TestClient) -> None:
+def test_every_cell_of_the_table(each_service: Operations, each_client: TestClient) -> None:
     """What a request starts depends on the account's status, its run's state and the pass asked for."""
     wrong = []
     for number, (status, run, wanted, code, says) in enumerate(CELLS):
@@ -87,7 +87,7 @@ def _says(document: dict[str, str], says: str, known: str | None) -> bool:
 
 
 @pytest.mark.parametrize("wanted", [None, "all", "recent"])
-def test_a_run_that_is_at_work_shows_its_state(service: Service, client: TestClient, wanted: str | None) -> None:
+def test_a_run_that_is_at_work_shows_its_state(service: Operations, client: TestClient, wanted: str | None) -> None:
     """Who asks again learns that the run is at work."""
     put_account(service)
     run_id = put_run(service, RECENT, State.RUNNING)
@@ -97,7 +97,7 @@ def test_a_run_that_is_at_work_shows_its_state(service: Service, client: TestCli
     }
 
 
-def test_both_passes_are_queued_by_one_request(service: Service, client: TestClient) -> None:
+def test_both_passes_are_queued_by_one_request(service: Operations, client: TestClient) -> None:
     """Who names no pass has asked for both."""
     put_account(service)
     client.post("/migrate", json={"account_id": ACCOUNT})
@@ -105,7 +105,7 @@ def test_both_passes_are_queued_by_one_request(service: Service, client: TestCli
     assert [passes[pass_]["state"] for pass_ in HALVES] == ["queued", "queued"]
 
 
-def test_a_queued_run_wakes_the_worker(service: Service, client: TestClient) -> None:
+def test_a_queued_run_wakes_the_worker(service: Operations, client: TestClient) -> None:
     """A worker of the same process hears of a run as soon as it is queued, and of nothing else."""
     woken: list[bool] = []
     service.wake = lambda: woken.append(True)
@@ -116,7 +116,7 @@ def test_a_queued_run_wakes_the_worker(service: Service, client: TestClient) -> 
     assert woken == [True]
 
 
-def test_the_source_of_a_run_is_the_one_asked_for(service: Service, client: TestClient) -> None:
+def test_the_source_of_a_run_is_the_one_asked_for(service: Operations, client: TestClient) -> None:
     """A request may name a source below the configured one; else the configured one is taken."""
     put_account(service)
     source = "s3://dumps/conversations/acme/again"
@@ -125,7 +125,7 @@ def test_the_source_of_a_run_is_the_one_asked_for(service: Service, client: Test
     assert passes["recent"]["source"] == source
 
 
-def test_a_source_that_is_not_allowed_starts_nothing(service: Service, client: TestClient) -> None:
+def test_a_source_that_is_not_allowed_starts_nothing(service: Operations, client: TestClient) -> None:
     """403 comes before anything is queued."""
     put_account(service)
     answer = client.post("/migrate", json={"account_id": ACCOUNT, "source": "s3://dumps/conversations/acme/../x"})

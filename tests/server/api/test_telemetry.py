@@ -14,7 +14,7 @@ from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 
-from s3import.operations.service import Service
+from s3import.operations.operations import Operations
 from s3import.server.api import application, create_app
 from tests.server.api.conftest import bearer
 from tests.server.api.services import TOKEN
@@ -25,7 +25,7 @@ SECRET = "the customer's own words"
 
 @contextmanager
 def watched(
-    service: Service, monkeypatch: pytest.MonkeyPatch
+    service: Operations, monkeypatch: pytest.MonkeyPatch
 ) -> Iterator[tuple[TestClient, InMemorySpanExporter, InMemoryLogRecordExporter]]:
     """A client of the application, and what exports the spans and the logs of its requests."""
     spans, records = InMemorySpanExporter(), InMemoryLogRecordExporter()  # type: ignore[no-untyped-call]
@@ -38,7 +38,7 @@ def watched(
         yield client, spans, records
 
 
-def test_no_text_of_an_exception_is_exported(service: Service, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_no_text_of_an_exception_is_exported(service: Operations, monkeypatch: pytest.MonkeyPatch) -> None:
     """Each request has its one span; what went wrong within it is in no log and no other span."""
 
     def fail(account_id: str) -> None:

@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from s3import.core.tables import import_runs
-from s3import.operations import composition as app
 from s3import.status import State
+from tests import commands as app
 from tests.cli.commands import command, environment
 from tests.importing.dumps import ACCOUNT
 from tests.importing.moving import execute

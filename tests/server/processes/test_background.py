@@ -13,20 +13,21 @@ from sqlalchemy import Connection
 
 from s3import import status
 from s3import.core.errors import SourceUnavailable
-from s3import.core.limits import RejectLimit, Tally
+from s3import.core.limits import Counters, RejectLimit
 from s3import.core.records import Pass
 from s3import.core.settings import Settings
 from s3import.core.tables import accounts, import_parts
 from s3import.importing import backlog
-from s3import.importing.importer import Importer, Retries, SourceOpener
+from s3import.importing.importer import Importer, SourceOpener
 from s3import.importing.parts import ActiveRun
+from s3import.importing.retries import Retries
 from s3import.importing.transactions import Transactions
-from s3import.operations import composition as app
 from s3import.operations.composition import file_copier
 from s3import.operations.sources import source_opener
-from s3import.readers.sources.source import Source
+from s3import.readers.sources.source import DumpSource
 from s3import.server.workers.background import BackgroundWorker
 from s3import.status import Run
+from tests import commands as app
 from tests.importing.dumps import ACCOUNT
 from tests.importing.moving import execute, ignore
 from tests.server.processes.conftest import served_settings
@@ -66,7 +67,7 @@ def test_a_failure_that_stays_is_reported_in_the_end(waiting: Settings) -> None:
     """It tries as often as it may, then the run has failed and says why."""
     tried = []
 
-    def gone(uri: str, account_id: str) -> Source:
+    def gone(uri: str, account_id: str) -> DumpSource:
         tried.append(uri)
         raise SourceUnavailable("the source is away")
 
@@ -81,7 +82,7 @@ def test_a_failure_that_passes_is_forgotten(waiting: Settings) -> None:
     failures = iter([True])
     open_dump = source_opener(waiting, 1)
 
-    def back_at_once(uri: str, account_id: str) -> Source:
+    def back_at_once(uri: str, account_id: str) -> DumpSource:
         if next(failures, False):
             raise SourceUnavailable("the source is away")
         return open_dump(uri, account_id)
@@ -122,7 +123,7 @@ def _take_and_die(settings: Settings, *, get_on: bool = False) -> None:
     with Importer(
         transactions, settings, open_source=opener, files=file_copier(settings, transactions), workers=1
     ) as importer:
-        importer.plan(ActiveRun(claim, opener(run.source, ACCOUNT), Tally(RejectLimit())))
+        importer.plan(ActiveRun(claim, opener(run.source, ACCOUNT), Counters(RejectLimit())))
     database.close()
     if get_on:
         read = import_parts.c.read_count

@@ -16,14 +16,15 @@ from s3import.core.limits import RejectLimit
 from s3import.core.records import HALVES, ROW_ENTITIES, Pass
 from s3import.core.settings import Settings
 from s3import.core.tables import import_parts, import_runs
-from s3import.importing.importer import Importer, Request, Retries
+from s3import.importing.importer import Importer, Request
 from s3import.importing.part_claims import Capacity
+from s3import.importing.retries import Retries
 from s3import.importing.transactions import Transactions
-from s3import.operations import composition as app
 from s3import.operations.composition import file_copier
 from s3import.operations.sources import source_opener
 from s3import.server.workers.fleet import FleetWorker
 from s3import.status import State
+from tests import commands as app
 from tests.importing.dumps import ACCOUNT, Dump, Record, account_document, lines, records
 from tests.importing.moving import BOTH, execute, ignore
 

@@ -9,7 +9,7 @@ import pytest
 from s3import.core import limits
 from s3import.core.records import ROW_ENTITIES, Pass
 from s3import.core.settings import Settings
-from s3import.operations import composition as app
+from tests import commands as app
 from tests.importing.dumps import ACCOUNT, account_document, lines, records, write
 from tests.importing.moving import migrate
 from tests.server.workers.fleets import ask, error_codes, fleet, holders, spread_dump, states

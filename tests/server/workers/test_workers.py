@@ -19,10 +19,11 @@ from s3import.core.records import Pass
 from s3import.core.settings import Settings
 from s3import.core.tables import accounts, import_parts, import_runs
 from s3import.importing import backlog
-from s3import.importing.importer import Retries
-from s3import.importing.part_claims import Capacity, look_after
-from s3import.operations import composition as app
-from s3import.readers.sources.source import Source
+from s3import.importing.offers import look_after
+from s3import.importing.part_claims import Capacity
+from s3import.importing.retries import Retries
+from s3import.readers.sources.source import DumpSource
+from tests import commands as app
 from tests.importing.dumps import ACCOUNT, write
 from tests.importing.moving import execute, migrate, rows, settings_for, snapshot
 from tests.importing.strikes import Moment, Transactions
@@ -173,7 +174,7 @@ def test_a_worker_that_is_asked_to_go_gives_its_part_back(settings: Settings) ->
 def test_a_failure_that_may_pass_is_tried_again_later(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
     """The run waits, longer each time, and fails with its reason when the tries are used up."""
 
-    def gone(uri: str, account_id: str) -> Source:
+    def gone(uri: str, account_id: str) -> DumpSource:
         raise SourceUnavailable("the source is away")
 
     monkeypatch.setattr("tests.server.workers.fleets.source_opener", lambda settings, workers: gone)

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from s3import.core.errors import ConfigurationError
-from s3import.files.folder import FolderTarget
+from s3import.files.folder_target import FolderTarget
 from s3import.files.keys import escaped
 from s3import.files.target import Place
 from s3import.readers.sources.folder import FolderSource
 from s3import.readers.sources.location import ACCOUNT, open_source
-from s3import.readers.sources.source import Patience
+from s3import.readers.sources.source import RetryPolicy
 
 
 def check_target(uri: str) -> None:
@@ -16,20 +16,20 @@ def check_target(uri: str) -> None:
     open_target(uri, "account")
 
 
-def open_target(uri: str, account_id: str, *, patience: Patience | None = None, connections: int = 32) -> Place:
+def open_target(uri: str, account_id: str, *, policy: RetryPolicy | None = None, connections: int = 32) -> Place:
     """The place at `uri` for the account's files, in which ``{account}`` stands for its id; without that the account
     gets a folder of its own.
 
     Raises: ConfigurationError.
     """
     try:
-        root = open_source(uri, account_id, patience=patience, connections=connections)
+        root = open_source(uri, account_id, policy=policy, connections=connections)
     except ConfigurationError as error:
         raise ConfigurationError(f"--files-to: {error.message}") from error
     folder = "" if ACCOUNT in uri else f"{escaped(account_id)}/"
     if isinstance(root, FolderSource):
         return Place(FolderTarget(root.path), folder)
-    from s3import.files.bucket import BucketTarget
+    from s3import.files.s3_target import BucketTarget
     from s3import.readers.sources.s3 import S3Source
 
     if not isinstance(root, S3Source):

@@ -11,11 +11,11 @@ import pytest
 
 from s3import.core.errors import FileDiffers, FilesRefused, SourceUnavailable
 from s3import.core.records import Entity
-from s3import.files.bucket import BucketTarget
 from s3import.files.copier import Copier
 from s3import.files.download import Downloads
 from s3import.files.file import Content, Copied, File
 from s3import.files.labels import label
+from s3import.files.s3_target import BucketTarget
 from s3import.files.target import Place
 from s3import.readers.dynamodb.export import ExportSource
 from s3import.readers.sources.location import open_source
@@ -38,7 +38,7 @@ TEXT = label("note.txt", "text/plain")
 
 def store_of(place: BucketPlace) -> S3Source:
     """The place as the environment's endpoint shows it."""
-    return cast("S3Source", open_source(place.uri, ACCOUNT, patience=QUICK))
+    return cast("S3Source", open_source(place.uri, ACCOUNT, policy=QUICK))
 
 
 def copier(source: BucketPlace, target: BucketPlace, going: Callable[[], None] = lambda: None) -> Copier:
@@ -70,9 +70,9 @@ def test_what_lies_beside_items_is_copied_by_s3(
     """An item source's files are copied like a dump's; not where they are read in a role that writes nothing."""
     role = None if same else Role("arn:aws:iam::444455556666:role/reader")
     target = BucketTarget(store_of(target_bucket))
-    beside = open_source(source_bucket.uri, ACCOUNT, patience=QUICK, role=role)
-    items = ExportSource(beside, mapping(), ACCOUNT, recent_days=30, files=beside)
-    assert (target.copies_from(items) is not None) == (target.copies_from(beside) is not None) == same
+    beside = open_source(source_bucket.uri, ACCOUNT, policy=QUICK, role=role)
+    items = ExportSource(beside, mapping(), ACCOUNT, recent_days=30, companion=beside)
+    assert (target.copies_from(items.companion) is not None) == (target.copies_from(beside) is not None) == same
 
 
 @pytest.fixture
@@ -164,7 +164,7 @@ def test_a_copy_that_never_succeeds_is_a_passing_failure(
         source_bucket.bucket.endpoint_url, afterwards=always, chosen=lambda method, path: method == "PUT"
     ) as proxy:
         monkeypatch.setenv("AWS_ENDPOINT_URL", proxy.url)
-        store = cast("S3Source", open_source(target_bucket.uri, ACCOUNT, patience=impatient))
+        store = cast("S3Source", open_source(target_bucket.uri, ACCOUNT, policy=impatient))
         hasty = Copier(store_of(source_bucket), Place(BucketTarget(store), ""), Downloads(), lambda: None)
         with pytest.raises(SourceUnavailable):
             hasty.copy(file(b"small"), None)

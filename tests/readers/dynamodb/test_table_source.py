@@ -21,36 +21,34 @@ from s3import.core.errors import (
     SourceUnavailable,
 )
 from s3import.core.records import HALVES, Batch, Entity, Pass, Position, Window
-from s3import.readers import read_part
-from s3import.readers.dump.plan import plan_pass
 from s3import.readers.dynamodb.budget import ReadBudget
 from s3import.readers.dynamodb.mapping import ItemMapping, parse_mapping
 from s3import.readers.dynamodb.opening import Items, open_items
 from s3import.readers.dynamodb.passes import Parents
-from s3import.readers.dynamodb.tables import Tables, TableSource
-from s3import.readers.sources.source import Patience, Role, Source
+from s3import.readers.dynamodb.table_source import Tables, TableSource
+from s3import.readers.sources.source import DumpSource, RetryPolicy, Role
 from s3import.transform.validators import check
 from tests.objects import CREDENTIALS
 from tests.readers.dynamodb.items import MAPPING, attachment, mapping, message, thread
 from tests.readers.dynamodb.served import Served
 
-QUICK = Patience(retry_seconds=5, connect_seconds=1, stall_seconds=5, first_wait_seconds=0.01)
+QUICK = RetryPolicy(retry_seconds=5, connect_seconds=1, stall_seconds=5, first_wait_seconds=0.01)
 SINCE = dt.datetime(2026, 9, 1, tzinfo=dt.UTC)
 WINDOW = Window(Pass.RECENT, SINCE, SINCE + dt.timedelta(days=30))
 OLD_TEXT, OLD_MILLISECONDS = "2026-08-01T00:00:00Z", 1785000000000
 
 
-def opened(known: ItemMapping) -> Source:
-    return open_items("dynamodb:", "acme", items=Items(known), patience=QUICK)
+def opened(known: ItemMapping) -> DumpSource:
+    return open_items("dynamodb:", "acme", items=Items(known), policy=QUICK)
 
 
-def batches(source: Source, pass_: Pass, entity: Entity, block_bytes: int = 1 << 20) -> Iterator[Batch]:
-    for part in plan_pass(source, "acme", pass_, lambda: WINDOW).parts:
+def batches(source: DumpSource, pass_: Pass, entity: Entity, block_bytes: int = 1 << 20) -> Iterator[Batch]:
+    for part in source.plan(pass_, lambda: WINDOW).parts:
         if part.entity is entity:
-            yield from read_part(source, part, Position(), block_bytes=block_bytes)
+            yield from source.read_part(part, Position(), block_bytes)
 
 
-def ids(source: Source, pass_: Pass, entity: Entity) -> list[str]:
+def ids(source: DumpSource, pass_: Pass, entity: Entity) -> list[str]:
     return [id_ for batch in batches(source, pass_, entity) for id_ in batch.records["id"].to_pylist()]
 
 
@@ -72,10 +70,8 @@ def test_many_pages(served: Served, tables_mapping: ItemMapping) -> None:
     source = opened(tables_mapping)
     whole = list(batches(source, Pass.RECENT, Entity.MESSAGES, block_bytes=1000))
     assert [batch.records.num_rows for batch in whole[:2]] in ([3, 3], [4, 4])
-    part = next(
-        part for part in plan_pass(source, "acme", Pass.RECENT, lambda: WINDOW).parts if part.entity is Entity.MESSAGES
-    )
-    again = list(read_part(opened(tables_mapping), part, whole[0].end, block_bytes=1000))
+    part = next(part for part in source.plan(Pass.RECENT, lambda: WINDOW).parts if part.entity is Entity.MESSAGES)
+    again = list(opened(tables_mapping).read_part(part, whole[0].end, 1000))
     assert [batch.records for batch in again] == [batch.records for batch in whole[1:]]
     assert [batch.lines for batch in again] == [batch.lines for batch in whole[1:]]
     assert whole[-1].last
@@ -102,9 +98,9 @@ def test_an_account_without_any_item(moto_tables: Served) -> None:
     """An account of which no table has an item is not there: its key may be spelt otherwise."""
     moto_tables.put("messages", message(1, account="other"))
     with pytest.raises(DumpNotFound, match=r"no item of account acme, such as acme in threads-.*the mapping's keys"):
-        plan_pass(opened(parse_mapping(moto_tables.mapping_text(MAPPING), "m")), "acme", Pass.RECENT)
+        opened(parse_mapping(moto_tables.mapping_text(MAPPING), "m")).plan(Pass.RECENT)
     moto_tables.put("attachments", attachment(1))
-    assert plan_pass(opened(parse_mapping(moto_tables.mapping_text(MAPPING), "m")), "acme", Pass.RECENT).parts
+    assert opened(parse_mapping(moto_tables.mapping_text(MAPPING), "m")).plan(Pass.RECENT).parts
 
 
 def test_a_key_that_is_none(moto_tables: Served) -> None:
@@ -124,7 +120,7 @@ def test_an_arn_for_an_endpoint_that_knows_none(dynalite_endpoint: str, monkeypa
     arn = "arn:aws:dynamodb:us-east-1:111122223333:table/threads"
     known = parse_mapping(MAPPING.replace('table = "threads"', f'table = "{arn}"'), "m")
     with pytest.raises(ConfigurationError, match="may not know ARNs as names of tables: give the name alone"):
-        plan_pass(opened(known), "acme", Pass.RECENT)
+        opened(known).plan(Pass.RECENT)
 
 
 @pytest.mark.parametrize(("account", "found"), [("4711", True), ("04711", False), ("acme", False)])
@@ -142,12 +138,12 @@ def test_keys_that_are_numbers(served: Served, account: str, found: bool) -> Non
     text = MAPPING.replace('table = "threads"', f'table = "{name}"')
     known = parse_mapping(text.replace('value = "{account}" }', 'value = "{account}", number = true }'), "m")
     known = replace(known, entities=known.entities[:1])
-    source = open_items("dynamodb:", account, items=Items(known), patience=QUICK)
+    source = open_items("dynamodb:", account, items=Items(known), policy=QUICK)
     if found:
-        assert plan_pass(source, account, Pass.RECENT).parts
+        assert source.plan(Pass.RECENT).parts
     else:
         with pytest.raises(DumpNotFound, match=f"{account} is not how DynamoDB writes a number"):
-            plan_pass(source, account, Pass.RECENT)
+            source.plan(Pass.RECENT)
 
 
 def test_in_a_role(moto_tables: Served, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -155,7 +151,7 @@ def test_in_a_role(moto_tables: Served, monkeypatch: pytest.MonkeyPatch) -> None
     moto_tables.put("messages", message(1))
     known = parse_mapping(moto_tables.mapping_text(MAPPING), "m")
     role = Role("arn:aws:iam::444455556666:role/reader", "secret")
-    source = open_items("dynamodb:", "acme", items=Items(known), patience=QUICK, role=role)
+    source = open_items("dynamodb:", "acme", items=Items(known), policy=QUICK, role=role)
     assert isinstance(source, TableSource)
     keys: list[str] = []
 
@@ -197,12 +193,12 @@ def page(*items: dict[str, Any], last: int | None = None) -> dict[str, Any]:
 
 
 def scripted(
-    *answers: Any, patience: Patience = QUICK, known: ItemMapping | None = None
+    *answers: Any, policy: RetryPolicy = QUICK, known: ItemMapping | None = None
 ) -> tuple[TableSource, Scripted]:
     """A source of messages only, so that no question is asked but for those."""
     client = Scripted(*answers)
     only = known or replace(mapping(), entities=mapping().entities[1:2])
-    tables = Tables(client, patience, ReadBudget(None))
+    tables = Tables(client, policy, ReadBudget(None))
     return TableSource(tables, only, "acme", recent_days=30), client
 
 
@@ -231,7 +227,7 @@ def test_tables_have_no_delta() -> None:
     """A delta comes from incremental exports, which the message says."""
     source, _ = scripted()
     with pytest.raises(DumpNotFound, match="export them incrementally"):
-        plan_pass(source, "acme", Pass.DELTA)
+        source.plan(Pass.DELTA)
 
 
 def test_throttling_passes() -> None:
@@ -254,7 +250,7 @@ def test_throttling_passes() -> None:
 )
 def test_what_stays(error: Exception, kind: type[S3ImportError]) -> None:
     """What does not pass ends the run with an error of its kind that names the table."""
-    source, _ = scripted(*[error] * 5, patience=replace(QUICK, retry_seconds=0))
+    source, _ = scripted(*[error] * 5, policy=replace(QUICK, retry_seconds=0))
     with pytest.raises(kind, match="the table messages"):
         remaining(source)
 

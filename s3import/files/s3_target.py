@@ -26,7 +26,7 @@ from s3import.files.labels import Label
 from s3import.files.target import Copies
 from s3import.readers.sources.aws import canonical_etag, sends_checksums
 from s3import.readers.sources.s3 import S3Source
-from s3import.readers.sources.source import ItemSource, Source
+from s3import.readers.sources.source import Source
 
 T = TypeVar("T")
 
@@ -64,7 +64,7 @@ class BucketTarget:
     # --- what is there -----------------------------------------------------------------------------------------------
 
     def find(self, key: str) -> Stored | None:
-        """As `Target.find`; one request."""
+        """What lies there, with its SHA-256 where S3 tells it; None when nothing does. One request."""
         request = {**self._store.address(key), **({"ChecksumMode": "ENABLED"} if self._checked else {})}
         try:
             found = self._ask("s3:GetObject", key, lambda: self._client.head_object(**request))
@@ -75,7 +75,7 @@ class BucketTarget:
         return Stored(found["ContentLength"], _etag(found), found["Metadata"].get("sha256") or _sha256(found))
 
     def look_up(self, keys: Sequence[str]) -> dict[str, Stored]:
-        """As `Target.look_up`: one request for a thousand keys that lie side by side, at most `MAX_PAGES`."""
+        """What lies at these keys, by key: one request for a thousand that lie side by side, at most `MAX_PAGES`."""
         wanted = sorted(keys)
         found: dict[str, Stored] = {}
         after = wanted[0][:-1]
@@ -100,7 +100,7 @@ class BucketTarget:
     # --- what comes from elsewhere -----------------------------------------------------------------------------------
 
     def put(self, key: str, content: Content) -> Stored:
-        """As `Target.put`; at most `LARGE_AT_ONCE` large files at a time, for the memory they take."""
+        """Store the content, or nothing of it; `LARGE_AT_ONCE` large files at a time, for the memory they take."""
         few = _joined(content.pieces, WHOLE_BYTES)
         first = next(few)
         second = next(few, None)
@@ -135,13 +135,12 @@ class BucketTarget:
         return {"ChecksumAlgorithm": "SHA256"} if self._checked else {}
 
     def copies_from(self, source: Source) -> Copies | None:
-        """As `Target.copies_from`: what lies in the same S3, for whom the same credentials may read and write."""
-        stored = source.beside if isinstance(source, ItemSource) else source
-        if not isinstance(stored, S3Source) or stored.role != self._store.role:
+        """What copies from that source within S3: only in the same S3, with credentials that may read and write."""
+        if not isinstance(source, S3Source) or source.role != self._store.role:
             return None
-        if stored.client.meta.endpoint_url != self._client.meta.endpoint_url:
+        if source.client.meta.endpoint_url != self._client.meta.endpoint_url:
             return None
-        return _Copies(self, stored)
+        return _Copies(self, source)
 
     # --- what S3 copies by itself ------------------------------------------------------------------------------------
 
@@ -181,7 +180,7 @@ class BucketTarget:
         return self._in_parts(key, label, sha256, copy)
 
     def remove(self, key: str) -> None:
-        """As `Target.remove`."""
+        """Take away the object at the key, if that is allowed; nothing is said when it is not."""
         address = self._store.address(key)
         with suppress(S3ImportError):
             self._ask("s3:DeleteObject", key, lambda: self._client.delete_object(**address))
@@ -208,7 +207,7 @@ class BucketTarget:
 
     def _ask(self, action: str, key: str, work: Callable[[], T]) -> T:
         with _as_target():
-            return self._store.persist(action, key, work)
+            return self._store.with_retries(action, key, work)
 
 
 class _Upload:
@@ -249,18 +248,21 @@ class _Copies:
     source: S3Source
 
     def takes_whole(self, size_bytes: int) -> bool:
-        """As `Copies.takes_whole`."""
+        """Whether an object of that size is copied by one request."""
         return self.target.takes_whole(size_bytes)
 
     def copy(self, stored: StoredObject, key: str, label: Label) -> Stored:
-        """As `Copies.copy`."""
+        """Copy an object as a whole, whatever its version; the size in the answer is that of the one given."""
         return self.target.copy(self.source.address(stored.key), stored.size_bytes, key, label)
 
     def copy_parts(
         self, stored: StoredObject, key: str, label: Label, sha256: str | None, require_going: Callable[[], None]
     ) -> Stored:
-        """As `Copies.copy_parts`. A store that spells an ETag in two ways refuses the version that is there: then it is
-        looked at before and after."""
+        """Copy one version of an object in parts.
+
+        A store that spells an ETag in two ways refuses the version that is there: then it is looked at before and
+        after.
+        """
         copy = partial(self._copy_parts, stored, key, label, sha256, require_going)
         try:
             return copy({"CopySourceIfMatch": stored.etag})

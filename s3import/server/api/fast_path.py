@@ -9,21 +9,21 @@ from starlette.responses import Response
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from s3import.core.errors import S3ImportError
-from s3import.server.api.looks import Looks
 from s3import.server.api.problems import on_error
+from s3import.server.api.single_flight import SingleFlight
 
 _PLAIN = re.compile(rb"account_id=([A-Za-z0-9._~-]{1,255})")
 
 
-class Polls:
+class FastPath:
     """ASGI middleware that answers a plain ``GET /check-migration`` as its route does; anything else is the route's.
 
     Polls come by the hundred a second beside an import, and a fifth of what one cost was its way through the framework.
     """
 
-    def __init__(self, app: ASGIApp, looks: Looks) -> None:
+    def __init__(self, app: ASGIApp, single_flight: SingleFlight) -> None:
         self._app = app
-        self._looks = looks
+        self._single_flight = single_flight
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         account_id = _polled(scope)
@@ -31,7 +31,7 @@ class Polls:
 
     async def _answer(self, account_id: str, scope: Scope, receive: Receive, send: Send) -> None:
         try:
-            answer = Response(await self._looks.at(account_id), media_type="application/json")
+            answer = Response(await self._single_flight.at(account_id), media_type="application/json")
         except S3ImportError as error:
             answer = await on_error(Request(scope), error)
         await answer(scope, receive, send)

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import base64
-import datetime as dt
 import json
-import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
+from functools import partial
 from itertools import chain
 from typing import Any
 
@@ -39,9 +38,9 @@ from s3import.core.records import (
     Window,
     one_array,
 )
-from s3import.readers.dynamodb.beside import Beside
 from s3import.readers.dynamodb.budget import ReadBudget
 from s3import.readers.dynamodb.decode import items_batch
+from s3import.readers.dynamodb.items import ItemSource
 from s3import.readers.dynamodb.joins import Item, add_joined
 from s3import.readers.dynamodb.mapping import EntityMapping, ItemMapping
 from s3import.readers.dynamodb.passes import (
@@ -56,12 +55,13 @@ from s3import.readers.dynamodb.passes import (
     reaches,
     unique,
 )
-from s3import.readers.dynamodb.wanted import ITEM, Wanted
+from s3import.readers.dynamodb.selection import ITEM
 from s3import.readers.formats.jsonl import Block
+from s3import.readers.sources import aws_retries
 from s3import.readers.sources.aws import client
+from s3import.readers.sources.aws_retries import is_temporary
 from s3import.readers.sources.remedies import shown_code
-from s3import.readers.sources.s3 import BROKEN, MISCONFIGURED, attempts, is_temporary
-from s3import.readers.sources.source import Patience, Role, Source
+from s3import.readers.sources.source import RetryPolicy, Role, Source
 
 MAX_KEYS = 100  # in one BatchGetItem
 KEY_KINDS = (("S", "N"), ("N", "S"))  # what may refer to an item, and what else may
@@ -76,11 +76,11 @@ UNFIT = {  # what keeps a table from being exported, and what to do
 }
 
 
-def connect(patience: Patience, connections: int, role: Role | None = None) -> Any:
+def connect(policy: RetryPolicy, connections: int, role: Role | None = None) -> Any:
     """A client as `aws.client` makes it, that slows down by itself when it is throttled."""
     config = Config(
-        connect_timeout=patience.connect_seconds,
-        read_timeout=patience.stall_seconds,
+        connect_timeout=policy.connect_seconds,
+        read_timeout=policy.stall_seconds,
         max_pool_connections=connections,
         retries={"mode": "adaptive", "total_max_attempts": 2},
         tcp_keepalive=True,
@@ -98,10 +98,10 @@ class Page:
 
 @dataclass(frozen=True, slots=True)
 class Tables:
-    """DynamoDB itself: asked as patiently and as little as agreed."""
+    """DynamoDB itself: tried again and paced as agreed."""
 
     client: Any
-    patience: Patience
+    policy: RetryPolicy
     budget: ReadBudget
 
     def pages(self, query: dict[str, Any], last_key: dict[str, Any] | None) -> Iterator[Page]:
@@ -147,7 +147,7 @@ class Tables:
             yield from chain(*answer["Responses"].values())
             unprocessed = _unprocessed(answer)
             if unprocessed:
-                time.sleep(self.patience.first_wait_seconds)
+                time.sleep(self.policy.first_wait_seconds)
             left += unprocessed
 
     def _get_some(self, **request: Any) -> dict[str, Any]:
@@ -164,24 +164,15 @@ class Tables:
     ) -> dict[str, Any]:
         """What DynamoDB answers to a request about a table. Raises: as `pages`; `action` names it in errors."""
         where = f"the table {table}"
-        try:
-            for attempt in attempts(where, self.patience):
-                with attempt:
-                    self.budget.wait()
-                    answer = ask(**request)
-                    self.budget.spend(_units(answer.get("ConsumedCapacity")))
-                    return answer
-        except boto.ClientError as error:
-            raise _refusal(error, action, where, self._unused_to_arns(table)) from error
-        except MISCONFIGURED as error:
-            raise ConfigurationError(
-                f"{where} cannot be asked ({type(error).__name__}); correct the mapping or the AWS settings"
-            ) from error
-        except (boto.BotoCoreError, *BROKEN) as error:
-            raise SourceUnavailable(
-                f"{where} does not answer ({type(error).__name__}); run the same command again"
-            ) from error
-        raise AssertionError("an attempt neither returned nor raised")
+
+        def within_budget() -> dict[str, Any]:
+            self.budget.wait()
+            answer = ask(**request)
+            self.budget.spend(_units(answer.get("ConsumedCapacity")))
+            return answer
+
+        refusal = partial(_refusal, action=action, where=where, hint=self._unused_to_arns(table))
+        return aws_retries.ask(within_budget, where, self.policy, refusal, "correct the mapping or the AWS settings")
 
     def _unused_to_arns(self, table: str) -> str:
         """What to say where a table is named by its ARN to an endpoint that is not AWS's."""
@@ -201,44 +192,43 @@ def _units(consumed: Any) -> float:
     return float(sum(table.get("CapacityUnits", 0.0) for table in tables))
 
 
-class TableSource(Beside):
-    """The `ItemSource` of an account's items in their tables; see `Beside` for `files`.
+class TableSource(ItemSource):
+    """The `DumpSource` of an account's items in their tables.
 
     A part is what one value of the account's key finds. Its place is the key that was evaluated last.
     """
 
     def __init__(
-        self, tables: Tables, mapping: ItemMapping, account_id: str, *, recent_days: float, files: Source | None = None
+        self,
+        tables: Tables,
+        mapping: ItemMapping,
+        account_id: str,
+        *,
+        recent_days: float,
+        companion: Source | None = None,
     ) -> None:
-        super().__init__("dynamodb:", files)
+        super().__init__("dynamodb:", mapping, account_id, recent_days=recent_days, companion=companion)
         self._tables = tables
-        self._mapping = mapping
-        self._wanted = {one.entity: Wanted.of(one, mapping, account_id) for one in mapping.entities}
-        self._recent = dt.timedelta(days=recent_days)
-        self._lock = threading.Lock()
-        self._parents: dict[dt.datetime, Parents] = {}
 
-    def window(self) -> Window:
-        """As `ItemSource.window`."""
-        now = dt.datetime.now(dt.UTC)
-        return Window(Pass.RECENT, now - self._recent, now)
+    def plan_window(self, window: Window) -> Plan:
+        """The parts of the window's pass.
 
-    def plan(self, window: Window) -> Plan:
-        """As `ItemSource.plan`. Raises: DumpNotFound for a delta, which tables do not tell, and where no table has an
-        item of the account: as likely as not its key is another."""
+        Raises: DumpNotFound for a delta, which tables do not tell, and where no table has an item of the account: as
+        likely as not its key is another.
+        """
         if window.pass_ is Pass.DELTA:
             raise no_deltas()
         parts = tuple(part for one in self._mapping.entities for part in self._parts(one, window))
         if not any(self._has_items(part) for part in parts):
             where = f"such as {parts[0].stored.etag} in {parts[0].stored.key}" if parts else "in any table"
-            raise no_items(tuple(self._wanted.values()), where)
+            raise no_items(tuple(self._selections.values()), where)
         return Plan(parts, from_manifest=True)
 
     def read_part(self, part: PlannedPart, start: Position, block_bytes: int) -> Iterator[Batch]:
-        """As `ItemSource.read_part`."""
+        """The records that a part's query finds behind `start`, in batches of whole pages of about `block_bytes`."""
         window = part.window
         if window is None:
-            query = _query(self._wanted[part.entity].mapping, part.stored.etag, backwards=False)
+            query = _query(self._selections[part.entity].mapping, part.stored.etag, backwards=False)
             yield from self._batches(part.entity, query, start, block_bytes)
             return
         # The remaining pass takes the recent ones' older parents once more: a table changes, and what became such a
@@ -247,18 +237,18 @@ class TableSource(Beside):
         parents = self._recent_parents(window).of(part.entity) if is_recent_pass else NO_IDS
         # In order, what has no right time is of the pass that comes across it before the other pass's items: neither
         # comes across all.
-        undated = is_recent_pass if _is_ordered(self._wanted[part.entity].mapping) else None
+        undated = is_recent_pass if _is_ordered(self._selections[part.entity].mapping) else None
         for batch in self._read(part.entity, part.stored.etag, window, start, block_bytes, parents):
             yield before(in_pass(batch, window, parents, undated=undated), window.until)
             undated = undated and not reaches(batch, window, Pass.REMAINING)
 
     def _has_items(self, part: PlannedPart) -> bool:
-        query = _query(self._wanted[part.entity].mapping, part.stored.etag, backwards=False)
+        query = _query(self._selections[part.entity].mapping, part.stored.etag, backwards=False)
         return any(page.items for page in self._tables.pages({**query, "Limit": 1}, None))
 
     def _parts(self, mapping: EntityMapping, window: Window) -> Iterator[PlannedPart]:
         place = mapping.table_name + (f"/{mapping.index}" if mapping.index else "")
-        for value in mapping.key.values(self._wanted[mapping.entity].account_id):
+        for value in mapping.key.values(self._selections[mapping.entity].account_id):
             yield PlannedPart(
                 mapping.entity, f"{mapping.entity}/{place}/{value}", StoredObject(place, 0, value), None, None, window
             )
@@ -269,7 +259,7 @@ class TableSource(Beside):
         """A query's items in batches of whole pages. Where they are in the order of their creation it begins at the end
         that the pass is about, and ends as soon as it comes to the other pass's and has found all that are needed
         `also`."""
-        mapping, recent = self._wanted[entity].mapping, window.pass_ is Pass.RECENT
+        mapping, recent = self._selections[entity].mapping, window.pass_ is Pass.RECENT
         query = _query(mapping, key_value, backwards=recent)
         if not _is_ordered(mapping):
             yield from self._batches(entity, {**query, "ScanIndexForward": True}, start, block_bytes)
@@ -289,14 +279,14 @@ class TableSource(Beside):
         lines: list[bytes] = []
         size_bytes = 0
         for page in self._tables.pages(query, _key(start.cursor)):
-            add_joined(page.items, self._wanted[entity].mapping, self._tables.fetch)
+            add_joined(page.items, self._selections[entity].mapping, self._tables.fetch)
             lines += map(_line, page.items)
             size_bytes += sum(map(len, lines[len(lines) - len(page.items) :]))
             if size_bytes >= block_bytes or not page.last_key:
                 count = start.line + len(lines)
                 end = Position(count, count, _cursor(page.last_key) if page.last_key else None)
                 block = Block(b"".join(lines), count - start.line, is_last=not page.last_key)
-                yield items_batch(block, self._wanted[entity], start, end)
+                yield items_batch(block, self._selections[entity], start, end)
                 start, lines, size_bytes = end, [], 0
 
     # --- what is recent for what is below it -----------------------------------------------------------------------
@@ -392,7 +382,7 @@ def _key(cursor: str | None) -> dict[str, Any] | None:
     return {name: {"B": base64.b64decode(value["B"])} if "B" in value else value for name, value in key.items()}
 
 
-def _refusal(error: boto.ClientError, action: str, where: str, hint: str) -> S3ImportError:
+def _refusal(error: boto.ClientError, *, action: str, where: str, hint: str) -> S3ImportError:
     """What an error that DynamoDB itself answered means to the caller; `hint`: what else may be wrong with the name."""
     code = error.response["Error"].get("Code", "")
     said = shown_code(code) + hint  # not its message, which may quote what was asked

@@ -1,104 +1,70 @@
-"""What a dump consists of: the parts of a pass, by its manifest or its listing, and the account's document."""
+"""A dump of objects, in S3 or in a folder: the parts of a pass by its manifest or its listing, and their records."""
 
 from __future__ import annotations
 
 import io
 import posixpath
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from contextlib import closing
-from dataclasses import replace
 from typing import Any, BinaryIO
 
 from s3import.core.errors import (
     DocumentTooLarge,
     DumpNotFound,
-    InvalidAccountDocument,
     InvalidManifest,
     PartDiffers,
     PartMissing,
     SourceUnavailable,
 )
-from s3import.core.records import (
-    EARLIEST,
-    AccountDocument,
-    Brand,
-    Channel,
-    Entity,
-    Pass,
-    Plan,
-    PlannedPart,
-    Window,
-)
-from s3import.readers.dump.documents import Node, stream_members
+from s3import.core.records import Batch, Entity, Pass, Plan, PlannedPart, Position, Window
+from s3import.readers.dump.decoders import EXTENSIONS, decoder_of
 from s3import.readers.dump.inventory import Inventory
-from s3import.readers.sources.source import ItemSource, Source
+from s3import.readers.formats.documents import Node, stream_members
+from s3import.readers.sources.location import open_source
+from s3import.readers.sources.source import Source
 
-EXTENSIONS = (".jsonl", ".jsonl.gz", ".jsonl.zst", ".parquet")
 MANIFEST = "manifest.json"
-ACCOUNT_DOCUMENT = "account.json"
-
-EVERYTHING = Window(Pass.DELTA, EARLIEST, EARLIEST)
-"""A delta is not divided by time."""
-
 MAX_SKIPPED = 10_000  # names of objects that are no parts; of more only the number
 
 
-def plan_pass(
-    source: Source, account_id: str, pass_: Pass, remembered: Callable[[], Window | None] = lambda: None
-) -> Plan:
-    """The parts of a pass, entities in the order of `Entity` and keys in order within, and the objects that are none.
+class ObjectDump:
+    """The `DumpSource` of an account's `objects`: the parts, and with them account.json and the files."""
 
-    `remembered`: gives how a source that is not divided in passes was divided before, if it was.
-    Raises: DumpNotFound, InvalidManifest; PartMissing and PartDiffers (in size) against the manifest; what `source`
-    raises.
-    """
-    if isinstance(source, ItemSource):
-        if pass_ is Pass.DELTA:
-            return source.plan(EVERYTHING)
-        return source.plan(replace(remembered() or source.window(), pass_=pass_))
-    inventory, folder = Inventory(), f"{pass_}/"
-    document = f"{_folder(source, pass_)}{MANIFEST}"
-    # The manifest is written last. Read before the listing, it never names parts that came after the listing.
-    if manifest := _open_manifest(source, folder + MANIFEST):
-        with closing(manifest):
-            _read_manifest(inventory, manifest, document, account_id, pass_)
-    inventory.take_listing(folder, source.list(folder))
-    if manifest:
-        inventory.plan(_named_parts(inventory, document, folder))
-    elif inventory.find(folder, MANIFEST):
-        raise SourceUnavailable(f"{_folder(source, pass_)} was being completed just now; run the same command again")
-    else:
-        inventory.plan(_listed_parts(inventory, folder))
-        _require_parts(source, pass_, inventory)
-    skipped = (key.replace("\0", "\ufffd") for key in inventory.not_planned([MANIFEST], MAX_SKIPPED))
-    return Plan(inventory.parts(), tuple(skipped), from_manifest=manifest is not None)
+    def __init__(self, objects: Source, account_id: str) -> None:
+        self.uri = objects.uri
+        self.companion = objects
+        self._account_id = account_id
 
+    def plan(self, pass_: Pass, divided: Callable[[], Window | None] = lambda: None) -> Plan:
+        """The parts of a pass. A dump lies divided into passes, which `divided` does not change."""
+        source = self.companion
+        inventory, folder = Inventory(), f"{pass_}/"
+        document = f"{_folder(source, pass_)}{MANIFEST}"
+        # The manifest is written last. Read before the listing, it never names parts that came after the listing.
+        if manifest := _open_manifest(source, folder + MANIFEST):
+            with closing(manifest):
+                _read_manifest(inventory, manifest, document, self._account_id, pass_)
+        inventory.take_listing(folder, source.list(folder))
+        if manifest:
+            inventory.plan(_named_parts(inventory, document, folder))
+        elif inventory.find(folder, MANIFEST):
+            raise SourceUnavailable(
+                f"{_folder(source, pass_)} was being completed just now; run the same command again"
+            )
+        else:
+            inventory.plan(_listed_parts(inventory, folder))
+            _require_parts(source, pass_, inventory)
+        skipped = (key.replace("\0", "\ufffd") for key in inventory.not_planned([MANIFEST], MAX_SKIPPED))
+        return Plan(inventory.parts(), tuple(skipped), from_manifest=manifest is not None)
 
-def documents_at(source: Source) -> str:
-    """Where ``account.json`` is looked for, to be named in messages."""
-    if not isinstance(source, ItemSource):
-        return source.uri
-    return source.beside.uri if source.beside else f"{source.uri} (the mapping names no source `beside` it)"
+    def read_part(self, part: PlannedPart, start: Position, block_bytes: int) -> Iterator[Batch]:
+        """The part's records from `start` on, in batches of about `block_bytes` of text."""
+        return decoder_of(part.key)(self.companion, part, start, block_bytes)
 
 
-def read_account_document(source: Source, account_id: str) -> AccountDocument | None:
-    """The dump's ``account.json``; None where there is none.
-
-    NUL and lone surrogates in its names are replaced by U+FFFD. Whether a channel's brand exists is
-    left to the caller, whose database may hold it already.
-    Raises: InvalidAccountDocument naming the place of the fault; what `source` raises.
-    """
-    raw = source.read(ACCOUNT_DOCUMENT)
-    if raw is None:
-        return None
-    top = Node.parse(raw, f"{documents_at(source)}: {ACCOUNT_DOCUMENT}", InvalidAccountDocument)
-    top.exactly("id", account_id)
-    brands = [Brand(node.id("id"), node.free_text("name")) for node in _unique(top.nodes("brands"))]
-    channels = [
-        Channel(node.id("id"), node.id("brand_id"), node.free_text("kind"), node.free_text("name"))
-        for node in _unique(top.nodes("channels"))
-    ]
-    return AccountDocument(account_id, top.free_text("name"), tuple(brands), tuple(channels))
+def open_dump(uri: str, account_id: str, **access: Any) -> ObjectDump:
+    """The dump of `account_id` at `uri`; nothing is contacted yet. `access` and errors: as for `open_source`."""
+    return ObjectDump(open_source(uri, account_id, **access), account_id)
 
 
 def _listed_parts(inventory: Inventory, folder: str) -> Iterator[PlannedPart]:
@@ -183,15 +149,6 @@ def _entity_of(key: str) -> Entity | None:
     if "/" in name or "\0" in name or not name.endswith(EXTENSIONS) or folder not in list(Entity):
         return None
     return Entity(folder)
-
-
-def _unique(nodes: Iterable[Node]) -> Iterable[Node]:
-    seen: set[str] = set()
-    for node in nodes:
-        if node.id("id") in seen:
-            raise node.fault("id", f"{node.id('id')!r} is there a second time")
-        seen.add(node.id("id"))
-        yield node
 
 
 def _folder(source: Source, pass_: Pass) -> str:

@@ -8,7 +8,7 @@ import time
 
 import pytest
 
-from s3import.server.api.looks import Looks
+from s3import.server.api.single_flight import SingleFlight
 
 
 class Counter:
@@ -34,10 +34,10 @@ def test_who_asks_together_shares_a_look() -> None:
     """A hundred simultaneous questions cost one look, or two where some came while it was under way."""
 
     async def ask() -> None:
-        await asyncio.gather(*(looks.at("a") for _ in range(100)))
+        await asyncio.gather(*(single_flight.at("a") for _ in range(100)))
 
     counter = Counter()
-    looks = Looks(counter.read, 0.01)
+    single_flight = SingleFlight(counter.read, 0.01)
     asyncio.run(ask())
     assert counter.reads == 1
 
@@ -46,11 +46,11 @@ def test_who_asks_later_gets_a_later_look() -> None:
     """A look that began before the question is not its answer."""
 
     async def ask() -> tuple[bytes, bytes]:
-        first = asyncio.create_task(looks.at("a"))
+        first = asyncio.create_task(single_flight.at("a"))
         await asyncio.sleep(0.02)
-        return await first, await looks.at("a")
+        return await first, await single_flight.at("a")
 
-    looks = Looks(Counter(seconds=0.05).read, 0.01)
+    single_flight = SingleFlight(Counter(seconds=0.05).read, 0.01)
     assert asyncio.run(ask()) == (b"a 1", b"a 2")
 
 
@@ -59,14 +59,14 @@ def test_answers_never_go_back() -> None:
 
     async def ask(number: int) -> None:
         await asyncio.sleep(number * 0.003)
-        shown.append(int((await looks.at("a")).split()[1]))
+        shown.append(int((await single_flight.at("a")).split()[1]))
 
     async def ask_all() -> None:
         await asyncio.gather(*(ask(number) for number in range(60)))
 
     shown: list[int] = []
     counter = Counter(seconds=0.004)
-    looks = Looks(counter.read, 0.01)
+    single_flight = SingleFlight(counter.read, 0.01)
     asyncio.run(ask_all())
     assert shown == sorted(shown)
     assert counter.reads < 40
@@ -77,8 +77,8 @@ def test_a_failed_look_fails_those_who_waited_for_it_only() -> None:
 
     async def ask() -> bytes:
         with pytest.raises(KeyError):
-            await looks.at("a")
-        return await looks.at("a")
+            await single_flight.at("a")
+        return await single_flight.at("a")
 
     known: dict[str, bytes] = {}
 
@@ -88,7 +88,7 @@ def test_a_failed_look_fails_those_who_waited_for_it_only() -> None:
         finally:
             known[key] = b"fine"
 
-    looks = Looks(read, 0.001)
+    single_flight = SingleFlight(read, 0.001)
     assert asyncio.run(ask()) == b"fine"
 
 
@@ -96,12 +96,12 @@ def test_who_goes_away_takes_nothing_from_others() -> None:
     """A cancelled question leaves the look to those who still wait."""
 
     async def ask() -> bytes:
-        gone, still_there = asyncio.create_task(looks.at("a")), asyncio.create_task(looks.at("a"))
+        gone, still_there = asyncio.create_task(single_flight.at("a")), asyncio.create_task(single_flight.at("a"))
         await asyncio.sleep(0.01)
         gone.cancel()
         return await still_there
 
-    looks = Looks(Counter(seconds=0.03).read)
+    single_flight = SingleFlight(Counter(seconds=0.03).read)
     assert asyncio.run(ask()) == b"a 1"
 
 
@@ -109,8 +109,8 @@ def test_keys_do_not_wait_for_each_other() -> None:
     """Different accounts are looked up side by side, and nothing stays behind in memory."""
 
     async def ask() -> None:
-        await asyncio.gather(*(looks.at(str(number)) for number in range(4)))
-        while looks._busy or looks._next:  # noqa: ASYNC110 - nobody tells
+        await asyncio.gather(*(single_flight.at(str(number)) for number in range(4)))
+        while single_flight._busy or single_flight._next:  # noqa: ASYNC110 - nobody tells
             await asyncio.sleep(0.01)
 
     def read(key: str) -> bytes:
@@ -118,5 +118,5 @@ def test_keys_do_not_wait_for_each_other() -> None:
         return key.encode()
 
     together = threading.Barrier(4)
-    looks = Looks(read, 0.01)
+    single_flight = SingleFlight(read, 0.01)
     asyncio.run(ask())

@@ -1,4 +1,4 @@
-"""Which items are wanted of a text, and what becomes of them."""
+"""Which items are selected from a text, and what becomes of them."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ ITEM = "Item"
 
 
 @dataclass(frozen=True)
-class Wanted:
+class Selection:
     """The items of one account and entity, as `mapping` tells them from others.
 
     `takes_unreadable`: lines that are no item at all are this account's and entity's too, for nobody knows whose they
@@ -27,8 +27,8 @@ class Wanted:
     member: str = ITEM
 
     @classmethod
-    def of(cls, mapping: EntityMapping, whole: ItemMapping, account_id: str) -> Wanted:
-        """What is wanted for one entity of a mapping: of those in one table the first takes what is unreadable."""
+    def of(cls, mapping: EntityMapping, whole: ItemMapping, account_id: str) -> Selection:
+        """The selection for one entity of a mapping: of those in one table the first takes what is unreadable."""
         sharing = [one.entity for one in whole.entities if one.table_name == mapping.table_name]
         return cls(mapping, account_id, takes_unreadable=sharing[0] is mapping.entity)
 

@@ -13,7 +13,7 @@ from typing import Any, BinaryIO, NoReturn
 import orjson
 
 from s3import.core.errors import MigrationFailed
-from s3import.core.records import is_id
+from s3import.core.records import LONE_SURROGATE, is_id
 
 CHUNK_BYTES = 256 * 1024
 MAX_VALUE_LENGTH = (
@@ -21,7 +21,6 @@ MAX_VALUE_LENGTH = (
 )  # characters of one member, or one element of a list, of a document that is streamed
 BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 _ESCAPED_SURROGATE = re.compile(rb"\\u[dD][89a-fA-F][0-9a-fA-F]{2}")
-LONE_SURROGATE = re.compile("[\ud800-\udfff]")
 
 
 @dataclass(frozen=True, slots=True)

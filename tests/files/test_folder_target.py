@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from s3import.files.file import Content
-from s3import.files.folder import FolderTarget
+from s3import.files.folder_target import FolderTarget
 from s3import.files.labels import label
 
 

@@ -26,7 +26,7 @@ class FolderTarget:
         self._root = root
 
     def find(self, key: str) -> Stored | None:
-        """As `Target.find`; the file is read."""
+        """What lies there, with its SHA-256, for which the file is read; None when nothing does."""
         path = self._root / key
         with _translated(path), suppress(FileNotFoundError), path.open("rb") as file:
             digest = hashlib.file_digest(file, "sha256").hexdigest()
@@ -34,7 +34,7 @@ class FolderTarget:
         return None
 
     def look_up(self, keys: Sequence[str]) -> dict[str, Stored]:
-        """As `Target.look_up`."""
+        """What lies at these keys, by key."""
         found = {}
         for key in keys:
             path = self._root / key
@@ -43,7 +43,7 @@ class FolderTarget:
         return found
 
     def put(self, key: str, content: Content) -> Stored:
-        """As `Target.put`: a file is there as a whole, and on the disk, or not at all."""
+        """Store the content: the file is there as a whole, and on the disk, or not at all."""
         path = self._root / key
         unfinished = path.with_name(f".{secrets.token_hex(8)}.unfinished")
         with _translated(path):
@@ -57,10 +57,10 @@ class FolderTarget:
             return _stored(path.stat())
 
     def copies_from(self, source: Source) -> None:
-        """As `Target.copies_from`: all bytes come by here."""
+        """None: all bytes come by here."""
 
     def remove(self, key: str) -> None:
-        """As `Target.remove`."""
+        """Take away the file at the key, if that is allowed; nothing is said when it is not."""
         with suppress(OSError):
             (self._root / key).unlink()
 

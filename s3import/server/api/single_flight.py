@@ -8,7 +8,7 @@ from collections.abc import Callable
 SPACING_SECONDS = 0.02
 
 
-class Looks:
+class SingleFlight:
     """Looks things up by `read` (in a thread), each key one look at a time and at most one each `spacing_seconds`.
 
     A look serves everybody who asked before it began, nobody who asked after: what is shown is never older than the

@@ -24,7 +24,7 @@ def where(wrong: pa.BooleanArray, code: str, field: str, message: str) -> Findin
     return Finding(pc.indices_nonzero(wrong), Reason(code, field, message))
 
 
-class Findings:
+class RowFindings:
     """The reasons of a batch's rejects: the reader's faults first, then what the rules find.
 
     `fields` are the entity's columns in the order in which a reject lists its reasons.

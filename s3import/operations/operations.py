@@ -1,0 +1,251 @@
+"""What can be asked for of a database, once for whoever asks: each call is one use case, each its own transaction."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
+from typing import Any, TypeVar
+
+import sqlalchemy as sa
+from sqlalchemy import Connection
+
+from s3import.core.accounts import AccountStatus, account_status
+from s3import.core.errors import SchemaMismatch
+from s3import.core.events import Observer
+from s3import.core.records import Brand, Channel, Pass
+from s3import.core.settings import Settings
+from s3import.importing import backlog
+from s3import.importing.admission import Admission, admit
+from s3import.importing.transactions import Transactions
+from s3import.operations import accounts, cancel
+from s3import.operations.accounts import Account
+from s3import.operations.askers import Asker, Client
+from s3import.operations.cancel import Recorder
+from s3import.operations.pages import (
+    MAX_PAGE,
+    Page,
+    id_cursor,
+    parse_id_cursor,
+    parse_reject_cursor,
+    parse_run_cursor,
+    reject_cursor,
+    run_cursor,
+)
+from s3import.reporting import listings
+from s3import.reporting import status_document as report
+from s3import.status import Run, State
+from s3import.writers import Conflict, Database, schema
+
+T = TypeVar("T")
+
+PATIENCE_SECONDS = 3.0  # for conflicts and deadlocks: whoever asks is still waiting for the answer
+ACCOUNTS_A_PAGE = 100
+
+
+class Operations:
+    """The use cases over one database, for `asker` (a client over HTTP, unless it is said). Safe to share between
+    threads.
+
+    `wake` is called after something was queued, to spare a worker in this process its waiting; `record` in each
+    transaction that ends a run; `observe` is told of every retry. Every method may raise DatabaseUnavailable or
+    DatabaseRefused, and what the asker's `check_id` raises for an id that is none.
+    """
+
+    def __init__(
+        self,
+        settings: Settings,
+        database: Database,
+        *,
+        asker: Asker | None = None,
+        retry_seconds: float | None = None,
+        wake: Callable[[], None] = lambda: None,
+        record: Recorder = lambda connection, run_id: None,
+        observe: Observer = lambda event: None,
+        stop: threading.Event | None = None,
+    ) -> None:
+        self.settings = settings
+        self.database = database
+        self.asker: Asker = asker or Client(settings)
+        self.wake = wake
+        self.record = record
+        retry_policy = PATIENCE_SECONDS if retry_seconds is None else retry_seconds
+        self.transactions = Transactions(database, retry_policy, observe, stop or threading.Event())
+
+    # --- accounts, brands, channels --------------------------------------------------------------------------------
+
+    def create_account(self, account_id: str, name: str | None) -> tuple[Account, bool]:
+        """The account, and whether it was created: one that exists stays as it is."""
+        return self._write(account_id, partial(accounts.create_account, account_id=account_id, name=name))
+
+    def account(self, account_id: str) -> Account:
+        """The account. Raises: AccountNotFound."""
+        return self._read(account_id, partial(accounts.read_account, account_id=account_id))
+
+    def list_accounts(self, status: AccountStatus | None = None, after: str | None = None, limit: int = 100) -> Page:
+        """At most `limit` (up to 1000) accounts by id, behind the cursor `after`; `status`: only those that have it."""
+        first = parse_id_cursor(after) if after else None
+        with self.database.read() as connection:
+            items, last = listings.account_page(connection, status, first, min(limit, MAX_PAGE))
+        return Page(items, None if last is None else id_cursor(last))
+
+    def confirm_status(self, account_id: str, wanted: AccountStatus) -> Account:
+        """The account, which has that status already, or the one after it: passes set it when they succeed.
+
+        Raises: AccountNotFound; PassNotFinished while the pass behind that status is not in.
+        """
+        account = self.account(account_id)
+        accounts.require_status(account, wanted)
+        return account
+
+    def create_brand(self, account_id: str, brand: Brand) -> tuple[Brand, bool]:
+        """The brand, and whether it was created. Raises: AccountNotFound."""
+        accounts.require_id("id", brand.id)
+        return self._write(account_id, partial(accounts.create_brand, account_id=account_id, brand=brand))
+
+    def create_channel(self, account_id: str, channel: Channel) -> tuple[Channel, bool]:
+        """The channel, and whether it was created. Raises: AccountNotFound, UnknownBrand."""
+        accounts.require_id("id", channel.id)
+        accounts.require_id("brand_id", channel.brand_id)
+        return self._write(account_id, partial(accounts.create_channel, account_id=account_id, channel=channel))
+
+    # --- migrations ------------------------------------------------------------------------------------------------
+
+    def request_migration(
+        self, account_id: str, wanted: Pass | None = None, source: str | None = None, *, again: bool = False
+    ) -> Admission:
+        """Queue the passes asked for (None: whatever is left), from `source` or the configured one. With `again` passes
+        that were imported are read once more: without a `source` from where they were read last.
+
+        However many ask at the same moment, from however many processes, one of them starts the run.
+        Raises: AccountNotFound, RecentPassFirst, AccountPurged, and what the asker's `source` raises.
+        """
+        asker = self.asker
+        asker.check_id(account_id)
+        uri = asker.source(account_id, source) if source is not None or not again else None
+        if wanted is Pass.DELTA and uri:
+            asker.require_deltas(uri)
+
+        def request(connection: Connection) -> Admission:
+            before = account_status(connection, account_id)
+            where = uri or asker.source_if_unknown(connection, account_id, wanted or Pass.RECENT)
+            ask = partial(admit, again=again, options=asker.options, may_be_new=asker.may_be_new)
+            admission = ask(connection, account_id, wanted, where)
+            if account_status(connection, account_id) is not before:  # a pass ended in the midst of this
+                raise Conflict(f"account {account_id}: its status changed while a migration was asked for")
+            return admission
+
+        admission = self._write(account_id, request)
+        if admission.run is not None:
+            self.wake()
+        return admission
+
+    def cancel(self, run_id: str) -> Run:
+        """The run, which ends at its next batch unless it was at an end already. Raises: RunNotFound."""
+        return self.transactions.run("", partial(cancel.cancel_run, run_id=run_id, record=self.record))
+
+    def cancel_account(self, account_id: str) -> list[tuple[Run, State]]:
+        """As `cancel`, whatever of an account is queued or running; the runs of its passes as they were, with their
+        states now. Raises: AccountNotFound, where it has none; SchemaMismatch."""
+        self.asker.check_id(account_id)
+        accounts.require_migrated(self.transactions, account_id)
+        return self._write(account_id, partial(cancel.cancel_account, account_id=account_id, record=self.record))
+
+    def list_migrations(
+        self, state: State | None = None, account_id: str | None = None, after: str | None = None, limit: int = 100
+    ) -> Page:
+        """At most `limit` (up to 1000) runs, those asked for last first, behind the cursor `after`; with `state` or
+        `account_id` only such."""
+        if account_id is not None:
+            self.asker.check_id(account_id)
+        first = parse_run_cursor(after) if after else None
+        with self.database.read() as connection:
+            items, last = listings.run_page(connection, state, account_id, first, min(limit, MAX_PAGE))
+        return Page(items, run_cursor(last) if last else None)
+
+    # --- how it goes -----------------------------------------------------------------------------------------------
+
+    def status_document(self, account_id: str) -> dict[str, Any]:
+        """The status document. Raises: AccountNotFound."""
+        document = self._read(account_id, partial(report.document, account_id=account_id), brief=True)
+        if document is None:
+            raise self.asker.no_account(account_id)
+        return document
+
+    def status_documents(self, account_id: str | None, state: State | None) -> list[dict[str, Any]]:
+        """The status document of that account; None: of all at work and of those done last, or of all that have a run
+        of that `state`. Raises: AccountNotFound."""
+        if account_id is not None:
+            return [self.status_document(account_id)]
+        if not self.database.is_there:
+            return []
+        with self.database.read() as connection:
+            ids = listings.account_ids(connection, state) if schema.exists(connection) else []
+            pages = (ids[start : start + ACCOUNTS_A_PAGE] for start in range(0, len(ids), ACCOUNTS_A_PAGE))
+            return [document for page in pages for document in report.documents(connection, page)]
+
+    def sources(self, account_id: str) -> list[str]:
+        """Where the account's passes were imported from. Raises: AccountNotFound."""
+        return self._read(account_id, partial(listings.sources, account_id=account_id))
+
+    def is_left_alone(self, account_id: str) -> bool:
+        """Whether the account waits for a worker and there is none at work. Raises: AccountNotFound."""
+        return self._read(account_id, partial(backlog.is_left_alone, account_id=account_id))
+
+    def rejects(
+        self, account_id: str, passes: Sequence[Pass] = tuple(Pass), after: str | None = None, limit: int = 100
+    ) -> Page:
+        """At most `limit` (up to 1000) kept rejects by pass, part and line, behind the cursor `after`.
+
+        Raises: AccountNotFound.
+        """
+        cursor = parse_reject_cursor(after) if after else None  # `after=` asks for the first page
+
+        def look(connection: Connection) -> Page:
+            if not report.is_known(connection, account_id):
+                raise self.asker.no_account(account_id)
+            items, place = report.reject_page(connection, account_id, passes, cursor, min(limit, MAX_PAGE))
+            return Page(items, reject_cursor(place) if place else None)
+
+        return self._read(account_id, look)
+
+    def each_reject(
+        self, account_id: str, passes: Sequence[Pass] = tuple(Pass), *, at_once: int = MAX_PAGE
+    ) -> Iterator[dict[str, Any]]:
+        """The pages of `rejects` in one go.
+
+        No transaction is open while whoever asked looks at them: in a pager that may take hours.
+        """
+        page = self.rejects(account_id, passes, limit=at_once)
+        yield from page.items
+        while page.next is not None:
+            page = self.rejects(account_id, passes, page.next, at_once)
+            yield from page.items
+
+    def check_ready(self) -> None:
+        """Make sure that the database answers and its tables fit.
+
+        Raises: DatabaseUnavailable, DatabaseRefused, SchemaMismatch.
+        """
+        revision: sa.Select[Any] = sa.select(sa.column("version_num")).select_from(sa.table(schema.VERSION_TABLE))
+        with self.database.look() as connection:
+            found = connection.execute(revision).scalar()
+        if found != schema.HEAD:
+            raise SchemaMismatch("the tables are of another version of s3import; run `s3import db init`")
+
+    # --- how ---------------------------------------------------------------------------------------------------------
+
+    def _write(self, account_id: str, work: Callable[[Connection], T]) -> T:
+        self.asker.check_id(account_id)
+        return self.transactions.run(account_id, work)
+
+    def _read(self, account_id: str, work: Callable[[Connection], T], *, brief: bool = False) -> T:
+        """Do work that only looks, `brief` or in a transaction. Raises: AccountNotFound, where nothing is."""
+        self.asker.check_id(account_id)
+        looks_for_tables = self.asker.may_find_nothing
+        if looks_for_tables and not self.database.is_there:
+            raise self.asker.no_account(account_id)
+        with self.database.look() if brief and not looks_for_tables else self.database.read() as connection:
+            if looks_for_tables and not schema.exists(connection):
+                raise self.asker.no_account(account_id)
+            return work(connection)

@@ -1,0 +1,79 @@
+"""Lists page by page: what a page holds, and the cursors by which the next one is asked for."""
+
+from __future__ import annotations
+
+import datetime as dt
+import re
+from dataclasses import dataclass
+from typing import Any, NoReturn
+from urllib.parse import quote, unquote
+
+from s3import.core.errors import InvalidRequest
+from s3import.core.records import Pass
+from s3import.reporting.listings import RunCursor
+from s3import.reporting.status_document import Cursor
+
+MAX_PAGE = 1000
+_REJECT_CURSOR = re.compile(rf"({'|'.join(Pass)})\.(\d{{1,9}})\.(\d{{1,18}})", re.ASCII)
+_RUN_CURSOR = re.compile(r"(\d{1,18})\.([0-9a-f]{32})", re.ASCII)
+_ID_CURSOR = re.compile(r"(?:[A-Za-z0-9._-]|~[0-9A-F]{2})+", re.ASCII)
+_EPOCH = dt.datetime(1970, 1, 1, tzinfo=dt.UTC)
+_MICROSECOND = dt.timedelta(microseconds=1)
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """Some of a list's items, and the cursor behind which the next ones come (None: there are no more)."""
+
+    items: list[dict[str, Any]]
+    next: str | None
+
+
+# Each `parse_…` raises InvalidRequest, code ``invalid_cursor``, for what no page named as its `next`.
+
+
+def reject_cursor(place: Cursor) -> str:
+    """The cursor of the place of a reject."""
+    return f"{place.pass_}.{place.part_number}.{place.line}"
+
+
+def parse_reject_cursor(text: str) -> Cursor:
+    """The place that `reject_cursor` wrote."""
+    found = _REJECT_CURSOR.fullmatch(text)
+    if not found:
+        return _refuse()
+    return Cursor(Pass(found[1]), int(found[2]), int(found[3]))
+
+
+def run_cursor(place: RunCursor) -> str:
+    """The cursor of the place of a run."""
+    return f"{(place.requested_at - _EPOCH) // _MICROSECOND}.{place.run_id}"
+
+
+def parse_run_cursor(text: str) -> RunCursor:
+    """The place that `run_cursor` wrote."""
+    found = _RUN_CURSOR.fullmatch(text)
+    try:
+        return RunCursor(_EPOCH + int(found[1]) * _MICROSECOND, found[2]) if found else _refuse()
+    except OverflowError:
+        return _refuse()
+
+
+def id_cursor(account_id: str) -> str:
+    """The id in signs that no part of a URL gives a meaning."""
+    return quote(account_id, safe="").replace("~", "%7E").replace("%", "~")
+
+
+def parse_id_cursor(text: str) -> str:
+    """The id that `id_cursor` wrote."""
+    try:
+        account_id = unquote(text.replace("~", "%"), errors="strict")
+    except UnicodeDecodeError:
+        return _refuse()
+    if not _ID_CURSOR.fullmatch(text) or "\0" in account_id:  # which no database can compare
+        return _refuse()
+    return account_id
+
+
+def _refuse() -> NoReturn:
+    raise InvalidRequest("`after` takes the `next` of an earlier page, as it was", code="invalid_cursor")
