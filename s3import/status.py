@@ -25,7 +25,7 @@ and `offers.look_after` renews its lease.
 
 (i) `take_back`: a reset takes away what the run imported. Runs end by being forgotten, too: `forget_taken_back` after
 the reset, `forget_runs` by a purge, `queueing.enqueue` of an account that was deleted and begins anew,
-`checkpoints.forget_last_reading` once the pass is read again, `fail` of a run whose account never existed.
+`queueing.forget_last_reading` once the pass is read again, `fail` of a run whose account never existed.
 
 Nothing else writes a run's state, token, lease or holder, and nothing else makes or removes one; the other columns are
 counters and notes of those who keep them.

@@ -14,7 +14,6 @@ from s3import.core.errors import PartMissing
 from s3import.core.records import MAX_IGNORED_FIELDS, Entity, Pass, Plan, PlannedPart, Position, StoredObject, Window
 from s3import.core.tables import COUNTS, accounts, import_parts, import_rejects, import_reread, import_runs
 from s3import.importing import file_places
-from s3import.importing.bookkeeping import remove_parts
 from s3import.readers.dump.inventory import FEW, Inventory, inventory_of, pages
 from s3import.status import UNTAKEN, Claim, require_held, why_lost
 
@@ -186,37 +185,6 @@ def remember_plan(connection: Connection, held: Claim, plan: Plan) -> list[Part]
     if known or plan.skipped_objects:
         _remember_skipped(connection, held, plan)
     return read_parts(connection, held.run_id) if known else fresh
-
-
-def forget_last_reading(do: Do[Any], held: Claim) -> None:
-    """Replace what was kept of the pass's reading from the same source by this one, whose plan is made: until then its
-    parts tell how a source that is not divided in passes was divided. All deltas are kept.
-
-    Page by page, each in a transaction that `do` runs. Raises: as `require_held`.
-    """
-    for run_id in do(partial(_last_readings, held=held)):
-        for _ in remove_parts(lambda work: do(partial(_if_held, held=held, work=work)), run_id):
-            pass
-        do(partial(_if_held, held=held, work=partial(_forget_run, run_id=run_id)))
-
-
-def _last_readings(connection: Connection, held: Claim) -> Sequence[str]:
-    mine, others = import_runs.alias().c, import_runs.c
-    number, source = (
-        sa.select(column).where(mine.run_id == held.run_id).scalar_subquery() for column in (mine.number, mine.source)
-    )
-    same = (others.account_id == held.account_id, others["pass"] == held.pass_.value)
-    run_ids = sa.select(others.run_id).where(*same, others.number < number, others.source == source)
-    return connection.scalars(run_ids).all() if held.pass_ is not Pass.DELTA else ()
-
-
-def _if_held(connection: Connection, held: Claim, work: Callable[[Connection], int]) -> int:
-    require_held(connection, held)
-    return work(connection)
-
-
-def _forget_run(connection: Connection, run_id: str) -> int:
-    return connection.execute(import_runs.delete().where(import_runs.c.run_id == run_id)).rowcount
 
 
 def _remember_skipped(connection: Connection, held: Claim, plan: Plan) -> None:

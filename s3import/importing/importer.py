@@ -364,7 +364,7 @@ class Importer:
 
         parts = self.transactions.run(account_id, remember) or self._remember_large(run, plan)
         if claim.again:
-            checkpoints.forget_last_reading(partial(self.transactions.run, account_id), claim)
+            queueing.forget_last_reading(partial(self.transactions.run, account_id), claim)
         self._announce(run, parts.totals)
         return parts
 

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import datetime as dt
 import uuid
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, replace
+from functools import partial
 from typing import Any
 
 import sqlalchemy as sa
@@ -14,7 +16,9 @@ from s3import.core.accounts import account_status, account_was_checked, is_impor
 from s3import.core.errors import AllRejected
 from s3import.core.records import Pass, RunOptions
 from s3import.core.tables import import_parts, import_runs
-from s3import.status import Again, Run, State, find_run
+from s3import.importing.bookkeeping import remove_parts
+from s3import.importing.checkpoints import Do
+from s3import.status import Again, Claim, Run, State, find_run, require_held
 
 
 def enqueue(
@@ -70,6 +74,37 @@ def _forget_history(connection: Connection, last: Run) -> None:
         over = import_runs.c.state.in_([State.SUCCEEDED, State.CANCELLED])
         mine = sa.or_(mine, sa.and_(import_runs.c.account_id == last.account_id, over))
     connection.execute(import_runs.delete().where(mine))
+
+
+def forget_last_reading(do: Do[Any], held: Claim) -> None:
+    """Replace what was kept of the pass's reading from the same source by this one, whose plan is made: until then its
+    parts tell how a source that is not divided in passes was divided. All deltas are kept.
+
+    Page by page, each in a transaction that `do` runs. Raises: as `require_held`.
+    """
+    for run_id in do(partial(_last_readings, held=held)):
+        for _ in remove_parts(lambda work: do(partial(_if_held, held=held, work=work)), run_id):
+            pass
+        do(partial(_if_held, held=held, work=partial(_forget_run, run_id=run_id)))
+
+
+def _last_readings(connection: Connection, held: Claim) -> Sequence[str]:
+    mine, others = import_runs.alias().c, import_runs.c
+    number, source = (
+        sa.select(column).where(mine.run_id == held.run_id).scalar_subquery() for column in (mine.number, mine.source)
+    )
+    same = (others.account_id == held.account_id, others["pass"] == held.pass_.value)
+    run_ids = sa.select(others.run_id).where(*same, others.number < number, others.source == source)
+    return connection.scalars(run_ids).all() if held.pass_ is not Pass.DELTA else ()
+
+
+def _if_held(connection: Connection, held: Claim, work: Callable[[Connection], int]) -> int:
+    require_held(connection, held)
+    return work(connection)
+
+
+def _forget_run(connection: Connection, run_id: str) -> int:
+    return connection.execute(import_runs.delete().where(import_runs.c.run_id == run_id)).rowcount
 
 
 def _insert_run(connection: Connection, run: Run) -> None:
