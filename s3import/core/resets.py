@@ -182,8 +182,9 @@ def release(connection: Connection, held: Reset) -> None:
 
 
 def end(connection: Connection, held: Reset) -> None:
-    """Nothing is known of the account's migration any more."""
-    connection.execute(import_accounts.delete().where(import_accounts.c.account_id == held.account_id))
+    """The account's migration can begin anew; what people delete is remembered from now on again."""
+    nothing = dict.fromkeys(("reset_scope", "reset_window", "reset_token", "reset_holder", "reset_until"))
+    connection.execute(_mine(held).values(deletions_since=dt.datetime.now(dt.UTC), **nothing))
 
 
 def _mine(held: Reset) -> sa.Update:

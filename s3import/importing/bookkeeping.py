@@ -18,17 +18,22 @@ Step = Callable[[Callable[[Connection], T]], T]
 PAGE_ROWS = 1000
 
 
-def remove_bookkeeping(do: Step[int], account_id: str, run_ids: Sequence[str]) -> Iterator[int]:
+def remove_bookkeeping(
+    do: Step[int], account_id: str, run_ids: Sequence[str], *, keep_deletions: bool = False
+) -> Iterator[int]:
     """Remove the runs' parts and rejects, then the account's files and tombstones; the number of rows of each page.
 
-    What is removed first is what a resumed run would trust.
+    With `keep_deletions` the tombstones of what people deleted stay. What is removed first is what a resumed run would
+    trust.
     """
     for run_id in run_ids:
         yield from remove_parts(do, run_id)
     tombstones = import_tombstones.c
     files = import_files.c
     yield from _pages(do, files.account_id == account_id, files.entity, files.record_id)
-    yield from _pages(do, tombstones.account_id == account_id, tombstones.entity, tombstones.id)
+    mine = tombstones.account_id == account_id
+    gone = sa.and_(mine, tombstones.from_dump.is_(True)) if keep_deletions else mine
+    yield from _pages(do, gone, tombstones.entity, tombstones.id)
 
 
 def remove_parts(do: Step[int], run_id: str) -> Iterator[int]:
@@ -37,11 +42,6 @@ def remove_parts(do: Step[int], run_id: str) -> Iterator[int]:
     yield from _pages(do, rejects.run_id == run_id, rejects.part_number, rejects.line)
     yield from _pages(do, reread.run_id == run_id, reread.part_number, reread.id)
     yield from _pages(do, parts.run_id == run_id, parts.number)
-
-
-def remove_tombstones(connection: Connection, account_id: str) -> None:
-    """Remove the account's tombstones, of which there are few."""
-    connection.execute(import_tombstones.delete().where(import_tombstones.c.account_id == account_id))
 
 
 def has_parts(connection: Connection, run_id: str) -> bool:

@@ -3,7 +3,7 @@
 As long as the account is `migrating` nobody works in it: all of its threads, messages and attachments go. Afterwards
 what people made stays: the dumps are read again, and what they hold goes, with everything that hangs on it.
 
-begin ─► parts, rejects, tombstones ─► attachments, messages, threads ─► end
+begin ─► parts, rejects, tombstones of dumps ─► attachments, messages, threads ─► end
 
 The first transaction makes the reset a state of the account, the last one ends it, and until then nothing else goes on.
 Checkpoints go before the rows that they stand for. Whatever interrupts it, the same command goes on, in any process.
@@ -42,7 +42,7 @@ from s3import.core.resets import Scope
 from s3import.core.settings import Settings
 from s3import.core.tables import FILES, TARGETS
 from s3import.files import TargetOpener, storage_keys
-from s3import.importing.bookkeeping import has_parts, remove_bookkeeping, remove_tombstones
+from s3import.importing.bookkeeping import has_parts, remove_bookkeeping
 from s3import.importing.checkpoints import read_window
 from s3import.importing.importer import SourceOpener
 from s3import.importing.leases import Lease, Leases
@@ -249,7 +249,8 @@ class Reset:
         before = self.count()
         kept = 0
         run_ids = [run.run_id for run in extent.runs]
-        for count in remove_bookkeeping(partial(self._step, held), self._account_id, run_ids):
+        step = partial(self._step, held)
+        for count in remove_bookkeeping(step, self._account_id, run_ids, keep_deletions=True):
             kept += count
             self._transactions.observe(RowsRemoved(self._account_id, "rows of bookkeeping", kept))
         for entity in reversed(ROW_ENTITIES):
@@ -315,7 +316,7 @@ class Reset:
                     list(pool.map(target.remove, keys))
 
     def _end(self, held: resets.Reset) -> None:
-        """Forget everything; the account is as it was before its first run."""
+        """Forget the runs; the account is as it was before its first run, but for what people deleted."""
         tries = 0
 
         def end(connection: Connection) -> None:
@@ -324,7 +325,6 @@ class Reset:
             if tries > 1 and resets.find_reset(connection, self._account_id) is None:
                 return  # the answer to a commit got lost
             resets.require_held(connection, held, self._settings.lease_seconds)
-            remove_tombstones(connection, self._account_id)
             status.forget_taken_back(connection, self._account_id)
             resets.end(connection, held)
             set_status(connection, self._account_id, AccountStatus.MIGRATING)

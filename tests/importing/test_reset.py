@@ -157,14 +157,15 @@ def test_a_purged_account_is_left_alone(settings: Settings) -> None:
     assert rows(settings) == before
 
 
-def test_what_people_deleted_comes_back_after_a_reset(settings: Settings) -> None:
-    """The account is as if it had never been migrated, also in this."""
+def test_what_people_deleted_stays_deleted_after_a_reset(settings: Settings) -> None:
+    """Only `purge` forgets it: what is taken back and imported anew does not bring it along."""
     migrate(settings, passes=[Pass.RECENT])
     first = ids(settings, tables.threads)[0]
     execute(settings, tables.threads.delete().where(tables.threads.c.id == first))
     reset(settings)
     assert code_of(migrate(settings)) is None
-    assert first in ids(settings, tables.threads)
+    assert first not in ids(settings, tables.threads)
+    assert {reject["reasons"][0]["code"] for reject in snapshot(settings)["rejects"]} == {"deleted_in_target"}
 
 
 def test_an_unknown_account_is_named(settings: Settings) -> None:

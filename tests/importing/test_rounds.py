@@ -60,7 +60,7 @@ def small_pages(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.parametrize("seed", range(ROUNDS))
 def test_nothing_is_lost_in_a_round(database_url: str, tmp_path: Path, seed: int) -> None:
-    """What succeeded is in, what people deleted is out, and in the end all of it comes in anew."""
+    """What succeeded is in, what people deleted is out, and in the end the rest comes in anew."""
     settings = settings_for(tmp_path, database_url, retry_seconds=20.0)
     for account in (*TWINS, ACCOUNT):
         write(_dump(account), tmp_path, account)

@@ -102,7 +102,6 @@ def _leftovers(settings: Settings) -> dict[str, int]:
         tables.import_parts,
         tables.import_rejects,
         tables.import_tombstones,
-        tables.import_accounts,
     )
     with closing(app.connect(settings)) as database, database.read() as connection:
         counts = {table.name: connection.scalar(sa.select(sa.func.count()).select_from(table)) or 0 for table in kept}
