@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from s3import.core.records import Entity
 from s3import.core.settings import Settings
-from s3import.core.tables import TARGETS
+from s3import.core.tables import TARGETS, import_tombstones
 from tests.importing.dumps import write
 from tests.importing.moving import code_of, execute, migrate, rows, settings_for
 from tests.importing.test_model import ACCOUNTS, TEXT, Parts, dumps, stored
@@ -64,6 +64,7 @@ def test_what_was_planted_is_found(place: Settings, parts: Parts, draw: st.DataO
                 execute(place, sa.update(table).where(this).values({TEXT[entity]: text}))
                 planted.add((entity.value, row["id"], "different", TEXT[entity]))
             elif what == "delete" and entity is Entity.ATTACHMENTS:
-                execute(place, sa.delete(table).where(this))
+                nobodys = sa.delete(import_tombstones).where(import_tombstones.c.account_id == account)
+                execute(place, sa.delete(table).where(this), nobodys)
                 planted.add((entity.value, row["id"], "missing"))
     assert differences(verify(place, account)) == planted
