@@ -27,7 +27,7 @@ from s3import.core.tables import PARENTS, TARGETS
 from s3import.writers.translation import Conflict, translate
 from s3import.writers.writer import driver_cursor
 
-LOG = logging.getLogger(__name__)
+log = logging.getLogger(__name__)
 
 GRANT = "GRANT SET ON PARAMETER session_replication_role TO the role (PostgreSQL 15 and later)"
 _SEPARATOR = "\n"  # stands in no id
@@ -159,9 +159,9 @@ class PostgresKeys:
 
 def _log(way: Keys, reasons: Sequence[str]) -> None:
     if way is Keys.SETS:
-        LOG.info("foreign keys are checked in sets", extra={"event": "keys_in_sets"})
+        log.info("foreign keys are checked in sets", extra={"event": "keys_in_sets"})
     else:
-        LOG.info("foreign keys are checked row by row: %s", "; ".join(reasons), extra={"event": "keys_in_rows"})
+        log.info("foreign keys are checked row by row: %s", "; ".join(reasons), extra={"event": "keys_in_rows"})
 
 
 def _impossible(reasons: Sequence[str]) -> ConfigurationError:
