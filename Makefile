@@ -4,17 +4,23 @@ PYTHON ?= $(firstword $(foreach name,python3.11 python3.12 python3.13 python3.14
 VENV := .venv
 READY := $(VENV)/.ready
 DYNALITE := build/dynalite/.ready
+STATIC := s3import/server/page/static
+HTMX := 4.0.1
+PICO := 2.1.1
 RUN := $(VENV)/bin/python -m
 unexport PYTHONDONTWRITEBYTECODE # where it is set, each process that a test starts would compile everything again
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test unit lint check bench format fixtures constraints clean
+.PHONY: help demo page vendor test unit lint check bench format fixtures constraints clean
 
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 demo: $(READY) ## import a small dump from a real S3 endpoint into a real PostgreSQL, and show what happened
 	@$(RUN) demo
+
+page: $(READY) ## show the page with some accounts in it, one import under way; PAGE_PORT=8000 to choose the port
+	@$(RUN) demo.page
 
 test: $(READY) $(DYNALITE) ## every test; ARGS="-k lease" narrows them
 	$(RUN) pytest $(ARGS)
@@ -36,6 +42,15 @@ bench: $(READY) ## measure against the databases' own tools; ARGS="--help" lists
 format: $(READY) ## put the code in shape
 	$(VENV)/bin/ruff format .
 	$(VENV)/bin/ruff check --fix .
+
+vendor: ## fetch the page's htmx and Pico from npm again, as tests/server/page/test_vendored.py names them
+	rm -rf build/vendor && mkdir -p build/vendor
+	npm pack --silent --pack-destination build/vendor htmx.org@$(HTMX) @picocss/pico@$(PICO)
+	for pack in build/vendor/*.tgz; do mkdir $$pack.d && tar xzf $$pack -C $$pack.d; done
+	cp build/vendor/htmx.org-*.d/package/dist/htmx.min.js $(STATIC)/htmx-$(HTMX).min.js
+	cp build/vendor/htmx.org-*.d/package/LICENSE $(STATIC)/htmx-$(HTMX).LICENSE.txt
+	cp build/vendor/picocss-*.d/package/css/pico.classless.min.css $(STATIC)/pico-$(PICO).classless.min.css
+	cp build/vendor/picocss-*.d/package/LICENSE.md $(STATIC)/pico-$(PICO).LICENSE.md
 
 fixtures: $(READY) ## write fixtures/dump again
 	$(RUN) fixtures.make
