@@ -4,6 +4,7 @@ PYTHON ?= $(firstword $(foreach name,python3.11 python3.12 python3.13 python3.14
 VENV := .venv
 READY := $(VENV)/.ready
 DYNALITE := build/dynalite/.ready
+AXE := build/axe/.ready
 STATIC := s3import/server/page/static
 HTMX := 4.0.1
 PICO := 2.1.1
@@ -22,7 +23,7 @@ demo: $(READY) ## import a small dump from a real S3 endpoint into a real Postgr
 page: $(READY) ## show the page with some accounts in it, one import under way; PAGE_PORT=8000 to choose the port
 	@$(RUN) demo.page
 
-test: $(READY) $(DYNALITE) ## every test; ARGS="-k lease" narrows them
+test: $(READY) $(DYNALITE) $(AXE) ## every test; ARGS="-k lease" narrows them
 	$(RUN) pytest $(ARGS)
 
 unit: $(READY) ## the tests that need no database, server or process, within seconds
@@ -66,10 +67,12 @@ clean: ## remove whatever was made here
 	rm -rf $(VENV) build dist *.egg-info .coverage* .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
-$(DYNALITE):
+$(DYNALITE): PACKAGE := dynalite@4
+$(AXE): PACKAGE := axe-core@4.14
+$(DYNALITE) $(AXE):
 	@mkdir -p $(@D)
-	@if npm install --silent --no-audit --no-fund --prefix $(@D) dynalite@4; then touch $@; \
-	else echo "dynalite could not be installed with npm: what needs it is skipped, or fails where CI is set"; fi
+	@if npm install --silent --no-audit --no-fund --prefix $(@D) $(PACKAGE); then touch $@; \
+	else echo "$(PACKAGE) could not be installed with npm: what needs it is skipped, or fails where CI is set"; fi
 
 $(READY): pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "s3import needs Python 3.11 or later: make PYTHON=...")'
