@@ -12,6 +12,7 @@ from starlette.requests import Request
 from starlette.responses import HTMLResponse, Response
 
 from s3import import __version__
+from s3import.core.explanations import explanations
 from s3import.server.page import wording
 
 
@@ -27,14 +28,20 @@ def _environment() -> Environment:
     )
     environment.filters.update(
         ago=lambda text: wording.ago(text, dt.datetime.now(dt.UTC)),
-        command=wording.command,
+        coded=wording.coded,
         moment=wording.moment,
         number=wording.number,
         path=lambda text: quote(text, safe=""),
         size=wording.bytes_in_words,
         words=wording.words_for,
     )
-    environment.globals.update(mood=wording.mood, spoken=wording.spoken, command=wording.command, version=__version__)
+    environment.globals.update(
+        explained=explanations().get,
+        mood=wording.mood,
+        spoken=wording.spoken,
+        command=wording.command,
+        version=__version__,
+    )
     return environment
 
 

@@ -105,6 +105,11 @@ def ago(text: str | None, now: dt.datetime) -> str:
     return f"{words_for((now - dt.datetime.fromisoformat(text)).total_seconds())} ago" if text else "–"
 
 
+def coded(text: str) -> list[tuple[str, bool]]:
+    """A text of explanations in pieces, each with whether it stood in backticks."""
+    return [(piece, bool(index % 2)) for index, piece in enumerate(text.split("`")) if piece]
+
+
 def number(value: float | None) -> str:
     """A whole number with its thousands apart; a dash where there is none."""
     return "–" if value is None else f"{value:,.0f}"
