@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, NoReturn, TextIO
 import click
 
 from s3import import __version__
-from s3import.console import options, streams
+from s3import.console import options, streams, times
 from s3import.console.exits import DONE, FAILED, SOME_REJECTED, exit_status, status_of, worst
 from s3import.console.signals import signals
 from s3import.core.errors import (
@@ -43,6 +43,9 @@ def cli() -> None:
     Exit status: 0 done or nothing to do; 1 failed; 2 wrong usage; 3 done, some records rejected; 4 another run of the
     account is at work; 75 temporary failure, run the same command again; 130/143 interrupted, the checkpoint is kept.
     """
+
+
+cli.add_command(times.history)
 
 
 @cli.group()

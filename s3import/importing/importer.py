@@ -38,6 +38,7 @@ from s3import.importing.checkpoints import Part, PartTotals
 from s3import.importing.leases import Lease, Leases
 from s3import.importing.parts import ActiveRun, PartImporter
 from s3import.importing.retries import Retries
+from s3import.importing.samples import Samples
 from s3import.importing.transactions import Transactions
 from s3import.readers.dump.account_document import read_account_document
 from s3import.readers.dump.inventory import inventory_of
@@ -138,6 +139,7 @@ class Importer:
         block_bytes = max(settings.block_bytes * min(workers, FULL_BLOCKS) // workers, 1)
         self.parts = PartImporter(transactions, block_bytes, settings.keep_raw)
         self.leases = Leases(self.database, settings)
+        self.samples = Samples()
         self.workers = ThreadPoolExecutor(workers, thread_name_prefix="part")
         self.files = files
         self._slots = threading.BoundedSemaphore(workers)
@@ -218,12 +220,15 @@ class Importer:
         return self.files.copy(run, partial(self.parts.require_going, run))
 
     def keep_run(self, run: ActiveRun) -> AbstractContextManager[None]:
-        """Hold the run's lease, and tell how fast it goes, for as long as the block runs."""
+        """Hold the run's lease, and tell how fast it goes and how far it is, for as long as the block runs."""
 
         def renew(connection: Connection) -> bool:
-            return status.heartbeat(
+            mine = status.heartbeat(
                 connection, run.claim, lease_seconds=self.settings.lease_seconds, rates=run.counters.rates()
             )
+            if mine:
+                self.samples.take(connection, run.claim.run_id)
+            return mine
 
         return self.leases.keep(Lease(renew, run.ended))
 
