@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+import shutil
 import signal
 import sys
 import traceback
@@ -42,6 +43,8 @@ def cli() -> None:
 
     Exit status: 0 done or nothing to do; 1 failed; 2 wrong usage; 3 done, some records rejected; 4 another run of the
     account is at work; 75 temporary failure, run the same command again; 130/143 interrupted, the checkpoint is kept.
+
+    The code at the end of a message is explained by `s3import explain CODE`.
     """
 
 
@@ -244,6 +247,27 @@ def rejects(account: str, database: str | None, pass_: str, as_json: bool) -> No
 
 
 @cli.command()
+@click.argument("code", required=False)
+@options.json("Print one JSON object a line.")
+def explain(code: str | None, as_json: bool) -> None:
+    """Explain a code of a reject, an error or an answer of the HTTP API; without CODE list them all.
+
+    What it means, its usual cause, what to do, and an example.
+    """
+    from s3import.console import explained
+    from s3import.core.explanations import explain, explanations
+
+    width = shown_width()
+    if as_json:
+        for explanation in explanations().values() if code is None else [explain(code)]:
+            click.echo(explained.as_json(explanation))
+    elif code is None:
+        click.echo(explained.list_as_text(explanations().values(), width))
+    else:
+        click.echo(explained.as_text(explain(code), width))
+
+
+@cli.command()
 @options.account
 @options.source
 @options.items
@@ -442,6 +466,11 @@ def say(text: str) -> None:
     """Say something on stderr, if anybody listens there."""
     with suppress(OSError):
         click.echo(f"s3import: {printable(text)}", err=True)
+
+
+def shown_width() -> int:
+    """How many columns a line of stdout may have: those of the terminal; elsewhere a text is not broken into lines."""
+    return shutil.get_terminal_size().columns if sys.stdout.isatty() else sys.maxsize
 
 
 def redraw(text: str | bytes) -> None:
