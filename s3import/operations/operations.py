@@ -266,6 +266,10 @@ class Operations:
         items, last = self._look_at(account_id, partial(diary.event_page, after=first, limit=min(limit, MAX_PAGE)))
         return Page(items, None if last is None else str(last))
 
+    def newest_events(self, account_id: str, limit: int = 20) -> list[dict[str, Any]]:
+        """At most `limit` events, the newest first. Raises: AccountNotFound."""
+        return self._look_at(account_id, partial(diary.newest_events, limit=limit))
+
     def samples(self, account_id: str, pass_: Pass | None = None, after: str | None = None, limit: int = 100) -> Page:
         """At most `limit` (up to 1000) samples of how far the account's runs were, by their instants, behind the cursor
         `after`; `pass_`: only of that pass's newest run. Raises: AccountNotFound."""
