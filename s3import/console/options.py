@@ -200,8 +200,8 @@ def requests_from(
     settings: Settings, accounts: Sequence[str], pass_: str, max_rejects: str | None, *, again: bool = False
 ) -> list[Request]:
     """What was asked for, an account each, repetitions left out. Raises: ConfigurationError."""
+    from s3import.core.ids import check_account_id
     from s3import.core.limits import RejectLimit
-    from s3import.core.records import check_account_id
     from s3import.importing.importer import Request
 
     if not settings.source and not again:

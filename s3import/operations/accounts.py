@@ -13,7 +13,8 @@ from sqlalchemy import Connection
 from s3import.core import accounts
 from s3import.core.accounts import AccountStatus, is_imported
 from s3import.core.errors import AccountNotFound, DatabaseUnavailable, InvalidRequest, PassNotFinished, UnknownBrand
-from s3import.core.records import Brand, Channel, is_id
+from s3import.core.ids import is_id
+from s3import.core.records import Brand, Channel
 from s3import.core.tables import accounts as accounts_table
 from s3import.core.tables import brands, channels
 from s3import.importing.admission import no_account

@@ -7,7 +7,8 @@ from typing import Protocol
 from sqlalchemy import Connection
 
 from s3import.core.errors import AccountNotFound, ConfigurationError, DumpNotFound, InvalidRequest
-from s3import.core.records import Pass, RunOptions, check_account_id
+from s3import.core.ids import check_account_id
+from s3import.core.records import Pass, RunOptions
 from s3import.core.settings import Settings
 from s3import.importing.admission import no_account
 from s3import.importing.queueing import known_source

@@ -15,7 +15,7 @@ import pyarrow as pa
 import stamina
 
 from s3import.core.events import Event, Observer
-from s3import.core.records import check_account_id
+from s3import.core.ids import check_account_id
 from s3import.core.settings import Settings
 from s3import.files import FileCopier, TargetOpener, check_target, open_target
 from s3import.importing.importer import Importer

@@ -10,7 +10,7 @@ from typing import Any
 from urllib.parse import quote, unquote
 
 from s3import.core.errors import ConfigurationError
-from s3import.core.records import check_account_id
+from s3import.core.ids import check_account_id
 from s3import.readers.sources.source import RetryPolicy, Role, Source
 
 ACCOUNT = "{account}"
