@@ -15,13 +15,13 @@ import sqlalchemy as sa
 
 from s3import.core.errors import DatabaseMisconfigured, DatabaseRefused
 from s3import.writers.idle import check_idle_connections
+from s3import.writers.kept import require_kept
 from s3import.writers.translation import Conflict, decide_mysql_number, translated
 from s3import.writers.url import Parser, options_of, truth, whole_number
 from s3import.writers.writer import (
     CONNECT_SECONDS,
     GRACE_SECONDS,
     driver_cursor,
-    require_kept,
     silence_seconds,
     timestamps_as_text,
 )
