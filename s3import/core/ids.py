@@ -5,6 +5,9 @@ from __future__ import annotations
 from s3import.core.errors import ConfigurationError
 from s3import.core.records import MAX_ID_LENGTH
 
+ACCOUNT = "{account}"
+"""Stands for the account id in URIs and keys."""
+
 CONTROL_CHARACTERS = frozenset(map(chr, (*range(0x20), *range(0x7F, 0xA0))))
 
 

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from s3import.core.errors import ConfigurationError
+from s3import.core.ids import ACCOUNT
 from s3import.files.folder_target import FolderTarget
 from s3import.files.keys import escaped
 from s3import.files.target import Place
 from s3import.readers.sources.folder import FolderSource
-from s3import.readers.sources.location import ACCOUNT, open_source
+from s3import.readers.sources.location import open_source
 from s3import.readers.sources.source import RetryPolicy
 
 

@@ -11,6 +11,7 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 from s3import.core.errors import ConfigurationError, DumpNotFound
+from s3import.core.ids import ACCOUNT
 from s3import.core.records import Pass
 from s3import.core.settings import Settings
 from s3import.importing.importer import SourceOpener
@@ -19,7 +20,7 @@ from s3import.readers.dynamodb.budget import ReadBudget
 from s3import.readers.dynamodb.mapping import read_mapping
 from s3import.readers.dynamodb.opening import Items, find_accounts, open_items
 from s3import.readers.dynamodb.shared import Sharing
-from s3import.readers.sources.location import ACCOUNT, account_folders
+from s3import.readers.sources.location import account_folders
 from s3import.readers.sources.source import RetryPolicy, Role
 
 MAX_ACCOUNTS_AT_ONCE = 8

@@ -56,7 +56,7 @@ from s3import.readers.dynamodb.passes import (
     unique,
 )
 from s3import.readers.dynamodb.selection import ITEM
-from s3import.readers.formats.jsonl import Block
+from s3import.readers.formats.blocks import Block
 from s3import.readers.sources import aws_retries
 from s3import.readers.sources.aws import client
 from s3import.readers.sources.aws_retries import is_temporary

@@ -10,10 +10,9 @@ from typing import Any
 from urllib.parse import quote, unquote
 
 from s3import.core.errors import ConfigurationError
-from s3import.core.ids import check_account_id
+from s3import.core.ids import ACCOUNT, check_account_id
 from s3import.readers.sources.source import RetryPolicy, Role, Source
 
-ACCOUNT = "{account}"
 ANYBODY = "anybody"  # stands for an account where a source is opened that is not one account's
 
 
