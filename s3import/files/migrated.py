@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from functools import partial
+from typing import TYPE_CHECKING
 
 import sqlalchemy as sa
 from sqlalchemy import Connection
@@ -23,10 +24,13 @@ from s3import.files.ledger import Counts
 from s3import.files.places import Texts
 from s3import.files.target import Place
 from s3import.importing.file_places import PENDING
-from s3import.importing.parts import ActiveRun
 from s3import.importing.transactions import Transactions
 from s3import.readers.sources.source import DumpSource
 from s3import.status import Claim, Run
+
+if TYPE_CHECKING:
+    from s3import.importing.parts import ActiveRun
+
 
 TargetOpener = Callable[[str, str], Place]  # (uri, account_id)
 

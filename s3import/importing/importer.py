@@ -41,7 +41,7 @@ from s3import.importing.retries import Retries
 from s3import.importing.transactions import Transactions
 from s3import.readers.dump.account_document import read_account_document
 from s3import.readers.dump.inventory import inventory_of
-from s3import.readers.dynamodb.opening import require_deltas
+from s3import.readers.sources.location import require_deltas
 from s3import.readers.sources.source import DumpSource
 from s3import.status import Again, Claim, Run, State
 

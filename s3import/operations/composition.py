@@ -25,7 +25,8 @@ from s3import.operations.askers import Client, Operator
 from s3import.operations.operations import Operations
 from s3import.operations.sources import MAX_ACCOUNTS_AT_ONCE, Shared, source_opener
 from s3import.readers.sources.source import RetryPolicy
-from s3import.reporting.notify import Notifier, senders
+from s3import.reporting.notify.notifier import Notifier
+from s3import.reporting.notify.senders import senders
 from s3import.writers import Database, open_database
 
 MAX_WORKERS_BY_DEFAULT = 8

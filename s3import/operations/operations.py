@@ -11,7 +11,7 @@ import sqlalchemy as sa
 from sqlalchemy import Connection
 
 from s3import.core.accounts import AccountStatus, account_status
-from s3import.core.errors import SchemaMismatch
+from s3import.core.errors import Conflict, SchemaMismatch
 from s3import.core.events import Observer
 from s3import.core.records import Brand, Channel, Pass
 from s3import.core.settings import Settings
@@ -22,7 +22,9 @@ from s3import.operations import accounts, cancel
 from s3import.operations.accounts import Account
 from s3import.operations.askers import Asker, Client
 from s3import.operations.cancel import Recorder
-from s3import.operations.pages import (
+from s3import.reporting import listings
+from s3import.reporting import status_document as report
+from s3import.reporting.pages import (
     MAX_PAGE,
     Page,
     id_cursor,
@@ -32,10 +34,8 @@ from s3import.operations.pages import (
     reject_cursor,
     run_cursor,
 )
-from s3import.reporting import listings
-from s3import.reporting import status_document as report
 from s3import.status import Run, State
-from s3import.writers import Conflict, Database, schema
+from s3import.writers import Database, schema
 
 T = TypeVar("T")
 

@@ -19,7 +19,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import sqlalchemy as sa
 
-from s3import.core.errors import AccountDeleted
+from s3import.core.errors import AccountDeleted, Conflict
 from s3import.core.records import ROW_ENTITIES, Entity, Reason, Written
 from s3import.core.tables import PARENTS, TARGETS, UtcTime, accounts, import_reread, import_tombstones
 from s3import.writers.deletions import delete
@@ -35,7 +35,7 @@ from s3import.writers.tombstones import (
     has_tombstones,
     remove_tombstones,
 )
-from s3import.writers.translation import Conflict, translated
+from s3import.writers.translation import translated
 from s3import.writers.writer import Writer
 
 PartKey = tuple[str, int]  # of a run, and the part's number within it

@@ -49,7 +49,6 @@ from s3import.readers.dynamodb.passes import (
     before,
     in_pass,
     is_recent,
-    no_deltas,
     no_items,
     parents_of_recent,
     reaches,
@@ -60,6 +59,7 @@ from s3import.readers.formats.blocks import Block
 from s3import.readers.sources import aws_retries
 from s3import.readers.sources.aws import client
 from s3import.readers.sources.aws_retries import is_temporary
+from s3import.readers.sources.location import no_deltas
 from s3import.readers.sources.remedies import shown_code
 from s3import.readers.sources.source import RetryPolicy, Role, Source
 

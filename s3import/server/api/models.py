@@ -14,7 +14,7 @@ from pydantic import BaseModel, ConfigDict, Field, WithJsonSchema
 from s3import.core.accounts import AccountStatus
 from s3import.core.records import MAX_ID_LENGTH, Pass
 from s3import.readers.sources.allowed import MAX_SOURCE_LENGTH
-from s3import.reporting.notify import Kind
+from s3import.reporting.notify.notice import Kind
 from s3import.reporting.progress import StageState
 from s3import.status import State
 

@@ -13,7 +13,7 @@ from fastapi.testclient import TestClient
 from s3import.core.records import HALVES, Pass
 from s3import.core.tables import messages
 from s3import.operations.operations import Operations
-from s3import.server.api import create_app
+from s3import.server.api.application import create_app
 from s3import.writers import open_database
 from tests.importing.dumps import ACCOUNT, simple_dump, write
 from tests.importing.moving import migrate, settings_for

@@ -10,8 +10,6 @@ from urllib.parse import quote, unquote
 
 from s3import.core.errors import InvalidRequest
 from s3import.core.records import Pass
-from s3import.reporting.listings import RunCursor
-from s3import.reporting.status_document import Cursor
 
 MAX_PAGE = 1000
 _REJECT_CURSOR = re.compile(rf"({'|'.join(Pass)})\.(\d{{1,9}})\.(\d{{1,18}})", re.ASCII)
@@ -29,20 +27,37 @@ class Page:
     next: str | None
 
 
+@dataclass(frozen=True, slots=True)
+class RejectCursor:
+    """The place of a reject among all of its account."""
+
+    pass_: Pass
+    part_number: int
+    line: int
+
+
+@dataclass(frozen=True, slots=True)
+class RunCursor:
+    """The place of a run among all runs, newest first."""
+
+    requested_at: dt.datetime
+    run_id: str
+
+
 # Each `parse_…` raises InvalidRequest, code ``invalid_cursor``, for what no page named as its `next`.
 
 
-def reject_cursor(place: Cursor) -> str:
+def reject_cursor(place: RejectCursor) -> str:
     """The cursor of the place of a reject."""
     return f"{place.pass_}.{place.part_number}.{place.line}"
 
 
-def parse_reject_cursor(text: str) -> Cursor:
+def parse_reject_cursor(text: str) -> RejectCursor:
     """The place that `reject_cursor` wrote."""
     found = _REJECT_CURSOR.fullmatch(text)
     if not found:
         return _refuse()
-    return Cursor(Pass(found[1]), int(found[2]), int(found[3]))
+    return RejectCursor(Pass(found[1]), int(found[2]), int(found[3]))
 
 
 def run_cursor(place: RunCursor) -> str:
