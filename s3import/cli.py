@@ -90,7 +90,7 @@ def export(account: str, **given: Any) -> None:
     AWS exports whole tables: what is of other accounts is left out when the export is imported.
     """
     with signals() as stop:
-        from s3import.operations.export import export
+        from s3import.operations.export_tables import export
 
         for exported in export(options.settings_from(**given), account, stop=stop):
             click.echo(f"{exported.table_name}: {exported.item_count} items, {exported.arn}")

@@ -6,6 +6,7 @@ import ast
 import io
 import subprocess
 import sys
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from functools import cache
 from pathlib import Path
@@ -18,6 +19,7 @@ from fixtures.make import ACCOUNT, DUMP, dump
 
 ROOT = Path(__file__).parent.parent
 MODULES = sorted((ROOT / "s3import").rglob("*.py"))
+DOCUMENTS = ROOT / "s3import/server/api/models.py"  # named for what they describe: these names are the API's own
 LONGEST_MODULE = 500
 LONGEST_CHAIN = 12
 LONGEST_FUNCTION = 40
@@ -90,6 +92,19 @@ def _run_at_import(body: Sequence[ast.stmt]) -> Iterator[ast.stmt]:
             yield from _run_at_import(node.body)
         if isinstance(node, ast.If):
             yield from _run_at_import(node.orelse if ast.unparse(node.test) == "TYPE_CHECKING" else node.body)
+
+
+def test_a_name_means_one_thing() -> None:
+    """No two public classes share a name, and no two modules a file name."""
+    classes = [
+        node.name
+        for path in MODULES
+        if path != DOCUMENTS
+        for node in ast.parse(path.read_text()).body
+        if isinstance(node, ast.ClassDef) and not node.name.startswith("_")
+    ]
+    files = [path.name for path in MODULES if path.name != "__init__.py"]
+    assert [name for name, times in Counter([*classes, *files]).items() if times > 1] == []
 
 
 def test_only_the_settings_read_the_environment() -> None:

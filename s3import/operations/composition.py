@@ -20,7 +20,7 @@ from s3import.core.settings import Settings
 from s3import.files import FileCopier, TargetOpener, check_target, open_target
 from s3import.importing.importer import Importer
 from s3import.importing.transactions import Transactions
-from s3import.operations.accounts import require_migrated
+from s3import.operations.account_setup import require_migrated
 from s3import.operations.askers import Client, Operator
 from s3import.operations.operations import Operations
 from s3import.operations.sources import MAX_ACCOUNTS_AT_ONCE, Shared, source_opener

@@ -18,8 +18,8 @@ from s3import.core.settings import Settings
 from s3import.importing import backlog
 from s3import.importing.admission import Admission, admit
 from s3import.importing.transactions import Transactions
-from s3import.operations import accounts, cancel
-from s3import.operations.accounts import Account
+from s3import.operations import account_setup, cancel
+from s3import.operations.account_setup import Account
 from s3import.operations.askers import Asker, Client
 from s3import.operations.cancel import Recorder
 from s3import.reporting import listings
@@ -76,11 +76,11 @@ class Operations:
 
     def create_account(self, account_id: str, name: str | None) -> tuple[Account, bool]:
         """The account, and whether it was created: one that exists stays as it is."""
-        return self._write(account_id, partial(accounts.create_account, account_id=account_id, name=name))
+        return self._write(account_id, partial(account_setup.create_account, account_id=account_id, name=name))
 
     def account(self, account_id: str) -> Account:
         """The account. Raises: AccountNotFound."""
-        return self._read(account_id, partial(accounts.read_account, account_id=account_id))
+        return self._read(account_id, partial(account_setup.read_account, account_id=account_id))
 
     def list_accounts(self, status: AccountStatus | None = None, after: str | None = None, limit: int = 100) -> Page:
         """At most `limit` (up to 1000) accounts by id, behind the cursor `after`; `status`: only those that have it."""
@@ -95,19 +95,19 @@ class Operations:
         Raises: AccountNotFound; PassNotFinished while the pass behind that status is not in.
         """
         account = self.account(account_id)
-        accounts.require_status(account, wanted)
+        account_setup.require_status(account, wanted)
         return account
 
     def create_brand(self, account_id: str, brand: Brand) -> tuple[Brand, bool]:
         """The brand, and whether it was created. Raises: AccountNotFound."""
-        accounts.require_id("id", brand.id)
-        return self._write(account_id, partial(accounts.create_brand, account_id=account_id, brand=brand))
+        account_setup.require_id("id", brand.id)
+        return self._write(account_id, partial(account_setup.create_brand, account_id=account_id, brand=brand))
 
     def create_channel(self, account_id: str, channel: Channel) -> tuple[Channel, bool]:
         """The channel, and whether it was created. Raises: AccountNotFound, UnknownBrand."""
-        accounts.require_id("id", channel.id)
-        accounts.require_id("brand_id", channel.brand_id)
-        return self._write(account_id, partial(accounts.create_channel, account_id=account_id, channel=channel))
+        account_setup.require_id("id", channel.id)
+        account_setup.require_id("brand_id", channel.brand_id)
+        return self._write(account_id, partial(account_setup.create_channel, account_id=account_id, channel=channel))
 
     # --- migrations ------------------------------------------------------------------------------------------------
 
@@ -148,7 +148,7 @@ class Operations:
         """As `cancel`, whatever of an account is queued or running; the runs of its passes as they were, with their
         states now. Raises: AccountNotFound, where it has none; SchemaMismatch."""
         self.asker.check_id(account_id)
-        accounts.require_migrated(self.transactions, account_id)
+        account_setup.require_migrated(self.transactions, account_id)
         return self._write(account_id, partial(cancel.cancel_account, account_id=account_id, record=self.record))
 
     def list_migrations(

@@ -85,7 +85,7 @@ class Extent:
         return {(run.pass_, run.source): run for run in self.runs}.values()
 
 
-class Reset:
+class AccountReset:
     """Takes back one account's import; `open_source` finds the dumps of its runs again."""
 
     def __init__(
@@ -364,11 +364,11 @@ def reset(
 ) -> Removed:
     """Take back what was imported of an account.
 
-    Raises: ConfigurationError, telling what would go, unless `confirmed`; and as `Reset.run`.
+    Raises: ConfigurationError, telling what would go, unless `confirmed`; and as `AccountReset.run`.
     """
     with on_tables(settings, account_id, observe, stop, patient=True) as transactions:
         opener, target = source_opener(settings, 1), target_opener(settings)
-        reset = Reset(transactions, account_id, settings, open_source=opener, open_target=target)
+        reset = AccountReset(transactions, account_id, settings, open_source=opener, open_target=target)
         if not confirmed:
             rows = ", ".join(f"{count} {entity}" for entity, count in reset.count().items())
             raise ConfigurationError(f"account {account_id} has {rows}; give --yes to take back what was imported")

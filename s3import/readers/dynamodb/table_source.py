@@ -89,7 +89,7 @@ def connect(policy: RetryPolicy, connections: int, role: Role | None = None) -> 
 
 
 @dataclass(frozen=True, slots=True)
-class Page:
+class ItemPage:
     """What one request gave: the items, and the key to go on behind (None: there are no more)."""
 
     items: list[dict[str, Any]]
@@ -104,7 +104,7 @@ class Tables:
     policy: RetryPolicy
     budget: ReadBudget
 
-    def pages(self, query: dict[str, Any], last_key: dict[str, Any] | None) -> Iterator[Page]:
+    def pages(self, query: dict[str, Any], last_key: dict[str, Any] | None) -> Iterator[ItemPage]:
         """The pages of a query behind a key; one may be empty.
 
         A query with a Limit begins with pages so small, each twice as large as the one before.
@@ -115,7 +115,7 @@ class Tables:
             answer = self.ask(self.client.query, "Query", query["TableName"], {**query, **start, **TELLING})
             last_key = answer.get("LastEvaluatedKey")
             query = {**query, "Limit": 2 * query["Limit"]} if "Limit" in query else query
-            yield Page(answer["Items"], last_key)
+            yield ItemPage(answer["Items"], last_key)
             if not last_key:
                 return
 

@@ -20,10 +20,10 @@ from s3import.readers.dynamodb.selection import Selection
 from s3import.readers.formats.lines import (
     Cell,
     LineReader,
-    Number,
     RecordFindings,
     Rows,
     Unreadable,
+    WrittenNumber,
     parse_line,
     text_cell,
     whole_cell,
@@ -196,7 +196,7 @@ def _whole_cell(mapped: FieldMapping) -> Cell:
         if not isinstance(number, str) or not _NUMBER.fullmatch(number):
             _refuse(value, mapped.field, "a whole number", found)
             return None
-        taken: int | None = take(Number(number), found)
+        taken: int | None = take(WrittenNumber(number), found)
         return taken
 
     return cell
