@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from s3import.console.terminal import Terminal
     from s3import.core.settings import Settings
     from s3import.files import Retried
-    from s3import.importing.importer import Result
+    from s3import.importing.requests import Result
 
 
 @click.group(cls=options.Group, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})

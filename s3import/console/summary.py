@@ -22,7 +22,7 @@ from s3import.status import Run, State
 
 if TYPE_CHECKING:
     from s3import.files import Retried
-    from s3import.importing.importer import Result
+    from s3import.importing.requests import Result
     from s3import.operations.mapping_preview import Tried
     from s3import.operations.reset import Removed
     from s3import.operations.verify import Finding, Verified

@@ -23,14 +23,15 @@ from s3import.core.resets import Standing, look_at_account
 from s3import.core.settings import Settings
 from s3import.importing.admission import source_of
 from s3import.importing.all_rejected import explain
-from s3import.importing.importer import Request, Result, SourceOpener, no_account, require_turn
+from s3import.importing.importer import no_account, require_turn
 from s3import.importing.parents import KnownParents, parents_of
+from s3import.importing.requests import Request, Result
 from s3import.importing.transactions import Transactions
 from s3import.operations.composition import opened
 from s3import.operations.sources import Shared, source_opener
 from s3import.readers.dump.account_document import read_account_document
 from s3import.readers.reading import CheckedBatch, read_checked, require_expected_rows
-from s3import.readers.sources.source import DumpSource
+from s3import.readers.sources.source import DumpSource, SourceOpener
 from s3import.transform.validators import make_rejects
 from s3import.writers import schema
 

@@ -21,7 +21,6 @@ from s3import.importing.transactions import Transactions
 from s3import.operations import account_setup, cancel
 from s3import.operations.account_setup import Account
 from s3import.operations.askers import Asker, Client
-from s3import.operations.cancel import Recorder
 from s3import.reporting import listings
 from s3import.reporting import status_document as report
 from s3import.reporting.pages import (
@@ -34,7 +33,7 @@ from s3import.reporting.pages import (
     reject_cursor,
     run_cursor,
 )
-from s3import.status import Run, State
+from s3import.status import Recorder, Run, State
 from s3import.writers import Database, schema
 
 T = TypeVar("T")

@@ -44,14 +44,13 @@ from s3import.core.tables import FILES, TARGETS
 from s3import.files import TargetOpener, storage_keys
 from s3import.importing.bookkeeping import has_parts, remove_bookkeeping
 from s3import.importing.checkpoints import read_window
-from s3import.importing.importer import SourceOpener
 from s3import.importing.leases import Lease, Leases
 from s3import.importing.transactions import Transactions
 from s3import.operations.composition import on_tables, target_opener
 from s3import.operations.foreground import in_thread
 from s3import.operations.sources import source_opener
 from s3import.readers.reading import read_checked
-from s3import.readers.sources.source import DumpSource
+from s3import.readers.sources.source import DumpSource, SourceOpener
 from s3import.reporting import status_document as report
 from s3import.status import Run
 

@@ -23,7 +23,7 @@ from s3import.readers.sources.location import account_folders
 from s3import.readers.sources.source import RetryPolicy, Role
 
 if TYPE_CHECKING:
-    from s3import.importing.importer import SourceOpener
+    from s3import.readers.sources.source import SourceOpener
 
 
 MAX_ACCOUNTS_AT_ONCE = 8

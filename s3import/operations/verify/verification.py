@@ -22,7 +22,6 @@ from s3import.core.errors import DumpNotFound, Interrupted
 from s3import.core.events import Advanced, PassEnded, PassStarted
 from s3import.core.records import Batch, Entity, Pass
 from s3import.core.tables import TARGETS
-from s3import.importing.importer import SourceOpener
 from s3import.importing.transactions import Transactions
 from s3import.operations.verify import imported
 from s3import.operations.verify.comparison import compare
@@ -32,6 +31,7 @@ from s3import.operations.verify.findings import Findings, Verified
 from s3import.operations.verify.found import AccountRows, Sums
 from s3import.operations.verify.imported import Imported, ImportedPart
 from s3import.operations.verify.spill import Spill
+from s3import.readers.sources.source import SourceOpener
 from s3import.status import Run
 
 
