@@ -39,8 +39,8 @@ REJECTS_SHOWN = 100
 T = TypeVar("T")
 
 
-class Look(Protocol):
-    """Does work that only looks into the database."""
+class Reader(Protocol):
+    """Does work that only reads from the database."""
 
     def __call__(self, work: Callable[[Connection], T]) -> T: ...
 
@@ -57,12 +57,12 @@ def dry_run_accounts(
     not at all where none was named and the default one does not exist."""
     open_dump = source_opener(settings, 1, shared)
     with opened(settings, observe=observe, stop=stop) as operations:
-        look = _looker(operations.transactions, named=settings.database != Settings().database)
+        look = _reader(operations.transactions, named=settings.database != Settings().database)
         dry_runs = (DryRun(request, settings.block_bytes, observe, stop, look) for request in requests)
         return [_result_of(dry_run, open_dump, observe) for dry_run in dry_runs]
 
 
-def _looker(transactions: Transactions, *, named: bool) -> Look | None:
+def _reader(transactions: Transactions, *, named: bool) -> Reader | None:
     """How a dry run looks into the database; a file that does not exist is not made, and is as good as empty."""
     if transactions.database.is_there:
         return partial(transactions.read, "")
@@ -88,7 +88,7 @@ class DryRun:
     """Checks the passes of a request, and tells what it found so far even when it is stopped half-way."""
 
     def __init__(
-        self, request: Request, block_bytes: int, observe: Observer, stop: threading.Event, look: Look | None
+        self, request: Request, block_bytes: int, observe: Observer, stop: threading.Event, look: Reader | None
     ) -> None:
         self._request, self._block_bytes, self._observe, self._stop = request, block_bytes, observe, stop
         self._look = look

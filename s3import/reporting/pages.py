@@ -14,6 +14,7 @@ from s3import.core.records import Pass
 MAX_PAGE = 1000
 _REJECT_CURSOR = re.compile(rf"({'|'.join(Pass)})\.(\d{{1,9}})\.(\d{{1,18}})", re.ASCII)
 _RUN_CURSOR = re.compile(r"(\d{1,18})\.([0-9a-f]{32})", re.ASCII)
+_ACCOUNT_CURSOR = re.compile(r"(\d{1,18})\.(\S{1,3000})")
 _ID_CURSOR = re.compile(r"(?:[A-Za-z0-9._-]|~[0-9A-F]{2})+", re.ASCII)
 _EPOCH = dt.datetime(1970, 1, 1, tzinfo=dt.UTC)
 _MICROSECOND = dt.timedelta(microseconds=1)
@@ -34,6 +35,14 @@ class RejectCursor:
     pass_: Pass
     part_number: int
     line: int
+
+
+@dataclass(frozen=True, slots=True)
+class AccountCursor:
+    """The place of an account among all, those asked for last first."""
+
+    requested_at: dt.datetime
+    account_id: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,6 +79,20 @@ def parse_run_cursor(text: str) -> RunCursor:
     found = _RUN_CURSOR.fullmatch(text)
     try:
         return RunCursor(_EPOCH + int(found[1]) * _MICROSECOND, found[2]) if found else _refuse()
+    except OverflowError:
+        return _refuse()
+
+
+def account_cursor(place: AccountCursor) -> str:
+    """The cursor of the place of an account among those asked for last."""
+    return f"{(place.requested_at - _EPOCH) // _MICROSECOND}.{id_cursor(place.account_id)}"
+
+
+def parse_account_cursor(text: str) -> AccountCursor:
+    """The place that `account_cursor` wrote."""
+    found = _ACCOUNT_CURSOR.fullmatch(text)
+    try:
+        return AccountCursor(_EPOCH + int(found[1]) * _MICROSECOND, parse_id_cursor(found[2])) if found else _refuse()
     except OverflowError:
         return _refuse()
 

@@ -12,6 +12,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, WithJsonSchema
 
 from s3import.core.accounts import AccountStatus
+from s3import.core.explanations import explain
 from s3import.core.records import MAX_ID_LENGTH, Pass
 from s3import.readers.sources.allowed import MAX_SOURCE_LENGTH
 from s3import.reporting.notify.notice import Kind
@@ -354,14 +355,14 @@ class Fault(BaseModel):
 
 
 class Problem(BaseModel):
-    """RFC 9457. `code` is stable; `detail` is for people."""
+    """RFC 9457. `code` is stable, `type` is the URL that explains it; `title` and `detail` are for people."""
 
     model_config = ConfigDict(
         json_schema_extra={
             "examples": [
                 {
-                    "type": "about:blank",
-                    "title": "Not Found",
+                    "type": explain("account_not_found").url,
+                    "title": explain("account_not_found").meaning,
                     "status": 404,
                     "code": "account_not_found",
                     "detail": "there is no account acme; create it first (POST /accounts)",
