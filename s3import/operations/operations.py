@@ -200,7 +200,7 @@ class Operations:
         with self.database.read() as connection:
             return report.documents(connection, overview.in_trouble(connection, limit))
 
-    def totals(self) -> overview.Totals:
+    def totals(self) -> overview.PassTotals:
         """How many passes are in which state now, and how many were done today (UTC)."""
         midnight = dt.datetime.now(dt.UTC).replace(hour=0, minute=0, second=0, microsecond=0)
         with self.database.look() as connection:
