@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, NoReturn, TextIO
 import click
 
 from s3import import __version__
-from s3import.console import options, streams
+from s3import.console import options, streams, times
 from s3import.console.exits import DONE, FAILED, SOME_REJECTED, exit_status, status_of, worst
 from s3import.console.output import after_the_work, complain, redraw, say, shown_width
 from s3import.console.signals import signals
@@ -44,6 +44,9 @@ def cli() -> None:
 
     The code at the end of a message is explained by `s3import explain CODE`.
     """
+
+
+cli.add_command(times.history)
 
 
 @cli.group()

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import datetime as dt
-import threading
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from typing import Any, TypeVar
@@ -13,7 +12,6 @@ from sqlalchemy import Connection
 
 from s3import.core.accounts import AccountStatus, account_status
 from s3import.core.errors import Conflict, SchemaMismatch
-from s3import.core.events import Observer
 from s3import.core.records import Brand, Channel, Pass
 from s3import.core.settings import Settings
 from s3import.importing import backlog
@@ -21,8 +19,8 @@ from s3import.importing.admission import Admission, admit
 from s3import.importing.transactions import Transactions
 from s3import.operations import account_setup, cancel
 from s3import.operations.account_setup import Account
-from s3import.operations.askers import Asker, Client
-from s3import.reporting import listings, overview
+from s3import.operations.askers import Asker
+from s3import.reporting import diary, listings, overview
 from s3import.reporting import status_document as report
 from s3import.reporting.pages import (
     MAX_PAGE,
@@ -30,18 +28,22 @@ from s3import.reporting.pages import (
     account_cursor,
     id_cursor,
     parse_account_cursor,
+    parse_event_cursor,
     parse_id_cursor,
+    parse_part_cursor,
     parse_reject_cursor,
     parse_run_cursor,
+    parse_sample_cursor,
+    part_cursor,
     reject_cursor,
     run_cursor,
+    sample_cursor,
 )
 from s3import.status import Recorder, Run, State
-from s3import.writers import Database, schema
+from s3import.writers import schema
 
 T = TypeVar("T")
 
-PATIENCE_SECONDS = 3.0  # for conflicts and deadlocks: whoever asks is still waiting for the answer
 ACCOUNTS_A_PAGE = 100
 
 
@@ -57,22 +59,18 @@ class Operations:
     def __init__(
         self,
         settings: Settings,
-        database: Database,
+        transactions: Transactions,
+        asker: Asker,
         *,
-        asker: Asker | None = None,
-        retry_seconds: float | None = None,
         wake: Callable[[], None] = lambda: None,
         record: Recorder = lambda connection, run_id: None,
-        observe: Observer = lambda event: None,
-        stop: threading.Event | None = None,
     ) -> None:
         self.settings = settings
-        self.database = database
-        self.asker: Asker = asker or Client(settings)
+        self.transactions = transactions
+        self.database = transactions.database
+        self.asker = asker
         self.wake = wake
         self.record = record
-        retry_policy = PATIENCE_SECONDS if retry_seconds is None else retry_seconds
-        self.transactions = Transactions(database, retry_policy, observe, stop or threading.Event())
 
     # --- accounts, brands, channels --------------------------------------------------------------------------------
 
@@ -253,6 +251,45 @@ class Operations:
             page = self.rejects(account_id, passes, page.next, at_once)
             yield from page.items
 
+    def events(self, account_id: str, after: str | None = None, limit: int = 100) -> Page:
+        """At most `limit` (up to 1000) events of the account's migration, in the order in which they happened, behind
+        the cursor `after`. Raises: AccountNotFound."""
+        first = parse_event_cursor(after) if after else 0
+        items, last = self._look_at(account_id, partial(diary.event_page, after=first, limit=min(limit, MAX_PAGE)))
+        return Page(items, None if last is None else str(last))
+
+    def newest_events(self, account_id: str, limit: int = 20) -> list[dict[str, Any]]:
+        """At most `limit` events, the newest first. Raises: AccountNotFound."""
+        return self._look_at(account_id, partial(diary.newest_events, limit=limit))
+
+    def samples(self, account_id: str, pass_: Pass | None = None, after: str | None = None, limit: int = 100) -> Page:
+        """At most `limit` (up to 1000) samples of how far the account's runs were, by their instants, behind the cursor
+        `after`; `pass_`: only of that pass's newest run. Raises: AccountNotFound."""
+        first = parse_sample_cursor(after) if after else None
+        look = partial(diary.sample_page, pass_=pass_, after=first, limit=min(limit, MAX_PAGE))
+        items, last = self._look_at(account_id, look)
+        return Page(items, sample_cursor(last) if last else None)
+
+    def parts(
+        self, account_id: str, passes: Sequence[Pass] = tuple(Pass), after: str | None = None, limit: int = 100
+    ) -> Page:
+        """At most `limit` (up to 1000) parts of the passes' newest runs, by pass and number, behind the cursor `after`.
+
+        Raises: AccountNotFound.
+        """
+        first = parse_part_cursor(after) if after else None
+        look = partial(diary.part_page, passes=passes, after=first, limit=min(limit, MAX_PAGE))
+        items, last = self._look_at(account_id, look)
+        return Page(items, part_cursor(last) if last else None)
+
+    def each_event(self, account_id: str) -> Iterator[dict[str, Any]]:
+        """The pages of `events` in one go. Raises: AccountNotFound."""
+        page = self.events(account_id, limit=MAX_PAGE)
+        yield from page.items
+        while page.next is not None:
+            page = self.events(account_id, page.next, MAX_PAGE)
+            yield from page.items
+
     def check_ready(self) -> None:
         """Make sure that the database answers and its tables fit.
 
@@ -269,6 +306,16 @@ class Operations:
     def _write(self, account_id: str, work: Callable[[Connection], T]) -> T:
         self.asker.check_id(account_id)
         return self.transactions.run(account_id, work)
+
+    def _look_at(self, account_id: str, look: Callable[..., T]) -> T:
+        """What `look` finds of an account that is known. Raises: AccountNotFound, where it is not."""
+
+        def known(connection: Connection) -> T:
+            if not report.is_known(connection, account_id):
+                raise self.asker.no_account(account_id)
+            return look(connection, account_id)
+
+        return self._read(account_id, known)
 
     def _read(self, account_id: str, work: Callable[[Connection], T], *, brief: bool = False) -> T:
         """Do work that only looks, `brief` or in a transaction. Raises: AccountNotFound, where nothing is."""

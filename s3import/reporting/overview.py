@@ -33,7 +33,7 @@ class PassTotals:
 
 
 @dataclass(frozen=True, slots=True)
-class Work:
+class HeldWork:
     """What one process holds: a run, or `parts` of a spread one. `silent_seconds`: since its last sign of life."""
 
     holder: str
@@ -50,7 +50,7 @@ class Fleet:
     """Who works on what. `lag_seconds`: the age of the oldest queued run; `notices`: waiting ones by channel."""
 
     lag_seconds: float
-    work: Sequence[Work]
+    work: Sequence[HeldWork]
     parts_left: int
     notices: dict[str, int]
 
@@ -149,10 +149,10 @@ def fleet(connection: Connection) -> Fleet:
     )
 
 
-def _work(row: Any, parts: int) -> Work:
+def _work(row: Any, parts: int) -> HeldWork:
     left = row.left if row.left is not None else 0.0
     silent = max(LEASE_SECONDS - left, 0.0)
-    return Work(
+    return HeldWork(
         row.holder or "nobody", row.account_id, Pass(row._mapping["pass"]), parts, row.attempts, silent, left <= 0
     )
 

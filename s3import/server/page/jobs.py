@@ -15,6 +15,7 @@ from multiprocessing.process import BaseProcess
 
 from s3import.core import logs
 from s3import.core.errors import S3ImportError, printable
+from s3import.core.history import acting_as, actor
 from s3import.core.settings import Settings
 
 MAX_JOBS = 2  # at once: the machine has an import to do as well
@@ -64,7 +65,9 @@ class Jobs:
             job = self._jobs[account_id] = Job(kind)
             context = multiprocessing.get_context("spawn")
             ours, theirs = context.Pipe(duplex=False)
-            process = context.Process(target=_work, args=(self._settings, kind, account_id, theirs), name=str(kind))
+            process = context.Process(
+                target=_work, args=(self._settings, kind, account_id, actor(), theirs), name=str(kind)
+            )
             process.start()
             theirs.close()
             self._processes = [*(one for one in self._processes if one.is_alive()), process]
@@ -94,13 +97,14 @@ class Jobs:
 # --- in the process ---------------------------------------------------------------------------------------------------
 
 
-def _work(settings: Settings, kind: JobKind, account_id: str, line: Connection) -> None:
+def _work(settings: Settings, kind: JobKind, account_id: str, who: str, line: Connection) -> None:
     logs.configure()
     stop = threading.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: stop.set())
     try:
-        result = _DO[kind](settings, account_id, stop)
+        with acting_as(who):
+            result = _DO[kind](settings, account_id, stop)
     except S3ImportError as error:
         result = False, printable(error.message)
     line.send(result)
@@ -113,7 +117,8 @@ def _verify(settings: Settings, account_id: str, stop: threading.Event) -> tuple
     differences = verified.findings.difference_count
     if differences:
         return False, f"{differences:,} differences between dump and database"
-    return True, "the database holds what the dump says"
+    rejected = f"; {verified.rejected:,} records were rejected and are not there" if verified.rejected else ""
+    return not verified.rejected, f"the database holds what the dump says{rejected}"
 
 
 def _retry_files(settings: Settings, account_id: str, stop: threading.Event) -> tuple[bool, str]:

@@ -17,7 +17,10 @@ from starlette.responses import HTMLResponse, RedirectResponse, Response, Stream
 from starlette.routing import Route
 
 from s3import.core.records import Pass
+from s3import.reporting.diary import speeds
+from s3import.reporting.pages import MAX_PAGE
 from s3import.server.page import wording
+from s3import.server.page.charts import Chart, chart
 from s3import.server.page.forms import SAID
 from s3import.server.page.jobs import Jobs
 from s3import.server.page.rendering import fragment, render
@@ -31,6 +34,7 @@ if TYPE_CHECKING:
 
 ACCOUNTS_A_PAGE = 50
 REJECTS_A_PAGE = 50
+PARTS_AT_FIRST, PARTS_A_PAGE = 10, 200
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,19 +106,27 @@ class AccountLook:
 
 @dataclass(frozen=True, slots=True)
 class More:
-    """What an account has besides, which changes less: its newest rejects."""
+    """What an account has besides, which changes less: how fast it was, its parts, newest rejects and diary."""
 
     account_id: str
     url: str
 
     def html(self, sources: Sources) -> str:
-        operations = sources.operations
+        operations, account_id = sources.operations, self.account_id
+        charts = {pass_: _chart(operations, account_id, pass_) for pass_ in Pass}
         return fragment(
             "fragment_more.html",
-            account_id=self.account_id,
-            rejects=operations.newest_rejects(self.account_id),
+            account_id=account_id,
+            charts={pass_: drawn for pass_, drawn in charts.items() if drawn},
+            parts=operations.parts(account_id, limit=PARTS_AT_FIRST),
+            rejects=operations.newest_rejects(account_id),
+            events=operations.newest_events(account_id),
             look=self,
         )
+
+
+def _chart(operations: Operations, account_id: str, pass_: Pass) -> Chart | None:
+    return chart(list(speeds(operations.samples(account_id, pass_, limit=MAX_PAGE).items)))
 
 
 @dataclass(frozen=True, slots=True)
@@ -185,6 +197,14 @@ async def fleet(request: Request) -> Response:
     return await _shown(request, FleetLook(_url(request)), "fleet.html")
 
 
+async def parts(request: Request) -> Response:
+    """The parts of the newest runs, page by page."""
+    account_id, after = request.path_params["account_id"], request.query_params.get("after")
+    operations: Operations = request.app.state.operations
+    page = await anyio.to_thread.run_sync(operations.parts, account_id, tuple(Pass), after, PARTS_A_PAGE)
+    return render(request, "parts.html", account_id=account_id, page=page)
+
+
 async def rejects(request: Request) -> Response:
     """The kept rejects with their texts, page by page: whoever comes here has asked for them."""
     account_id, after = request.path_params["account_id"], request.query_params.get("after")
@@ -226,6 +246,7 @@ ROUTES = [
     Route("/migrations", migrations),
     Route("/accounts/{account_id}", account),
     Route("/accounts/{account_id}/more", more),
+    Route("/accounts/{account_id}/parts", parts),
     Route("/accounts/{account_id}/rejects", rejects),
     Route("/accounts/{account_id}/rejects.jsonl", rejects_file),
     Route("/fleet", fleet),
