@@ -27,8 +27,9 @@ from tests.server.processes.processes import free_port, processes
 pytestmark = pytest.mark.integration
 
 HOSTILE = "<script>document.title='owned'</script><img src=x onerror=\"document.title='owned'\">'\"&\u202e"
-TOO_WIDE = """document.documentElement.scrollWidth <= innerWidth ? [] : [...document.querySelectorAll("body *:not(.scroll *)")]
-    .filter(one => one.getBoundingClientRect().right > innerWidth).map(one => one.outerHTML.slice(0, 99))"""
+TOO_WIDE = """document.documentElement.scrollWidth <= innerWidth
+    ? [] : [...document.querySelectorAll("body *:not(.scroll *)")]
+        .filter(one => one.getBoundingClientRect().right > innerWidth).map(one => one.outerHTML.slice(0, 99))"""
 SCREENSHOTS = os.environ.get("S3IMPORT_TEST_SCREENSHOTS")  # a folder that keeps what was looked at
 
 
