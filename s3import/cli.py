@@ -54,9 +54,12 @@ def db() -> None:
 @options.database
 def db_init(database: str | None) -> None:
     """Create the tables, or upgrade them to this version."""
+    from s3import.console import summary
+    from s3import.console.place import place_of
     from s3import.operations.db import create_tables
 
-    click.echo(f"the tables are {create_tables(options.settings_from(database=database))}")
+    settings = options.settings_from(database=database)
+    click.echo(summary.tables_as_text(create_tables(settings), place_of(settings)))
 
 
 @cli.group()

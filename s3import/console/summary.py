@@ -24,6 +24,7 @@ from s3import.operations.verify import Finding, Verified
 from s3import.reporting.progress import seconds_between
 from s3import.reporting.status_document import UNKNOWN
 from s3import.status import Run, State
+from s3import.writers.schema import HEAD, Upgrade
 
 _LINE_ENDS = re.compile(b"\xc2\x85|\xe2\x80[\xa8\xa9]")  # U+0085, U+2028, U+2029
 LISTED = 10  # rejects of a dry run, for a person to read
@@ -32,7 +33,7 @@ QUEUED = "queued: `s3import serve` or the workers of a broker import it, `s3impo
 NOBODY_WORKS = (
     "nobody is at work: start `s3import serve`, or with a broker `s3import worker`; what is queued waits for it"
 )
-NOTHING_TO_DO = "nothing to do: what was asked for had been imported before; with --again it is read once more"
+NOTHING_TO_DO = "nothing to do: what was asked for had been imported before"
 
 
 def as_json(results: Sequence[Result]) -> bytes:
@@ -52,8 +53,30 @@ def as_text(results: Sequence[Result], place: WorkPlace) -> str:
     text = document_as_text(result.document, place)
     text += "".join(f"\n  {printable(note)}" for note in result.notes)
     if result.error is None and not result.imported:
-        text += f"\n  {QUEUED}" if at_work(result.document) else f"\n  {NOTHING_TO_DO}"
+        text += f"\n  {QUEUED}" if at_work(result.document) else f"\n  {NOTHING_TO_DO}; {_after_that(result)}"
     return text
+
+
+def _after_that(result: Result) -> str:
+    """What can be done with a dump that was imported before."""
+    if result.purged_at is None:
+        return "with --again it is read once more"
+    return (
+        f"it cannot be read once more, as what was kept of the migration was purged on {result.purged_at:%Y-%m-%d}; "
+        "the rows stay as they are"
+    )
+
+
+def tables_as_text(done: Upgrade, place: WorkPlace) -> str:
+    """What `db init` did to the tables, where, and what comes next."""
+    lines = [f"the tables are {done}, at revision {HEAD}", *_place_lines(place)]
+    return "\n".join([*lines, *([f"  next: {_AFTER_INIT[done]}"] if done in _AFTER_INIT else [])])
+
+
+_AFTER_INIT = {
+    Upgrade.CREATED: "`s3import migrate --account ID --source URI` imports an account",
+    Upgrade.UPGRADED: "start what was stopped for the upgrade, such as `s3import serve`",
+}
 
 
 def tried_as_json(tried: Tried) -> bytes:

@@ -5,6 +5,7 @@ migrate ─► import_pass ─► claim ─► plan ─► import_part (side by 
 
 from __future__ import annotations
 
+import datetime as dt
 import threading
 import time
 from collections.abc import Callable
@@ -89,6 +90,7 @@ class Result:
     rejected: int = 0
     error: S3ImportError | None = None
     notes: tuple[str, ...] = ()
+    purged_at: dt.datetime | None = None  # since when what was kept of the account's migration is forgotten
 
 
 LONG_SECONDS = 0.5  # small parts that would take longer one after the other are worth other threads

@@ -11,6 +11,7 @@ from dataclasses import replace
 from functools import partial
 from typing import Any
 
+from s3import.core import resets
 from s3import.core.errors import DatabaseUnavailable, Interrupted, S3ImportError
 from s3import.core.events import AccountEnded, Observer
 from s3import.core.settings import Settings
@@ -55,9 +56,12 @@ def migrate(
 def result_of(database: Database, outcome: Outcome) -> Result:
     """The outcome with the account's status document, as far as the database can still be asked."""
     document: dict[str, Any] = report.unknown(outcome.account_id)
+    purged_at = None
     with suppress(S3ImportError), database.read() as connection:
         document = report.document(connection, outcome.account_id) or {**document, "account_status": None}
-    return Result(outcome.account_id, document, outcome.imported, outcome.rejected, outcome.error, outcome.notes)
+        purged_at = resets.purged_at(connection, outcome.account_id)
+    told = (outcome.imported, outcome.rejected, outcome.error, outcome.notes)
+    return Result(outcome.account_id, document, *told, purged_at)
 
 
 def unanswered(requests: list[Request], error: DatabaseUnavailable, stop: threading.Event) -> list[Result]:

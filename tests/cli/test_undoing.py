@@ -51,6 +51,18 @@ def test_a_verification_after_a_purge_says_so(moved: str) -> None:
     assert (ended.status, "[account_purged]" in ended.err, "migrate" in ended.err) == (1, True, False)
 
 
+def test_a_purged_migration_is_not_offered_to_be_read_again(moved: str, dump: Dump) -> None:
+    """Reading it once more would be refused: neither `migrate` nor `migrate --detach` names that then."""
+    assert "with --again it is read once more" in migrate(dump, moved).out
+    assert run("purge", moved, "--yes").status == 0
+    for words in ([], ["--detach"]):
+        idle = migrate(dump, moved, *words)
+        assert (idle.status, "--again" in idle.out) == (0, False)
+        assert "nothing to do: what was asked for had been imported before; it cannot be read once more" in idle.out
+    refused = migrate(dump, moved, "--again")
+    assert (refused.status, "[account_purged]" in refused.err) == (1, True)
+
+
 def test_a_cancellation_says_what_it_did(dump: Dump, sqlite_url: str) -> None:
     """Each pass with its state before, and where."""
     assert migrate(dump, sqlite_url, "--pass", "recent").status == 0
@@ -61,9 +73,3 @@ def test_a_cancellation_says_what_it_did(dump: Dump, sqlite_url: str) -> None:
         f"  database {sqlite_url}",
         f"  source {dump.root}/acme",
     ]
-
-
-def test_db_init_says_what_it_did(bare_sqlite_url: str) -> None:
-    """Created, or up to date."""
-    said = [s3import("db", "init", "--database", bare_sqlite_url).out for _ in range(2)]
-    assert said == ["the tables are created\n", "the tables are up to date already\n"]
