@@ -8,6 +8,7 @@ next. The command line turns the group into an exit status, the HTTP API into an
 
 from __future__ import annotations
 
+import os
 from typing import ClassVar
 
 
@@ -330,6 +331,14 @@ RejectCode.ALL = frozenset(
 def printable(text: str) -> str:
     """Text that may come from a dump, made safe for a terminal: U+FFFD for control characters and lone surrogates."""
     return "".join(character if character.isprintable() else "\N{REPLACEMENT CHARACTER}" for character in text)
+
+
+def system_reason(error: OSError) -> str:
+    """Why the system refused, in its words for the error's number.
+
+    These hold nothing of anybody's. The error's own text may: a library, or a file system, writes what it likes there.
+    """
+    return os.strerror(error.errno) if error.errno else "no reason given"
 
 
 def as_failure(error: BaseException) -> S3ImportError:
