@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import os
 import signal
 import sys
@@ -26,6 +25,7 @@ from s3import.core.errors import (
     as_failure,
     printable,
 )
+from s3import.core.tracebacks import keep_texts_in
 
 if TYPE_CHECKING:
     from s3import.console.place import WorkPlace
@@ -491,7 +491,7 @@ def main() -> NoReturn:
     """The entry point. Leaves without tearing down threads and libraries: the exit status must not depend on them."""
     streams.prepare()
     signal.signal(signal.SIGTERM, lambda number, _: os._exit(128 + number))
-    logging.getLogger().addHandler(logging.NullHandler())  # libraries speak through our errors, or not at all
+    keep_texts_in()
     status = run()
     for stream in (sys.stdout, sys.stderr):
         with suppress(OSError, ValueError, OutputLost):

@@ -136,18 +136,16 @@ class _Refused(ValueError):
 
 
 def _what_of(fault: Exception) -> str:
-    """What is wrong with a document. Of the texts of the parsers only those are repeated that quote nothing of it."""
+    """What is wrong with a document, in our words: a parser's own may quote it."""
     if isinstance(fault, _Refused):
         return str(fault)
-    if isinstance(fault, json.JSONDecodeError):  # orjson's too; one of a handful of sentences
-        return fault.msg.rstrip(": ")
-    return (
-        "it is nested too deeply" if isinstance(fault, RecursionError) else "it is not UTF-8, or a number is too long"
-    )
+    if isinstance(fault, RecursionError):
+        return "it is nested too deeply"
+    return "a value in it is none" if isinstance(fault, json.JSONDecodeError) else "it is not UTF-8"
 
 
 def _place_of(fault: Exception) -> str:
-    return f" at line {fault.lineno}, column {fault.colno}" if isinstance(fault, json.JSONDecodeError) else ""
+    return f" (line {fault.lineno}, column {fault.colno})" if isinstance(fault, json.JSONDecodeError) else ""
 
 
 # --- documents of any size -------------------------------------------------------------------------------------------
