@@ -484,7 +484,7 @@ def run(arguments: list[str] | None = None) -> int:
         failure = as_failure(error)
         failure.__cause__ = error
         complain(failure)
-        return FAILED
+        return status_of(failure)
 
 
 def main() -> NoReturn:

@@ -85,6 +85,7 @@ READERS = {
     "refusal",
     "_translated",
     "_kind",
+    "_is_untrusted",
     "_fault",
     "_what_of",
     "_place_of",

@@ -9,6 +9,7 @@ next. The command line turns the group into an exit status, the HTTP API into an
 from __future__ import annotations
 
 import os
+from pathlib import Path
 from typing import ClassVar
 
 
@@ -341,11 +342,21 @@ def system_reason(error: OSError) -> str:
     return os.strerror(error.errno) if error.errno else "no reason given"
 
 
+def _is_somewhere() -> bool:
+    try:
+        Path.cwd()
+    except FileNotFoundError:
+        return False
+    return True
+
+
 def as_failure(error: BaseException) -> S3ImportError:
     """The error itself where it is one of ours; anything else is a fault of s3import, said without its text, which may
     hold a customer's."""
     if isinstance(error, S3ImportError):
         return error
+    if isinstance(error, FileNotFoundError) and not _is_somewhere():  # so that relative names lead nowhere
+        return ConfigurationError("the folder that s3import was started in is gone; change to one that is there")
     return InternalError(
         f"s3import failed unexpectedly ({type(error).__name__}); the checkpoint is kept. Run the same command again; "
         "if it fails in the same place, report it with the output of S3IMPORT_DEBUG=1"
