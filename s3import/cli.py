@@ -6,7 +6,6 @@ import os
 import shutil
 import signal
 import sys
-import traceback
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from functools import partial
@@ -18,13 +17,13 @@ from s3import import __version__
 from s3import.console import options, streams, times
 from s3import.console.exits import DONE, FAILED, SOME_REJECTED, exit_status, status_of, worst
 from s3import.console.signals import signals
+from s3import.console.speech import after_the_work, complain, redraw, say
 from s3import.core.errors import (
     ConfigurationError,
     DatabaseUnavailable,
     OutputLost,
     S3ImportError,
     as_failure,
-    printable,
 )
 from s3import.core.tracebacks import keep_texts_in
 
@@ -454,44 +453,9 @@ def service_extra() -> Iterator[None]:
         ) from error
 
 
-@contextmanager
-def after_the_work() -> Iterator[None]:
-    """Print a result whose loss changes nothing of what was done: the exit status still tells how that went."""
-    try:
-        yield
-    except BrokenPipeError:  # nobody reads it
-        pass
-    except OutputLost as error:
-        complain(error)
-
-
-def say(text: str) -> None:
-    """Say something on stderr, if anybody listens there."""
-    with suppress(OSError):
-        click.echo(f"s3import: {printable(text)}", err=True)
-
-
 def shown_width() -> int:
     """How many columns a line of stdout may have: those of the terminal; elsewhere a text is not broken into lines."""
     return shutil.get_terminal_size().columns if sys.stdout.isatty() else sys.maxsize
-
-
-def redraw(text: str | bytes) -> None:
-    """Show a new look at something in the place of the one before; below it where stdout is no terminal."""
-    if sys.stdout.isatty():
-        click.clear()
-    click.echo(text)
-
-
-def complain(error: S3ImportError) -> None:
-    """Say on stderr what went wrong and, with S3IMPORT_DEBUG, where; foreign errors by type only, their text may hold a
-    customer's."""
-    with suppress(OSError):  # somebody closed stderr
-        click.echo(f"s3import: {printable(error.message)} [{error.code}]", err=True)
-        cause: BaseException | None = error
-        while os.environ.get("S3IMPORT_DEBUG") and cause is not None:
-            click.echo("".join(traceback.format_tb(cause.__traceback__)) + type(cause).__name__, err=True)
-            cause = cause.__cause__ or cause.__context__
 
 
 def run(arguments: list[str] | None = None) -> int:

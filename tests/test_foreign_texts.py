@@ -27,7 +27,7 @@ from pathlib import Path
 from typing import Any
 
 import alembic.util
-import amqp.exceptions
+import amqp.exceptions  # type: ignore[import-untyped]
 import botocore.client
 import botocore.exceptions
 import celery.exceptions
@@ -42,6 +42,7 @@ import redis.exceptions
 import slack_sdk.errors
 import sqlalchemy as sa
 import standardwebhooks
+import urllib3
 import urllib3.exceptions
 from slack_sdk.webhook import WebhookClient
 
@@ -51,7 +52,7 @@ from s3import.core.errors import AccountNotFound, S3ImportError, TemporaryFailur
 from s3import.operations.verify.spill import Spill
 from s3import.reporting.notify import record
 from s3import.reporting.notify.callback import CallbackSender, event
-from s3import.reporting.notify.notice import NoticeChannel
+from s3import.reporting.notify.notice import NoticeChannel, Sender
 from s3import.reporting.notify.outbox import deliver_due
 from s3import.reporting.notify.slack import SlackSender, as_text
 from s3import.server.workers.broker import require_login
@@ -66,6 +67,7 @@ from tests.server.api.serving import served
 ROOT = Path(__file__).parent.parent
 CANARY = "canary-of-a-customer"
 SECRET = "whsec_" + "QUJD" * 11
+POOL = urllib3.HTTPConnectionPool("localhost")
 
 # --- what the program does with what it catches ----------------------------------------------------------------------
 
@@ -204,7 +206,7 @@ STORE = [
     botocore.exceptions.CredentialRetrievalError(provider=CANARY, error_msg=CANARY),
     botocore.exceptions.NoCredentialsError(),
     urllib3.exceptions.ProtocolError(CANARY, ConnectionResetError(5, CANARY)),
-    urllib3.exceptions.ReadTimeoutError(None, CANARY, CANARY),
+    urllib3.exceptions.ReadTimeoutError(POOL, CANARY, CANARY),
     OSError(5, CANARY, CANARY),
     ValueError(CANARY),
 ]
@@ -415,9 +417,9 @@ def test_no_text_of_a_broker_leaves(error: Exception, logged: io.StringIO, monke
 @pytest.mark.parametrize(
     "error",
     [
-        slack_sdk.errors.SlackApiError(CANARY, {"error": CANARY}),
+        slack_sdk.errors.SlackApiError(CANARY, {"error": CANARY}),  # type: ignore[no-untyped-call]
         slack_sdk.errors.SlackRequestError(CANARY),
-        urllib3.exceptions.MaxRetryError(None, CANARY, OSError(CANARY)),
+        urllib3.exceptions.MaxRetryError(POOL, CANARY, OSError(CANARY)),
         urllib3.exceptions.LocationParseError(CANARY),
         standardwebhooks.WebhookVerificationError(CANARY),
         HTTPException(CANARY),
@@ -439,7 +441,7 @@ def test_no_text_of_a_receiver_leaves(
     with closing(open_database(sqlite_url)) as database:
         with database.begin() as connection:
             record(connection, tuple(NoticeChannel), claim_run(connection).run_id)
-        senders = {
+        senders: dict[NoticeChannel, Sender] = {
             NoticeChannel.SLACK: SlackSender("http://127.0.0.1:1/slack"),
             NoticeChannel.CALLBACK: CallbackSender("http://127.0.0.1:1/callback", SECRET),
         }

@@ -224,6 +224,7 @@ def verified_as_text(verified: Verified, place: WorkPlace) -> str:
         lines.append(f"  what was rejected, and why: s3import rejects --account {verified.account_id}")
     if verified.changed_parts:
         lines.append(f"  not as they were imported: {', '.join(map(printable, verified.changed_parts))}")
+        lines.append(f"  to read them once more: s3import migrate --account {shlex.quote(verified.account_id)} --again")
     listed = [*found.differences, *found.changes]
     lines += [f"  {_finding_line(finding)}" for finding in listed]
     unlisted = sum(found.kinds.values()) - len(listed)

@@ -44,12 +44,13 @@ def migrate(
         importer = machinery.importer
         if requests[0].source is not None:  # what is wrong with it shows before anything is done
             importer.open_source(requests[0].source, requests[0].account_id)
-        with importer, machinery.notifier:
+        with importer:
             try:
                 importer.transactions.run("", schema.require)
             except DatabaseUnavailable as error:
                 return unanswered(requests, error, stop)
-            outcomes = list(_all(settings, machinery, requests, common))
+            with machinery.notifier:  # which looks into the tables
+                outcomes = list(_all(settings, machinery, requests, common))
         return [result_of(machinery.database, outcome) for outcome in outcomes]
 
 

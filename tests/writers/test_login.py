@@ -9,6 +9,7 @@ import threading
 from collections.abc import Iterator
 from contextlib import closing
 from dataclasses import dataclass, field
+from typing import IO, cast
 
 import pymysql
 import pytest
@@ -53,7 +54,7 @@ class Server:
             except OSError:
                 return
             with connection, connection.makefile("rwb") as stream:
-                _Login(stream).go(self)
+                _Login(cast("IO[bytes]", stream)).go(self)
 
     def decrypt(self, sent: bytes, salt: bytes) -> str:
         """What a client sent as its password."""
@@ -71,7 +72,7 @@ class Server:
 class _Login:
     """One connection, from its greeting to its first query, which is refused by a number of its own."""
 
-    def __init__(self, stream: socket.SocketIO) -> None:
+    def __init__(self, stream: IO[bytes]) -> None:
         self._stream, self._sequence = stream, 0
 
     def go(self, server: Server) -> None:

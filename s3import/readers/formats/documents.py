@@ -141,7 +141,9 @@ def _what_of(fault: Exception) -> str:
         return str(fault)
     if isinstance(fault, RecursionError):
         return "it is nested too deeply"
-    return "a value in it is none" if isinstance(fault, json.JSONDecodeError) else "it is not UTF-8"
+    return (
+        "it breaks off, or a character in it is wrong" if isinstance(fault, json.JSONDecodeError) else "it is not UTF-8"
+    )
 
 
 def _place_of(fault: Exception) -> str:

@@ -244,6 +244,14 @@ def test_done_with_rejects() -> None:
     assert after_repair == "once the dump is repaired: `s3import migrate x --again`"
 
 
+def test_slack_tells_the_notes() -> None:
+    """What of the dump has no effect stands above what to do next, each note on a line."""
+    told = {**TOLD, "notes": ["account.json: the channel kind '<fax>' is none of email"], "next": "s3import x"}
+    *_, note, next_ = as_text(told).splitlines()
+    assert note == "account.json: the channel kind '&lt;fax&gt;' is none of email"
+    assert next_.endswith("`s3import x`")
+
+
 def test_one_reject_is_no_success_either() -> None:
     """However few they are, a pass with rejects does not look like one without."""
     told = {**TOLD, "rejects": {"total": 1, "by_code": {"too_long": 1}}}
