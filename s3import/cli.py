@@ -236,15 +236,16 @@ def rejects(account: str, database: str | None, pass_: str, as_json: bool) -> No
     show = summary.reject_as_json if as_json else summary.reject_as_text
     passes = tuple(Pass) if pass_ == "all" else options.passes_from(pass_)
     settings = options.settings_from(database=database)
-    listed = 0
+    listed, codes = 0, set[str]()
     with opened(settings) as operations:
         for reject in operations.each_reject(account, passes):
             click.echo(show(reject))
             listed += 1
+            codes |= {reason["code"] for reason in reject["reasons"]}
     there = place_of(settings).database
     say(
         f"account {account}: {f'{listed:,}' if listed else 'no'} rejects in {there}"
-        + (f"; {summary.repair(account)}" if listed else "")
+        + (f"; {summary.repair(account, codes)}" if listed else "")
     )
 
 
@@ -449,7 +450,8 @@ def service_extra() -> Iterator[None]:
         yield
     except ModuleNotFoundError as error:
         raise ConfigurationError(
-            f"this command needs the package {error.name}: pip install 'reamaze-s3import[service]'"
+            f"this command needs the package {error.name}: pip install 'reamaze-s3import[service]', or "
+            "pip install '.[service]' in the checkout"
         ) from error
 
 

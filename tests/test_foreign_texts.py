@@ -100,6 +100,8 @@ REPEATED = {
     ("mapping", "str(error)"): "looked through for what it is about, and not repeated",
     ("mapping", "error.object"): "counted for the number of a line",
     ("mysql", "error.args"): "asked for the error's number",
+    ("postgres_keys", "error.orig"): "asked for its SQLSTATE",
+    ("postgres_keys", "getattr(error, 'sqlstate', None)"): "as before",
     ("parquet", "str(error)"): "our own text, after a look at the kind",
 }
 

@@ -9,6 +9,7 @@ next. The command line turns the group into an exit status, the HTTP API into an
 from __future__ import annotations
 
 import os
+from collections.abc import Iterable
 from pathlib import Path
 from typing import ClassVar
 
@@ -327,6 +328,11 @@ class RejectCode:
 RejectCode.ALL = frozenset(
     value for name, value in vars(RejectCode).items() if name.isupper() and isinstance(value, str)
 )
+
+
+def can_be_repaired(codes: Iterable[str]) -> bool:
+    """Whether another reading may bring in some of the rejects with these codes: what people deleted stays deleted."""
+    return not set(codes) <= {RejectCode.DELETED_IN_TARGET}
 
 
 def printable(text: str) -> str:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sqlite3
+
 import pytest
 
 from tests.cli.commands import ACCOUNT, Dump, Ended, migrate, s3import
@@ -61,6 +63,22 @@ def test_a_purged_migration_is_not_offered_to_be_read_again(moved: str, dump: Du
         assert "nothing to do: what was asked for had been imported before; it cannot be read once more" in idle.out
     refused = migrate(dump, moved, "--again")
     assert (refused.status, "[account_purged]" in refused.err) == (1, True)
+
+
+def test_what_people_deleted_needs_no_repair(moved: str, dump: Dump) -> None:
+    """It stays deleted: nobody is told to repair the dump for it. After a purge no pass looks as if it had to start."""
+    with sqlite3.connect(moved.removeprefix("sqlite:///")) as connection:
+        connection.execute("PRAGMA foreign_keys = ON")
+        connection.execute("DELETE FROM messages WHERE id = 'm0'")
+    again = migrate(dump, moved, "--again")
+    assert (again.status, "deleted_in_target 1" in again.out, "once the dump is repaired" in again.out) == (
+        3,
+        True,
+        False,
+    )
+    assert "stays deleted, and nothing is to be done about it" in run("rejects", moved).err
+    assert run("purge", moved, "--yes").status == 0
+    assert "  recent: imported; nothing is kept of it\n" in run("status", moved).out
 
 
 def test_a_cancellation_says_what_it_did(dump: Dump, sqlite_url: str) -> None:

@@ -40,6 +40,7 @@ TOLD: dict[str, Any] = {
     "error": None,
     "next": None,
     "after_repair": None,
+    "notes": [],
 }
 FAILED = {
     **TOLD,
