@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import shutil
 import signal
 import sys
 from collections.abc import Callable, Iterator
@@ -16,8 +15,8 @@ import click
 from s3import import __version__
 from s3import.console import options, streams, times
 from s3import.console.exits import DONE, FAILED, SOME_REJECTED, exit_status, status_of, worst
+from s3import.console.output import after_the_work, complain, redraw, say, shown_width
 from s3import.console.signals import signals
-from s3import.console.speech import after_the_work, complain, redraw, say
 from s3import.core.errors import (
     ConfigurationError,
     DatabaseUnavailable,
@@ -32,7 +31,7 @@ if TYPE_CHECKING:
     from s3import.console.terminal import Terminal
     from s3import.core.settings import Settings
     from s3import.files import Retried
-    from s3import.importing.importer import Result
+    from s3import.importing.requests import Result
 
 
 @click.group(cls=options.Group, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
@@ -98,7 +97,7 @@ def export(account: str, **given: Any) -> None:
     AWS exports whole tables: what is of other accounts is left out when the export is imported.
     """
     with signals() as stop:
-        from s3import.operations.export import export
+        from s3import.operations.export_tables import export
 
         for exported in export(options.settings_from(**given), account, stop=stop):
             click.echo(f"{exported.table_name}: {exported.item_count} items, {exported.arn}")
@@ -453,11 +452,6 @@ def service_extra() -> Iterator[None]:
             f"this command needs the package {error.name}: pip install 'reamaze-s3import[service]', or "
             "pip install '.[service]' in the checkout"
         ) from error
-
-
-def shown_width() -> int:
-    """How many columns a line of stdout may have: those of the terminal; elsewhere a text is not broken into lines."""
-    return shutil.get_terminal_size().columns if sys.stdout.isatty() else sys.maxsize
 
 
 def run(arguments: list[str] | None = None) -> int:

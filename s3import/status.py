@@ -38,7 +38,7 @@ comes back writes nothing.
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from enum import StrEnum
 from typing import Any
@@ -61,6 +61,10 @@ UNTAKEN = -1
 
 TAKEN_BACK = "reset"
 """The error code of a run whose rows a reset is taking away."""
+
+Recorder = Callable[..., None]
+"""Writes down, in a transaction that changes a run, what became of it: takes the connection, the run's id and, if there
+are any, notes on it."""
 
 
 class State(StrEnum):

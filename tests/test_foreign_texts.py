@@ -50,10 +50,9 @@ from s3import import cli
 from s3import.core import logs
 from s3import.core.errors import AccountNotFound, S3ImportError, TemporaryFailure, as_failure
 from s3import.operations.verify.spill import Spill
-from s3import.reporting.notify import record
 from s3import.reporting.notify.callback import CallbackSender, event
 from s3import.reporting.notify.notice import NoticeChannel, Sender
-from s3import.reporting.notify.outbox import deliver_due
+from s3import.reporting.notify.outbox import deliver_due, record
 from s3import.reporting.notify.slack import SlackSender, as_text
 from s3import.server.workers.broker import require_login
 from s3import.server.workers.tasks import CeleryQueue, make_celery

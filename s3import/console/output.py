@@ -1,8 +1,9 @@
-"""What a command says: results on stdout, talk and complaints on stderr."""
+"""What a command says: its result on stdout, what is wrong on stderr."""
 
 from __future__ import annotations
 
 import os
+import shutil
 import sys
 import traceback
 from collections.abc import Iterator
@@ -28,6 +29,11 @@ def say(text: str) -> None:
     """Say something on stderr, if anybody listens there."""
     with suppress(OSError):
         click.echo(f"s3import: {printable(text)}", err=True)
+
+
+def shown_width() -> int:
+    """How many columns a line of stdout may have: those of the terminal; elsewhere a text is not broken into lines."""
+    return shutil.get_terminal_size().columns if sys.stdout.isatty() else sys.maxsize
 
 
 def redraw(text: str | bytes) -> None:
