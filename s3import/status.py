@@ -63,8 +63,7 @@ TAKEN_BACK = "reset"
 """The error code of a run whose rows a reset is taking away."""
 
 Recorder = Callable[..., None]
-"""Writes down, in a transaction that changes a run, what became of it: takes the connection, the run's id and, if there
-are any, notes on it."""
+"""Writes down, in a transaction that changes a run, what became of it: takes connection, run id and, if any, notes."""
 
 
 class State(StrEnum):
