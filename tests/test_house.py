@@ -110,7 +110,7 @@ def test_a_name_means_one_thing() -> None:
 def test_only_the_settings_read_the_environment() -> None:
     """`os.environ` and `os.getenv` stand in the settings and at the edge, nowhere else."""
     readers = {path.stem for path in MODULES if {"environ", "getenv"} & _attributes(path)}
-    assert readers <= {"settings", "cli", "output"}
+    assert readers <= {"settings", "output"}
 
 
 def _attributes(path: Path) -> set[str]:

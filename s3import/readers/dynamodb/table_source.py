@@ -58,7 +58,7 @@ from s3import.readers.dynamodb.selection import ITEM
 from s3import.readers.formats.blocks import Block
 from s3import.readers.sources import aws_retries
 from s3import.readers.sources.aws import client
-from s3import.readers.sources.aws_retries import is_temporary
+from s3import.readers.sources.aws_retries import code_of, is_temporary
 from s3import.readers.sources.location import no_deltas
 from s3import.readers.sources.remedies import shown_code
 from s3import.readers.sources.source import RetryPolicy, Role, Source
@@ -384,7 +384,7 @@ def _key(cursor: str | None) -> dict[str, Any] | None:
 
 def _refusal(error: boto.ClientError, *, action: str, where: str, hint: str) -> S3ImportError:
     """What an error that DynamoDB itself answered means to the caller; `hint`: what else may be wrong with the name."""
-    code = error.response["Error"].get("Code", "")
+    code = code_of(error)
     said = shown_code(code) + hint  # not its message, which may quote what was asked
     if code == "ResourceNotFoundException":
         return SourceMissing(
