@@ -17,6 +17,8 @@ KINDS = {
     "mariadb-inserts": "mariadb_url",
     "sqlite": "sqlite_url",
 }
+ON_SERVERS = pytest.mark.parametrize("database", [kind for kind in KINDS if kind != "sqlite"], indirect=True)
+"""For what SQLite does not have: limits of its columns, and two connections that write at once."""
 
 
 @pytest.fixture(params=KINDS)

@@ -10,6 +10,7 @@ import sqlalchemy as sa
 from s3import.core import tables
 from s3import.core.records import ROW_ENTITIES
 from s3import.writers import Conflict, Database, write
+from tests.writers.conftest import ON_SERVERS
 from tests.writers.rows import ACCOUNT, HOUR, NOON, arrow, execute, message, put, stored, thread
 
 pytestmark = pytest.mark.integration
@@ -38,55 +39,51 @@ class Interrupting:
         self.writer.evict(connection, application_name)
 
 
-@pytest.fixture
-def shared(database: Database) -> Database:
-    """A database in which two connections can write at once."""
-    if not database.dialect.concurrent_writers:
-        pytest.skip("one writer at a time: nothing can happen meanwhile")
-    return database
-
-
 def _delete_thread(database: Database) -> Callable[[], None]:
     deletion = sa.delete(tables.threads).where(tables.threads.c.id == "t")
     return lambda: execute(database, deletion)
 
 
-def test_a_deletion_before_the_direct_load_holds(shared: Database) -> None:
+@ON_SERVERS
+def test_a_deletion_before_the_direct_load_holds(database: Database) -> None:
     """Deleted after the batch began and before it is loaded: the row is rejected."""
-    put(shared, THREADS, thread("t"))
-    writer = Interrupting(shared, 1, _delete_thread(shared))
-    with shared.begin() as connection:
+    put(database, THREADS, thread("t"))
+    writer = Interrupting(database, 1, _delete_thread(database))
+    with database.begin() as connection:
         written, _next = write(connection, writer, THREADS, ACCOUNT, arrow(THREADS, [thread("t"), thread("u")]))
     assert (written.written, list(written.rejected)) == (1, [0])
-    assert stored(shared, THREADS, "id") == ["u"]
+    assert stored(database, THREADS, "id") == ["u"]
 
 
-def test_a_parent_deleted_during_a_merge_is_a_conflict(shared: Database) -> None:
+@ON_SERVERS
+def test_a_parent_deleted_during_a_merge_is_a_conflict(database: Database) -> None:
     """Deleted between the question and the load: the transaction is tried again and then sees it."""
-    put(shared, THREADS, thread("t"))
-    writer = Interrupting(shared, 2, _delete_thread(shared))
+    put(database, THREADS, thread("t"))
+    writer = Interrupting(database, 2, _delete_thread(database))
     rows = arrow(MESSAGES, [message("m")])
-    with pytest.raises(Conflict), shared.begin() as connection:
+    with pytest.raises(Conflict), database.begin() as connection:
         write(connection, writer, MESSAGES, ACCOUNT, rows, expect_existing=True)
-    assert [reason.code for reason in put(shared, MESSAGES, message("m")).rejected[0]] == ["deleted_in_target"]
+    assert [reason.code for reason in put(database, MESSAGES, message("m")).rejected[0]] == ["deleted_in_target"]
 
 
-def test_a_row_deleted_while_it_is_replaced_is_a_conflict(shared: Database) -> None:
+@ON_SERVERS
+def test_a_row_deleted_while_it_is_replaced_is_a_conflict(database: Database) -> None:
     """Deleted between the comparison and the update: the transaction is tried again and then sees it."""
-    put(shared, THREADS, thread("t"))
-    writer = Interrupting(shared, 2, _delete_thread(shared))
+    put(database, THREADS, thread("t"))
+    writer = Interrupting(database, 2, _delete_thread(database))
     rows = arrow(THREADS, [thread("t", updated_at=NOON + HOUR)])
-    with pytest.raises(Conflict), shared.begin() as connection:
+    with pytest.raises(Conflict), database.begin() as connection:
         write(connection, writer, THREADS, ACCOUNT, rows, expect_existing=True)
-    assert stored(shared, THREADS, "id") == []
+    assert stored(database, THREADS, "id") == []
 
 
-def test_a_row_that_arrives_during_a_merge_is_a_conflict(shared: Database) -> None:
+@ON_SERVERS
+def test_a_row_that_arrives_during_a_merge_is_a_conflict(database: Database) -> None:
     """Written by another worker between the question and the load: tried again, it is there already."""
-    writer = Interrupting(shared, 2, lambda: _put_thread(shared))
-    with pytest.raises(Conflict), shared.begin() as connection:
+    writer = Interrupting(database, 2, lambda: _put_thread(database))
+    with pytest.raises(Conflict), database.begin() as connection:
         write(connection, writer, THREADS, ACCOUNT, arrow(THREADS, [thread("t")]), expect_existing=True)
-    assert put(shared, THREADS, thread("t")).unchanged == 1
+    assert put(database, THREADS, thread("t")).unchanged == 1
 
 
 def _put_thread(database: Database) -> None:
