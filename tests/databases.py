@@ -16,6 +16,7 @@ import uuid
 from collections.abc import Iterator
 from contextlib import ExitStack, closing, contextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
 import sqlalchemy as sa
@@ -218,3 +219,16 @@ def _execute(url: sa.URL, statement: str, *, autocommit: bool = False) -> None:
 
 def _fresh_name() -> str:
     return f"s3import_test_{uuid.uuid4().hex[:16]}"
+
+
+# --- statements are compiled once a process, and not once for each of the engines that tests open ---------------------
+
+_COMPILED: dict[object, tuple[sa.Dialect, dict[Any, Any]]] = {}
+
+
+@sa.event.listens_for(sa.Engine, "engine_connect")
+def _share_what_is_compiled(connection: sa.Connection) -> None:
+    dialect: Any = connection.dialect
+    same = (type(dialect), dialect.server_version_info, dialect.default_schema_name)
+    connection.dialect, cache = _COMPILED.setdefault(same, (dialect, {}))
+    connection.execution_options(compiled_cache=cache)

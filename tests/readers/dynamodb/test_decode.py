@@ -7,7 +7,7 @@ import io
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from s3import.core.records import Batch, Entity, Position
@@ -254,7 +254,6 @@ VALUES = st.recursive(
 )
 
 
-@settings(max_examples=50, deadline=None)
 @given(st.lists(st.dictionaries(st.sampled_from(["created", "updated", "body", "call", "inbound", "thread"]), VALUES)))
 def test_both_paths_agree_on_messages(changes: list[dict[str, Any]]) -> None:
     """Whatever the attributes hold, columns and lines give the same rows and the same faults."""
@@ -265,7 +264,6 @@ def test_both_paths_agree_on_messages(changes: list[dict[str, Any]]) -> None:
     assert set(fast.faults) == set(careful.faults)
 
 
-@settings(max_examples=40, deadline=None)
 @given(st.lists(st.dictionaries(st.sampled_from(["tags", "custom", "customer", "status"]), VALUES)))
 def test_both_paths_agree_on_threads(changes: list[dict[str, Any]]) -> None:
     """The same of lists and maps."""
