@@ -17,6 +17,7 @@ from starlette.requests import ClientDisconnect
 from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from s3import.core.history import acting_as, token_name
 from s3import.core.http import is_loopback
 from s3import.core.logs import log_context
 from s3import.server.api.problems import problem, unexpected
@@ -73,7 +74,8 @@ class Gate:
             body = b"" if refusal else await _read_body(scope, receive)
             if body is None:
                 refusal = _too_large(request_id)
-            await (refusal(scope, receive, answer) if refusal else self._app(scope, _replay(body, receive), answer))
+            with acting_as(self._actor(scope)):
+                await (refusal(scope, receive, answer) if refusal else self._app(scope, _replay(body, receive), answer))
         except TimeoutError:
             await _too_slow(request_id)(scope, receive, answer)
         except ClientDisconnect:
@@ -103,12 +105,21 @@ class Gate:
     def _needs_token(self, path: str) -> bool:
         return bool(self._digests) and path not in OPEN_PATHS and not path.startswith(PAGE)
 
+    def _actor(self, scope: Scope) -> str:
+        """Who asks, for the diary: by the name of the token, which is a right one by now."""
+        return token_name(_token(Headers(scope=scope).get("authorization"))) if self._digests else "this machine"
+
     def _knows(self, authorization: str | None) -> bool:
         """Whether the header carries a right token; takes as long whichever it is, or if it is none."""
-        scheme, _, token = (authorization or "").partition(" ")
-        digest = _digest(token.strip().encode("latin-1"))
+        scheme = (authorization or "").partition(" ")[0]
+        digest = _digest(_token(authorization).encode("latin-1"))
         matches = [hmac.compare_digest(digest, known) for known in self._digests]
         return any(matches) and scheme.lower() == "bearer"
+
+
+def _token(authorization: str | None) -> str:
+    """What the header carries behind its scheme."""
+    return (authorization or "").partition(" ")[2].strip()
 
 
 class _Answer:

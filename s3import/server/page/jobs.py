@@ -15,13 +15,14 @@ from multiprocessing.process import BaseProcess
 
 from s3import.core import logs
 from s3import.core.errors import S3ImportError, printable
+from s3import.core.history import acting_as, actor
 from s3import.core.settings import Settings
 
 MAX_JOBS = 2  # at once: the machine has an import to do as well
 STOP_SECONDS = 10.0
 
 
-class Kind(StrEnum):
+class JobKind(StrEnum):
     """What can be started."""
 
     VERIFY = "verify"
@@ -32,7 +33,7 @@ class Kind(StrEnum):
 class Job:
     """A job of an account, since the server started. `ended_at` None: it is at work; `is_right`: it ended well."""
 
-    kind: Kind
+    kind: JobKind
     began_at: dt.datetime = field(default_factory=lambda: dt.datetime.now(dt.UTC))
     ended_at: dt.datetime | None = None
     is_right: bool = False
@@ -53,7 +54,7 @@ class Jobs:
         with self._lock:
             return self._jobs.get(account_id)
 
-    def start(self, kind: Kind, account_id: str) -> str | None:
+    def start(self, kind: JobKind, account_id: str) -> str | None:
         """Start a job; None, or why it was not started."""
         with self._lock:
             at_work = {account for account, job in self._jobs.items() if job.ended_at is None}
@@ -64,7 +65,9 @@ class Jobs:
             job = self._jobs[account_id] = Job(kind)
             context = multiprocessing.get_context("spawn")
             ours, theirs = context.Pipe(duplex=False)
-            process = context.Process(target=_work, args=(self._settings, kind, account_id, theirs), name=str(kind))
+            process = context.Process(
+                target=_work, args=(self._settings, kind, account_id, actor(), theirs), name=str(kind)
+            )
             process.start()
             theirs.close()
             self._processes = [*(one for one in self._processes if one.is_alive()), process]
@@ -94,13 +97,14 @@ class Jobs:
 # --- in the process ---------------------------------------------------------------------------------------------------
 
 
-def _work(settings: Settings, kind: Kind, account_id: str, line: Connection) -> None:
+def _work(settings: Settings, kind: JobKind, account_id: str, who: str, line: Connection) -> None:
     logs.configure()
     stop = threading.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: stop.set())
     try:
-        result = _DO[kind](settings, account_id, stop)
+        with acting_as(who):
+            result = _DO[kind](settings, account_id, stop)
     except S3ImportError as error:
         result = False, printable(error.message)
     line.send(result)
@@ -113,7 +117,8 @@ def _verify(settings: Settings, account_id: str, stop: threading.Event) -> tuple
     differences = verified.findings.difference_count
     if differences:
         return False, f"{differences:,} differences between dump and database"
-    return True, "the database holds what the dump says"
+    rejected = f"; {verified.rejected:,} records were rejected and are not there" if verified.rejected else ""
+    return not verified.rejected, f"the database holds what the dump says{rejected}"
 
 
 def _retry_files(settings: Settings, account_id: str, stop: threading.Event) -> tuple[bool, str]:
@@ -123,4 +128,4 @@ def _retry_files(settings: Settings, account_id: str, stop: threading.Event) -> 
     return not retried.failed, f"{retried.copied:,} files copied, {retried.failed:,} failed again"
 
 
-_DO = {Kind.VERIFY: _verify, Kind.RETRY_FILES: _retry_files}
+_DO = {JobKind.VERIFY: _verify, JobKind.RETRY_FILES: _retry_files}

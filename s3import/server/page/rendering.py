@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+import shlex
 from functools import lru_cache
 from typing import Any
 from urllib.parse import quote
@@ -32,6 +33,7 @@ def _environment() -> Environment:
         moment=wording.moment,
         number=wording.number,
         path=lambda text: quote(text, safe=""),
+        shell=shlex.quote,
         size=wording.bytes_in_words,
         words=wording.words_for,
     )

@@ -18,6 +18,8 @@ from starlette.requests import Request
 from starlette.responses import PlainTextResponse, RedirectResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from s3import.core.history import acting_as, token_name
+
 HOME = "/ui/"
 LOGIN = "/ui/login"
 COOKIE = "s3import_session"
@@ -54,9 +56,13 @@ class Session:
         right = [hmac.compare_digest(given, _digest(known)) for known in self._tokens]
         return self._signers[right.index(True)].sign(_VALUE).decode() if any(right) else None
 
-    def takes(self, cookie: str | None) -> bool:
-        """Whether the cookie was made with a token of today, less than `SESSION_SECONDS` ago."""
-        return not self._signers or (cookie is not None and any(_is_signed(signer, cookie) for signer in self._signers))
+    def holder(self, cookie: str | None) -> str | None:
+        """Who the cookie's holder is, for the diary: the name of the token, one of today's, with which the cookie was
+        made less than `SESSION_SECONDS` ago. None: nobody who may see the page."""
+        if not self._tokens:
+            return "this machine"
+        found = (token for token, signer in zip(self._tokens, self._signers, strict=True) if _is_signed(signer, cookie))
+        return next(map(token_name, found), None)
 
 
 class Guard:
@@ -72,18 +78,22 @@ class Guard:
             return
         request = Request(scope)
         answer = _with_headers(send, is_static=request.url.path.startswith("/ui/static/"))
-        await (self._refuse(request) or self._app)(scope, receive, answer)
+        holder = self._session.holder(request.cookies.get(COOKIE))
+        with acting_as(holder or "nobody"):
+            await (_refuse(request, holder) or self._app)(scope, receive, answer)
 
-    def _refuse(self, request: Request) -> Response | None:
-        if request.method == "POST" and not is_same_origin(request.headers):
-            return PlainTextResponse("Another site sent this form; open the page itself.", HTTPStatus.FORBIDDEN)
-        path = request.url.path
-        if path.startswith(_OPEN) or self._session.takes(request.cookies.get(COOKIE)):
-            return None
-        if "hx-request" in request.headers:  # a fragment of a page that is open: the whole of it goes to the form
-            return Response(status_code=HTTPStatus.UNAUTHORIZED, headers={"HX-Redirect": LOGIN})
-        asked = path + (f"?{request.url.query}" if request.url.query else "")
-        return RedirectResponse(f"{LOGIN}?next={quote(asked, safe='/')}", HTTPStatus.SEE_OTHER)
+
+def _refuse(request: Request, holder: str | None) -> Response | None:
+    """Why the request goes no further; `holder`: of its session, None without one."""
+    if request.method == "POST" and not is_same_origin(request.headers):
+        return PlainTextResponse("Another site sent this form; open the page itself.", HTTPStatus.FORBIDDEN)
+    path = request.url.path
+    if holder is not None or path.startswith(_OPEN):
+        return None
+    if "hx-request" in request.headers:  # a fragment of a page that is open: the whole of it goes to the form
+        return Response(status_code=HTTPStatus.UNAUTHORIZED, headers={"HX-Redirect": LOGIN})
+    asked = path + (f"?{request.url.query}" if request.url.query else "")
+    return RedirectResponse(f"{LOGIN}?next={quote(asked, safe='/')}", HTTPStatus.SEE_OTHER)
 
 
 def is_same_origin(headers: Headers) -> bool:
@@ -114,9 +124,9 @@ def _signer(token: str) -> TimestampSigner:
     return TimestampSigner(token, salt="s3import page", key_derivation="hmac", digest_method=hashlib.sha256)
 
 
-def _is_signed(signer: TimestampSigner, cookie: str) -> bool:
+def _is_signed(signer: TimestampSigner, cookie: str | None) -> bool:
     try:
-        return signer.unsign(cookie, max_age=SESSION_SECONDS) == _VALUE.encode()
+        return cookie is not None and signer.unsign(cookie, max_age=SESSION_SECONDS) == _VALUE.encode()
     except BadSignature:
         return False
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Iterator
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import anyio.to_thread
 import orjson
@@ -17,8 +17,10 @@ from starlette.responses import HTMLResponse, RedirectResponse, Response, Stream
 from starlette.routing import Route
 
 from s3import.core.records import Pass
-from s3import.operations.operations import Operations
+from s3import.reporting.diary import speeds
+from s3import.reporting.pages import MAX_PAGE
 from s3import.server.page import wording
+from s3import.server.page.charts import Chart, chart
 from s3import.server.page.forms import SAID
 from s3import.server.page.jobs import Jobs
 from s3import.server.page.rendering import fragment, render
@@ -26,8 +28,13 @@ from s3import.server.page.session import HOME
 from s3import.server.single_flight import SingleFlight
 from s3import.status import State
 
+if TYPE_CHECKING:
+    from s3import.operations.operations import Operations
+
+
 ACCOUNTS_A_PAGE = 50
 REJECTS_A_PAGE = 50
+PARTS_AT_FIRST, PARTS_A_PAGE = 10, 200
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +53,7 @@ class Look(Hashable, Protocol):
 
 
 @dataclass(frozen=True, slots=True)
-class Migrations:
+class MigrationsLook:
     """All accounts with a run, those asked for last first, and before them what is wrong."""
 
     state: State | None
@@ -78,7 +85,7 @@ def _rows(documents: list[dict[str, object]]) -> list[tuple[str, str, str, dict[
 
 
 @dataclass(frozen=True, slots=True)
-class Account:
+class AccountLook:
     """How one account is now."""
 
     account_id: str
@@ -99,23 +106,31 @@ class Account:
 
 @dataclass(frozen=True, slots=True)
 class More:
-    """What an account has besides, which changes less: its newest rejects."""
+    """What an account has besides, which changes less: how fast it was, its parts, newest rejects and diary."""
 
     account_id: str
     url: str
 
     def html(self, sources: Sources) -> str:
-        operations = sources.operations
+        operations, account_id = sources.operations, self.account_id
+        charts = {pass_: _chart(operations, account_id, pass_) for pass_ in Pass}
         return fragment(
             "fragment_more.html",
-            account_id=self.account_id,
-            rejects=operations.newest_rejects(self.account_id),
+            account_id=account_id,
+            charts={pass_: drawn for pass_, drawn in charts.items() if drawn},
+            parts=operations.parts(account_id, limit=PARTS_AT_FIRST),
+            rejects=operations.newest_rejects(account_id),
+            events=operations.newest_events(account_id),
             look=self,
         )
 
 
+def _chart(operations: Operations, account_id: str, pass_: Pass) -> Chart | None:
+    return chart(list(speeds(operations.samples(account_id, pass_, limit=MAX_PAGE).items)))
+
+
 @dataclass(frozen=True, slots=True)
-class Fleet:
+class FleetLook:
     """Who works on what."""
 
     url: str
@@ -156,14 +171,14 @@ async def migrations(request: Request) -> Response:
     asked = request.query_params
     state = _state(asked.get("state", ""))
     text = asked.get("text", "").strip()
-    look = Migrations(state, text, asked.get("after") or None, _url(request))
+    look = MigrationsLook(state, text, asked.get("after") or None, _url(request))
     return await _shown(request, look, "migrations.html", states=list(State))
 
 
 async def account(request: Request) -> Response:
     """One account."""
     account_id, url = request.path_params["account_id"], _url(request)
-    live = await _html(request, Account(account_id, url))
+    live = await _html(request, AccountLook(account_id, url))
     if "hx-request" in request.headers:
         return HTMLResponse(live)
     more = await _html(request, More(account_id, f"{url}/more"))
@@ -179,7 +194,15 @@ async def more(request: Request) -> Response:
 
 async def fleet(request: Request) -> Response:
     """Who works on what."""
-    return await _shown(request, Fleet(_url(request)), "fleet.html")
+    return await _shown(request, FleetLook(_url(request)), "fleet.html")
+
+
+async def parts(request: Request) -> Response:
+    """The parts of the newest runs, page by page."""
+    account_id, after = request.path_params["account_id"], request.query_params.get("after")
+    operations: Operations = request.app.state.operations
+    page = await anyio.to_thread.run_sync(operations.parts, account_id, tuple(Pass), after, PARTS_A_PAGE)
+    return render(request, "parts.html", account_id=account_id, page=page)
 
 
 async def rejects(request: Request) -> Response:
@@ -223,6 +246,7 @@ ROUTES = [
     Route("/migrations", migrations),
     Route("/accounts/{account_id}", account),
     Route("/accounts/{account_id}/more", more),
+    Route("/accounts/{account_id}/parts", parts),
     Route("/accounts/{account_id}/rejects", rejects),
     Route("/accounts/{account_id}/rejects.jsonl", rejects_file),
     Route("/fleet", fleet),

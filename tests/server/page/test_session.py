@@ -7,7 +7,7 @@ from fastapi.testclient import TestClient
 from starlette.datastructures import Headers
 
 from s3import.operations.operations import Operations
-from s3import.server.api import create_app
+from s3import.server.api.application import create_app
 from s3import.server.page.session import COOKIE, SESSION_SECONDS, Session, is_same_origin, next_page
 from tests.server.api.services import TOKEN
 from tests.server.page.conftest import OURS
@@ -16,8 +16,8 @@ from tests.server.page.conftest import OURS
 def test_a_session_made_with_a_token_is_taken_as_long_as_the_token_is() -> None:
     cookie = Session(["old", "new"]).cookie_for("old")
     assert cookie is not None
-    assert Session(["old", "new"]).takes(cookie)
-    assert not Session(["new"]).takes(cookie)
+    assert Session(["old", "new"]).holder(cookie)
+    assert not Session(["new"]).holder(cookie)
 
 
 def test_a_session_ends_by_itself(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -25,12 +25,12 @@ def test_a_session_ends_by_itself(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("itsdangerous.timed.time.time", lambda: 1_000_000.0)
     cookie = session.cookie_for("token")
     monkeypatch.setattr("itsdangerous.timed.time.time", lambda: 1_000_000.0 + SESSION_SECONDS + 1)
-    assert not session.takes(cookie)
+    assert not session.holder(cookie)
 
 
 @pytest.mark.parametrize("cookie", [None, "", "operator", "operator.x.y", "\xff", "operator" * 1000])
 def test_what_nobody_signed_is_no_session(cookie: str | None) -> None:
-    assert not Session(["token"]).takes(cookie)
+    assert not Session(["token"]).holder(cookie)
 
 
 def test_a_cookie_tells_nothing_of_its_token() -> None:
