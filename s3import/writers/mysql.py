@@ -123,7 +123,7 @@ class MysqlWriter:
         self._local_infile = local_infile
 
     @translated()
-    def load(self, connection: sa.Connection, table: sa.Table, rows: pa.Table) -> None:
+    def load(self, connection: sa.Connection, table: sa.Table, rows: pa.Table) -> bool:
         """Insert all `rows`, whose columns are some of the table's, within the connection's transaction."""
         texts = [_as_text(column) for column in rows.columns]
         _check_packet(connection, table, texts)
@@ -131,6 +131,7 @@ class MysqlWriter:
             self._local_infile = _load_file(connection, table, rows, texts)
         if not self._local_infile:
             _insert(connection, table, rows, texts)
+        return False
 
     def keys(self, connection: sa.Connection) -> Keys:
         return Keys.ROWS
