@@ -75,7 +75,7 @@ def mapping() -> None:
 @options.limit
 @options.json("Print one JSON object a line.")
 def mapping_try(account: str, limit: int, as_json: bool, **given: Any) -> None:
-    """Show an account's first items beside the records that the mapping makes of them. Nothing is written."""
+    """Show an account's first items and the records that the mapping makes of them. Nothing is written."""
     from s3import.console import summary
     from s3import.operations.mapping_preview import try_mapping
 
@@ -425,7 +425,7 @@ def serve(host: str, port: int, **given: Any) -> None:
 @cli.command()
 @options.imports
 def worker(**given: Any) -> None:
-    """Import parts that the broker of S3IMPORT_BROKER brings, beside any number of other workers."""
+    """Import parts that the broker of S3IMPORT_BROKER brings; any number of workers may run at once."""
     with service_extra():
         from s3import.server.processes import work
     work(options.settings_from(**given))

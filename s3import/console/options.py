@@ -20,7 +20,7 @@ Command = Callable[..., Any]
 
 
 SERVICE_ADDRESS = ("tcp://", "udp://", "sctp://")
-"""What Kubernetes puts into S3IMPORT_PORT in every pod beside a Service called s3import."""
+"""What Kubernetes puts into S3IMPORT_PORT in every pod next to a Service called s3import."""
 
 
 class AccountId(click.types.StringParamType):

@@ -64,7 +64,7 @@ def _begin(connection: Connection, last: Run | None, wanted: Run) -> tuple[Run, 
 
 
 def _lasting(last: Run, wanted: Run) -> RunOptions:
-    """What a run does beside importing, as the run before it did: calls are described as they were."""
+    """What a run does besides importing, as the run before it did: calls are described as they were."""
     if not wanted.again:
         return wanted.options
     return RunOptions(wanted.options.files_to or last.options.files_to, last.options.describe_calls)
