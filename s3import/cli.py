@@ -9,7 +9,7 @@ import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from functools import partial
-from typing import TYPE_CHECKING, Any, NoReturn, TextIO
+from typing import TYPE_CHECKING, Any, NoReturn
 
 import click
 
@@ -118,18 +118,7 @@ def export(account: str, **given: Any) -> None:
 @options.dry_run
 @options.detach
 @options.json("Print one JSON document: that of `status`, or a list of them under `accounts`.")
-def migrate(
-    accounts: tuple[str, ...],
-    accounts_from: TextIO | None,
-    all_accounts: bool,
-    pass_: str,
-    max_rejects: str | None,
-    again: bool,
-    dry_run: bool,
-    detach: bool,
-    as_json: bool,
-    **given: Any,
-) -> None:
+def migrate(dry_run: bool, detach: bool, as_json: bool, **given: Any) -> None:
     """Import accounts: first their recent pass, then the remaining one, whatever of them is left to do.
 
     With `--pass delta` what changed since, as often as there is a new dump of it; with `--again` what was imported
@@ -147,11 +136,11 @@ def migrate(
 
         if dry_run and detach:
             raise ConfigurationError("--dry-run writes nothing and --detach queues the work; give one of them")
-        settings = options.settings_from(**given)
-        named = options.named_accounts(accounts, accounts_from, all_accounts=all_accounts)
+        asked, settings = options.Asked.taken_from(given), options.settings_from(**given)
+        named = asked.named_accounts()
         with shared_by(settings, named) as shared:
-            found = accounts_of(settings, shared, options.passes_from(pass_)) if named is None else named
-            requests = options.requests_from(settings, found, pass_, max_rejects, again=again)
+            found = accounts_of(settings, shared, asked.passes) if named is None else named
+            requests = asked.requests(settings, found)
             at_once = partial(dry_run_accounts if dry_run else migrate, shared=shared)
             place = place_of(settings, requests)
             with screen_at(place, settings, len(requests)) as screen:
