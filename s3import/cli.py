@@ -8,7 +8,7 @@ import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from functools import partial
-from typing import TYPE_CHECKING, Any, NoReturn, TextIO
+from typing import TYPE_CHECKING, Any, NoReturn
 
 import click
 
@@ -78,7 +78,7 @@ def mapping() -> None:
 @options.limit
 @options.json("Print one JSON object a line.")
 def mapping_try(account: str, limit: int, as_json: bool, **given: Any) -> None:
-    """Show an account's first items beside the records that the mapping makes of them. Nothing is written."""
+    """Show an account's first items and the records that the mapping makes of them. Nothing is written."""
     from s3import.console import summary
     from s3import.operations.mapping_preview import try_mapping
 
@@ -121,18 +121,7 @@ def export(account: str, **given: Any) -> None:
 @options.dry_run
 @options.detach
 @options.json("Print one JSON document: that of `status`, or a list of them under `accounts`.")
-def migrate(
-    accounts: tuple[str, ...],
-    accounts_from: TextIO | None,
-    all_accounts: bool,
-    pass_: str,
-    max_rejects: str | None,
-    again: bool,
-    dry_run: bool,
-    detach: bool,
-    as_json: bool,
-    **given: Any,
-) -> None:
+def migrate(dry_run: bool, detach: bool, as_json: bool, **given: Any) -> None:
     """Import accounts: first their recent pass, then the remaining one, whatever of them is left to do.
 
     With `--pass delta` what changed since, as often as there is a new dump of it; with `--again` what was imported
@@ -150,11 +139,11 @@ def migrate(
 
         if dry_run and detach:
             raise ConfigurationError("--dry-run writes nothing and --detach queues the work; give one of them")
-        settings = options.settings_from(**given)
-        named = options.named_accounts(accounts, accounts_from, all_accounts=all_accounts)
+        asked, settings = options.Asked.taken_from(given), options.settings_from(**given)
+        named = asked.named_accounts()
         with shared_by(settings, named) as shared:
-            found = accounts_of(settings, shared, options.passes_from(pass_)) if named is None else named
-            requests = options.requests_from(settings, found, pass_, max_rejects, again=again)
+            found = accounts_of(settings, shared, asked.passes) if named is None else named
+            requests = asked.requests(settings, found)
             at_once = partial(dry_run_accounts if dry_run else migrate, shared=shared)
             place = place_of(settings, requests)
             with screen_at(place, settings, len(requests)) as screen:
@@ -429,7 +418,7 @@ def serve(host: str, port: int, **given: Any) -> None:
 @cli.command()
 @options.imports
 def worker(**given: Any) -> None:
-    """Import parts that the broker of S3IMPORT_BROKER brings, beside any number of other workers."""
+    """Import parts that the broker of S3IMPORT_BROKER brings; any number of workers may run at once."""
     with service_extra():
         from s3import.server.processes import work
     work(options.settings_from(**given))

@@ -314,7 +314,7 @@ def fence(connection: Connection, run_id: str, token: int) -> None:
 
 
 def heartbeat(connection: Connection, held: Claim, *, lease_seconds: float, rates: Rates = Rates()) -> bool:
-    """Prolong the lease; False when the run is not this claim's any more."""
+    """Renew the lease; False when the run is not this claim's any more."""
     return bool(
         connection.execute(
             import_runs.update().where(_held(held)).values(lease_until=clock() + lease_seconds, **asdict(rates))

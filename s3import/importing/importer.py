@@ -135,7 +135,7 @@ class Importer:
     def _passes_to_import(self, request: Request) -> tuple[Pass, ...]:
         if not request.again:
             return request.passes
-        left = partial(admission.passes_to_read, account_id=request.account_id, wanted=request.passes)
+        left = partial(admission.passes_to_read, account_id=request.account_id, requested=request.passes)
         return self.transactions.run(request.account_id, left)
 
     def _source_of(self, request: Request, pass_: Pass) -> str:
@@ -161,7 +161,7 @@ class Importer:
         Raises: RecentPassFirst; AccountPurged; RunIsAlive as soon as its holder shows a sign of life.
         """
         account_id = request.account_id
-        again = admission.why_again(pass_, request.wanted) if request.again else None
+        again = admission.why_again(pass_, request.requested) if request.again else None
         first: Run | None = None
         tried: Claim | None = None
 

@@ -25,7 +25,7 @@ class Request:
     again: bool = False
 
     @property
-    def wanted(self) -> Pass | None:
+    def requested(self) -> Pass | None:
         """The one pass that was asked for; None: both halves of the dump."""
         return self.passes[0] if len(self.passes) == 1 else None
 

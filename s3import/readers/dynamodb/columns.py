@@ -29,7 +29,7 @@ _TOO_FINE = {"seconds": r"(\.[0-9]{6})[0-9]+", "milliseconds": r"(\.[0-9]{3})[0-
 
 
 class _Doubt(Exception):
-    """A value that only the line path can judge."""
+    """A value that only the line path can decide."""
 
 
 @lru_cache(64)

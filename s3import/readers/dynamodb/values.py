@@ -66,7 +66,7 @@ def _item(members: Mapping[str, Any], name: str) -> dict[str, Any]:
 
 
 def is_selected(item: Mapping[str, Any], selection: Selection) -> bool:
-    """Whether an item is of the account and entity, judged by its key and sort key."""
+    """Whether an item is of the account and entity, by its key and sort key."""
     return has_key(item, selection) and has_prefix(item, selection)
 
 

@@ -29,8 +29,8 @@ class FolderSource:
     """The `Source` below the folder `root`. A file's version is its size, time of change and inode.
 
     Links to files within the root are followed. Links that lead out of it, links to folders, and what is neither file
-    nor folder raise SourceDenied when they are met: a dump must not reach what lies beside it, and nothing of it may
-    be passed over in silence.
+    nor folder raise SourceDenied when they are met: a dump must not reach what lies outside of it, and nothing of it
+    may be passed over in silence.
     """
 
     rereads_cheaply = True
