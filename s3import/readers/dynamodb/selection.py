@@ -41,6 +41,10 @@ class Selection:
         """What the account's key may be."""
         return frozenset(self.mapping.key.values(self.account_id))
 
+    def owner_of(self, key_value: str | None) -> str | None:
+        """The account, where an item with this value of its key is the account's."""
+        return self.account_id if key_value in self.key_values else None
+
     @property
     def key_path(self) -> Path:
         return (self.mapping.key.attribute,)
