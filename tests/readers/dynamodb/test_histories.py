@@ -26,7 +26,9 @@ from s3import.readers.dynamodb.mapping import read_mapping
 from s3import.readers.dynamodb.shared import Sharing
 from s3import.readers.sources.folder import FolderSource
 from s3import.transform.validators import check
+from s3import.writers import Database
 from tests import commands as app
+from tests.databases import empty, url_of
 from tests.readers.dynamodb.histories import (
     OURS,
     History,
@@ -161,6 +163,17 @@ def test_any_history(history: History, data: st.DataObject) -> None:
         import_all(history, step, f"sqlite:///{name}/test.db")
 
 
+@settings(max_examples=ROUNDS or 1, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large])
+@given(histories(), st.data())
+def test_any_history_in_postgresql(postgres_tables: Database, history: History, data: st.DataObject) -> None:
+    """The same in PostgreSQL."""
+    step = data.draw(st.integers(0, len(history.cuts) + 1))
+    try:
+        import_all(history, step, url_of(postgres_tables))
+    finally:
+        empty(postgres_tables)
+
+
 def import_all(history: History, step: int, database: str) -> None:
     """Import everything for both accounts, the windows in two deltas, and compare after each."""
     with tempfile.TemporaryDirectory() as name:
@@ -186,7 +199,9 @@ def import_all(history: History, step: int, database: str) -> None:
                 require_truth(history, result.account_id, until, found, delta["skipped_objects"], result.rejected)
                 for count in delta["counts"].values():
                     assert count["read"] == count["written"] + count["unchanged"] + count["rejected"]
-        verified = app.verify(known, OURS[step % 2], observe=lambda event: None, stop=threading.Event())
+        verified = app.verify(
+            replace(known, source=None), OURS[step % 2], observe=lambda event: None, stop=threading.Event()
+        )
         assert verified.findings.difference_count == 0
 
 
