@@ -68,13 +68,6 @@ class Selection:
         """The records' columns: those of `SCHEMAS`, with instants where the mapping makes some of numbers."""
         return pa.schema([(field.name, self._type(field)) for field in SCHEMAS[self.entity]])
 
-    @cached_property
-    def attributes(self) -> frozenset[str]:
-        """The names of the attributes that the mapping knows."""
-        key = {self.mapping.key.attribute} | ({self.mapping.sort.attribute} if self.mapping.sort else set())
-        joins = {field.join.by[0] for field in self.mapping.fields if field.join}
-        return frozenset(key | joins | {path[0] for field in self.mapping.fields for path in field.paths})
-
     def _type(self, field: pa.Field) -> pa.DataType:
         mapped = self.fields.get(field.name)
         return TIMESTAMP if mapped is not None and mapped.time != "text" else field.type
