@@ -261,7 +261,7 @@ def _is_found(items: pa.StructArray, path: Path) -> bool:
         if value.type.get_field_index("M") < 0:
             return False
         value = pc.struct_field(value, ["M", name])
-    return value.null_count < len(value)
+    return bool(value.null_count < len(value))
 
 
 def _object_count(values: pa.Array) -> int:
@@ -271,7 +271,7 @@ def _object_count(values: pa.Array) -> int:
     if not pa.types.is_struct(values.type):
         return 0
     inner = sum(_object_count(pc.struct_field(values, child.name)) for child in values.type)
-    return len(values) - values.null_count + inner
+    return int(len(values) - values.null_count + inner)
 
 
 def _with_more_objects(lines: pa.StringArray, items: pa.StructArray) -> pa.StringArray:
