@@ -215,6 +215,8 @@ class Changes:
             for change in _changes(read()):
                 self._look_again(change)
         self._there = {row for fate in self._fates.values() for row in fate.now}
+        if read_full is not None and not self._keys_hold_ids():
+            self._there |= self._twins(read_full)
 
     @property
     def left_over(self) -> tuple[tuple[str, ...], int]:
@@ -237,6 +239,7 @@ class Changes:
 
     def _look(self, change: Change) -> bool:
         """Take note of a change; whether it is one of those that may be the account's without saying so."""
+        self._key_attributes.add(tuple(change.keys))
         if any(_may_leave_a_row(change, one) for one in self.selections):
             self._doubt(change)
         is_told, rows = _told_rows(change, self.selections)
@@ -249,7 +252,6 @@ class Changes:
 
     def _doubt(self, change: Change) -> None:
         self._doubtful[change.key] = self._doubtful.get(change.key, False) or change.new is not None
-        self._key_attributes.add(tuple(change.keys))
         if len(self._names) < MAX_NAMED:
             self._names[change.key] = orjson.dumps(change.keys).decode()
 
@@ -257,12 +259,29 @@ class Changes:
         """Take note of the rows that doubtful items were in the full export; those that are not in it were none."""
         for item in items:
             rows = _rows((one, item) for one in self.selections if is_selected(item, one))
-            for names in self._key_attributes:
-                key = _key({name: item.get(name) for name in names})
+            for key in self._keys_of(item):
                 if key in self._doubtful:
                     self._fates.setdefault(key, _Fate()).add(rows)
         self._doubtful.clear()
         self._untold.clear()
+
+    def _keys_of(self, item: Image) -> Iterator[bytes]:
+        return (_key({name: item.get(name) for name in names}) for names in self._key_attributes)
+
+    def _keys_hold_ids(self) -> bool:
+        """Whether the table's key says which row an item is: then no two of them are the same."""
+        heads = {path[0] for one in self.selections for path in one.fields["id"].paths}
+        return all(heads <= set(names) for names in self._key_attributes)
+
+    def _twins(self, read_full: Callable[[], Iterable[Image]]) -> set[RowId]:
+        """Of the rows that items were and are no more those that others are, which did not change."""
+        gone = {row for fate in self._fates.values() for row in fate.rows} - self._there
+        twins: set[RowId] = set()
+        for item in read_full() if gone else ():
+            rows = _rows((one, item) for one in self.selections if is_selected(item, one))
+            if not gone.isdisjoint(rows) and not any(key in self._fates for key in self._keys_of(item)):
+                twins.update(rows)
+        return twins
 
     def _look_again(self, change: Change) -> None:
         """Take note of a change of an item that another one says is the account's, or is not."""

@@ -268,6 +268,52 @@ def test_an_item_under_a_new_key(settings: Settings, tmp_path: Path) -> None:
     assert bodies(settings)["m1"] == "moved"
 
 
+def test_a_row_that_two_items_are(settings: Settings, tmp_path: Path) -> None:
+    """A row stays where one of its items is deleted and the full export has another, which did not change."""
+    shutil.rmtree(next((tmp_path / "exports").rglob("messages-*")))
+    write_export(
+        tmp_path / "exports", "messages", [[message(5, uid="old"), message(5, uid="new"), message(1, uid="u")]]
+    )
+    gone = [change(1, None, {"uid": {"S": uid}}, OldImage=message(n, uid=uid)) for n, uid in ((5, "old"), (1, "u"))]
+    window(tmp_path / "exports", "messages", (0, 3), *gone)
+    assert migrate(settings, Pass.DELTA).error is None
+    assert "m5" in bodies(settings)
+    assert "m1" not in bodies(settings)
+
+
+def test_items_that_swap_their_rows(settings: Settings, tmp_path: Path) -> None:
+    """Items that get each other's ids in one transaction are each other's rows."""
+    swapped = [change(1, message(n, uid=f"u{3 - n}", body=f"now {n}"), {"uid": {"S": f"u{3 - n}"}}) for n in (1, 2)]
+    window(tmp_path / "exports", "messages", (0, 3), *swapped, apart=True)
+    assert migrate(settings, Pass.DELTA).error is None
+    assert {id_: body for id_, body in bodies(settings).items() if id_ in ("m1", "m2")} == {
+        "m1": "now 1",
+        "m2": "now 2",
+    }
+
+
+def test_an_id_that_changes_in_every_window(settings: Settings, tmp_path: Path) -> None:
+    """An item that gets another id in each of several deltas is one row after each of them."""
+    for hour in (0, 3, 6):
+        line = change(hour + 1, message(20 + hour, uid="u1"), {"uid": {"S": "u1"}})
+        window(tmp_path / "exports", "messages", (hour, hour + 3), line)
+        assert migrate(settings, Pass.DELTA).error is None
+        assert [id_ for id_ in bodies(settings) if id_ not in ("m0", "m2", "m3", "m4", "m5")] == [f"m{20 + hour}"]
+
+
+def test_windows_that_overlap(settings: Settings, tmp_path: Path) -> None:
+    """A write that two windows tell of is applied once, and the newer one of another counts."""
+    both = [change(2, message(1, body="second")), change(2.5, None, key(2))]
+    window(tmp_path / "exports", "messages", (0, 3), *both)
+    window(tmp_path / "exports", "messages", (2, 6), *both, change(4, message(3, body="later")))
+    delta = migrate(settings, Pass.DELTA)
+    assert (delta.error, delta.rejected) == (None, 0)
+    assert {"m1": "second", "m3": "later"}.items() <= bodies(settings).items()
+    assert "m2" not in bodies(settings)
+    verified = app.verify(settings, "acme", observe=lambda event: None, stop=threading.Event())
+    assert verified.findings.difference_count == 0
+
+
 def test_a_deletion_without_an_id(settings: Settings, tmp_path: Path) -> None:
     """A deletion that tells whose item it was, but not its id, is a reject that says what to do."""
     window(tmp_path / "windows", "messages", (0, 3), change(1, None, {"account": {"S": "A#acme"}, "uid": {"S": "u"}}))
