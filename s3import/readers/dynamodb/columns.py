@@ -56,27 +56,34 @@ class ItemColumns:
         if not hold_an_object_each(lines, filled):
             return None
         numbers = pc.add(pc.indices_nonzero(filled).cast(pa.int64()), first_line)
-        found = self._read_usual(text, numbers) or self._read_all(text, numbers)
+        known = self._ignored  # other threads may find more meanwhile
+        found = self._read_usual(text, numbers, known) or self._read_all(text, numbers, known)
         if found is None:
             return None
         items, mine, records = found
-        ignored = self._ignored_fields(text, lines.filter(filled), items, mine)
+        try:
+            ignored = self._ignored_fields(text, lines.filter(filled), items, mine, known)
+        except _Doubt:
+            return None
         line_count = len(lines) - text.endswith(b"\n")
         return Rows(line_count, records, numbers.filter(mine), ignored_fields=ignored)
 
-    def _read_usual(self, text: bytes, numbers: pa.Int64Array) -> _Found | None:
-        return self._read(text, self._usual, numbers)[1] if self._usual is not None else None
+    def _read_usual(self, text: bytes, numbers: pa.Int64Array, known: frozenset[Path]) -> _Found | None:
+        return self._read(text, self._usual, numbers, known)[1] if self._usual is not None else None
 
-    def _read_all(self, text: bytes, numbers: pa.Int64Array) -> _Found | None:
-        items, found = self._read(text, _type(self._selection), numbers)
+    def _read_all(self, text: bytes, numbers: pa.Int64Array, known: frozenset[Path]) -> _Found | None:
+        items, found = self._read(text, _type(self._selection), numbers, known)
         if found is not None:
             kinds = _members_found(items)
             self._usual = _merged(self._usual, kinds) if self._usual else kinds
         return found
 
-    def _read(self, text: bytes, type_: pa.StructType, numbers: pa.Int64Array) -> tuple[pa.StructArray, _Found | None]:
-        """All items, and what was found in them; nothing where anything is in doubt."""
-        type_ = _merged(type_, _shape_of(self._ignored).members_type())
+    def _read(
+        self, text: bytes, type_: pa.StructType, numbers: pa.Int64Array, known: frozenset[Path]
+    ) -> tuple[pa.StructArray, _Found | None]:
+        """All items, with those unknown attributes that are `known`, and what was found in them; nothing where anything
+        is in doubt."""
+        type_ = _merged(type_, _shape_of(known).members_type())
         items = _parse(text, type_, self._selection.member)
         # Objects cannot span these lines, so as many objects as lines means one on each.
         if items is None or len(items) != len(numbers) or items.null_count:
@@ -88,17 +95,22 @@ class ItemColumns:
             return items, None
 
     def _ignored_fields(
-        self, text: bytes, lines: pa.StringArray, items: pa.StructArray, mine: pa.BooleanArray
+        self,
+        text: bytes,
+        lines: pa.StringArray,
+        items: pa.StructArray,
+        mine: pa.BooleanArray,
+        known: frozenset[Path],
     ) -> frozenset[str]:
         """The names of attributes of the selected items, and of members of their maps, that the mapping does not know.
 
         Each value is an object of its own. So where a text has as many braces as known values, there are no others.
         """
         selected = _filtered(items, mine)
-        paths = {path for path in self._ignored if _is_found(selected, path)}
+        paths = {path for path in known if _is_found(selected, path)}
         if text.count(b"{") != len(items) + _object_count(items):
             for line in _with_more_objects(lines.filter(mine), selected).to_pylist():
-                paths.update(unknown_paths(orjson.loads(line)[self._selection.member], known_shape(self._selection)))
+                paths.update(unknown_paths(_parsed(line, self._selection.member), known_shape(self._selection)))
             self._ignored = frozenset(sorted(self._ignored | paths)[:MAX_IGNORED_FIELDS])
         return ignored_names(self._selection, paths)
 
@@ -237,6 +249,17 @@ def _shape_of(paths: Iterable[Path]) -> Shape:
     for path in paths:
         shape.at(path)
     return shape
+
+
+def _parsed(line: str, member: str) -> Mapping[str, Any]:
+    """The item on a line that Arrow has read. Raises: _Doubt where it is not so clear."""
+    try:
+        item = orjson.loads(line)[member]
+    except orjson.JSONDecodeError:
+        raise _Doubt from None
+    if not isinstance(item, dict):
+        raise _Doubt
+    return item
 
 
 def unknown_paths(members: Mapping[str, Any], known: Shape) -> Iterator[Path]:
