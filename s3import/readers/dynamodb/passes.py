@@ -48,14 +48,6 @@ def no_items(selections: Sequence[Selection], where: str) -> DumpNotFound:
     )
 
 
-def no_deltas() -> DumpNotFound:
-    """What is raised where tables are asked what changed in them."""
-    return DumpNotFound(
-        "tables do not tell what changed in them; export them incrementally (`aws dynamodb "
-        "export-table-to-point-in-time --export-type INCREMENTAL_EXPORT`), and give those exports as --source"
-    )
-
-
 def is_recent(
     batch: Batch,
     window: Window,
