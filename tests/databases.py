@@ -62,15 +62,15 @@ def bare_sqlite_url(tmp_path: Path) -> str:
 @pytest.fixture
 def postgres_url(postgres_tables: Database) -> Iterator[str]:
     """The URL of a schema of PostgreSQL with all tables, by its search path."""
-    yield _url_of(postgres_tables)
-    _empty(postgres_tables)
+    yield url_of(postgres_tables)
+    empty(postgres_tables)
 
 
 @pytest.fixture
 def mariadb_url(mariadb_tables: Database) -> Iterator[str]:
     """The URL of a database of MariaDB or MySQL with all tables."""
-    yield _url_of(mariadb_tables)
-    _empty(mariadb_tables)
+    yield url_of(mariadb_tables)
+    empty(mariadb_tables)
 
 
 @pytest.fixture
@@ -185,7 +185,8 @@ def _with_tables(url: str) -> Database:
     return database
 
 
-def _empty(database: Database) -> None:
+def empty(database: Database) -> None:
+    """Take everything out of all tables."""
     with database.begin() as connection:
         for table in (
             accounts,
@@ -194,7 +195,8 @@ def _empty(database: Database) -> None:
             connection.execute(sa.delete(table))
 
 
-def _url_of(database: Database) -> str:
+def url_of(database: Database) -> str:
+    """The URL of a database, with its password."""
     return database.engine.url.render_as_string(hide_password=False)
 
 

@@ -68,12 +68,13 @@ def _is_number(text: str) -> bool:
 
 @dataclass(frozen=True, slots=True)
 class SortKey:
-    """The sort key: the prefix that tells an entity's items from others ("": all are), and whether they are in the
-    order of their creation."""
+    """The sort key: the prefix that tells an entity's items from others ("": all are), whether they are in the order of
+    their creation, and how its time is written where it begins with that, behind the prefix."""
 
     attribute: str
     prefix: str = ""
     in_order: bool = False
+    time: Time | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -306,9 +307,8 @@ def _entity(top: _Table, entity: Entity) -> EntityMapping:
     for name in REQUIRED[entity]:
         if name not in mapped and name != "account_id":
             table.fault(f"does not say where {name} comes from, which every record needs", "fields")
-    return EntityMapping(
-        entity, table.required_text("table"), table.text("index"), _account_key(table), _sort_key(table), fields
-    )
+    sort = _sort_key(table, next(field for field in fields if field.field == "created_at"))
+    return EntityMapping(entity, table.required_text("table"), table.text("index"), _account_key(table), sort, fields)
 
 
 def _account_key(table: _Table) -> AccountKey:
@@ -322,12 +322,19 @@ def _account_key(table: _Table) -> AccountKey:
     return AccountKey(key.required_text("attribute"), value, shards, key.flag("number"))
 
 
-def _sort_key(table: _Table) -> SortKey | None:
+def _sort_key(table: _Table, created_at: FieldMapping) -> SortKey | None:
     if "sort" not in table.members:
         return None
     sort = table.table("sort")
-    sort.only("attribute", "prefix", "in_order")
-    return SortKey(sort.required_text("attribute"), sort.text("prefix") or "", sort.flag("in_order"))
+    sort.only("attribute", "prefix", "in_order", "time")
+    attribute, prefix, in_order = sort.required_text("attribute"), sort.text("prefix") or "", sort.flag("in_order")
+    time = sort.text("time")
+    if time not in (None, *TIMES) or (time and not in_order):
+        sort.fault(f"must be one of {', '.join(TIMES)}, and of a sort key with in_order = true", "time")
+    is_time = created_at.pieces == ((attribute,),) and created_at.after == prefix and not created_at.words
+    if in_order and time is None and is_time:
+        time = created_at.time
+    return SortKey(attribute, prefix, in_order, time)  # type: ignore[arg-type] # it is one of them
 
 
 def _fields(top: _Table, table: _Table, kind: pa.StructType, prefix: str = "") -> Iterator[FieldMapping]:
