@@ -243,7 +243,6 @@ ITEMS = st.builds(
 )
 
 
-@settings(max_examples=100)
 @given(st.lists(ITEMS, max_size=12), st.booleans(), st.sampled_from((1, 600, 1 << 20)), st.booleans())
 def test_every_unknown_attribute_is_named(
     items: list[dict[str, Any]], is_careful: bool, block_bytes: int, is_spaced: bool

@@ -166,7 +166,9 @@ def test_every_configured_token_is_right(client: TestClient, token: str) -> None
     "authorization",
     ["", "Bearer", "Bearer ", f"Bearer {TOKEN}x", f"Bearer {TOKEN[:-1]}", f"Basic {TOKEN}", TOKEN, "Bearer \xff"],
 )
-@pytest.mark.parametrize("path", ["/accounts/acme", "/metrics", "/nowhere", "/health/", "http://testserver//health", "/openapi.json/"])
+@pytest.mark.parametrize(
+    "path", ["/accounts/acme", "/metrics", "/nowhere", "/health/", "http://testserver//health", "/openapi.json/"]
+)
 def test_a_wrong_token_opens_nothing(client: TestClient, path: str, authorization: str) -> None:
     """Without a right token nothing is told, not even which paths there are."""
     answer = client.get(path, headers={b"Authorization": authorization.encode("latin-1")})
