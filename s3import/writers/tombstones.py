@@ -1,6 +1,6 @@
-"""What tombstones mean for the rows of a batch, and how new ones are laid.
+"""What tombstones mean for the rows of a batch, and how new ones are added.
 
-A tombstone stands for a row that is gone; the two never stand side by side. A person's keeps every record of its row
+A tombstone stands for a row that is gone; a row never has both. A person's keeps every record of its row
 out for good, one of a dump those that are not newer. Whatever lacks its parent because that one has a tombstone stays
 out with it, and gets a tombstone of the same kind for its own children to find.
 """
