@@ -22,6 +22,7 @@ from s3import.operations.account_setup import Account
 from s3import.operations.askers import Asker
 from s3import.reporting import diary, listings, overview
 from s3import.reporting import status_document as report
+from s3import.reporting.overview import Fleet, PassTotals
 from s3import.reporting.pages import (
     MAX_PAGE,
     Page,
@@ -145,8 +146,8 @@ class Operations:
         return self.transactions.run("", partial(cancel.cancel_run, run_id=run_id, record=self.record))
 
     def cancel_account(self, account_id: str) -> list[tuple[Run, State]]:
-        """As `cancel`, whatever of an account is queued or running; the runs of its passes as they were, with their
-        states now. Raises: AccountNotFound, where it has none; SchemaMismatch."""
+        """End whatever of an account is queued or running; the runs of its passes as they were, with their states
+        now. Raises: AccountNotFound, where it has none; SchemaMismatch."""
         self.asker.check_id(account_id)
         account_setup.require_migrated(self.transactions, account_id)
         return self._write(account_id, partial(cancel.cancel_account, account_id=account_id, record=self.record))
@@ -198,13 +199,13 @@ class Operations:
         with self.database.read() as connection:
             return report.documents(connection, overview.in_trouble(connection, limit))
 
-    def totals(self) -> overview.PassTotals:
+    def totals(self) -> PassTotals:
         """How many passes are in which state now, and how many were done today (UTC)."""
         midnight = dt.datetime.now(dt.UTC).replace(hour=0, minute=0, second=0, microsecond=0)
         with self.database.look() as connection:
             return overview.totals(connection, midnight)
 
-    def fleet(self) -> overview.Fleet:
+    def fleet(self) -> Fleet:
         """Who works on what."""
         with self.database.read() as connection:
             return overview.fleet(connection)
