@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import os
 import signal
 import sys
@@ -25,6 +24,7 @@ from s3import.core.errors import (
     S3ImportError,
     as_failure,
 )
+from s3import.core.tracebacks import keep_texts_in
 
 if TYPE_CHECKING:
     from s3import.console.place import WorkPlace
@@ -58,9 +58,12 @@ def db() -> None:
 @options.database
 def db_init(database: str | None) -> None:
     """Create the tables, or upgrade them to this version."""
+    from s3import.console import summary
+    from s3import.console.place import place_of
     from s3import.operations.db import create_tables
 
-    click.echo(f"the tables are {create_tables(options.settings_from(database=database))}")
+    settings = options.settings_from(database=database)
+    click.echo(summary.tables_as_text(create_tables(settings), place_of(settings)))
 
 
 @cli.group()
@@ -221,15 +224,16 @@ def rejects(account: str, database: str | None, pass_: str, as_json: bool) -> No
     show = summary.reject_as_json if as_json else summary.reject_as_text
     passes = tuple(Pass) if pass_ == "all" else options.passes_from(pass_)
     settings = options.settings_from(database=database)
-    listed = 0
+    listed, codes = 0, set[str]()
     with opened(settings) as operations:
         for reject in operations.each_reject(account, passes):
             click.echo(show(reject))
             listed += 1
+            codes |= {reason["code"] for reason in reject["reasons"]}
     there = place_of(settings).database
     say(
         f"account {account}: {f'{listed:,}' if listed else 'no'} rejects in {there}"
-        + (f"; {summary.repair(account)}" if listed else "")
+        + (f"; {summary.repair(account, codes)}" if listed else "")
     )
 
 
@@ -434,7 +438,8 @@ def service_extra() -> Iterator[None]:
         yield
     except ModuleNotFoundError as error:
         raise ConfigurationError(
-            f"this command needs the package {error.name}: pip install 'reamaze-s3import[service]'"
+            f"this command needs the package {error.name}: pip install 'reamaze-s3import[service]', or "
+            "pip install '.[service]' in the checkout"
         ) from error
 
 
@@ -460,14 +465,14 @@ def run(arguments: list[str] | None = None) -> int:
         failure = as_failure(error)
         failure.__cause__ = error
         complain(failure)
-        return FAILED
+        return status_of(failure)
 
 
 def main() -> NoReturn:
     """The entry point. Leaves without tearing down threads and libraries: the exit status must not depend on them."""
     streams.prepare()
     signal.signal(signal.SIGTERM, lambda number, _: os._exit(128 + number))
-    logging.getLogger().addHandler(logging.NullHandler())  # libraries speak through our errors, or not at all
+    keep_texts_in()
     status = run()
     for stream in (sys.stdout, sys.stderr):
         with suppress(OSError, ValueError, OutputLost):

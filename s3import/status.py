@@ -62,8 +62,8 @@ UNTAKEN = -1
 TAKEN_BACK = "reset"
 """The error code of a run whose rows a reset is taking away."""
 
-Recorder = Callable[[Connection, str], None]
-"""Writes down, in a transaction that changes a run, what became of it: takes the connection and the run's id."""
+Recorder = Callable[..., None]
+"""Writes down, in a transaction that changes a run, what became of it: takes connection, run id and, if any, notes."""
 
 
 class State(StrEnum):

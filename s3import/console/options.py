@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, fields
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
     from s3import.importing.requests import Request
 
 Command = Callable[..., Any]
+UNDECODED = re.compile("[\udc80-\udcff]")  # bytes that the locale could not decode
 
 
 SERVICE_ADDRESS = ("tcp://", "udp://", "sctp://")
@@ -28,6 +30,12 @@ class AccountId(click.types.StringParamType):
     """An id as it is. In the environment one stands on each line: an id may hold any other separator."""
 
     name = "id"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        """The id, unless the locale could not decode it: then it would name no folder either."""
+        if UNDECODED.search(value):
+            self.fail("the encoding of this shell lacks letters of the id; set LC_ALL=C.UTF-8", param, ctx)
+        return super().convert(value, param, ctx)
 
     def split_envvar_value(self, rv: str) -> Sequence[str]:
         """The lines that are not blank."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime as dt
 from dataclasses import dataclass
 from typing import Any
 
@@ -50,3 +51,4 @@ class Result:
     rejected: int = 0
     error: S3ImportError | None = None
     notes: tuple[str, ...] = ()
+    purged_at: dt.datetime | None = None  # since when what was kept of the account's migration is forgotten

@@ -36,6 +36,15 @@ _ANY: sa.Select[int] = (
     .where(import_tombstones.c.account_id == sa.bindparam("account_id"))
     .limit(1)
 )
+_COUNT = sa.select(sa.func.count()).select_from(
+    sa.select(import_tombstones.c.id)
+    .where(
+        import_tombstones.c.account_id == sa.bindparam("account_id"),
+        import_tombstones.c.entity == sa.bindparam("entity"),
+    )
+    .limit(sa.bindparam("at_most", type_=sa.Integer))
+    .subquery()
+)
 
 
 class Tombstone(NamedTuple):
@@ -97,9 +106,9 @@ def has_tombstones(connection: sa.Connection, account_id: str) -> bool:
 
 def count_tombstones(connection: sa.Connection, account_id: str, entity: str, *, at_most: int) -> int:
     """How many an entity of the account has, as far as `at_most`."""
-    kept = import_tombstones.c
-    some = sa.select(kept.id).where(kept.account_id == account_id, kept.entity == entity).limit(at_most).subquery()
-    return connection.execute(sa.select(sa.func.count()).select_from(some)).scalar_one()
+    some = {"account_id": account_id, "entity": entity, "at_most": at_most}
+    count: int = connection.execute(_COUNT, some).scalar_one()
+    return count
 
 
 def add_tombstones(
