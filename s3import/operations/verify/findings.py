@@ -64,7 +64,7 @@ class Findings:
             listed.append(finding)
 
     def add_all(self, entity: Entity, kind: FindingKind, ids: Sequence[str], part: str, lines: Sequence[int]) -> None:
-        """As `add`, of many records of a part at once."""
+        """Note many records of a part at once."""
         self.kinds[entity, kind] += len(ids)
         listed = self.differences if kind.is_difference else self.changes
         room = max(MAX_LISTED - len(listed), 0)
