@@ -6,7 +6,7 @@ import threading
 
 from s3import.core.events import Observer
 from s3import.core.settings import Settings
-from s3import.operations.composition import on_tables, readers, save_memory
+from s3import.operations.composition import on_tables, readers
 from s3import.operations.foreground import in_thread
 from s3import.operations.sources import source_opener
 from s3import.operations.verify.findings import Verified
@@ -18,7 +18,6 @@ def verify(settings: Settings, account_id: str, *, observe: Observer, stop: thre
 
     Raises: AccountNotFound, NotImported, RunIsAlive, and whatever reading the dump or the database may raise.
     """
-    save_memory()
     side_by_side = readers(settings)
     with on_tables(settings, account_id, observe, stop, patient=True) as transactions:
         verification = Verification(
