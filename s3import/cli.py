@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+import shutil
 import signal
 import sys
 import traceback
@@ -15,7 +16,7 @@ from typing import TYPE_CHECKING, Any, NoReturn, TextIO
 import click
 
 from s3import import __version__
-from s3import.console import options, streams
+from s3import.console import options, streams, times
 from s3import.console.exits import DONE, FAILED, SOME_REJECTED, exit_status, status_of, worst
 from s3import.console.signals import signals
 from s3import.core.errors import (
@@ -42,7 +43,12 @@ def cli() -> None:
 
     Exit status: 0 done or nothing to do; 1 failed; 2 wrong usage; 3 done, some records rejected; 4 another run of the
     account is at work; 75 temporary failure, run the same command again; 130/143 interrupted, the checkpoint is kept.
+
+    The code at the end of a message is explained by `s3import explain CODE`.
     """
+
+
+cli.add_command(times.history)
 
 
 @cli.group()
@@ -238,6 +244,27 @@ def rejects(account: str, database: str | None, pass_: str, as_json: bool) -> No
         f"account {account}: {f'{listed:,}' if listed else 'no'} rejects in {there}"
         + (f"; {summary.repair(account)}" if listed else "")
     )
+
+
+@cli.command()
+@click.argument("code", required=False)
+@options.json("Print one JSON object a line.")
+def explain(code: str | None, as_json: bool) -> None:
+    """Explain a code of a reject, an error or an answer of the HTTP API; without CODE list them all.
+
+    What it means, its usual cause, what to do, and an example.
+    """
+    from s3import.console import explained
+    from s3import.core.explanations import explain, explanations
+
+    width = shown_width()
+    if as_json:
+        for explanation in explanations().values() if code is None else [explain(code)]:
+            click.echo(explained.as_json(explanation))
+    elif code is None:
+        click.echo(explained.list_as_text(explanations().values(), width))
+    else:
+        click.echo(explained.as_text(explain(code), width))
 
 
 @cli.command()
@@ -439,6 +466,11 @@ def say(text: str) -> None:
     """Say something on stderr, if anybody listens there."""
     with suppress(OSError):
         click.echo(f"s3import: {printable(text)}", err=True)
+
+
+def shown_width() -> int:
+    """How many columns a line of stdout may have: those of the terminal; elsewhere a text is not broken into lines."""
+    return shutil.get_terminal_size().columns if sys.stdout.isatty() else sys.maxsize
 
 
 def redraw(text: str | bytes) -> None:

@@ -13,6 +13,7 @@ import orjson
 
 from s3import.console.place import WorkPlace
 from s3import.core.accounts import AccountStatus
+from s3import.core.durations import in_words
 from s3import.core.errors import Interrupted, S3ImportError, printable
 from s3import.core.records import Entity, Pass
 from s3import.core.tables import COUNTS
@@ -346,8 +347,8 @@ def _progress(shown: dict[str, Any]) -> str:
         text += f", {progress['fraction']:.1%}"
         if progress["rows_per_second"]:
             text += f", {progress['rows_per_second']:,.0f} rows/s"
-        if progress["eta_seconds"] is not None:
-            text += f", about {progress['eta_seconds']:,.0f} s left"
+        left = progress["eta_seconds"]
+        text += ", time left unknown" if left is None else f", about {in_words(left)} left"
     return text
 
 

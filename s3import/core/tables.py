@@ -233,6 +233,8 @@ import_runs = _table(
         for what in ("total", "copied", "missing", "differ", "bytes")
     ),
     sa.Column("verified", JSON_TEXT),  # what came of comparing its dump with the database
+    sa.Column("estimate", JSON_TEXT),  # how long it was expected to take, before it began
+    sa.Column("keys", WORD),  # how foreign keys were checked: in "sets" or by "rows"; NULL: not known
     sa.UniqueConstraint("account_id", "pass", "number", name="import_runs_of_pass"),
     sa.Index("import_runs_by_state", "state", "requested_at"),
     sa.Index("import_runs_by_request", "requested_at", "run_id"),
@@ -300,6 +302,32 @@ import_reread = _table(
     ),
 )
 """The records of a restarted part that were read since: what is there under their ids is not its earlier object's."""
+
+import_samples = _table(
+    "import_samples",
+    sa.Column("run_id", WORD, sa.ForeignKey("import_runs.run_id", ondelete="CASCADE"), nullable=False),
+    sa.Column("at", UtcTime, nullable=False),
+    sa.Column("stage", WORD, nullable=False),
+    sa.Column("records", BIG, nullable=False),
+    sa.Column("bytes", BIG, nullable=False),
+    _key("run_id", "at"),
+)
+"""How far a run was at some instants: records (or files) and bytes done of the stage that was at work."""
+
+import_events = _table(
+    "import_events",
+    sa.Column("id", BIG.with_variant(sa.Integer, "sqlite"), primary_key=True, autoincrement=True),
+    sa.Column("account_id", Id, nullable=False),
+    sa.Column("run_id", WORD),  # NULL: it is of the account as a whole
+    sa.Column("pass", WORD),
+    sa.Column("event", WORD, nullable=False),
+    sa.Column("at", UtcTime, nullable=False),
+    sa.Column("actor", LONG_TEXT),  # the token's name, or the host and the user of a command
+    sa.Column("attempt", sa.Integer),
+    sa.Column("code", WORD),
+    sa.Index("import_events_by_account", "account_id", "id"),
+)
+"""What happened to an account's runs, in order; rows are added, and go when the migration is forgotten."""
 
 import_accounts = _table(
     "import_accounts",

@@ -33,16 +33,18 @@ from s3import.core.logs import in_context, log_context
 from s3import.core.records import Entity, Pass, Plan
 from s3import.core.resets import Standing, open_account
 from s3import.core.settings import Settings
-from s3import.importing import admission, checkpoints, deltas, file_places, queueing
+from s3import.importing import admission, checkpoints, deltas, estimates, file_places, queueing
 from s3import.importing.checkpoints import Part, PartTotals
 from s3import.importing.leases import Lease, Leases
 from s3import.importing.parts import ActiveRun, PartImporter
 from s3import.importing.retries import Retries
+from s3import.importing.samples import Samples
 from s3import.importing.transactions import Transactions
 from s3import.readers.dump.account_document import read_account_document
 from s3import.readers.dump.inventory import inventory_of
 from s3import.readers.dynamodb.opening import require_deltas
 from s3import.readers.sources.source import DumpSource
+from s3import.reporting.timing import Place
 from s3import.status import Again, Claim, Run, State
 
 SourceOpener = Callable[[str, str], DumpSource]  # (uri, account_id)
@@ -137,7 +139,8 @@ class Importer:
         self.record = record
         block_bytes = max(settings.block_bytes * min(workers, FULL_BLOCKS) // workers, 1)
         self.parts = PartImporter(transactions, block_bytes, settings.keep_raw)
-        self.leases = Leases(self.database, settings)
+        self.leases, self.samples = Leases(self.database, settings), Samples()
+        self.place = Place.of(self.database.dialect.name, workers, self.database.dialect.concurrent_writers)
         self.workers = ThreadPoolExecutor(workers, thread_name_prefix="part")
         self.files = files
         self._slots = threading.BoundedSemaphore(workers)
@@ -218,12 +221,14 @@ class Importer:
         return self.files.copy(run, partial(self.parts.require_going, run))
 
     def keep_run(self, run: ActiveRun) -> AbstractContextManager[None]:
-        """Hold the run's lease, and tell how fast it goes, for as long as the block runs."""
+        """Hold the run's lease, and tell how fast it goes and how far it is, for as long as the block runs."""
 
         def renew(connection: Connection) -> bool:
-            return status.heartbeat(
-                connection, run.claim, lease_seconds=self.settings.lease_seconds, rates=run.counters.rates()
-            )
+            seconds, rates = self.settings.lease_seconds, run.counters.rates()
+            mine = status.heartbeat(connection, run.claim, lease_seconds=seconds, rates=rates)
+            if mine:
+                self.samples.take(connection, run.claim.run_id)
+            return mine
 
         return self.leases.keep(Lease(renew, run.ended))
 
@@ -357,6 +362,7 @@ class Importer:
 
         def remember(connection: Connection) -> Parts | None:
             _require_account(connection, run)
+            status.note_keys(connection, claim, self.database.writer.keys(connection))
             if checkpoints.is_large(connection, claim, plan):
                 return None
             few = checkpoints.remember_plan(connection, claim, plan)
@@ -365,6 +371,7 @@ class Importer:
         parts = self.transactions.run(account_id, remember) or self._remember_large(run, plan)
         if claim.again:
             queueing.forget_last_reading(partial(self.transactions.run, account_id), claim)
+        estimates.keep(partial(self.transactions.run, account_id), claim, plan, parts.totals, self.place)
         self._announce(run, parts.totals)
         return parts
 
@@ -418,6 +425,7 @@ class Importer:
         """Parents' entities before their children's; the parts of one entity side by side. Raises the first error."""
         do = partial(self.transactions.run, run.claim.account_id)
         for entity in Entity:
+            run.counters.begin_stage()
             if parts.few is None:
                 for page in checkpoints.take_pages(do, run.claim, entity):
                     self._import_due(run, page)

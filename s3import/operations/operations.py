@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
@@ -25,14 +26,21 @@ from s3import.operations.cancel import Recorder
 from s3import.operations.pages import (
     MAX_PAGE,
     Page,
+    account_cursor,
     id_cursor,
+    parse_account_cursor,
+    parse_event_cursor,
     parse_id_cursor,
+    parse_part_cursor,
     parse_reject_cursor,
     parse_run_cursor,
+    parse_sample_cursor,
+    part_cursor,
     reject_cursor,
     run_cursor,
+    sample_cursor,
 )
-from s3import.reporting import listings
+from s3import.reporting import diary, listings, overview
 from s3import.reporting import status_document as report
 from s3import.status import Run, State
 from s3import.writers import Conflict, Database, schema
@@ -184,6 +192,35 @@ class Operations:
             pages = (ids[start : start + ACCOUNTS_A_PAGE] for start in range(0, len(ids), ACCOUNTS_A_PAGE))
             return [document for page in pages for document in report.documents(connection, page)]
 
+    def overview(self, state: State | None = None, text: str = "", after: str | None = None, limit: int = 50) -> Page:
+        """The status documents of at most `limit` accounts that have a run, those asked for last first, behind the
+        cursor `after`; with such a `state` of a pass, and ids that begin with `text`."""
+        first = parse_account_cursor(after) if after else None
+        with self.database.read() as connection:
+            ids, last = overview.account_ids(connection, state, text, first, min(limit, MAX_PAGE))
+            documents = report.documents(connection, ids)
+        return Page(documents, account_cursor(last) if last else None)
+
+    def in_trouble(self, limit: int = 10) -> list[dict[str, Any]]:
+        """The status documents of at most `limit` accounts whose run failed or lost its process, the latest first."""
+        with self.database.read() as connection:
+            return report.documents(connection, overview.in_trouble(connection, limit))
+
+    def totals(self) -> overview.Totals:
+        """How many passes are in which state now, and how many were done today (UTC)."""
+        midnight = dt.datetime.now(dt.UTC).replace(hour=0, minute=0, second=0, microsecond=0)
+        with self.database.look() as connection:
+            return overview.totals(connection, midnight)
+
+    def fleet(self) -> overview.Fleet:
+        """Who works on what."""
+        with self.database.read() as connection:
+            return overview.fleet(connection)
+
+    def newest_rejects(self, account_id: str, limit: int = 20) -> list[dict[str, Any]]:
+        """At most `limit` of the newest rejects, without their texts. Raises: AccountNotFound."""
+        return self._read(account_id, partial(overview.newest_rejects, account_id=account_id, limit=limit))
+
     def sources(self, account_id: str) -> list[str]:
         """Where the account's passes were imported from. Raises: AccountNotFound."""
         return self._read(account_id, partial(listings.sources, account_id=account_id))
@@ -222,6 +259,45 @@ class Operations:
             page = self.rejects(account_id, passes, page.next, at_once)
             yield from page.items
 
+    def events(self, account_id: str, after: str | None = None, limit: int = 100) -> Page:
+        """At most `limit` (up to 1000) events of the account's migration, in the order in which they happened, behind
+        the cursor `after`. Raises: AccountNotFound."""
+        first = parse_event_cursor(after) if after else 0
+        items, last = self._look_at(account_id, partial(diary.event_page, after=first, limit=min(limit, MAX_PAGE)))
+        return Page(items, None if last is None else str(last))
+
+    def newest_events(self, account_id: str, limit: int = 20) -> list[dict[str, Any]]:
+        """At most `limit` events, the newest first. Raises: AccountNotFound."""
+        return self._look_at(account_id, partial(diary.newest_events, limit=limit))
+
+    def samples(self, account_id: str, pass_: Pass | None = None, after: str | None = None, limit: int = 100) -> Page:
+        """At most `limit` (up to 1000) samples of how far the account's runs were, by their instants, behind the cursor
+        `after`; `pass_`: only of that pass's newest run. Raises: AccountNotFound."""
+        first = parse_sample_cursor(after) if after else None
+        look = partial(diary.sample_page, pass_=pass_, after=first, limit=min(limit, MAX_PAGE))
+        items, last = self._look_at(account_id, look)
+        return Page(items, sample_cursor(last) if last else None)
+
+    def parts(
+        self, account_id: str, passes: Sequence[Pass] = tuple(Pass), after: str | None = None, limit: int = 100
+    ) -> Page:
+        """At most `limit` (up to 1000) parts of the passes' newest runs, by pass and number, behind the cursor `after`.
+
+        Raises: AccountNotFound.
+        """
+        first = parse_part_cursor(after) if after else None
+        look = partial(diary.part_page, passes=passes, after=first, limit=min(limit, MAX_PAGE))
+        items, last = self._look_at(account_id, look)
+        return Page(items, part_cursor(last) if last else None)
+
+    def each_event(self, account_id: str) -> Iterator[dict[str, Any]]:
+        """The pages of `events` in one go. Raises: AccountNotFound."""
+        page = self.events(account_id, limit=MAX_PAGE)
+        yield from page.items
+        while page.next is not None:
+            page = self.events(account_id, page.next, MAX_PAGE)
+            yield from page.items
+
     def check_ready(self) -> None:
         """Make sure that the database answers and its tables fit.
 
@@ -238,6 +314,16 @@ class Operations:
     def _write(self, account_id: str, work: Callable[[Connection], T]) -> T:
         self.asker.check_id(account_id)
         return self.transactions.run(account_id, work)
+
+    def _look_at(self, account_id: str, look: Callable[..., T]) -> T:
+        """What `look` finds of an account that is known. Raises: AccountNotFound, where it is not."""
+
+        def known(connection: Connection) -> T:
+            if not report.is_known(connection, account_id):
+                raise self.asker.no_account(account_id)
+            return look(connection, account_id)
+
+        return self._read(account_id, known)
 
     def _read(self, account_id: str, work: Callable[[Connection], T], *, brief: bool = False) -> T:
         """Do work that only looks, `brief` or in a transaction. Raises: AccountNotFound, where nothing is."""

@@ -10,12 +10,17 @@ from urllib.parse import quote, unquote
 
 from s3import.core.errors import InvalidRequest
 from s3import.core.records import Pass
+from s3import.reporting.diary import PartCursor, SampleCursor
 from s3import.reporting.listings import RunCursor
+from s3import.reporting.overview import AccountPlace
 from s3import.reporting.status_document import Cursor
 
 MAX_PAGE = 1000
 _REJECT_CURSOR = re.compile(rf"({'|'.join(Pass)})\.(\d{{1,9}})\.(\d{{1,18}})", re.ASCII)
 _RUN_CURSOR = re.compile(r"(\d{1,18})\.([0-9a-f]{32})", re.ASCII)
+_ACCOUNT_CURSOR = re.compile(r"(\d{1,18})\.(\S{1,3000})")
+_EVENT_CURSOR = re.compile(r"\d{1,18}", re.ASCII)
+_PART_CURSOR = re.compile(rf"({'|'.join(Pass)})\.(\d{{1,9}})", re.ASCII)
 _ID_CURSOR = re.compile(r"(?:[A-Za-z0-9._-]|~[0-9A-F]{2})+", re.ASCII)
 _EPOCH = dt.datetime(1970, 1, 1, tzinfo=dt.UTC)
 _MICROSECOND = dt.timedelta(microseconds=1)
@@ -47,14 +52,50 @@ def parse_reject_cursor(text: str) -> Cursor:
 
 def run_cursor(place: RunCursor) -> str:
     """The cursor of the place of a run."""
-    return f"{(place.requested_at - _EPOCH) // _MICROSECOND}.{place.run_id}"
+    return _moment(place.requested_at, place.run_id)
 
 
 def parse_run_cursor(text: str) -> RunCursor:
     """The place that `run_cursor` wrote."""
-    found = _RUN_CURSOR.fullmatch(text)
+    return RunCursor(*_parse_moment(text))
+
+
+def sample_cursor(place: SampleCursor) -> str:
+    """The cursor of the place of a sample."""
+    return _moment(place.at, place.run_id)
+
+
+def parse_sample_cursor(text: str) -> SampleCursor:
+    """The place that `sample_cursor` wrote."""
+    return SampleCursor(*_parse_moment(text))
+
+
+def part_cursor(place: PartCursor) -> str:
+    """The cursor of the place of a part."""
+    return f"{place.pass_}.{place.number}"
+
+
+def parse_part_cursor(text: str) -> PartCursor:
+    """The place that `part_cursor` wrote."""
+    found = _PART_CURSOR.fullmatch(text)
+    return PartCursor(Pass(found[1]), int(found[2])) if found else _refuse()
+
+
+def parse_event_cursor(text: str) -> int:
+    """The id of an event."""
+    return int(text) if _EVENT_CURSOR.fullmatch(text) else _refuse()
+
+
+def account_cursor(place: AccountPlace) -> str:
+    """The cursor of the place of an account among those asked for last."""
+    return f"{(place.requested_at - _EPOCH) // _MICROSECOND}.{id_cursor(place.account_id)}"
+
+
+def parse_account_cursor(text: str) -> AccountPlace:
+    """The place that `account_cursor` wrote."""
+    found = _ACCOUNT_CURSOR.fullmatch(text)
     try:
-        return RunCursor(_EPOCH + int(found[1]) * _MICROSECOND, found[2]) if found else _refuse()
+        return AccountPlace(_EPOCH + int(found[1]) * _MICROSECOND, parse_id_cursor(found[2])) if found else _refuse()
     except OverflowError:
         return _refuse()
 
@@ -73,6 +114,18 @@ def parse_id_cursor(text: str) -> str:
     if not _ID_CURSOR.fullmatch(text) or "\0" in account_id:  # which no database can compare
         return _refuse()
     return account_id
+
+
+def _moment(at: dt.datetime, run_id: str) -> str:
+    return f"{(at - _EPOCH) // _MICROSECOND}.{run_id}"
+
+
+def _parse_moment(text: str) -> tuple[dt.datetime, str]:
+    found = _RUN_CURSOR.fullmatch(text)
+    try:
+        return (_EPOCH + int(found[1]) * _MICROSECOND, found[2]) if found else _refuse()
+    except OverflowError:
+        return _refuse()
 
 
 def _refuse() -> NoReturn:

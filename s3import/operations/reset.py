@@ -24,7 +24,7 @@ import sqlalchemy as sa
 from sqlalchemy import Connection
 
 from s3import import status
-from s3import.core import resets
+from s3import.core import history, resets
 from s3import.core.accounts import AccountStatus, set_status
 from s3import.core.errors import (
     AccountDeleted,
@@ -37,10 +37,11 @@ from s3import.core.errors import (
     S3ImportError,
 )
 from s3import.core.events import Observer, RowsRemoved, WaitingForReset
+from s3import.core.history import Happened
 from s3import.core.records import ROW_ENTITIES, Entity, PlannedPart, Window
 from s3import.core.resets import Scope
 from s3import.core.settings import Settings
-from s3import.core.tables import FILES, TARGETS
+from s3import.core.tables import FILES, TARGETS, import_events
 from s3import.files import TargetOpener, storage_keys
 from s3import.importing.bookkeeping import has_parts, remove_bookkeeping
 from s3import.importing.checkpoints import read_window
@@ -172,6 +173,7 @@ class Reset:
         gone = resets.lock_account(connection, self._account_id) is None
         if gone:
             status.forget_runs(connection, self._account_id)
+            history.forget(connection, import_events.c.account_id == self._account_id)
         return gone
 
     def _begin(self, force: bool) -> resets.Reset:
@@ -327,6 +329,7 @@ class Reset:
             resets.require_held(connection, held, self._settings.lease_seconds)
             status.forget_taken_back(connection, self._account_id)
             resets.end(connection, held)
+            history.write(connection, self._account_id, Happened.RESET)
             set_status(connection, self._account_id, AccountStatus.MIGRATING)
 
         self._do(end)

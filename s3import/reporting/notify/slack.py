@@ -11,6 +11,7 @@ from typing import Any
 from slack_sdk.errors import SlackClientError
 from slack_sdk.webhook import WebhookClient, WebhookResponse
 
+from s3import.core.explanations import explanations
 from s3import.core.logs import one_line
 from s3import.reporting.notify.answers import require_delivered
 from s3import.reporting.notify.notice import Kind, NotDelivered, Notice, Refused
@@ -113,11 +114,18 @@ def _rejects(told: Mapping[str, Any]) -> list[str]:
         return []
     more = f" and {len(codes) - MAX_CODES} more" if len(codes) > MAX_CODES else ""
     total = told["rejects"]["total"]
-    return [
-        f"{total:,} rejects: " + ", ".join(f"{escape(name)} {number:,}" for name, number in codes[:MAX_CODES]) + more
-    ]
+    counted = ", ".join(f"{escape(name)} {number:,}" for name, number in codes[:MAX_CODES])
+    return [f"{total:,} rejects: {counted}{more}", *_explanation(codes[0][0])]
 
 
 def _error(told: Mapping[str, Any]) -> list[str]:
     error = told["error"]
-    return [f"{code(error['code'])} {escape(error['message'])}"] if error else []
+    if not error:
+        return []
+    return [f"{code(error['code'])} {escape(error['message'])}", *_explanation(error["code"])]
+
+
+def _explanation(about: str) -> list[str]:
+    """What a code means and what to do, with a link to more; nothing for one that only another version knows."""
+    known = explanations().get(about)
+    return [f"<{known.url}|{about}>: {escape(known.meaning)} {escape(known.cure)}"] if known else []

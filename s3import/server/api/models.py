@@ -12,6 +12,8 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, WithJsonSchema
 
 from s3import.core.accounts import AccountStatus
+from s3import.core.explanations import explain
+from s3import.core.history import Happened
 from s3import.core.records import MAX_ID_LENGTH, Pass
 from s3import.readers.sources.allowed import MAX_SOURCE_LENGTH
 from s3import.reporting.notify import Kind
@@ -254,6 +256,10 @@ class PassStatus(BaseModel):
     rejects: Rejects
     ignored_fields: list[str]
     skipped_objects: list[str]
+    keys: Annotated[
+        Literal["rows", "sets"] | None,
+        Field(description="How its foreign keys are checked: in `sets` or by `rows`; null before it is planned."),
+    ]
     error: RunError | None
     verified: PassVerified | None = None
 
@@ -314,6 +320,62 @@ class RejectPage(BaseModel):
     next: Next
 
 
+class Event(BaseModel):
+    """What happened to a run, or (without a `run_id`) to the account's migration as a whole."""
+
+    at: dt.datetime
+    event: Happened
+    run_id: RunId | None
+    pass_: Annotated[Pass | None, Field(alias="pass")]
+    actor: Annotated[str | None, Field(description="A token by the first digits of its SHA-256, or user and host.")]
+    attempt: Annotated[int | None, Field(ge=1)]
+    code: Annotated[str | None, Field(description="Of what failed or was cancelled; `differences`: of `verified`.")]
+
+
+class EventPage(BaseModel):
+    items: list[Event]
+    next: Next
+
+
+class Sample(BaseModel):
+    """What was done of the stage at work: records (of the stage `files`: files) and bytes."""
+
+    at: dt.datetime
+    run_id: RunId
+    pass_: Annotated[Pass, Field(alias="pass")]
+    stage: str
+    records: Count
+    bytes: Count
+
+
+class SamplePage(BaseModel):
+    items: list[Sample]
+    next: Next
+
+
+class Part(BaseModel):
+    """A part of a pass's newest run, with what became of its records so far."""
+
+    pass_: Annotated[Pass, Field(alias="pass")]
+    number: Annotated[int, Field(ge=1)]
+    entity: str
+    key: str
+    size_bytes: Count
+    bytes_done: Count
+    done: bool
+    read: Count
+    written: Count
+    unchanged: Count
+    rejected: Count
+    sanitised: Count
+    rejects_by_code: dict[str, Count]
+
+
+class PartPage(BaseModel):
+    items: list[Part]
+    next: Next
+
+
 class Notice(BaseModel):
     """What became of a run, and the command that may be due now."""
 
@@ -354,14 +416,14 @@ class Fault(BaseModel):
 
 
 class Problem(BaseModel):
-    """RFC 9457. `code` is stable; `detail` is for people."""
+    """RFC 9457. `code` is stable, `type` is the URL that explains it; `title` and `detail` are for people."""
 
     model_config = ConfigDict(
         json_schema_extra={
             "examples": [
                 {
-                    "type": "about:blank",
-                    "title": "Not Found",
+                    "type": explain("account_not_found").url,
+                    "title": explain("account_not_found").meaning,
                     "status": 404,
                     "code": "account_not_found",
                     "detail": "there is no account acme; create it first (POST /accounts)",

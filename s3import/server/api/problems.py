@@ -32,6 +32,7 @@ from s3import.core.errors import (
     TemporaryFailure,
     printable,
 )
+from s3import.core.explanations import explanations
 
 MEDIA_TYPE = "application/problem+json"
 MAX_FAULTS = 20  # named in one answer
@@ -70,10 +71,11 @@ def problem(
     headers: Mapping[str, str] | None = None,
     **more: Any,
 ) -> Response:
-    """The answer that says what is wrong. `detail` is for people, `code` for programs."""
+    """The answer that says what is wrong. `detail` is for people, `code` and `type` for programs."""
+    explanation = explanations()[code]
     document = {
-        "type": "about:blank",
-        "title": HTTPStatus(status).phrase,
+        "type": explanation.url,
+        "title": explanation.meaning,
         "status": status,
         "code": code,
         "detail": detail,

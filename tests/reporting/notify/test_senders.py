@@ -14,6 +14,7 @@ import pytest
 from standardwebhooks import Webhook, WebhookVerificationError
 
 from s3import.core.errors import ConfigurationError
+from s3import.core.explanations import explain
 from s3import.core.settings import Settings
 from s3import.reporting.notify import NotDelivered, Notice, NoticeChannel, Refused, Sender, senders
 from s3import.reporting.notify.callback import CallbackSender
@@ -234,9 +235,11 @@ def test_done_with_rejects() -> None:
     """Rejects are counted by code, the most frequent first, with the command that lists them."""
     commands = {"next": "s3import rejects x", "after_repair": "s3import migrate x --again"}
     told = {**TOLD, "rejects": {"total": 5, "by_code": {"invalid_id": 1, "too_long": 4}}, **commands}
-    head, *_, rejects, next_, after_repair = as_text(told).splitlines()
+    head, *_, rejects, why, next_, after_repair = as_text(told).splitlines()
     assert head == ":warning: `acme`: the recent pass is done, but 5 records were rejected, after 0:01:15"
     assert rejects == "5 rejects: too_long 4, invalid_id 1"
+    known = explain("too_long")
+    assert why == f"<{known.url}|too_long>: {known.meaning} {known.cure}"
     assert next_ == "every reject with its reasons: `s3import rejects x`"
     assert after_repair == "once the dump is repaired: `s3import migrate x --again`"
 
@@ -254,15 +257,23 @@ def test_several_attempts() -> None:
 
 def test_failed() -> None:
     """Word of a failure tells why, as Slack shows it literally, and what to run."""
-    *_, why, next_ = as_text(FAILED).splitlines()
+    *_, why, explained, next_ = as_text(FAILED).splitlines()
     assert why == r"`dump_not_found` nothing below s3://b/&lt;!channel&gt;&amp;\nmore"
+    known = explain("dump_not_found")
+    assert explained == f"<{known.url}|dump_not_found>: {known.meaning} {known.cure}"
     assert next_ == "to go on at the last checkpoint: `s3import migrate --account acme --pass recent`"
+
+
+def test_a_code_of_another_version_is_not_explained() -> None:
+    """While versions are exchanged a notice may hold a code that the one who sends it does not know."""
+    told = {**FAILED, "error": {"code": "of_tomorrow", "message": "so it is"}, "next": None}
+    assert as_text(told).splitlines()[-1] == "`of_tomorrow` so it is"
 
 
 def test_delayed() -> None:
     """Word of a failure that passes says that nobody has to act."""
     told = {**FAILED, "kind": "delayed", "state": "queued", "duration_seconds": None, "next": None}
-    head, *_, why = as_text(told).splitlines()
+    head, *_, why, _ = as_text(told).splitlines()
     assert head == ":hourglass: `acme`: the recent pass failed for now and is tried again by itself"
     assert why.startswith("`dump_not_found`")
 

@@ -18,12 +18,16 @@ pytestmark = pytest.mark.integration
 RUN = """
     INSERT INTO import_runs (
         run_id, account_id, pass, source, state, requested_at, attempts, tries, token, spread, account_checked,
-        skipped_objects, describe_calls, files_total, files_copied, files_missing, files_differ, files_bytes
+        skipped_objects, describe_calls, files_total, files_copied, files_missing, files_differ, files_bytes{names}
     ) VALUES (
         'run', 'acme', 'recent', 'file:///dumps/acme', 'running', '2026-05-01 00:00:00', 1, 1, 7, false, true,
-        '[]', false, 0, 0, 0, 0, 0
+        '[]', false, 0, 0, 0, 0, 0{values}
     )
 """
+RUNS = {
+    "0001": RUN.format(names="", values=""),
+    "0002": RUN.format(names=", number, progress_at_claim", values=", 1, 0"),
+}
 PART = """
     INSERT INTO import_parts (
         run_id, number, account_id, entity, {key}, object_key, etag, size_bytes, token, tries, position, line,
@@ -37,19 +41,24 @@ REJECT = "INSERT INTO import_rejects VALUES ('run', 1, 1, 'acme', 't', '[]', 'te
 ASKED = dt.datetime(2026, 5, 1, tzinfo=dt.UTC)
 
 
+from_each = pytest.mark.parametrize("old", RUNS, indirect=True)
+
+
 @pytest.fixture
-def old(bare_database_url: str) -> Iterator[Database]:
-    """A database of each kind as revision 0001 made it, with a run under way. The statements are that version's own."""
+def old(request: pytest.FixtureRequest, bare_database_url: str) -> Iterator[Database]:
+    """A database of each kind as an older revision (0001 unless the test says) made it, with a run under way. The
+    statements are that version's own."""
+    revision = getattr(request, "param", "0001")
     database = open_database(bare_database_url, pool_size=2)
     kind = _kind(database)
-    statements = Path(__file__).with_name(f"0001.{kind}.sql").read_text(encoding="utf-8").split("-- next")
+    statements = Path(__file__).with_name(f"{revision}.{kind}.sql").read_text(encoding="utf-8").split("-- next")
     with database.begin() as connection:
         for statement in statements:
             connection.exec_driver_sql(statement.replace("%", "%%") if kind != "sqlite" else statement)
         connection.exec_driver_sql(
             "INSERT INTO accounts VALUES ('acme', NULL, 'migrating', '2026-05-01 00:00:00', '2026-05-01 00:00:00')"
         )
-        connection.exec_driver_sql(RUN)
+        connection.exec_driver_sql(RUNS[revision])
         connection.exec_driver_sql(PART.format(key="`key`" if kind == "mariadb" else "key"))
         connection.exec_driver_sql(REJECT)
         connection.exec_driver_sql("INSERT INTO brands VALUES ('acme', 'b', NULL)")
@@ -61,12 +70,14 @@ def _kind(database: Database) -> str:
     return database.dialect.name if database.dialect.name in ("postgresql", "sqlite") else "mariadb"
 
 
+@from_each
 def test_an_old_database_says_what_to_do(old: Database) -> None:
     """Nothing is read or written before somebody says `db init`."""
-    with old.begin() as connection, pytest.raises(SchemaMismatch, match=r"they are at revision 0001.*db init"):
+    with old.begin() as connection, pytest.raises(SchemaMismatch, match=r"they are at revision 000[12].*db init"):
         schema.require(connection)
 
 
+@from_each
 def test_an_old_database_is_upgraded(old: Database) -> None:
     """Its tables then are the ones that this version writes, and a second upgrade finds nothing to do."""
     for _ in range(2):
@@ -88,6 +99,7 @@ def test_an_upgrade_remembers_deletions_since_the_first_run(old: Database) -> No
         assert connection.execute(sa.select(tables.import_accounts.c.deletions_since)).scalar_one() == ASKED
 
 
+@from_each
 def test_an_upgrade_keeps_checkpoints_and_rejects(old: Database) -> None:
     """Also where the tables they refer to are made anew; the run is the first of its pass."""
     with old.begin() as connection:
@@ -121,6 +133,28 @@ def test_an_upgrade_knows_what_was_purged(old: Database) -> None:
         assert connection.execute(sa.select(known.deletions_since, known.purged_at)).one() == (None, ASKED)
 
 
+@from_each
+def test_an_upgraded_database_keeps_how_a_run_goes_on(old: Database) -> None:
+    """Samples go with their run, what happened stays, and events are numbered in order."""
+    at, run = dt.datetime(2026, 5, 1, 0, 1, tzinfo=dt.UTC), tables.import_runs.c.run_id == "run"
+    sample = {"run_id": "run", "at": at, "stage": "threads", "records": 1, "bytes": 5}
+    with old.begin() as connection:
+        schema.upgrade(connection)
+        connection.execute(tables.import_samples.insert(), sample)
+        for event in ("claimed", "finished"):
+            connection.execute(tables.import_events.insert(), {"account_id": "acme", "event": event, "at": at})
+        connection.execute(sa.update(tables.import_runs).where(run).values({"estimate": {"low": 1}, "keys": "sets"}))
+        assert connection.execute(sa.select(tables.import_samples)).mappings().one() == sample
+        connection.execute(sa.delete(tables.import_runs).where(run))
+        assert connection.execute(sa.select(tables.import_samples)).first() is None
+        events = tables.import_events.c
+        assert connection.execute(sa.select(events.event).order_by(events.id)).scalars().all() == [
+            "claimed",
+            "finished",
+        ]
+
+
+@from_each
 def test_an_upgraded_database_has_all_columns_and_indexes(old: Database) -> None:
     """And none that this version does not know."""
     with old.begin() as connection:

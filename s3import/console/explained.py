@@ -1,0 +1,48 @@
+"""Explanations of codes as a person or a program reads them on stdout."""
+
+from __future__ import annotations
+
+import json
+import textwrap
+from collections.abc import Iterable
+from dataclasses import asdict
+
+from s3import.core.explanations import GROUPS, Explanation
+
+
+def as_text(explanation: Explanation, width: int) -> str:
+    """What one code means, in lines of at most `width` columns."""
+    texts = {
+        "cause": explanation.cause,
+        "cure": explanation.cure,
+        "example": explanation.example,
+        "more": explanation.url,
+    }
+    named = (_wrapped(f"{name:9}", text, width) for name, text in texts.items())
+    return "\n".join([_wrapped("", f"{explanation.code}: {explanation.meaning}", width), *named])
+
+
+def list_as_text(explanations: Iterable[Explanation], width: int) -> str:
+    """A line for each code, group by group; more lines where `width` is too small for its meaning."""
+    shown = list(explanations)
+    column = 4 + max(len(explanation.code) for explanation in shown)
+    lines = []
+    for group, title in GROUPS.items():
+        of_group = (explanation for explanation in shown if explanation.group == group)
+        lines += ["", title]
+        lines += [
+            _wrapped(f"  {explanation.code}".ljust(column), explanation.meaning, width) for explanation in of_group
+        ]
+    return "\n".join(lines[1:])
+
+
+def as_json(explanation: Explanation) -> str:
+    """One JSON object."""
+    return json.dumps({**asdict(explanation), "url": explanation.url}, ensure_ascii=False)
+
+
+def _wrapped(label: str, text: str, width: int) -> str:
+    indent = " " * len(label)
+    return textwrap.fill(
+        text, width, initial_indent=label, subsequent_indent=indent, break_long_words=False, break_on_hyphens=False
+    )
