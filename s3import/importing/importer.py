@@ -94,7 +94,7 @@ class Result:
 
 
 LONG_SECONDS = 0.5  # small parts that would take longer one after the other are worth other threads
-FULL_BLOCKS = 4  # workers that may each have a batch of the full size; more share what these may hold
+FULL_BLOCKS = 3  # workers that may each have a batch of the full size; more share what these may hold
 
 
 @dataclass(frozen=True, slots=True)

@@ -24,7 +24,8 @@ from s3import.readers.formats.dense import WithoutNote, as_written, has_dictiona
 from s3import.readers.formats.pages import WatchedPages
 from s3import.readers.formats.signatures import SIGNATURE_BYTES, require_signature
 
-_BUFFER_BYTES = 1024 * 1024  # read ahead in each column
+_BUFFER_BYTES = 256 * 1024  # read ahead in each column
+HELD = 3  # pages and dictionaries of every column are in memory besides: batches are so many times smaller
 _STEPS_IN_BATCH = 8
 _MAX_STEP_ROWS = 64  # what a step costs is nothing beside them; so many of a megabyte each are borne with
 
@@ -32,7 +33,8 @@ _MAX_STEP_ROWS = 64  # what a step costs is nothing beside them; so many of a me
 def read_parquet(
     file: BinaryIO, entity: Entity, start: Position, *, object_name: str, batch_bytes: int
 ) -> Iterator[Batch]:
-    """The records of a Parquet part from row `start.offset` on, in batches of about `batch_bytes` of Arrow memory.
+    """The records of a Parquet part from row `start.offset` on, in batches of about a third of `batch_bytes` of Arrow
+    memory: all in all that takes what as many bytes of text do.
 
     `file` is seekable. Offsets and lines count rows: read again from the end of any batch, the part gives the same
     batches. A batch is drawn together from small steps, so memory follows the rows at hand and not the row group; it
@@ -47,6 +49,7 @@ def read_parquet(
         file.seek(0)
         require_signature(file.read(SIGNATURE_BYTES), ".parquet", object_name)
         raise
+    batch_bytes //= HELD
     place = start
     for steps in _gather(_named_steps(part, start.offset, batch_bytes, object_name), batch_bytes):
         batch = _batch(part, entity, pa.Table.from_batches(steps), place)
