@@ -39,7 +39,7 @@ from __future__ import annotations
 
 import datetime as dt
 import secrets
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from enum import StrEnum
 from typing import Any
@@ -65,6 +65,9 @@ UNTAKEN = -1
 
 TAKEN_BACK = "reset"
 """The error code of a run whose rows a reset is taking away."""
+
+Recorder = Callable[..., None]
+"""Writes down, in a transaction that changes a run, what became of it: takes connection, run id and, if any, notes."""
 
 
 class State(StrEnum):
@@ -330,7 +333,7 @@ def fence(connection: Connection, run_id: str, token: int) -> None:
 
 
 def heartbeat(connection: Connection, held: Claim, *, lease_seconds: float, rates: Rates = Rates()) -> bool:
-    """Prolong the lease; False when the run is not this claim's any more."""
+    """Renew the lease; False when the run is not this claim's any more."""
     return bool(
         connection.execute(
             import_runs.update().where(_held(held)).values(lease_until=clock() + lease_seconds, **asdict(rates))

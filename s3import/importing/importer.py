@@ -12,12 +12,12 @@ from concurrent.futures import FIRST_EXCEPTION, Future, ThreadPoolExecutor, wait
 from contextlib import AbstractContextManager, suppress
 from dataclasses import dataclass
 from functools import partial
-from typing import Any, Protocol
+from typing import Protocol
 
 from sqlalchemy import Connection
 
 from s3import import status
-from s3import.core.accounts import account_status, apply_document, is_imported, mark_account_checked, notes_on
+from s3import.core.accounts import account_status, apply_document, is_imported, mark_account_checked
 from s3import.core.errors import (
     AccountNotFound,
     Interrupted,
@@ -28,7 +28,7 @@ from s3import.core.errors import (
     as_failure,
 )
 from s3import.core.events import PassEnded, PassStarted, Waiting
-from s3import.core.limits import Counters, RejectLimit
+from s3import.core.limits import Counters
 from s3import.core.logs import in_context, log_context
 from s3import.core.records import Entity, Pass, Plan
 from s3import.core.resets import Standing, open_account
@@ -36,62 +36,18 @@ from s3import.core.settings import Settings
 from s3import.importing import admission, checkpoints, deltas, estimates, file_places, queueing
 from s3import.importing.checkpoints import Part, PartTotals
 from s3import.importing.leases import Lease, Leases
+from s3import.importing.notes import note
 from s3import.importing.parts import ActiveRun, PartImporter
+from s3import.importing.requests import Outcome, Request
 from s3import.importing.retries import Retries
 from s3import.importing.samples import Samples
 from s3import.importing.transactions import Transactions
 from s3import.readers.dump.account_document import read_account_document
 from s3import.readers.dump.inventory import inventory_of
-from s3import.readers.dynamodb.opening import require_deltas
-from s3import.readers.sources.source import DumpSource
+from s3import.readers.sources.location import require_deltas
+from s3import.readers.sources.source import DumpSource, SourceOpener
 from s3import.reporting.timing import Place
-from s3import.status import Again, Claim, Run, State
-
-SourceOpener = Callable[[str, str], DumpSource]  # (uri, account_id)
-Recorder = Callable[[Connection, str], None]  # (connection, run_id): notes, in its transaction, what became of the run
-
-
-@dataclass(frozen=True, slots=True)
-class Request:
-    """One account to be moved: which passes, from where, and how many rejects are too many.
-
-    `again`: also passes that were imported before are read; without a `source` then, each from where it was read last.
-    """
-
-    account_id: str
-    passes: tuple[Pass, ...]
-    source: str | None
-    limit: RejectLimit = RejectLimit()
-    again: bool = False
-
-    @property
-    def wanted(self) -> Pass | None:
-        """The one pass that was asked for; None: both halves of the dump."""
-        return self.passes[0] if len(self.passes) == 1 else None
-
-
-@dataclass(frozen=True, slots=True)
-class Outcome:
-    """What became of a request: the passes that were imported by it, and the error that ended it, if one did."""
-
-    account_id: str
-    imported: tuple[Pass, ...] = ()
-    rejected: int = 0
-    error: S3ImportError | None = None
-    notes: tuple[str, ...] = ()
-
-
-@dataclass(frozen=True, slots=True)
-class Result:
-    """An outcome with the document that shows it: the account's status document, or that of a dry run."""
-
-    account_id: str
-    document: dict[str, Any]
-    imported: tuple[Pass, ...] = ()
-    rejected: int = 0
-    error: S3ImportError | None = None
-    notes: tuple[str, ...] = ()
-
+from s3import.status import Again, Claim, Recorder, Run, State
 
 LONG_SECONDS = 0.5  # small parts that would take longer one after the other are worth other threads
 FULL_BLOCKS = 3  # workers that may each have a batch of the full size; more share what these may hold
@@ -130,7 +86,7 @@ class Importer:
         open_source: SourceOpener,
         files: RunFiles,
         workers: int,
-        record: Recorder = lambda connection, run_id: None,
+        record: Recorder = lambda connection, run_id, notes=(): None,
     ) -> None:
         self.transactions = transactions
         self.database, self.observe, self.stop = transactions.database, transactions.observe, transactions.stop
@@ -153,12 +109,12 @@ class Importer:
         self.files.close()
         self.leases.close()
 
-    # --- the story -------------------------------------------------------------------------------------------------
+    # --- what is asked for ---------------------------------------------------------------------------------------
 
     def migrate(self, request: Request) -> Outcome:
         """Import whatever of the request's passes is left to do; never raises what ended it, but tells it."""
         imported: list[Pass] = []
-        rejected = 0
+        rejected, notes = 0, list[str]()
         try:
             for pass_ in self._passes_to_import(request):
                 uri = self._source_of(request, pass_)
@@ -169,25 +125,17 @@ class Importer:
                     continue
                 claim = self._claim(request, pass_, source.uri)
                 if claim is not None:
-                    rejected += self.import_pass(ActiveRun(claim, source, Counters(request.limit)))
+                    run = ActiveRun(claim, source, Counters(request.limit))
+                    rejected, notes = rejected + self.import_pass(run), run.notes
                     imported.append(pass_)
         except S3ImportError as error:
             return Outcome(request.account_id, tuple(imported), rejected, error)
-        notes = self._notes(request.account_id, source) if imported else ()
-        return Outcome(request.account_id, tuple(imported), rejected, notes=notes)
-
-    def _notes(self, account_id: str, source: DumpSource) -> tuple[str, ...]:
-        """What of the account.json that lies there now has no effect; nothing where that cannot be told."""
-        with suppress(S3ImportError):
-            document = read_account_document(source.companion, account_id)
-            if document is not None:
-                return self.transactions.read(account_id, partial(notes_on, document=document))
-        return ()
+        return Outcome(request.account_id, tuple(imported), rejected, notes=tuple(notes))
 
     def _passes_to_import(self, request: Request) -> tuple[Pass, ...]:
         if not request.again:
             return request.passes
-        left = partial(admission.passes_to_read, account_id=request.account_id, wanted=request.passes)
+        left = partial(admission.passes_to_read, account_id=request.account_id, requested=request.passes)
         return self.transactions.run(request.account_id, left)
 
     def _source_of(self, request: Request, pass_: Pass) -> str:
@@ -196,66 +144,6 @@ class Importer:
             return request.source
         known = partial(admission.source_of, account_id=request.account_id, pass_=pass_)
         return self.transactions.run(request.account_id, known)
-
-    def import_pass(self, run: ActiveRun, retries: Retries | None = None) -> int:
-        """Import the pass of a claimed run from its plan to its finish; the number of its rejects.
-
-        What ends it early is recorded in the run, which waits for another try where `retries` allow one, and raised.
-        """
-        claim = run.claim
-        try:
-            with log_context(account_id=claim.account_id, run_id=claim.run_id), self.keep_run(run):
-                parts = self.plan(run)
-                run.counters.require_within_limit(claim.account_id)
-                self.import_parts(run, parts)
-                failed_files = self.copy_files(run)
-                self.finish(run)
-        except Exception as error:  # noqa: BLE001 - whatever it is, the run must not stay behind as running
-            failure = as_failure(error)
-            self.record_failure(claim, failure, retries)
-            raise failure from (None if failure is error else error)
-        return run.counters.rejected + failed_files
-
-    def copy_files(self, run: ActiveRun) -> int:
-        """Copy the files of what is in, where that was chosen; how many have failed. Raises: as what copies files."""
-        return self.files.copy(run, partial(self.parts.require_going, run))
-
-    def keep_run(self, run: ActiveRun) -> AbstractContextManager[None]:
-        """Hold the run's lease, and tell how fast it goes and how far it is, for as long as the block runs."""
-
-        def renew(connection: Connection) -> bool:
-            seconds, rates = self.settings.lease_seconds, run.counters.rates()
-            mine = status.heartbeat(connection, run.claim, lease_seconds=seconds, rates=rates)
-            if mine:
-                self.samples.take(connection, run.claim.run_id)
-            return mine
-
-        return self.leases.keep(Lease(renew, run.ended))
-
-    def finish(self, run: ActiveRun) -> None:
-        """The last step, once every part is done.
-
-        Raises: TooManyRejects, AllRejected, LeaseLost, Interrupted, AccountDeleted.
-        """
-        claim = run.claim
-        run.counters.require_within_limit(claim.account_id, final=True)
-        if run.counters.nothing_came_over(final=True):
-            self.parts.require_something(run)
-
-        def finish(connection: Connection) -> None:
-            status.finish(connection, claim)
-            self.record(connection, claim.run_id)
-
-        self.transactions.run(claim.account_id, finish)
-        self.observe(PassEnded(claim.account_id, claim.pass_, None))
-
-    def record_failure(self, claim: Claim, error: S3ImportError, retries: Retries | None = None) -> None:
-        """Leave word of why the run ended. Where even that fails its lease ends by itself and says it."""
-        wait_seconds = retries.wait_seconds(error, claim.tries) if retries else None
-        with suppress(S3ImportError), self.database.begin() as connection:
-            status.fail(connection, claim, error, retry_in_seconds=wait_seconds)
-            self.record(connection, claim.run_id)
-        self.observe(PassEnded(claim.account_id, claim.pass_, error.code))
 
     def _is_applied(self, account_id: str, source: DumpSource) -> bool:
         """Whether the last delta was this very one."""
@@ -273,7 +161,7 @@ class Importer:
         Raises: RecentPassFirst; AccountPurged; RunIsAlive as soon as its holder shows a sign of life.
         """
         account_id = request.account_id
-        again = admission.why_again(pass_, request.wanted) if request.again else None
+        again = admission.why_again(pass_, request.requested) if request.again else None
         first: Run | None = None
         tried: Claim | None = None
 
@@ -341,7 +229,7 @@ class Importer:
             nonlocal tried
             if tried is None or not status.is_held(connection, tried):  # else only the answer to its commit got lost
                 run = find(connection)
-                tried = run and self._take_next(connection, run)
+                tried = self._take_next(connection, run) if run else None
             return tried
 
         return self.transactions.run(account_id, attempt)
@@ -363,6 +251,41 @@ class Importer:
             lease_seconds=self.settings.lease_seconds,
             options=self.settings.run_options,
         )
+
+    # --- import its pass, from the plan to the finish ------------------------------------------------------------
+
+    def import_pass(self, run: ActiveRun, retries: Retries | None = None) -> int:
+        """Import the pass of a claimed run from its plan to its finish; the number of its rejects.
+
+        What ends it early is recorded in the run, which waits for another try where `retries` allow one, and raised.
+        """
+        claim = run.claim
+        try:
+            with log_context(account_id=claim.account_id, run_id=claim.run_id), self.keep_run(run):
+                parts = self.plan(run)
+                run.counters.require_within_limit(claim.account_id)
+                self.import_parts(run, parts)
+                failed_files = self.copy_files(run)
+                self.finish(run)
+        except Exception as error:  # noqa: BLE001 - whatever it is, the run must not stay behind as running
+            failure = as_failure(error)
+            self.record_failure(claim, failure, retries)
+            raise failure from (None if failure is error else error)
+        return run.counters.rejected + failed_files
+
+    def keep_run(self, run: ActiveRun) -> AbstractContextManager[None]:
+        """Hold the run's lease, and tell how fast it goes and how far it is, for as long as the block runs."""
+
+        def renew(connection: Connection) -> bool:
+            seconds, rates = self.settings.lease_seconds, run.counters.rates()
+            mine = status.heartbeat(connection, run.claim, lease_seconds=seconds, rates=rates)
+            if mine:
+                self.samples.take(connection, run.claim.run_id)
+            return mine
+
+        return self.leases.keep(Lease(renew, run.ended))
+
+    # --- plan it -------------------------------------------------------------------------------------------------
 
     def plan(self, run: ActiveRun) -> Parts:
         """Find out what the pass consists of, make sure that its account exists, and remember the plan."""
@@ -389,11 +312,32 @@ class Importer:
         self._announce(run, parts.totals)
         return parts
 
+    def _check_account(self, run: ActiveRun) -> None:
+        """Give account.json its one chance, in a transaction of its own. Raises: AccountNotFound."""
+        claim = run.claim
+        document = read_account_document(run.source.companion, claim.account_id)
+
+        def apply(connection: Connection) -> None:
+            status.require_held(connection, claim)
+            if document is not None:
+                apply_document(connection, document)
+            _require_account(connection, run)
+            mark_account_checked(connection, claim.account_id, claim.run_id)
+
+        self.transactions.run(claim.account_id, apply)
+
     def _remember_large(self, run: ActiveRun, plan: Plan) -> Parts:
         do = partial(self.transactions.run, run.claim.account_id)
         checkpoints.remember_large_plan(do, run.claim, plan)
         parts = Parts(do(partial(checkpoints.read_totals, run_id=run.claim.run_id)))
         return do(partial(self._finish_plan, run=run, parts=parts))
+
+    def _finish_plan(self, connection: Connection, run: ActiveRun, parts: Parts) -> Parts:
+        claim, totals = run.claim, parts.totals
+        if claim.again and claim.options.files_to and not (totals.parts_done or totals.read):
+            file_places.retry_in(connection, claim.account_id, claim.run_id)
+        self.record(connection, claim.run_id)
+        return parts
 
     def _announce(self, run: ActiveRun, totals: PartTotals) -> None:
         """Begin to count where earlier attempts stopped, and say so."""
@@ -414,26 +358,7 @@ class Importer:
             )
         )
 
-    def _finish_plan(self, connection: Connection, run: ActiveRun, parts: Parts) -> Parts:
-        claim, totals = run.claim, parts.totals
-        if claim.again and claim.options.files_to and not (totals.parts_done or totals.read):
-            file_places.retry_in(connection, claim.account_id, claim.run_id)
-        self.record(connection, claim.run_id)
-        return parts
-
-    def _check_account(self, run: ActiveRun) -> None:
-        """Give account.json its one chance, in a transaction of its own. Raises: AccountNotFound."""
-        claim = run.claim
-        document = read_account_document(run.source.companion, claim.account_id)
-
-        def apply(connection: Connection) -> None:
-            status.require_held(connection, claim)
-            if document is not None:
-                apply_document(connection, document)
-            _require_account(connection, run)
-            mark_account_checked(connection, claim.account_id, claim.run_id)
-
-        self.transactions.run(claim.account_id, apply)
+    # --- import its parts ----------------------------------------------------------------------------------------
 
     def import_parts(self, run: ActiveRun, parts: Parts) -> None:
         """Parents' entities before their children's; the parts of one entity side by side. Raises the first error."""
@@ -474,6 +399,39 @@ class Importer:
         with self._slots:
             self.parts.import_part(run, part)
 
+    # --- finish it -----------------------------------------------------------------------------------------------
+
+    def copy_files(self, run: ActiveRun) -> int:
+        """Copy the files of what is in, where that was chosen; how many have failed. Raises: as what copies files."""
+        return self.files.copy(run, partial(self.parts.require_going, run))
+
+    def finish(self, run: ActiveRun) -> None:
+        """The last step, once every part is done.
+
+        Raises: TooManyRejects, AllRejected, LeaseLost, Interrupted, AccountDeleted.
+        """
+        claim = run.claim
+        run.counters.require_within_limit(claim.account_id, final=True)
+        if run.counters.nothing_came_over(final=True):
+            self.parts.require_something(run)
+
+        run.notes[:] = note(self.transactions, claim.account_id, run.source)
+
+        def finish(connection: Connection) -> None:
+            status.finish(connection, claim)
+            self.record(connection, claim.run_id, run.notes)
+
+        self.transactions.run(claim.account_id, finish)
+        self.observe(PassEnded(claim.account_id, claim.pass_, None))
+
+    def record_failure(self, claim: Claim, error: S3ImportError, retries: Retries | None = None) -> None:
+        """Leave word of why the run ended. Where even that fails its lease ends by itself and says it."""
+        wait_seconds = retries.wait_seconds(error, claim.tries) if retries else None
+        with suppress(S3ImportError), self.database.begin() as connection:
+            status.fail(connection, claim, error, retry_in_seconds=wait_seconds)
+            self.record(connection, claim.run_id)
+        self.observe(PassEnded(claim.account_id, claim.pass_, error.code))
+
 
 def require_turn(standing: Standing, pass_: Pass) -> None:
     """Make sure that the pass may be imported, or read again, as its account stands.
@@ -505,8 +463,8 @@ def no_account(account_id: str, source: DumpSource) -> AccountNotFound:
     """There is no account, and nothing that would create it."""
     return AccountNotFound(
         f"account {account_id} is not in the database and {source.companion.uri} has no account.json that would create "
-        "it (or the account was deleted since its first run); create the account in Re:amaze with its brands and "
-        "channels, then run the same command again"
+        "it (or the account was deleted since its first run); write one (docs/contract.md shows it), or create the "
+        "account in Re:amaze with its brands and channels, then run the same command again"
     )
 
 

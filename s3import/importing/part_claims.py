@@ -149,7 +149,7 @@ def claim_part(
     before = connection.execute(sa.select(parts.holder, parts.tries, parts.token).where(one)).first()
     if before is not None and before.token == token:
         run, [part] = read_run(connection, run_id), read_parts(connection, run_id, number)
-        return run and TakenPart(run, part, before.tries, None)
+        return TakenPart(run, part, before.tries, None) if run else None
     at_work = sa.exists().where(runs.run_id == run_id, runs.state == State.RUNNING, runs.spread.is_(True))
     on_offer = sa.and_(parts.token == ON_OFFER, parts.lease_until > clock())
     taken = connection.execute(

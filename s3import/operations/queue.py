@@ -7,7 +7,7 @@ import threading
 from s3import.core.errors import DatabaseUnavailable, S3ImportError
 from s3import.core.events import AccountEnded, Observer
 from s3import.core.settings import Settings
-from s3import.importing.importer import Outcome, Request, Result
+from s3import.importing.requests import Outcome, Request, Result
 from s3import.operations.composition import opened, target_opener
 from s3import.operations.migrate import result_of, unanswered
 from s3import.operations.operations import Operations
@@ -32,7 +32,7 @@ def queue(settings: Settings, requests: list[Request], *, observe: Observer, sto
 
 def _queued(operations: Operations, request: Request) -> Outcome:
     try:
-        operations.request_migration(request.account_id, request.wanted, request.source, again=request.again)
+        operations.request_migration(request.account_id, request.requested, request.source, again=request.again)
     except S3ImportError as error:
         return Outcome(request.account_id, error=error)
     return Outcome(request.account_id)

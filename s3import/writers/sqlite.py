@@ -11,9 +11,10 @@ import sqlalchemy as sa
 from s3import.core.errors import ConfigurationError
 from s3import.core.settings import Keys
 from s3import.transform.fingerprints import SQLITE_FUNCTION, fingerprint_of_values
+from s3import.writers.kept import require_kept
 from s3import.writers.translation import translated
 from s3import.writers.url import options_of, whole_number
-from s3import.writers.writer import READ_ONLY, driver_cursor, require_kept, require_rows, timestamps_as_text
+from s3import.writers.writer import READ_ONLY, driver_cursor, require_rows, timestamps_as_text
 
 DRIVER = "sqlite+pysqlite"
 BUSY_SECONDS = 10
@@ -66,13 +67,14 @@ class SqliteWriter:
     """Loads by executemany of whole columns turned into Python lists."""
 
     @translated()
-    def load(self, connection: sa.Connection, table: sa.Table, rows: pa.Table) -> None:
+    def load(self, connection: sa.Connection, table: sa.Table, rows: pa.Table) -> bool:
         """Insert all `rows`, whose columns are some of the table's, within the connection's transaction."""
         columns = [timestamps_as_text(column).to_pylist() for column in rows.columns]
         statement = _insert_statement(connection, table, rows)
         with closing(driver_cursor(connection)) as cursor:
             cursor.executemany(statement, zip(*columns, strict=True))
             require_kept(connection, table, rows.num_rows, cursor.rowcount)
+        return False
 
     def keys(self, connection: sa.Connection) -> Keys:
         return Keys.ROWS

@@ -8,9 +8,10 @@ import pytest
 import sqlalchemy as sa
 
 from s3import.core import tables
+from s3import.core.errors import Conflict
 from s3import.core.records import ROW_ENTITIES
 from s3import.core.settings import Keys
-from s3import.writers import Conflict, Database, write
+from s3import.writers import Database, write
 from tests.writers.rows import ACCOUNT, HOUR, NOON, arrow, execute, message, put, stored, thread
 
 pytestmark = pytest.mark.integration
@@ -26,11 +27,11 @@ class Interrupting:
         self.left = number
         self.happening = happening
 
-    def load(self, connection: sa.Connection, table: sa.Table, rows: object) -> None:
+    def load(self, connection: sa.Connection, table: sa.Table, rows: object) -> bool:
         self.left -= 1
         if self.left == 0:
             self.happening()
-        self.writer.load(connection, table, rows)
+        return self.writer.load(connection, table, rows)
 
     def keys(self, connection: sa.Connection) -> Keys:
         return self.writer.keys(connection)

@@ -13,13 +13,12 @@ from s3import.core.errors import DumpNotFound
 from s3import.core.events import PassStarted
 from s3import.core.records import Entity, Pass, PlannedPart
 from s3import.importing import checkpoints
-from s3import.importing.importer import SourceOpener
 from s3import.importing.transactions import Transactions
 from s3import.operations.verify import imported
 from s3import.operations.verify.expected import DumpPart
 from s3import.operations.verify.imported import Imported
 from s3import.readers.dump.inventory import Inventory, inventory_of, pages
-from s3import.readers.sources.source import DumpSource
+from s3import.readers.sources.source import DumpSource, SourceOpener
 from s3import.status import Run
 
 PAGE_PARTS = 1000
@@ -76,7 +75,7 @@ class DumpParts:
                         numbers=[number for _, number in page if number is not None],
                     ),
                 )
-                parts = (reading.part(planned, rejected.get(number)) for planned, number in page)
+                parts = (reading.part(planned, rejected.get(number or 0)) for planned, number in page)
                 yield [replace(part, number=next(numbers)) for part in parts]
 
     # --- what there is -----------------------------------------------------------------------------------------------

@@ -3,7 +3,7 @@
 For each entity the dump's records become fingerprints, and of those of one id the newest wins, as in the import. The
 database sums its own fingerprints up by key range in one look at the table. Where a range's numbers agree its rows are
 equal. Of the others the fingerprints are fetched and compared one by one, and the records for which that leaves a doubt
-are read a third time, to be held beside their rows field by field.
+are read a third time, to be compared with their rows field by field.
 """
 
 from __future__ import annotations
@@ -22,24 +22,24 @@ from s3import.core.errors import Interrupted
 from s3import.core.events import Advanced, PassEnded
 from s3import.core.records import Batch, Entity, Pass, one_array
 from s3import.core.tables import TARGETS
-from s3import.importing.importer import SourceOpener
 from s3import.importing.transactions import Transactions
 from s3import.operations.verify import imported
 from s3import.operations.verify.comparison import compare
 from s3import.operations.verify.expected import SCHEMA, DumpPart, DumpReader
 from s3import.operations.verify.explanation import Explainer
 from s3import.operations.verify.findings import Findings, Verified
-from s3import.operations.verify.found import Database, Sums
+from s3import.operations.verify.found import AccountRows, Sums
 from s3import.operations.verify.imported import Imported
 from s3import.operations.verify.parts import DumpParts
 from s3import.operations.verify.spill import Spill
 from s3import.readers.dump.inventory import pages
+from s3import.readers.sources.source import SourceOpener
 
 WAITING = 4  # parts handed to each thread before it is done with the last one
 
 
 class Verification:
-    """Compares one account's imported passes with its dump. `source`: where the dump lies now, None: where it lay."""
+    """Compares one account's imported passes with its dump. `source`: where the dump is now (None: where it was)."""
 
     def __init__(
         self,
@@ -67,7 +67,7 @@ class Verification:
             self._account_id, lambda connection: imported.imported(connection, self._account_id)
         )
         self._parts.take(done)
-        database = Database(self._transactions, self._account_id, done.began)
+        database = AccountRows(self._transactions, self._account_id, done.began)
         with ThreadPoolExecutor(1) as asking, ThreadPoolExecutor(self._workers) as reading:
             sums = {entity: asking.submit(database.sums, entity) for entity in TARGETS}
             if self._transactions.database.dialect.in_process:  # both at once would wait for each other, row by row
@@ -126,7 +126,7 @@ class Verification:
 
     # --- compare ---------------------------------------------------------------------------------------------------
 
-    def _compare(self, entity: Entity, database: Database, versions: Spill, found: Sums) -> None:
+    def _compare(self, entity: Entity, database: AccountRows, versions: Spill, found: Sums) -> None:
         places = compare(entity, database, versions, found, self._findings)
         if not places.num_rows:
             return

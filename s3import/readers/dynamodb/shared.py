@@ -24,7 +24,7 @@ from s3import.readers.dynamodb.columns import key_values_of
 from s3import.readers.dynamodb.decode import items_batch
 from s3import.readers.dynamodb.mapping import AccountKey
 from s3import.readers.dynamodb.selection import ITEM, Selection
-from s3import.readers.formats.jsonl import Block, split_lines
+from s3import.readers.formats.blocks import Block, split_lines
 from s3import.readers.sources.temporary_space import temporary_space_for
 
 EVERYBODY = ""  # whose a line is that cannot be read: no account has such an id
@@ -136,7 +136,7 @@ def _sort(folder: Path, blocks: Blocks, selection: Selection, owner_of: Callable
     found: set[str] = set()
     line = 0
     for block, end, stored_bytes in blocks():
-        for owner, numbers, text in _by_owner(block, owner_of, selection, line):
+        for owner, numbers, text in by_owner(block, owner_of, selection, line):
             _append(_path(folder, owner), Slice(numbers, end, stored_bytes, text))
             found.add(owner)
         line = end.line
@@ -145,10 +145,10 @@ def _sort(folder: Path, blocks: Blocks, selection: Selection, owner_of: Callable
     return found - {EVERYBODY}
 
 
-def _by_owner(
+def by_owner(
     block: Block, owner_of: Callable[[str | None], Owner], selection: Selection, lines_before: int
 ) -> Iterator[tuple[str, tuple[int, ...], bytes]]:
-    """The numbers and the text of each owner's lines."""
+    """The numbers and the text of each owner's lines; EVERYBODY's may be anybody's."""
     lines = block.text.removesuffix(b"\n").split(b"\n")
     places: dict[Owner, list[int]] = {}
     for place, owner in enumerate(_owners(block, lines, owner_of, selection)):

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from dataclasses import replace
 from decimal import Context, Decimal
 from functools import lru_cache
 from typing import Any
@@ -14,21 +15,21 @@ from typing import Any
 import pyarrow as pa
 
 from s3import.core.errors import RejectCode
-from s3import.readers.dynamodb.columns import TICKS, TOO_LATE_TICKS
-from s3import.readers.dynamodb.mapping import FieldMapping, Path
+from s3import.core.ids import ACCOUNT
+from s3import.readers.dynamodb.columns import ignored_names, known_shape, unknown_paths
+from s3import.readers.dynamodb.mapping import TICKS, TOO_LATE_TICKS, FieldMapping, Path
 from s3import.readers.dynamodb.selection import Selection
 from s3import.readers.formats.lines import (
     Cell,
     LineReader,
-    Number,
     RecordFindings,
     Rows,
     Unreadable,
+    WrittenNumber,
     parse_line,
     text_cell,
     whole_cell,
 )
-from s3import.readers.sources.location import ACCOUNT
 
 _NUMBER = re.compile(r"-?[0-9]+(\.[0-9]+)?([eE][+-]?[0-9]+)?")
 _EXACT = Context(prec=80)  # 38 digits and what a factor adds
@@ -48,12 +49,17 @@ _NAMES = {
 def read_item_lines(text: bytes, selection: Selection, first_line: int, first_row: int = 0) -> Rows:
     """Read whole lines, of which the first has number `first_line` and its record row `first_row` of the batch."""
 
+    ignored: set[Path] = set()
+
     def record(line: bytes, found: RecordFindings) -> dict[str, Any] | None:
         item = _item(parse_line(line), selection.member)
-        return _record(item, selection, found) if is_selected(item, selection) else None
+        if not is_selected(item, selection):
+            return None
+        ignored.update(unknown_paths(item, known_shape(selection)))
+        return _record(item, selection, found)
 
     reader = LineReader(selection.schema, first_row, record, takes_unreadable=selection.takes_unreadable)
-    return reader.read(text, first_line)
+    return replace(reader.read(text, first_line), ignored_fields=ignored_names(selection, ignored))
 
 
 # --- one item to the cells of a row -----------------------------------------------------------------------------------
@@ -67,7 +73,7 @@ def _item(members: Mapping[str, Any], name: str) -> dict[str, Any]:
 
 
 def is_selected(item: Mapping[str, Any], selection: Selection) -> bool:
-    """Whether an item is of the account and entity, judged by its key and sort key."""
+    """Whether an item is of the account and entity, by its key and sort key."""
     return has_key(item, selection) and has_prefix(item, selection)
 
 
@@ -197,7 +203,7 @@ def _whole_cell(mapped: FieldMapping) -> Cell:
         if not isinstance(number, str) or not _NUMBER.fullmatch(number):
             _refuse(value, mapped.field, "a whole number", found)
             return None
-        taken: int | None = take(Number(number), found)
+        taken: int | None = take(WrittenNumber(number), found)
         return taken
 
     return cell

@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 import re
 from collections import Counter
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from decimal import Decimal, InvalidOperation
 from typing import Any
@@ -95,7 +95,12 @@ class IgnoredFields:
 
     def names(self) -> frozenset[str]:
         """The names as they can be stored and shown: no NUL, no lone surrogate, at most `MAX_NAME_LENGTH`."""
-        return limit_names({UNSTORABLE.sub(REPLACEMENT, name[:MAX_NAME_LENGTH]) for name in self._names})
+        return storable_names(self._names)
+
+
+def storable_names(names: Iterable[str]) -> frozenset[str]:
+    """Names of unknown fields as they can be stored and shown, not too many."""
+    return limit_names({UNSTORABLE.sub(REPLACEMENT, name[:MAX_NAME_LENGTH]) for name in names})
 
 
 def limit_names(names: Collection[str]) -> frozenset[str]:
@@ -142,7 +147,7 @@ class Unreadable(Exception):
         self.reason = Reason(code, None, message)
 
 
-class Number(str):
+class WrittenNumber(str):
     """A number as it is written: it becomes a value only where a field wants one, and then exactly."""
 
     __slots__ = ()
@@ -168,12 +173,12 @@ def _refuse_constant(name: str) -> None:
 
 
 _DECODER = json.JSONDecoder(
-    object_pairs_hook=_object, parse_int=Number, parse_float=Number, parse_constant=_refuse_constant
+    object_pairs_hook=_object, parse_int=WrittenNumber, parse_float=WrittenNumber, parse_constant=_refuse_constant
 )
 
 
 def parse_line(line: bytes) -> dict[str, Any]:
-    """The object on a line, numbers as `Number`. Raises: Unreadable."""
+    """The object on a line, numbers as `WrittenNumber`. Raises: Unreadable."""
     try:
         value = _DECODER.decode(line.decode())
     except UnicodeDecodeError as error:
@@ -228,10 +233,10 @@ def text_cell(path: str) -> Cell:
 
 
 def whole_cell(path: str) -> Cell:
-    """What takes a whole number of at most 64 bits, given as `Number`."""
+    """What takes a whole number of at most 64 bits, given as `WrittenNumber`."""
 
     def cell(value: Any, found: RecordFindings) -> int | None:
-        number = _exactly(value) if type(value) is Number else None
+        number = _exactly(value) if type(value) is WrittenNumber else None
         if number is None or number != number.to_integral_value():
             found.wrong_type(path, "a whole number")
             return None
@@ -243,7 +248,7 @@ def whole_cell(path: str) -> Cell:
     return cell
 
 
-def _exactly(number: Number) -> Decimal:
+def _exactly(number: WrittenNumber) -> Decimal:
     try:
         return Decimal(number)
     except InvalidOperation:  # an exponent beyond all bounds

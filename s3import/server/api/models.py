@@ -16,7 +16,7 @@ from s3import.core.explanations import explain
 from s3import.core.history import Happened
 from s3import.core.records import MAX_ID_LENGTH, Pass
 from s3import.readers.sources.allowed import MAX_SOURCE_LENGTH
-from s3import.reporting.notify import Kind
+from s3import.reporting.notify.notice import Kind
 from s3import.reporting.progress import StageState
 from s3import.status import State
 
@@ -393,6 +393,7 @@ class Notice(BaseModel):
     error: RunError | None
     next: Annotated[str | None, Field(description="The command to run now.")]
     after_repair: Annotated[str | None, Field(description="Of a pass with rejects: what to run on a repaired dump.")]
+    notes: Annotated[list[str], Field(description="What of the dump's account.json has no effect, for people.")]
 
 
 class MigrationEvent(BaseModel):

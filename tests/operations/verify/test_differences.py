@@ -12,8 +12,8 @@ import sqlalchemy as sa
 from s3import.core.records import ROW_ENTITIES, Entity, Pass
 from s3import.core.settings import Settings
 from s3import.core.tables import attachments, import_tombstones, messages, threads
-from s3import.operations.verify.expected import DumpReader
-from s3import.operations.verify.findings import Kind
+from s3import.operations.verify.expected import DumpPart, DumpReader
+from s3import.operations.verify.findings import FindingKind
 from tests.importing.dumps import ACCOUNT, lines, records, seeded_dump, simple_dump, write
 from tests.importing.moving import code_of, execute, migrate, rows, settings_for
 from tests.operations.verify.verifying import changes, differences, verify
@@ -171,7 +171,7 @@ def test_records_without_rows_are_looked_up_by_sets(settings: Settings, forget: 
         found = verify(settings).findings
     finally:
         sa.event.remove(sa.Engine, "before_cursor_execute", count)
-    kind = Kind.MISSING if forget else Kind.DELETED_SINCE
+    kind = FindingKind.MISSING if forget else FindingKind.DELETED_SINCE
     assert [found.kinds[entity, kind] for entity in ROW_ENTITIES] == [10, 10, 10]
     assert most < 10
 
@@ -181,9 +181,14 @@ def test_missing_rows_need_no_further_reading(settings: Settings, monkeypatch: p
     execute(settings, sa.delete(threads).where(threads.c.account_id == ACCOUNT), sa.delete(import_tombstones))
     read: list[str] = []
     rows_of = DumpReader.rows
-    monkeypatch.setattr(DumpReader, "rows", lambda reader, part: (read.append(part.key), rows_of(reader, part))[1])
+
+    def note(reader: DumpReader, part: DumpPart) -> Any:
+        read.append(part.key)
+        return rows_of(reader, part)
+
+    monkeypatch.setattr(DumpReader, "rows", note)
     found = verify(settings).findings
-    assert [found.kinds[entity, Kind.MISSING] for entity in ROW_ENTITIES] == [10, 10, 10]
+    assert [found.kinds[entity, FindingKind.MISSING] for entity in ROW_ENTITIES] == [10, 10, 10]
     assert {finding.id for finding in found.differences} >= {"t3", "m3", "a3"}
     assert len(read) == len(set(read))
 
