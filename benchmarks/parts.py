@@ -110,7 +110,7 @@ def main() -> int:
 
 
 def _migrate(name: str, environment: Mapping[str, str], options: argparse.Namespace, expected: int) -> None:
-    command = [S3IMPORT, "migrate", "--account", ACCOUNT, "--pass", "recent", "--json"]
+    command = [str(S3IMPORT), "migrate", "--account", ACCOUNT, "--pass", "recent", "--json"]
     command += ["--workers", str(options.workers)] if options.workers else []
     begun = time.perf_counter()
     process = subprocess.Popen(

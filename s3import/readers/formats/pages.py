@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import io
 from collections.abc import Callable, Mapping
+from functools import partial
 from types import MappingProxyType
 from typing import Any, BinaryIO, NamedTuple
 
@@ -137,17 +138,19 @@ def column_places(footer: bytes) -> list[list[tuple[int, int]]]:
 
         def take_column(chunk: bytes, place: int) -> int:
             numbers: dict[int, int] = {}
-            place = _skip_struct(chunk, place, inner={_METADATA: lambda *at: _skip_struct(*at, numbers)})
+            place = _skip_struct(
+                chunk, place, inner={_METADATA: lambda chunk, place: _skip_struct(chunk, place, numbers)}
+            )
             data = numbers.get(_DATA, -1)
             begin = min(numbers.get(_DICTIONARY) or data, data)
             columns.append((begin, begin + numbers.get(_SIZE, 0)))
             return place
 
         groups.append(columns)
-        return _skip_struct(chunk, place, inner={_COLUMNS: lambda *at: _each_struct(*at, take_column)})
+        return _skip_struct(chunk, place, inner={_COLUMNS: partial(_each_struct, take_column)})
 
     try:
-        _skip_struct(footer, 0, inner={_ROW_GROUPS: lambda *at: _each_struct(*at, take_group)})
+        _skip_struct(footer, 0, inner={_ROW_GROUPS: partial(_each_struct, take_group)})
     except _WRONG:
         return []
     return groups
@@ -188,7 +191,7 @@ def _skip_struct(
     return place + 1
 
 
-def _each_struct(chunk: bytes, place: int, take: Skip) -> int:
+def _each_struct(take: Skip, chunk: bytes, place: int) -> int:
     """Where the list of structs ends, each of which is taken."""
     count, kind, place = _list_head(chunk, place)
     if kind != _STRUCT:
