@@ -99,6 +99,10 @@ class AccountRows:
         query = sa.select(*columns).where(target.c.account_id == self.account_id, target.c.id.in_(ids))
         return self._read(lambda connection: {row["id"]: dict(row) for row in connection.execute(query).mappings()})
 
+    def has_tombstones(self) -> bool:
+        """Whether anything that the account had is remembered as deleted."""
+        return self._read(lambda connection: has_tombstones(connection, self.account_id))
+
     def orphans(self, entity: Entity, records: pa.Table) -> set[int]:
         """The indices of the records that lack a parent."""
 
