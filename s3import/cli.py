@@ -48,6 +48,7 @@ def cli() -> None:
     """
 
 
+cli.add_command(times.estimate)
 cli.add_command(times.history)
 
 

@@ -242,6 +242,14 @@ class PassVerified(BaseModel):
     counts: dict[str, VerifiedEntity]
 
 
+class Span(BaseModel):
+    """From the tenth to the ninetieth percentile of what may come."""
+
+    low: Annotated[float, Field(ge=0)]
+    expected: Annotated[float, Field(ge=0)]
+    high: Annotated[float, Field(ge=0)]
+
+
 class PassStatus(BaseModel):
     run_id: RunId
     state: State
@@ -258,6 +266,10 @@ class PassStatus(BaseModel):
     skipped_objects: list[str]
     error: RunError | None
     verified: PassVerified | None = None
+    estimate: Annotated[Span | None, Field(description="Seconds that it was expected to take, before it began.")] = None
+    keys: Annotated[
+        Literal["sets", "rows"] | None, Field(description="How foreign keys were checked; left out: not known.")
+    ] = None
 
 
 class Passes(BaseModel):
