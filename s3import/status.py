@@ -482,6 +482,12 @@ def require_held(connection: Connection, held: Claim) -> None:
         raise why_lost(connection, held)
 
 
+def note_keys(connection: Connection, held: Claim, keys: str) -> None:
+    """Note how the run's foreign keys are checked. Raises: as `require_held`, and holds the run as that does."""
+    if not connection.execute(import_runs.update().where(_held(held)).values(keys=keys)).rowcount:
+        raise why_lost(connection, held)
+
+
 def _held(held: Claim) -> sa.ColumnElement[bool]:
     runs = import_runs.c
     return sa.and_(runs.run_id == held.run_id, runs.token == held.token, runs.state == State.RUNNING)

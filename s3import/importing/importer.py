@@ -362,6 +362,7 @@ class Importer:
 
         def remember(connection: Connection) -> Parts | None:
             _require_account(connection, run)
+            status.note_keys(connection, claim, self.database.writer.keys(connection))
             if checkpoints.is_large(connection, claim, plan):
                 return None
             few = checkpoints.remember_plan(connection, claim, plan)

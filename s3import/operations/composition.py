@@ -16,7 +16,7 @@ import stamina
 
 from s3import.core.events import Event, Observer
 from s3import.core.records import check_account_id
-from s3import.core.settings import Settings
+from s3import.core.settings import Keys, Settings
 from s3import.files import FileCopier, TargetOpener, check_target, open_target
 from s3import.importing.importer import Importer
 from s3import.importing.transactions import Transactions
@@ -42,7 +42,11 @@ def connect(settings: Settings, *, patient: bool = False) -> Database:
     connections = MAX_ACCOUNTS_AT_ONCE + MAX_WORKERS_BY_DEFAULT + (settings.workers or 0)
     seconds = max(settings.database_seconds, PATIENT_SECONDS if patient else 0.0)
     database = open_database(
-        settings.database, application_name=_holder(), pool_size=connections, silence_seconds=seconds
+        settings.database,
+        application_name=_holder(),
+        pool_size=connections,
+        silence_seconds=seconds,
+        keys=Keys(settings.keys),
     )
     database.require_name()
     return database

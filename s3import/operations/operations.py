@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
@@ -25,7 +26,9 @@ from s3import.operations.cancel import Recorder
 from s3import.operations.pages import (
     MAX_PAGE,
     Page,
+    account_cursor,
     id_cursor,
+    parse_account_cursor,
     parse_event_cursor,
     parse_id_cursor,
     parse_part_cursor,
@@ -37,7 +40,7 @@ from s3import.operations.pages import (
     run_cursor,
     sample_cursor,
 )
-from s3import.reporting import diary, listings
+from s3import.reporting import diary, listings, overview
 from s3import.reporting import status_document as report
 from s3import.status import Run, State
 from s3import.writers import Conflict, Database, schema
@@ -189,6 +192,35 @@ class Operations:
             pages = (ids[start : start + ACCOUNTS_A_PAGE] for start in range(0, len(ids), ACCOUNTS_A_PAGE))
             return [document for page in pages for document in report.documents(connection, page)]
 
+    def overview(self, state: State | None = None, text: str = "", after: str | None = None, limit: int = 50) -> Page:
+        """The status documents of at most `limit` accounts that have a run, those asked for last first, behind the
+        cursor `after`; with such a `state` of a pass, and ids that begin with `text`."""
+        first = parse_account_cursor(after) if after else None
+        with self.database.read() as connection:
+            ids, last = overview.account_ids(connection, state, text, first, min(limit, MAX_PAGE))
+            documents = report.documents(connection, ids)
+        return Page(documents, account_cursor(last) if last else None)
+
+    def in_trouble(self, limit: int = 10) -> list[dict[str, Any]]:
+        """The status documents of at most `limit` accounts whose run failed or lost its process, the latest first."""
+        with self.database.read() as connection:
+            return report.documents(connection, overview.in_trouble(connection, limit))
+
+    def totals(self) -> overview.Totals:
+        """How many passes are in which state now, and how many were done today (UTC)."""
+        midnight = dt.datetime.now(dt.UTC).replace(hour=0, minute=0, second=0, microsecond=0)
+        with self.database.look() as connection:
+            return overview.totals(connection, midnight)
+
+    def fleet(self) -> overview.Fleet:
+        """Who works on what."""
+        with self.database.read() as connection:
+            return overview.fleet(connection)
+
+    def newest_rejects(self, account_id: str, limit: int = 20) -> list[dict[str, Any]]:
+        """At most `limit` of the newest rejects, without their texts. Raises: AccountNotFound."""
+        return self._read(account_id, partial(overview.newest_rejects, account_id=account_id, limit=limit))
+
     def sources(self, account_id: str) -> list[str]:
         """Where the account's passes were imported from. Raises: AccountNotFound."""
         return self._read(account_id, partial(listings.sources, account_id=account_id))
@@ -233,6 +265,10 @@ class Operations:
         first = parse_event_cursor(after) if after else 0
         items, last = self._look_at(account_id, partial(diary.event_page, after=first, limit=min(limit, MAX_PAGE)))
         return Page(items, None if last is None else str(last))
+
+    def newest_events(self, account_id: str, limit: int = 20) -> list[dict[str, Any]]:
+        """At most `limit` events, the newest first. Raises: AccountNotFound."""
+        return self._look_at(account_id, partial(diary.newest_events, limit=limit))
 
     def samples(self, account_id: str, pass_: Pass | None = None, after: str | None = None, limit: int = 100) -> Page:
         """At most `limit` (up to 1000) samples of how far the account's runs were, by their instants, behind the cursor

@@ -12,11 +12,13 @@ from s3import.core.errors import InvalidRequest
 from s3import.core.records import Pass
 from s3import.reporting.diary import PartCursor, SampleCursor
 from s3import.reporting.listings import RunCursor
+from s3import.reporting.overview import AccountPlace
 from s3import.reporting.status_document import Cursor
 
 MAX_PAGE = 1000
 _REJECT_CURSOR = re.compile(rf"({'|'.join(Pass)})\.(\d{{1,9}})\.(\d{{1,18}})", re.ASCII)
 _RUN_CURSOR = re.compile(r"(\d{1,18})\.([0-9a-f]{32})", re.ASCII)
+_ACCOUNT_CURSOR = re.compile(r"(\d{1,18})\.(\S{1,3000})")
 _EVENT_CURSOR = re.compile(r"\d{1,18}", re.ASCII)
 _PART_CURSOR = re.compile(rf"({'|'.join(Pass)})\.(\d{{1,9}})", re.ASCII)
 _ID_CURSOR = re.compile(r"(?:[A-Za-z0-9._-]|~[0-9A-F]{2})+", re.ASCII)
@@ -82,6 +84,20 @@ def parse_part_cursor(text: str) -> PartCursor:
 def parse_event_cursor(text: str) -> int:
     """The id of an event."""
     return int(text) if _EVENT_CURSOR.fullmatch(text) else _refuse()
+
+
+def account_cursor(place: AccountPlace) -> str:
+    """The cursor of the place of an account among those asked for last."""
+    return f"{(place.requested_at - _EPOCH) // _MICROSECOND}.{id_cursor(place.account_id)}"
+
+
+def parse_account_cursor(text: str) -> AccountPlace:
+    """The place that `account_cursor` wrote."""
+    found = _ACCOUNT_CURSOR.fullmatch(text)
+    try:
+        return AccountPlace(_EPOCH + int(found[1]) * _MICROSECOND, parse_id_cursor(found[2])) if found else _refuse()
+    except OverflowError:
+        return _refuse()
 
 
 def id_cursor(account_id: str) -> str:

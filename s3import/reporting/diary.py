@@ -46,6 +46,13 @@ def event_page(connection: Connection, account_id: str, after: int, limit: int) 
     return [_event(row) for row in rows[:limit]], rows[limit - 1].id if len(rows) > limit else None
 
 
+def newest_events(connection: Connection, account_id: str, limit: int) -> Documents:
+    """At most `limit` events, the newest first."""
+    events = import_events.c
+    mine = sa.select(import_events).where(events.account_id == account_id)
+    return [_event(row) for row in connection.execute(mine.order_by(events.id.desc()).limit(limit))]
+
+
 def _event(row: Any) -> dict[str, Any]:
     return {
         "at": rfc3339(row.at),

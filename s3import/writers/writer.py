@@ -8,8 +8,9 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import sqlalchemy as sa
 
-from s3import.core.errors import DatabaseRefused
+from s3import.core.errors import ConfigurationError, DatabaseRefused
 from s3import.core.records import TEXT
+from s3import.core.settings import Keys
 from s3import.writers.schema import triggers
 
 READ_ONLY = "s3import_read_only"
@@ -44,6 +45,11 @@ class Writer(Protocol):
         """
         ...
 
+    def keys(self, connection: sa.Connection) -> Keys:
+        """How it checks foreign keys here: ROWS or SETS. Raises: ConfigurationError, where that is not what was asked
+        for."""
+        ...
+
     def evict(self, connection: sa.Connection, application_name: str) -> None:
         """End other connections of that name, where the database knows its clients by name."""
         ...
@@ -51,6 +57,12 @@ class Writer(Protocol):
     def look_up_by_key(self, connection: sa.Connection) -> None:
         """For the rest of the transaction, find rows one by one through keys, however the planner's statistics look."""
         ...
+
+
+def require_rows(keys: Keys) -> None:
+    """Raises: ConfigurationError, where keys are to be checked in sets by a database that cannot."""
+    if keys is Keys.SETS:
+        raise ConfigurationError("S3IMPORT_KEYS is sets, which only PostgreSQL can do; set it to auto or rows")
 
 
 def driver_cursor(connection: sa.Connection) -> Any:

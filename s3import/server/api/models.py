@@ -264,6 +264,10 @@ class PassStatus(BaseModel):
     rejects: Rejects
     ignored_fields: list[str]
     skipped_objects: list[str]
+    keys: Annotated[
+        Literal["rows", "sets"] | None,
+        Field(description="How its foreign keys are checked: in `sets` or by `rows`; null before it is planned."),
+    ]
     error: RunError | None
     verified: PassVerified | None = None
     estimate: Annotated[Span | None, Field(description="Seconds that it was expected to take, before it began.")] = None

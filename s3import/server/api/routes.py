@@ -22,7 +22,7 @@ from s3import.operations.pages import MAX_PAGE
 from s3import.server.api import models
 from s3import.server.api.describe import PROBLEMS, answers
 from s3import.server.api.problems import problem, request_id
-from s3import.server.api.single_flight import SingleFlight
+from s3import.server.single_flight import SingleFlight
 from s3import.status import State
 
 READY_SECONDS = 5.0
@@ -36,8 +36,8 @@ async def _operations(request: Request) -> Operations:
     return operations
 
 
-async def _single_flight(request: Request) -> SingleFlight:
-    single_flight: SingleFlight = request.app.state.single_flight
+async def _single_flight(request: Request) -> SingleFlight[str]:
+    single_flight: SingleFlight[str] = request.app.state.single_flight
     return single_flight
 
 
@@ -157,7 +157,7 @@ def cancel_migration(run_id: models.RunId, operations: Asked) -> Response:
 
 @router.get("/check-migration", operation_id="checkMigration", responses=answers(models.StatusDocument))
 async def check_migration(
-    account_id: models.AccountId, single_flight: Annotated[SingleFlight, Depends(_single_flight)]
+    account_id: models.AccountId, single_flight: Annotated[SingleFlight[str], Depends(_single_flight)]
 ) -> Response:
     """Show how far an account is. Cheap enough to be asked every second."""
     check_id(account_id)

@@ -41,7 +41,6 @@ def problem_of(answer: Any, status: int, code: str) -> dict[str, Any]:
     ("method", "path", "content", "status", "code"),
     [
         ("GET", "/nowhere", None, 404, "not_found"),
-        ("GET", "/", None, 404, "not_found"),
         ("GET", "/accounts/", None, 404, "not_found"),
         ("GET", "/docs", None, 404, "not_found"),
         ("GET", "/metrics", None, 404, "not_found"),

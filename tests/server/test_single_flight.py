@@ -8,7 +8,7 @@ import time
 
 import pytest
 
-from s3import.server.api.single_flight import SingleFlight
+from s3import.server.single_flight import SingleFlight
 
 
 class Counter:

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Hashable
+from typing import Generic, TypeVar
+
+K = TypeVar("K", bound=Hashable)
 
 SPACING_SECONDS = 0.02
 
 
-class SingleFlight:
+class SingleFlight(Generic[K]):
     """Looks things up by `read` (in a thread), each key one look at a time and at most one each `spacing_seconds`.
 
     A look serves everybody who asked before it began, nobody who asked after: what is shown is never older than the
@@ -16,13 +19,13 @@ class SingleFlight:
     Belongs to one event loop.
     """
 
-    def __init__(self, read: Callable[[str], bytes], spacing_seconds: float = SPACING_SECONDS) -> None:
+    def __init__(self, read: Callable[[K], bytes], spacing_seconds: float = SPACING_SECONDS) -> None:
         self._read = read
         self._spacing_seconds = spacing_seconds
-        self._next: dict[str, asyncio.Task[bytes]] = {}
-        self._busy: dict[str, asyncio.Event] = {}
+        self._next: dict[K, asyncio.Task[bytes]] = {}
+        self._busy: dict[K, asyncio.Event] = {}
 
-    async def at(self, key: str) -> bytes:
+    async def at(self, key: K) -> bytes:
         """What `read` says of the key from now on. Raises: whatever `read` raises."""
         look = self._next.get(key)
         if look is None:
@@ -30,7 +33,7 @@ class SingleFlight:
             look.add_done_callback(_take_notice)
         return await asyncio.shield(look)  # one who goes away takes nothing from the others
 
-    async def _look(self, key: str) -> bytes:
+    async def _look(self, key: K) -> bytes:
         while busy := self._busy.get(key):
             await busy.wait()
         del self._next[key]
@@ -42,7 +45,7 @@ class SingleFlight:
         finally:
             loop.call_at(next_at, self._free, key)
 
-    def _free(self, key: str) -> None:
+    def _free(self, key: K) -> None:
         self._busy.pop(key).set()
 
 
