@@ -150,7 +150,6 @@ def _pass_document(run: Any, slices: Sequence[Any]) -> dict[str, Any]:
         "error": _error_document(run),
         **({"verified": run.verified} if run.verified else {}),
         **({"estimate": run.estimate["seconds"]} if run.estimate else {}),
-        **({"keys": keys} if (keys := run._mapping["keys"]) else {}),
     }
 
 

@@ -271,9 +271,6 @@ class PassStatus(BaseModel):
     error: RunError | None
     verified: PassVerified | None = None
     estimate: Annotated[Span | None, Field(description="Seconds that it was expected to take, before it began.")] = None
-    keys: Annotated[
-        Literal["sets", "rows"] | None, Field(description="How foreign keys were checked; left out: not known.")
-    ] = None
 
 
 class Passes(BaseModel):
