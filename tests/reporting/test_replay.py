@@ -61,7 +61,7 @@ def test_progress_never_goes_back_and_is_never_complete_before_the_end(run: dict
     assert all(one["eta_seconds"] is None or one["eta_seconds"] >= 1 for one in looks)
 
 
-@pytest.mark.parametrize("run", [one for one in RUNS if one.values[0]["seconds"] >= LONG_SECONDS])  # type: ignore[index,call-overload]
+@pytest.mark.parametrize("run", [one for one in RUNS if one.values[0]["seconds"] >= LONG_SECONDS])  # type: ignore[index]
 def test_the_time_left_is_right_in_the_second_half(run: dict[str, Any]) -> None:
     """Its error is at most a fifth in half of all looks."""
     total = run["seconds"]

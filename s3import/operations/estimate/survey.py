@@ -173,12 +173,11 @@ class Survey:
         reading = read_checked(
             self._source, part, self._account_id, block_bytes=BLOCK_BYTES, start=Position(offset=offset)
         )
-        with closing(reading):  # type: ignore[type-var] - a generator
-            for one in reading:
-                batches.append(one)
-                text = one.batch.end.offset - offset if not part.key.endswith(".parquet") else one.batch.records.nbytes
-                if text >= SAMPLE_BYTES or self._is_spent():
-                    break
+        for one in reading:
+            batches.append(one)
+            if _text_bytes(part, batches, offset) >= SAMPLE_BYTES or self._is_spent():
+                break
+        del reading  # which lets go of the object
         seconds = time.perf_counter() - began
         if batches:
             found = _sample(part, batches, offset, seconds)
