@@ -21,7 +21,10 @@ Measured by `make study` on one machine, each import as a process of its own on 
 
 def render(machine: Mapping[str, str], runs: Sequence[Row], peers: Sequence[Row]) -> str:
     """The page."""
-    told = ", ".join(f"{name} {value}" if name not in ("machine", "date") else value for name, value in machine.items())
+    told = ", ".join(
+        value if name in ("machine", "date") or value.startswith(name) else f"{name} {value}"
+        for name, value in machine.items()
+    )
     return "\n".join(
         [
             HEAD,

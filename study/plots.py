@@ -64,7 +64,14 @@ def _sizes(axes: Axes, rows: Sequence[dict[str, Any]]) -> None:
             hollow = {**style, "linewidth": 0.8, "markerfacecolor": "white"}
             axes.plot(messages, usable, label=f"{database}, usable", **hollow)  # type: ignore[arg-type]
     axes.set(xscale="log", yscale="log", xlabel="messages of the account", ylabel="seconds from the command's start")
-    axes.legend(ncols=2, fontsize=8)
+    for axis in (axes.xaxis, axes.yaxis):
+        axis.set_major_formatter(_plain_number)
+        axis.set_minor_formatter(mpl.ticker.NullFormatter())
+    axes.legend(ncols=3, fontsize=8, loc="lower center", bbox_to_anchor=(0.5, 1.0))
+
+
+def _plain_number(value: float, _position: int) -> str:
+    return f"{value:,.0f}" if value >= 1 else f"{value:g}"
 
 
 def _sources(axes: Axes, rows: Sequence[dict[str, Any]]) -> None:
@@ -91,7 +98,7 @@ def _sources(axes: Axes, rows: Sequence[dict[str, Any]]) -> None:
     axes.set_xticks(range(len(sources)), sources)
     axes.set(ylabel="records a second", xlabel=f"source of an account of {size:,} messages")
     axes.grid(visible=False, axis="x")
-    axes.legend(fontsize=8)
+    axes.legend(ncols=3, fontsize=8, loc="lower center", bbox_to_anchor=(0.5, 1.0))
 
 
 def _peers(axes: Axes, rows: Sequence[dict[str, Any]]) -> None:
@@ -100,5 +107,6 @@ def _peers(axes: Axes, rows: Sequence[dict[str, Any]]) -> None:
     colors = ["#0072B2" if row["peer"] == "s3import" else "#999999" for row in ordered]
     bars = axes.barh([row["peer"] for row in ordered], [float(row["seconds"]) for row in ordered], color=colors)
     axes.bar_label(bars, fmt="%.1f s", padding=3, fontsize=8)
+    axes.margins(x=0.12)
     axes.set_xlabel(f"seconds for an account of {int(rows[0]['messages']):,} messages, into PostgreSQL" if rows else "")
     axes.grid(visible=False, axis="y")

@@ -29,6 +29,8 @@ def estimate_as_text(estimate: Estimate) -> str:
     ]
     if estimate.files:
         lines.append(f"  about {estimate.files:,} files to copy, {_megabytes(estimate.file_bytes)}")
+    if estimate.read_units is not None:
+        lines.append(f"  at most {estimate.read_units:,} read units, if the tables are the account's alone")
     lines += [
         f"  about {estimate.requests:,} requests to the source, {_megabytes(estimate.bytes_to_read)} to read",
         f"  the tables will take about {_megabytes(estimate.table_bytes)}",

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
@@ -26,6 +27,7 @@ from s3import.writers import schema
 
 KEYS_A_LIST = 1000  # that one request to S3 lists
 REQUESTS_A_FILE = 2
+BYTES_A_READ_UNIT = 8192  # of a table, read as it is eventually
 REQUESTS_A_TABLE = 4  # of a Parquet part: its footer, and some ranges
 
 Predict = Callable[[Work], Forecast]
@@ -56,6 +58,7 @@ class Estimate:
     bytes_to_read: int
     table_bytes: int
     basis: str
+    read_units: int | None = None
 
     def document(self) -> dict[str, Any]:
         """As JSON."""
@@ -76,6 +79,7 @@ class Estimate:
             "bytes_to_read": self.bytes_to_read,
             "table_bytes": self.table_bytes,
             "basis": self.basis,
+            **({} if self.read_units is None else {"read_units": self.read_units}),
         }
 
 
@@ -100,7 +104,10 @@ def estimate(settings: Settings, account_id: str) -> Estimate:
             learnt = _look(operations, partial(timing.expect, work=work, place=place))
             return learnt or timing.forecast(work, place, timing.inexperienced())
 
-        return _estimated(account_id, source.uri, strata, predict, settings, dialect.name)
+        found = _estimated(account_id, source.uri, strata, predict, settings, dialect.name)
+        if survey.table_bytes is None:
+            return found
+        return replace(found, read_units=math.ceil(survey.table_bytes / BYTES_A_READ_UNIT))
 
 
 def _look(operations: Operations, work: Callable[[Connection], Any]) -> Any:
@@ -148,13 +155,15 @@ def _estimated(
     usable, complete = timing.until(forecasts)
     files, file_bytes = _files(every) if settings.files_to else (0, 0)
     parts = [part for one in every for part in one.parts]
-    size = sum(part.stored.size_bytes for part in parts)
+    objects = {part.stored for part in parts}  # of what is not divided in passes each has the same ones
+    size = sum(stored.size_bytes for stored in objects)
+    to_read = sum(part.stored.size_bytes for part in parts)
     text = sum(one.load(one.records.expected).text_bytes for one in every if one.entity in ROW_ENTITIES)
     return Estimate(
         account_id,
         uri,
         tuple(strata),
-        len(parts),
+        len(objects),
         size,
         records,
         _sum(_rejects(one) for one in every),
@@ -165,7 +174,7 @@ def _estimated(
         usable,
         complete,
         _requests([part.stored.key for part in parts], len(strata), files),
-        size + file_bytes,
+        to_read + file_bytes,
         round(text * coefficients()["table_bytes"][database]),
         next(iter(forecasts.values())).basis,
     )

@@ -1,5 +1,8 @@
 """Looks at a dump without reading much of it: a sample of each entity in each pass, within bounds that no size changes.
 
+What is not divided in passes is sampled undivided, and shared out by when its records were created. A table of
+DynamoDB tells only how many items it has of all accounts: what was seen and that are then the ends of a wide range.
+
 Where the manifest or a Parquet footer tells the records they are known. Else the sampled parts' records a stored byte
 are taken for all of them, and how much they differ between parts says how sure that is. Plain text is sampled at random
 places, compressed parts from their beginnings.
@@ -13,8 +16,9 @@ import time
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import closing, suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from statistics import median
+from typing import Protocol, runtime_checkable
 
 import pyarrow.compute as pc
 
@@ -59,6 +63,7 @@ class Stratum:
     parts: list[PlannedPart]
     samples: list[Sample] = field(default_factory=list)
     rows: dict[str, int] = field(default_factory=dict)  # of parts that were read whole, or whose footer tells them
+    table_items: int | None = None  # of the whole table, whosever they are
 
     @property
     def sampled(self) -> int:
@@ -70,6 +75,9 @@ class Stratum:
         known = [self._known_rows(part) for part in self.parts]
         exact = sum(rows for rows in known if rows is not None)
         left = sum(part.stored.size_bytes for part, rows in zip(self.parts, known, strict=True) if rows is None)
+        if None in known and self.table_items is not None:
+            most = max(self.table_items, self.sampled, 1)
+            return Range(self.sampled, math.sqrt(max(self.sampled, 1) * most), most)
         if not left:
             return Range.exactly(exact)
         rate, error = self._records_a_byte()
@@ -128,6 +136,15 @@ def _wilson(k: int, n: int) -> tuple[float, float]:
     return middle, z / scale * math.sqrt(p * (1 - p) / n + z * z / (4 * n * n))
 
 
+@runtime_checkable
+class Tables(Protocol):
+    """A source that reads tables, which have a size only as a whole."""
+
+    def table_size(self, part: PlannedPart) -> tuple[int, int]:
+        """Items and bytes of the table that a part is of."""
+        ...
+
+
 class Survey:
     """Samples the strata of one account's dump in turn until the bounds are reached."""
 
@@ -136,6 +153,7 @@ class Survey:
         self._random = random.Random(account_id)  # noqa: S311 - the same dump, the same sample
         self._until = time.monotonic() + MOST_SECONDS
         self.bytes_read = 0
+        self.table_bytes: int | None = None  # of whole tables, where those are the source
 
     def look_at(self, pass_: Pass, parts: Sequence[PlannedPart]) -> list[Stratum]:
         """The strata of a pass's parts, not yet sampled."""
@@ -143,6 +161,8 @@ class Survey:
 
     def sample(self, strata: Sequence[Stratum]) -> None:
         """Take samples of each in turn. Raises: what reading a part may raise."""
+        if isinstance(self._source, Tables):
+            self._measure_tables(self._source, strata)
         order = [self._in_random_order(stratum) for stratum in strata]
         for _ in range(SAMPLES):
             for stratum, parts in zip(strata, order, strict=True):
@@ -153,6 +173,12 @@ class Survey:
                     self._look_into(stratum, part)
         for stratum in strata:
             self._read_footers(stratum)
+
+    def _measure_tables(self, source: Tables, strata: Sequence[Stratum]) -> None:
+        for stratum in strata:
+            if stratum.parts:
+                stratum.table_items, size = source.table_size(stratum.parts[0])
+                self.table_bytes = (self.table_bytes or 0) + size
 
     def _is_spent(self) -> bool:
         return time.monotonic() >= self._until or self.bytes_read >= MOST_BYTES
@@ -170,8 +196,9 @@ class Survey:
         offset = self._random.randrange(last) if _is_plain(part) and last > SAMPLE_BYTES else 0
         batches: list[CheckedBatch] = []
         began = time.perf_counter()
+        whole = replace(part, window=None)
         reading = read_checked(
-            self._source, part, self._account_id, block_bytes=BLOCK_BYTES, start=Position(offset=offset)
+            self._source, whole, self._account_id, block_bytes=BLOCK_BYTES, start=Position(offset=offset)
         )
         for one in reading:
             batches.append(one)
@@ -180,7 +207,7 @@ class Survey:
         del reading  # which lets go of the object
         seconds = time.perf_counter() - began
         if batches:
-            found = _sample(part, batches, offset, seconds)
+            found = _of_pass(part, batches, _sample(part, batches, offset, seconds))
             self.bytes_read += max(found.stored_bytes, found.text_bytes)
             stratum.samples.append(found)
         if batches and batches[-1].batch.last and not offset:
@@ -214,6 +241,21 @@ def _sample(part: PlannedPart, batches: Sequence[CheckedBatch], offset: int, sec
     files, file_bytes = _files(part.entity, batches)
     codes = Counter(code for reject in rejects for code in {reason.code for reason in reject.reasons})
     return Sample(max(records, 0), len(rejects), counted, stored, text, seconds, codes, files, file_bytes)
+
+
+def _of_pass(part: PlannedPart, batches: Sequence[CheckedBatch], found: Sample) -> Sample:
+    """What of it is of the part's pass, where the part is not."""
+    if part.window is None:
+        return found
+    created = [
+        one.checked.accepted["created_at"] for one in batches if "created_at" in one.checked.accepted.column_names
+    ]
+    total = sum(map(len, created))
+    recent = sum(pc.sum(pc.greater_equal(one, part.window.since)).as_py() or 0 for one in created)
+    mine = recent if part.window.pass_ is Pass.RECENT else total - recent
+    share = mine / total if total else 0.0
+    names = ("records", "rejected", "counted", "files", "file_bytes", "text_bytes")
+    return replace(found, **{name: round(getattr(found, name) * share) for name in names})
 
 
 def _text_bytes(part: PlannedPart, batches: Sequence[CheckedBatch], offset: int) -> int:
