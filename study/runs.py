@@ -124,8 +124,11 @@ def _row(cell: Cell, left_out: str = "") -> dict[str, Any]:
     return {**named, **nothing, "left_out": left_out}
 
 
-def run_once(command: list[str], environment: dict[str, str] | None = None) -> Usage:
-    """Run a program to its end. Raises: RuntimeError with the end of what it said, where it fails."""
+def run_once(
+    command: list[str], environment: dict[str, str] | None = None, *, tolerated: tuple[int, ...] = ()
+) -> Usage:
+    """Run a program to its end. Raises: RuntimeError with the end of what it said, where it fails with an exit status
+    that is not `tolerated`."""
     with tempfile.TemporaryFile("w+b") as output:
         began = time.perf_counter()
         process = subprocess.Popen(
@@ -139,7 +142,7 @@ def run_once(command: list[str], environment: dict[str, str] | None = None) -> U
         seconds = time.perf_counter() - began
         process.returncode = os.waitstatus_to_exitcode(status)
         output.seek(0)
-        if process.returncode:
+        if process.returncode and process.returncode not in tolerated:
             raise RuntimeError(f"{command[:6]} ended with {process.returncode}: {output.read()[-1500:].decode()}")
     return Usage(seconds, peak_bytes, usage.ru_utime + usage.ru_stime)
 
