@@ -270,7 +270,10 @@ class PassStatus(BaseModel):
     ]
     error: RunError | None
     verified: PassVerified | None = None
-    estimate: Annotated[Span | None, Field(description="Seconds that it was expected to take, before it began.")] = None
+    estimate: Annotated[
+        Span | None,
+        Field(description="Seconds that it was expected to take, before it began; null: nobody could tell."),
+    ]
 
 
 class Passes(BaseModel):
