@@ -38,7 +38,7 @@ comes back writes nothing.
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from enum import StrEnum
 from typing import Any
@@ -61,6 +61,9 @@ UNTAKEN = -1
 
 TAKEN_BACK = "reset"
 """The error code of a run whose rows a reset is taking away."""
+
+Recorder = Callable[[Connection, str], None]
+"""Writes down, in a transaction that changes a run, what became of it: takes the connection and the run's id."""
 
 
 class State(StrEnum):

@@ -7,7 +7,7 @@ import shlex
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import orjson
 
@@ -18,14 +18,17 @@ from s3import.core.durations import in_words, span_in_words
 from s3import.core.errors import Interrupted, S3ImportError, printable
 from s3import.core.records import Entity, Pass
 from s3import.core.tables import COUNTS
-from s3import.files import Retried
-from s3import.importing.importer import Result
-from s3import.operations.mapping_preview import Tried
-from s3import.operations.reset import Removed
-from s3import.operations.verify import Finding, Verified
 from s3import.reporting.progress import seconds_between
 from s3import.reporting.status_document import UNKNOWN
 from s3import.status import Run, State
+
+if TYPE_CHECKING:
+    from s3import.files import Retried
+    from s3import.importing.requests import Result
+    from s3import.operations.mapping_preview import Tried
+    from s3import.operations.reset import Removed
+    from s3import.operations.verify import Finding, Verified
+
 
 _LINE_ENDS = re.compile(b"\xc2\x85|\xe2\x80[\xa8\xa9]")  # U+0085, U+2028, U+2029
 WORTH_SECONDS = 2.0  # of a pass whose estimate is told

@@ -316,7 +316,8 @@ import_samples = _table(
 
 import_events = _table(
     "import_events",
-    sa.Column("id", BIG.with_variant(sa.Integer, "sqlite"), primary_key=True, autoincrement=True),
+    # An identity: whoever may insert needs no right to a sequence besides.
+    sa.Column("id", BIG.with_variant(sa.Integer, "sqlite"), sa.Identity(), primary_key=True, autoincrement=True),
     sa.Column("account_id", Id, nullable=False),
     sa.Column("run_id", WORD),  # NULL: it is of the account as a whole
     sa.Column("pass", WORD),

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import datetime as dt
-import threading
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from typing import Any, TypeVar
@@ -12,18 +11,19 @@ import sqlalchemy as sa
 from sqlalchemy import Connection
 
 from s3import.core.accounts import AccountStatus, account_status
-from s3import.core.errors import SchemaMismatch
-from s3import.core.events import Observer
+from s3import.core.errors import Conflict, SchemaMismatch
 from s3import.core.records import Brand, Channel, Pass
 from s3import.core.settings import Settings
 from s3import.importing import backlog
 from s3import.importing.admission import Admission, admit
 from s3import.importing.transactions import Transactions
-from s3import.operations import accounts, cancel
-from s3import.operations.accounts import Account
-from s3import.operations.askers import Asker, Client
-from s3import.operations.cancel import Recorder
-from s3import.operations.pages import (
+from s3import.operations import account_setup, cancel
+from s3import.operations.account_setup import Account
+from s3import.operations.askers import Asker
+from s3import.reporting import diary, listings, overview
+from s3import.reporting import status_document as report
+from s3import.reporting.overview import Fleet, PassTotals
+from s3import.reporting.pages import (
     MAX_PAGE,
     Page,
     account_cursor,
@@ -40,14 +40,11 @@ from s3import.operations.pages import (
     run_cursor,
     sample_cursor,
 )
-from s3import.reporting import diary, listings, overview
-from s3import.reporting import status_document as report
-from s3import.status import Run, State
-from s3import.writers import Conflict, Database, schema
+from s3import.status import Recorder, Run, State
+from s3import.writers import schema
 
 T = TypeVar("T")
 
-PATIENCE_SECONDS = 3.0  # for conflicts and deadlocks: whoever asks is still waiting for the answer
 ACCOUNTS_A_PAGE = 100
 
 
@@ -63,32 +60,28 @@ class Operations:
     def __init__(
         self,
         settings: Settings,
-        database: Database,
+        transactions: Transactions,
+        asker: Asker,
         *,
-        asker: Asker | None = None,
-        retry_seconds: float | None = None,
         wake: Callable[[], None] = lambda: None,
         record: Recorder = lambda connection, run_id: None,
-        observe: Observer = lambda event: None,
-        stop: threading.Event | None = None,
     ) -> None:
         self.settings = settings
-        self.database = database
-        self.asker: Asker = asker or Client(settings)
+        self.transactions = transactions
+        self.database = transactions.database
+        self.asker = asker
         self.wake = wake
         self.record = record
-        retry_policy = PATIENCE_SECONDS if retry_seconds is None else retry_seconds
-        self.transactions = Transactions(database, retry_policy, observe, stop or threading.Event())
 
     # --- accounts, brands, channels --------------------------------------------------------------------------------
 
     def create_account(self, account_id: str, name: str | None) -> tuple[Account, bool]:
         """The account, and whether it was created: one that exists stays as it is."""
-        return self._write(account_id, partial(accounts.create_account, account_id=account_id, name=name))
+        return self._write(account_id, partial(account_setup.create_account, account_id=account_id, name=name))
 
     def account(self, account_id: str) -> Account:
         """The account. Raises: AccountNotFound."""
-        return self._read(account_id, partial(accounts.read_account, account_id=account_id))
+        return self._read(account_id, partial(account_setup.read_account, account_id=account_id))
 
     def list_accounts(self, status: AccountStatus | None = None, after: str | None = None, limit: int = 100) -> Page:
         """At most `limit` (up to 1000) accounts by id, behind the cursor `after`; `status`: only those that have it."""
@@ -103,19 +96,19 @@ class Operations:
         Raises: AccountNotFound; PassNotFinished while the pass behind that status is not in.
         """
         account = self.account(account_id)
-        accounts.require_status(account, wanted)
+        account_setup.require_status(account, wanted)
         return account
 
     def create_brand(self, account_id: str, brand: Brand) -> tuple[Brand, bool]:
         """The brand, and whether it was created. Raises: AccountNotFound."""
-        accounts.require_id("id", brand.id)
-        return self._write(account_id, partial(accounts.create_brand, account_id=account_id, brand=brand))
+        account_setup.require_id("id", brand.id)
+        return self._write(account_id, partial(account_setup.create_brand, account_id=account_id, brand=brand))
 
     def create_channel(self, account_id: str, channel: Channel) -> tuple[Channel, bool]:
         """The channel, and whether it was created. Raises: AccountNotFound, UnknownBrand."""
-        accounts.require_id("id", channel.id)
-        accounts.require_id("brand_id", channel.brand_id)
-        return self._write(account_id, partial(accounts.create_channel, account_id=account_id, channel=channel))
+        account_setup.require_id("id", channel.id)
+        account_setup.require_id("brand_id", channel.brand_id)
+        return self._write(account_id, partial(account_setup.create_channel, account_id=account_id, channel=channel))
 
     # --- migrations ------------------------------------------------------------------------------------------------
 
@@ -156,7 +149,7 @@ class Operations:
         """As `cancel`, whatever of an account is queued or running; the runs of its passes as they were, with their
         states now. Raises: AccountNotFound, where it has none; SchemaMismatch."""
         self.asker.check_id(account_id)
-        accounts.require_migrated(self.transactions, account_id)
+        account_setup.require_migrated(self.transactions, account_id)
         return self._write(account_id, partial(cancel.cancel_account, account_id=account_id, record=self.record))
 
     def list_migrations(
@@ -206,13 +199,13 @@ class Operations:
         with self.database.read() as connection:
             return report.documents(connection, overview.in_trouble(connection, limit))
 
-    def totals(self) -> overview.Totals:
+    def totals(self) -> PassTotals:
         """How many passes are in which state now, and how many were done today (UTC)."""
         midnight = dt.datetime.now(dt.UTC).replace(hour=0, minute=0, second=0, microsecond=0)
         with self.database.look() as connection:
             return overview.totals(connection, midnight)
 
-    def fleet(self) -> overview.Fleet:
+    def fleet(self) -> Fleet:
         """Who works on what."""
         with self.database.read() as connection:
             return overview.fleet(connection)

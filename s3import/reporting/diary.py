@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import datetime as dt
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any
 
@@ -16,26 +15,11 @@ from sqlalchemy import Connection
 
 from s3import.core.records import Pass
 from s3import.core.tables import COUNTS, import_events, import_parts, import_runs, import_samples
+from s3import.reporting.pages import PartCursor, SampleCursor
 from s3import.reporting.progress import rfc3339
 from s3import.status import is_newest
 
 Documents = list[dict[str, Any]]
-
-
-@dataclass(frozen=True, slots=True)
-class SampleCursor:
-    """The place of a sample among all of its account."""
-
-    at: dt.datetime
-    run_id: str
-
-
-@dataclass(frozen=True, slots=True)
-class PartCursor:
-    """The place of a part among all of its account."""
-
-    pass_: Pass
-    number: int
 
 
 def event_page(connection: Connection, account_id: str, after: int, limit: int) -> tuple[Documents, int | None]:

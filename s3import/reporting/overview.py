@@ -14,21 +14,14 @@ from s3import.core.clock import clock
 from s3import.core.records import Pass
 from s3import.core.settings import LEASE_SECONDS
 from s3import.core.tables import UtcTime, import_notices, import_parts, import_rejects, import_runs
+from s3import.reporting.pages import AccountCursor
 from s3import.status import State, is_newest
 
 _LIKE_ESCAPE = "!"
 
 
 @dataclass(frozen=True, slots=True)
-class AccountPlace:
-    """The place of an account among all, those asked for last first."""
-
-    requested_at: dt.datetime
-    account_id: str
-
-
-@dataclass(frozen=True, slots=True)
-class Totals:
+class PassTotals:
     """Passes by state; of those that succeeded, the ones that ended since midnight (UTC). Lost ones are running ones
     whose process shows no sign of life."""
 
@@ -40,7 +33,7 @@ class Totals:
 
 
 @dataclass(frozen=True, slots=True)
-class Work:
+class HeldWork:
     """What one process holds: a run, or `parts` of a spread one. `silent_seconds`: since its last sign of life."""
 
     holder: str
@@ -57,14 +50,14 @@ class Fleet:
     """Who works on what. `lag_seconds`: the age of the oldest queued run; `notices`: waiting ones by channel."""
 
     lag_seconds: float
-    work: Sequence[Work]
+    work: Sequence[HeldWork]
     parts_left: int
     notices: dict[str, int]
 
 
 def account_ids(
-    connection: Connection, state: State | None, text: str, after: AccountPlace | None, limit: int
-) -> tuple[list[str], AccountPlace | None]:
+    connection: Connection, state: State | None, text: str, after: AccountCursor | None, limit: int
+) -> tuple[list[str], AccountCursor | None]:
     """At most `limit` accounts that have a run, those asked for last first, and the place of the last one (None: there
     are no more). `state`: with such a run of a pass; `text`: with ids that begin so."""
     runs = import_runs.c
@@ -79,7 +72,7 @@ def account_ids(
         query = query.having(sa.or_(requested_at < after.requested_at, later))
     query = query.order_by(requested_at.desc(), runs.account_id).limit(limit + 1)
     found = connection.execute(query).all()
-    places = [AccountPlace(row.requested_at, row.account_id) for row in found[:limit]]
+    places = [AccountCursor(row.requested_at, row.account_id) for row in found[:limit]]
     return [place.account_id for place in places], places[-1] if len(found) > limit else None
 
 
@@ -103,7 +96,7 @@ def _is_lost() -> sa.ColumnElement[bool]:
     return sa.and_(runs.state == State.RUNNING, ~sa.func.coalesce(alive, sa.false()))
 
 
-def totals(connection: Connection, midnight: dt.datetime) -> Totals:
+def totals(connection: Connection, midnight: dt.datetime) -> PassTotals:
     """How many passes are in which state, by one statement."""
     runs = import_runs.c
     done_today = sa.and_(runs.state == State.SUCCEEDED, runs.finished_at >= midnight)
@@ -117,7 +110,7 @@ def totals(connection: Connection, midnight: dt.datetime) -> Totals:
     columns = [sa.func.count(sa.case((condition, 1))).label(name) for name, condition in counted.items()]
     at_work = runs.state.in_([State.QUEUED, State.RUNNING, State.FAILED])
     query = sa.select(*columns).where(is_newest(), sa.or_(at_work, done_today))
-    return Totals(**connection.execute(query).one()._mapping)
+    return PassTotals(**connection.execute(query).one()._mapping)
 
 
 def fleet(connection: Connection) -> Fleet:
@@ -156,10 +149,10 @@ def fleet(connection: Connection) -> Fleet:
     )
 
 
-def _work(row: Any, parts: int) -> Work:
+def _work(row: Any, parts: int) -> HeldWork:
     left = row.left if row.left is not None else 0.0
     silent = max(LEASE_SECONDS - left, 0.0)
-    return Work(
+    return HeldWork(
         row.holder or "nobody", row.account_id, Pass(row._mapping["pass"]), parts, row.attempts, silent, left <= 0
     )
 

@@ -13,16 +13,16 @@ import pyarrow.compute as pc
 import pymysql
 import sqlalchemy as sa
 
-from s3import.core.errors import DatabaseMisconfigured, DatabaseRefused
+from s3import.core.errors import Conflict, DatabaseMisconfigured, DatabaseRefused
 from s3import.core.settings import Keys
 from s3import.writers.idle import check_idle_connections
-from s3import.writers.translation import Conflict, decide_mysql_number, translated
+from s3import.writers.kept import require_kept
+from s3import.writers.translation import decide_mysql_number, translated
 from s3import.writers.url import Parser, options_of, truth, whole_number
 from s3import.writers.writer import (
     CONNECT_SECONDS,
     GRACE_SECONDS,
     driver_cursor,
-    require_kept,
     require_rows,
     silence_seconds,
     timestamps_as_text,

@@ -18,6 +18,7 @@ from s3import.core.errors import ConfigurationError, SchemaMismatch, printable
 from s3import.core.records import TEXT, TIMESTAMP
 from s3import.core.settings import Keys
 from s3import.writers.idle import check_idle_connections
+from s3import.writers.kept import require_kept
 from s3import.writers.postgres_keys import PostgresKeys
 from s3import.writers.translation import translated
 from s3import.writers.url import Parser, one_of, options_of, require_known, whole_number
@@ -28,7 +29,6 @@ from s3import.writers.writer import (
     STATEMENT_SECONDS,
     driver_cursor,
     fitted,
-    require_kept,
     silence_seconds,
 )
 

@@ -21,10 +21,10 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import sqlalchemy as sa
 
-from s3import.core.errors import ConfigurationError, DatabaseMisconfigured, printable
+from s3import.core.errors import ConfigurationError, Conflict, DatabaseMisconfigured, printable
 from s3import.core.settings import Keys
 from s3import.core.tables import PARENTS, TARGETS
-from s3import.writers.translation import Conflict, translate
+from s3import.writers.translation import translate
 from s3import.writers.writer import driver_cursor
 
 log = logging.getLogger(__name__)

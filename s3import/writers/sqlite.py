@@ -11,9 +11,10 @@ import sqlalchemy as sa
 from s3import.core.errors import ConfigurationError
 from s3import.core.settings import Keys
 from s3import.transform.fingerprints import SQLITE_FUNCTION, fingerprint_of_values
+from s3import.writers.kept import require_kept
 from s3import.writers.translation import translated
 from s3import.writers.url import options_of, whole_number
-from s3import.writers.writer import READ_ONLY, driver_cursor, require_kept, require_rows, timestamps_as_text
+from s3import.writers.writer import READ_ONLY, driver_cursor, require_rows, timestamps_as_text
 
 DRIVER = "sqlite+pysqlite"
 BUSY_SECONDS = 10

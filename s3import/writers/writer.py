@@ -11,7 +11,6 @@ import sqlalchemy as sa
 from s3import.core.errors import ConfigurationError, DatabaseRefused
 from s3import.core.records import TEXT
 from s3import.core.settings import Keys
-from s3import.writers.schema import triggers
 
 READ_ONLY = "s3import_read_only"
 """The execution option of a connection that only reads: it does not wait for those that write."""
@@ -68,21 +67,6 @@ def require_rows(keys: Keys) -> None:
 def driver_cursor(connection: sa.Connection) -> Any:
     """A cursor of the driver itself, within the connection's transaction."""
     return connection.connection.cursor()
-
-
-def require_kept(connection: sa.Connection, table: sa.Table, sent: int, kept: int) -> None:
-    """Raises: DatabaseRefused, where the database kept another number of rows than it was sent."""
-    if kept != sent:
-        raise interference(connection, table, f"keeps {kept} of {sent} rows that it was sent")
-
-
-def interference(connection: sa.Connection, table: sa.Table, what: str) -> DatabaseRefused:
-    """The error that something of the database's own changes what is written; names the table and its triggers."""
-    found = ", ".join(triggers.foreign(connection, table.name)) or "none that s3import can see"
-    return DatabaseRefused(
-        f"the table {table.name} {what} (triggers and rules that are not s3import's: {found}); turn them off while "
-        "s3import is at work, then run the same command again"
-    )
 
 
 def timestamps_as_text(column: pa.ChunkedArray) -> pa.ChunkedArray:

@@ -7,9 +7,9 @@ from contextlib import contextmanager, suppress
 
 import pytest
 
-from s3import.core.errors import DatabaseRefused
+from s3import.core.errors import Conflict, DatabaseRefused
 from s3import.core.records import ROW_ENTITIES
-from s3import.writers import Conflict, Database
+from s3import.writers import Database
 from tests.writers.rows import HOUR, NOON, message, put, stored, thread
 
 THREADS, MESSAGES, _ = ROW_ENTITIES

@@ -8,9 +8,10 @@ import pytest
 import sqlalchemy as sa
 
 from s3import.core import tables
+from s3import.core.errors import Conflict
 from s3import.core.records import ROW_ENTITIES
 from s3import.core.settings import Keys
-from s3import.writers import Conflict, Database, write
+from s3import.writers import Database, write
 from tests.writers.rows import ACCOUNT, HOUR, NOON, arrow, execute, message, put, stored, thread
 
 pytestmark = pytest.mark.integration

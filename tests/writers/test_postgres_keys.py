@@ -16,10 +16,10 @@ import pytest
 import sqlalchemy as sa
 
 from s3import.core import tables
-from s3import.core.errors import ConfigurationError, DatabaseMisconfigured, DatabaseRefused
+from s3import.core.errors import ConfigurationError, Conflict, DatabaseMisconfigured, DatabaseRefused
 from s3import.core.records import ROW_ENTITIES
 from s3import.core.settings import Keys
-from s3import.writers import Conflict, Database, open_database, write
+from s3import.writers import Database, open_database, write
 from s3import.writers.postgres import PostgresWriter
 from s3import.writers.postgres_keys import PostgresKeys
 from tests.importing.dumps import simple_dump

@@ -26,7 +26,7 @@ from s3import.server.api.fast_path import FastPath
 from s3import.server.api.gate import Gate
 from s3import.server.api.problems import on_error, on_http_exception, on_invalid_request, status_of
 from s3import.server.api.routes import router
-from s3import.server.page import create_page
+from s3import.server.page.page import create_page
 from s3import.server.single_flight import SingleFlight
 
 THREADS = 8  # each may hold a connection to the database, whose pool has a few more than these and those of looks
@@ -78,19 +78,24 @@ def create_app(
             RequestValidationError: on_invalid_request,
         },
     )
+    _add_endpoints(app, operations, render_metrics)
+    page = create_page(operations, tokens=tokens, render_metrics=render_metrics, status_of=status_of)
+    app.mount("/ui", page)
+    app.add_route("/", _to_page, include_in_schema=False)
+    app.add_middleware(FastPath, single_flight=app.state.single_flight)
+    app.add_middleware(Gate, tokens=tokens)
+    return app
+
+
+def _add_endpoints(app: FastAPI, operations: Operations, render_metrics: Callable[[], bytes] | None) -> None:
+    """The endpoints with what they work on, and their description."""
     app.state.operations = operations
     app.state.routes = [*app.routes, *router.routes]
     app.state.single_flight = SingleFlight(lambda account_id: orjson.dumps(operations.status_document(account_id)))
     app.state.render_metrics = render_metrics
     app.include_router(router)
-    page = create_page(operations, tokens=tokens, render_metrics=render_metrics, status_of=status_of)
-    app.mount("/ui", page)
-    app.add_route("/", _to_page, include_in_schema=False)
     app.webhooks.include_router(callbacks)
-    app.add_middleware(FastPath, single_flight=app.state.single_flight)
-    app.add_middleware(Gate, tokens=tokens)
     app.openapi = partial(describe, app)  # type: ignore[method-assign]
-    return app
 
 
 async def _to_page(request: Request) -> Response:

@@ -16,7 +16,7 @@ from s3import.core.explanations import explain
 from s3import.core.history import Happened
 from s3import.core.records import MAX_ID_LENGTH, Pass
 from s3import.readers.sources.allowed import MAX_SOURCE_LENGTH
-from s3import.reporting.notify import Kind
+from s3import.reporting.notify.notice import Kind
 from s3import.reporting.progress import StageState
 from s3import.status import State
 

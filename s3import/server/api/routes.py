@@ -18,7 +18,7 @@ from s3import.core.errors import S3ImportError
 from s3import.core.records import Pass
 from s3import.operations.askers import check_id
 from s3import.operations.operations import Operations
-from s3import.operations.pages import MAX_PAGE
+from s3import.reporting.pages import MAX_PAGE
 from s3import.server.api import models
 from s3import.server.api.describe import PROBLEMS, answers
 from s3import.server.api.problems import problem, request_id

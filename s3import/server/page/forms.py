@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Callable
 from functools import partial
 from http import HTTPStatus
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
 from urllib.parse import parse_qs, quote
 
 import anyio.to_thread
@@ -16,8 +16,7 @@ from starlette.responses import RedirectResponse, Response
 from starlette.routing import Route
 
 from s3import.core.records import Pass
-from s3import.operations.operations import Operations
-from s3import.server.page.jobs import Jobs, Kind
+from s3import.server.page.jobs import JobKind, Jobs
 from s3import.server.page.rendering import render
 from s3import.server.page.session import (
     HOME,
@@ -27,6 +26,10 @@ from s3import.server.page.session import (
     next_page,
     set_cookie,
 )
+
+if TYPE_CHECKING:
+    from s3import.operations.operations import Operations
+
 
 T = TypeVar("T")
 
@@ -100,7 +103,7 @@ async def cancel(request: Request) -> Response:
     return _back(account_id, "cancelled" if has_changed else "nothing-to-cancel")
 
 
-async def _start_job(request: Request, kind: Kind) -> Response:
+async def _start_job(request: Request, kind: JobKind) -> Response:
     account_id = _account_id(request)
     await _do(request, lambda its: its.status_document(account_id))
     jobs: Jobs = request.app.state.jobs
@@ -139,6 +142,6 @@ ROUTES = [
     Route("/accounts/{account_id}/start", start, methods=["POST"]),
     Route("/accounts/{account_id}/cancel", ask_to_cancel, methods=["GET"]),
     Route("/accounts/{account_id}/cancel", cancel, methods=["POST"]),
-    Route("/accounts/{account_id}/verify", partial(_start_job, kind=Kind.VERIFY), methods=["POST"]),
-    Route("/accounts/{account_id}/retry-files", partial(_start_job, kind=Kind.RETRY_FILES), methods=["POST"]),
+    Route("/accounts/{account_id}/verify", partial(_start_job, kind=JobKind.VERIFY), methods=["POST"]),
+    Route("/accounts/{account_id}/retry-files", partial(_start_job, kind=JobKind.RETRY_FILES), methods=["POST"]),
 ]

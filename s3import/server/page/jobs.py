@@ -22,7 +22,7 @@ MAX_JOBS = 2  # at once: the machine has an import to do as well
 STOP_SECONDS = 10.0
 
 
-class Kind(StrEnum):
+class JobKind(StrEnum):
     """What can be started."""
 
     VERIFY = "verify"
@@ -33,7 +33,7 @@ class Kind(StrEnum):
 class Job:
     """A job of an account, since the server started. `ended_at` None: it is at work; `is_right`: it ended well."""
 
-    kind: Kind
+    kind: JobKind
     began_at: dt.datetime = field(default_factory=lambda: dt.datetime.now(dt.UTC))
     ended_at: dt.datetime | None = None
     is_right: bool = False
@@ -54,7 +54,7 @@ class Jobs:
         with self._lock:
             return self._jobs.get(account_id)
 
-    def start(self, kind: Kind, account_id: str) -> str | None:
+    def start(self, kind: JobKind, account_id: str) -> str | None:
         """Start a job; None, or why it was not started."""
         with self._lock:
             at_work = {account for account, job in self._jobs.items() if job.ended_at is None}
@@ -97,7 +97,7 @@ class Jobs:
 # --- in the process ---------------------------------------------------------------------------------------------------
 
 
-def _work(settings: Settings, kind: Kind, account_id: str, who: str, line: Connection) -> None:
+def _work(settings: Settings, kind: JobKind, account_id: str, who: str, line: Connection) -> None:
     logs.configure()
     stop = threading.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
@@ -128,4 +128,4 @@ def _retry_files(settings: Settings, account_id: str, stop: threading.Event) -> 
     return not retried.failed, f"{retried.copied:,} files copied, {retried.failed:,} failed again"
 
 
-_DO = {Kind.VERIFY: _verify, Kind.RETRY_FILES: _retry_files}
+_DO = {JobKind.VERIFY: _verify, JobKind.RETRY_FILES: _retry_files}

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Iterator
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import anyio.to_thread
 import orjson
@@ -17,9 +17,8 @@ from starlette.responses import HTMLResponse, RedirectResponse, Response, Stream
 from starlette.routing import Route
 
 from s3import.core.records import Pass
-from s3import.operations.operations import Operations
-from s3import.operations.pages import MAX_PAGE
 from s3import.reporting.diary import speeds
+from s3import.reporting.pages import MAX_PAGE
 from s3import.server.page import wording
 from s3import.server.page.charts import Chart, chart
 from s3import.server.page.forms import SAID
@@ -28,6 +27,10 @@ from s3import.server.page.rendering import fragment, render
 from s3import.server.page.session import HOME
 from s3import.server.single_flight import SingleFlight
 from s3import.status import State
+
+if TYPE_CHECKING:
+    from s3import.operations.operations import Operations
+
 
 ACCOUNTS_A_PAGE = 50
 REJECTS_A_PAGE = 50
@@ -50,7 +53,7 @@ class Look(Hashable, Protocol):
 
 
 @dataclass(frozen=True, slots=True)
-class Migrations:
+class MigrationsLook:
     """All accounts with a run, those asked for last first, and before them what is wrong."""
 
     state: State | None
@@ -82,7 +85,7 @@ def _rows(documents: list[dict[str, object]]) -> list[tuple[str, str, str, dict[
 
 
 @dataclass(frozen=True, slots=True)
-class Account:
+class AccountLook:
     """How one account is now."""
 
     account_id: str
@@ -127,7 +130,7 @@ def _chart(operations: Operations, account_id: str, pass_: Pass) -> Chart | None
 
 
 @dataclass(frozen=True, slots=True)
-class Fleet:
+class FleetLook:
     """Who works on what."""
 
     url: str
@@ -168,14 +171,14 @@ async def migrations(request: Request) -> Response:
     asked = request.query_params
     state = _state(asked.get("state", ""))
     text = asked.get("text", "").strip()
-    look = Migrations(state, text, asked.get("after") or None, _url(request))
+    look = MigrationsLook(state, text, asked.get("after") or None, _url(request))
     return await _shown(request, look, "migrations.html", states=list(State))
 
 
 async def account(request: Request) -> Response:
     """One account."""
     account_id, url = request.path_params["account_id"], _url(request)
-    live = await _html(request, Account(account_id, url))
+    live = await _html(request, AccountLook(account_id, url))
     if "hx-request" in request.headers:
         return HTMLResponse(live)
     more = await _html(request, More(account_id, f"{url}/more"))
@@ -191,7 +194,7 @@ async def more(request: Request) -> Response:
 
 async def fleet(request: Request) -> Response:
     """Who works on what."""
-    return await _shown(request, Fleet(_url(request)), "fleet.html")
+    return await _shown(request, FleetLook(_url(request)), "fleet.html")
 
 
 async def parts(request: Request) -> Response:

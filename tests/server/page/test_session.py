@@ -7,7 +7,7 @@ from fastapi.testclient import TestClient
 from starlette.datastructures import Headers
 
 from s3import.operations.operations import Operations
-from s3import.server.api import create_app
+from s3import.server.api.application import create_app
 from s3import.server.page.session import COOKIE, SESSION_SECONDS, Session, is_same_origin, next_page
 from tests.server.api.services import TOKEN
 from tests.server.page.conftest import OURS

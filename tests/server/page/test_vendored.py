@@ -7,7 +7,7 @@ import zlib
 
 import pytest
 
-from s3import.server.page.application import STATIC
+from s3import.server.page.page import STATIC
 
 VENDORED = {
     "htmx-4.0.1.min.js": "a0abb04f2f45a1f89d1d4844023245537e5e6014c87b144553e0607b4cc32130",

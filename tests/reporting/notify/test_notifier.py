@@ -11,7 +11,10 @@ from sqlalchemy import Connection
 
 from s3import.core.errors import DatabaseUnavailable
 from s3import.core.settings import Settings
-from s3import.reporting.notify import Courier, Notice, NoticeChannel, record, senders
+from s3import.reporting.notify.notice import Notice, NoticeChannel
+from s3import.reporting.notify.notifier import Courier
+from s3import.reporting.notify.outbox import record
+from s3import.reporting.notify.senders import senders
 from s3import.writers import Database
 from tests.reporting.notify.receiver import Receiver, Reply
 from tests.reporting.notify.runs import ACCOUNT, SECRET, claim_run, notices

@@ -11,12 +11,12 @@ import sqlalchemy as sa
 from sqlalchemy import Connection
 
 from s3import.core import accounts
-from s3import.core.accounts import AccountStatus, is_imported
-from s3import.core.errors import AccountNotFound, DatabaseUnavailable, InvalidRequest, PassNotFinished, UnknownBrand
-from s3import.core.records import Brand, Channel, is_id
+from s3import.core.accounts import AccountStatus, is_imported, no_account, unknown_account
+from s3import.core.errors import DatabaseUnavailable, InvalidRequest, PassNotFinished, UnknownBrand
+from s3import.core.ids import is_id
+from s3import.core.records import Brand, Channel
 from s3import.core.tables import accounts as accounts_table
 from s3import.core.tables import brands, channels
-from s3import.importing.admission import no_account
 from s3import.importing.transactions import Transactions
 from s3import.writers import schema
 
@@ -91,14 +91,6 @@ def _row(connection: Connection, table: sa.Table, account_id: str, row_id: str) 
     if row is None:
         raise DatabaseUnavailable(f"account {account_id}: what was just created is gone; ask again")
     return dict(row._mapping)
-
-
-def unknown_account(account_id: str) -> AccountNotFound:
-    """There is no such account where the operator looks."""
-    return AccountNotFound(
-        f"account {account_id} is not known here: it is not in the database, and no migration of it is "
-        "recorded there; check --account and --database"
-    )
 
 
 def require_migrated(transactions: Transactions, account_id: str) -> None:

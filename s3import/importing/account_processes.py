@@ -19,7 +19,7 @@ from typing import Any
 
 from s3import.core.errors import ProcessLost
 from s3import.core.events import Observer
-from s3import.importing.importer import Outcome, Request
+from s3import.importing.requests import Outcome, Request
 
 POLL_SECONDS = 0.2
 GRACE_SECONDS = 4.0  # for the batch at hand, once the parent is gone

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from http import HTTPStatus
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
@@ -15,11 +16,14 @@ from starlette.routing import Mount
 from starlette.staticfiles import StaticFiles
 
 from s3import.core.errors import S3ImportError, printable
-from s3import.operations.operations import Operations
 from s3import.server.page import forms, views
 from s3import.server.page.jobs import Jobs
 from s3import.server.page.rendering import render
 from s3import.server.page.session import Guard, Session
+
+if TYPE_CHECKING:
+    from s3import.operations.operations import Operations
+
 
 STATIC = Path(__file__).with_name("static")
 

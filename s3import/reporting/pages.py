@@ -10,10 +10,6 @@ from urllib.parse import quote, unquote
 
 from s3import.core.errors import InvalidRequest
 from s3import.core.records import Pass
-from s3import.reporting.diary import PartCursor, SampleCursor
-from s3import.reporting.listings import RunCursor
-from s3import.reporting.overview import AccountPlace
-from s3import.reporting.status_document import Cursor
 
 MAX_PAGE = 1000
 _REJECT_CURSOR = re.compile(rf"({'|'.join(Pass)})\.(\d{{1,9}})\.(\d{{1,18}})", re.ASCII)
@@ -34,20 +30,61 @@ class Page:
     next: str | None
 
 
+@dataclass(frozen=True, slots=True)
+class RejectCursor:
+    """The place of a reject among all of its account."""
+
+    pass_: Pass
+    part_number: int
+    line: int
+
+
+@dataclass(frozen=True, slots=True)
+class AccountCursor:
+    """The place of an account among all, those asked for last first."""
+
+    requested_at: dt.datetime
+    account_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class RunCursor:
+    """The place of a run among all runs, newest first."""
+
+    requested_at: dt.datetime
+    run_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class SampleCursor:
+    """The place of a sample among all of its account."""
+
+    at: dt.datetime
+    run_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class PartCursor:
+    """The place of a part among all of its account."""
+
+    pass_: Pass
+    number: int
+
+
 # Each `parse_…` raises InvalidRequest, code ``invalid_cursor``, for what no page named as its `next`.
 
 
-def reject_cursor(place: Cursor) -> str:
+def reject_cursor(place: RejectCursor) -> str:
     """The cursor of the place of a reject."""
     return f"{place.pass_}.{place.part_number}.{place.line}"
 
 
-def parse_reject_cursor(text: str) -> Cursor:
+def parse_reject_cursor(text: str) -> RejectCursor:
     """The place that `reject_cursor` wrote."""
     found = _REJECT_CURSOR.fullmatch(text)
     if not found:
         return _refuse()
-    return Cursor(Pass(found[1]), int(found[2]), int(found[3]))
+    return RejectCursor(Pass(found[1]), int(found[2]), int(found[3]))
 
 
 def run_cursor(place: RunCursor) -> str:
@@ -86,16 +123,16 @@ def parse_event_cursor(text: str) -> int:
     return int(text) if _EVENT_CURSOR.fullmatch(text) else _refuse()
 
 
-def account_cursor(place: AccountPlace) -> str:
+def account_cursor(place: AccountCursor) -> str:
     """The cursor of the place of an account among those asked for last."""
     return f"{(place.requested_at - _EPOCH) // _MICROSECOND}.{id_cursor(place.account_id)}"
 
 
-def parse_account_cursor(text: str) -> AccountPlace:
+def parse_account_cursor(text: str) -> AccountCursor:
     """The place that `account_cursor` wrote."""
     found = _ACCOUNT_CURSOR.fullmatch(text)
     try:
-        return AccountPlace(_EPOCH + int(found[1]) * _MICROSECOND, parse_id_cursor(found[2])) if found else _refuse()
+        return AccountCursor(_EPOCH + int(found[1]) * _MICROSECOND, parse_id_cursor(found[2])) if found else _refuse()
     except OverflowError:
         return _refuse()
 

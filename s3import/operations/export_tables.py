@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from s3import.core.errors import ConfigurationError
-from s3import.core.records import check_account_id
+from s3import.core.ids import check_account_id
 from s3import.core.settings import Settings
 from s3import.operations.sources import role_of
 from s3import.readers.dynamodb.mapping import read_mapping
