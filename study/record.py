@@ -40,15 +40,18 @@ def main() -> int:
     parser.add_argument("--source", required=True)
     parser.add_argument("--database", required=True)
     parser.add_argument("--files-to")
+    parser.add_argument("--extension", default="jsonl", help="of the dump's parts")
+    parser.add_argument("--workers", type=int, default=2)
     options = parser.parse_args()
     program = [sys.executable, "-m", "s3import", "migrate", "--account", options.account]
-    program += ["--source", options.source, "--database", options.database]
+    program += ["--source", options.source, "--database", options.database, "--workers", str(options.workers)]
     program += ["--files-to", options.files_to] if options.files_to else []
     subprocess.run([*program[:3], "db", "init", "--database", options.database], check=True)
     with subprocess.Popen(program) as importing, closing(open_database(options.database)) as database:
         looks = list(_looks(database, options.account, importing))
     machine = f"{os.cpu_count()} processors, Python {platform.python_version()}"
     told = {"recorded_at": dt.datetime.now(dt.UTC).date(), "machine": machine, "database": database.dialect.name}
+    told |= {"extension": options.extension, "workers": options.workers}
     options.out.write_bytes(gzip.compress(orjson.dumps({**told, "runs": _by_run(looks)}), mtime=0))
     return importing.returncode
 
@@ -69,7 +72,6 @@ def _looks(database: Database, account_id: str, importing: subprocess.Popen[byte
                 "pass": run._mapping["pass"],
                 "state": run.state,
                 "files_to": run.files_to,
-                "estimate": run.estimate,
                 "started_at": run.started_at,
                 "finished_at": run.finished_at,
                 "at": now,
@@ -88,7 +90,7 @@ def _by_run(looks: list[dict[str, Any]]) -> list[dict[str, Any]]:
             last, began = mine[-1], mine[-1]["started_at"]
             shown = [_look(look, began) for look in mine if look["state"] == "running"]
             seconds = (last["finished_at"] - began).total_seconds()
-            told = {name: last[name] for name in ("pass", "files_to", "estimate")}
+            told = {name: last[name] for name in ("pass", "files_to")}
             found.append({**told, "seconds": round(seconds, 2), "looks": shown})
     return found
 

@@ -1,4 +1,4 @@
-"""Recorded runs, look by look: how far they were said to be, and how much time was said to be left."""
+"""Recorded runs, look by look: how far they would be said to be today, and how much time would be said to be left."""
 
 from __future__ import annotations
 
@@ -11,12 +11,17 @@ from typing import Any
 import orjson
 import pytest
 
-from s3import.reporting import progress
+from s3import.core.records import Entity, PlannedPart, StoredObject
+from s3import.reporting import progress, timing
 
-RUNS = [
-    pytest.param(run, id=f"{path.name.partition('.')[0]}-{run['pass']}")
+RECORDINGS = {
+    path.name.partition(".")[0]: orjson.loads(gzip.decompress(path.read_bytes()))
     for path in sorted(Path(__file__).with_name("runs").glob("*.json.gz"))
-    for run in orjson.loads(gzip.decompress(path.read_bytes()))["runs"]
+}
+RUNS = [
+    pytest.param({**recording, **run}, id=f"{name}-{run['pass']}")
+    for name, recording in RECORDINGS.items()
+    for run in recording["runs"]
 ]
 RATES = ("rows_per_second", "bytes_per_second", "files_per_second")
 FILES = ("files_total", "files_copied", "files_missing", "files_differ")
@@ -25,9 +30,21 @@ LONG_SECONDS = 10.0
 MOST_WRONG = 0.2
 
 
+def expected(run: dict[str, Any]) -> dict[str, Any]:
+    """What would be kept with the run today, by its plan."""
+    parts = []
+    for entity, number, _, size, *_ in run["looks"][-1][2]:
+        stored = StoredObject(f"part.{run['extension']}", size // number, "e")
+        parts += [PlannedPart(Entity(entity), stored.key, stored)] * number
+    work = timing.work_of(parts, with_files=bool(run["files_to"]))
+    assert work is not None
+    place = timing.Place(run["database"], run["workers"], run["workers"])
+    return timing.forecast(work, place, timing.inexperienced()).document()
+
+
 def shown(run: dict[str, Any]) -> list[tuple[float, dict[str, Any]]]:
     """The seconds since the run began, and the progress that was shown then."""
-    found = []
+    found, estimate = [], expected(run)
     for seconds, numbers, slices in run["looks"]:
         row = SimpleNamespace(
             state="running",
@@ -36,7 +53,7 @@ def shown(run: dict[str, Any]) -> list[tuple[float, dict[str, Any]]]:
             finished_at=None,
             lease_until=None,
             files_to=run["files_to"],
-            estimate=run["estimate"],
+            estimate=estimate,
             **dict(zip((*RATES, *FILES), numbers, strict=True)),
         )
         parts = [SimpleNamespace(**dict(zip(SLICE, one, strict=True)), leased_until=None) for one in slices]
