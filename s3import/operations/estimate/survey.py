@@ -39,7 +39,7 @@ DECILE = 1.2816  # standard deviations from the middle to the tenth and the nine
 
 
 @dataclass(frozen=True, slots=True)
-class Sample:
+class Probe:
     """What one look into a part found. Of so many `stored_bytes` the records were counted (`counted`): decompressors
     read ahead, by as much at the end as at the beginning."""
 
@@ -61,7 +61,7 @@ class Stratum:
     pass_: Pass
     entity: Entity
     parts: list[PlannedPart]
-    samples: list[Sample] = field(default_factory=list)
+    samples: list[Probe] = field(default_factory=list)
     rows: dict[str, int] = field(default_factory=dict)  # of parts that were read whole, or whose footer tells them
     table_items: int | None = None  # of the whole table, whosever they are
 
@@ -137,7 +137,7 @@ def _wilson(k: int, n: int) -> tuple[float, float]:
 
 
 @runtime_checkable
-class Tables(Protocol):
+class SizedTables(Protocol):
     """A source that reads tables, which have a size only as a whole."""
 
     def table_size(self, part: PlannedPart) -> tuple[int, int]:
@@ -161,7 +161,7 @@ class Survey:
 
     def sample(self, strata: Sequence[Stratum]) -> None:
         """Take samples of each in turn. Raises: what reading a part may raise."""
-        if isinstance(self._source, Tables):
+        if isinstance(self._source, SizedTables):
             self._measure_tables(self._source, strata)
         order = [self._in_random_order(stratum) for stratum in strata]
         for _ in range(SAMPLES):
@@ -174,7 +174,7 @@ class Survey:
         for stratum in strata:
             self._read_footers(stratum)
 
-    def _measure_tables(self, source: Tables, strata: Sequence[Stratum]) -> None:
+    def _measure_tables(self, source: SizedTables, strata: Sequence[Stratum]) -> None:
         for stratum in strata:
             if stratum.parts:
                 stratum.table_items, size = source.table_size(stratum.parts[0])
@@ -227,7 +227,7 @@ def _is_plain(part: PlannedPart) -> bool:
     return form_of(part.stored.key) == "plain" and part.window is None
 
 
-def _sample(part: PlannedPart, batches: Sequence[CheckedBatch], offset: int, seconds: float) -> Sample:
+def _sample(part: PlannedPart, batches: Sequence[CheckedBatch], offset: int, seconds: float) -> Probe:
     """What the batches hold. A place amid a part begins amid a line, which does not count."""
     cut = 1 if offset else 0
     last = batches[-1].batch
@@ -240,10 +240,10 @@ def _sample(part: PlannedPart, batches: Sequence[CheckedBatch], offset: int, sec
         stored, counted = last.bytes_done - first.bytes_done, records - first.records.num_rows
     files, file_bytes = _files(part.entity, batches)
     codes = Counter(code for reject in rejects for code in {reason.code for reason in reject.reasons})
-    return Sample(max(records, 0), len(rejects), counted, stored, text, seconds, codes, files, file_bytes)
+    return Probe(max(records, 0), len(rejects), counted, stored, text, seconds, codes, files, file_bytes)
 
 
-def _of_pass(part: PlannedPart, batches: Sequence[CheckedBatch], found: Sample) -> Sample:
+def _of_pass(part: PlannedPart, batches: Sequence[CheckedBatch], found: Probe) -> Probe:
     """What of it is of the part's pass, where the part is not."""
     if part.window is None:
         return found
