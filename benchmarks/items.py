@@ -6,7 +6,7 @@ import base64
 import gzip
 import hashlib
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -145,19 +145,32 @@ def _write_export(folder: Path, table: str, items: Items, files: int) -> None:
     (folder / "manifest-summary.json").write_bytes(orjson.dumps(summary))
 
 
+def in_order(mapping: str) -> str:
+    """The mapping of the same items in tables whose sort key is the time of creation."""
+    for table in KEYS:
+        sort = 'sort = { attribute = "createdAt", in_order = true }'
+        mapping = mapping.replace(f'table = "{table}"', f'table = "{table}-in-order"\n{sort}')
+    return mapping
+
+
 def fill_tables(client: Any, items: Items) -> None:
-    """The tables, with all items."""
+    """The tables, with all items, each by ids and in order of creation."""
     for table, sort in KEYS.items():
-        keys = (("accountId", "HASH"), (sort, "RANGE"))
-        client.create_table(
-            TableName=table,
-            KeySchema=[{"AttributeName": name, "KeyType": kind} for name, kind in keys],
-            AttributeDefinitions=[{"AttributeName": name, "AttributeType": "S"} for name, _ in keys],
-            BillingMode="PAY_PER_REQUEST",
-        )
-        client.get_waiter("table_exists").wait(TableName=table, WaiterConfig={"Delay": 0.05, "MaxAttempts": 600})
-        waiting = [{"PutRequest": {"Item": item}} for item in items.of(table)]
-        while waiting:
-            asked, waiting = waiting[:25], waiting[25:]
-            answer = client.batch_write_item(RequestItems={table: asked})
-            waiting += answer.get("UnprocessedItems", {}).get(table, [])
+        _fill(client, table, (sort, "S"), items.of(table))
+        _fill(client, f"{table}-in-order", ("createdAt", "N"), items.of(table))
+
+
+def _fill(client: Any, table: str, sort: tuple[str, str], items: Iterable[dict[str, Any]]) -> None:
+    keys = (("accountId", "HASH", "S"), (sort[0], "RANGE", sort[1]))
+    client.create_table(
+        TableName=table,
+        KeySchema=[{"AttributeName": name, "KeyType": kind} for name, kind, _ in keys],
+        AttributeDefinitions=[{"AttributeName": name, "AttributeType": type_} for name, _, type_ in keys],
+        BillingMode="PAY_PER_REQUEST",
+    )
+    client.get_waiter("table_exists").wait(TableName=table, WaiterConfig={"Delay": 0.05, "MaxAttempts": 600})
+    waiting = [{"PutRequest": {"Item": item}} for item in items]
+    while waiting:
+        asked, waiting = waiting[:25], waiting[25:]
+        answer = client.batch_write_item(RequestItems={table: asked})
+        waiting += answer.get("UnprocessedItems", {}).get(table, [])

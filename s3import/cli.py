@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import logging
 import os
 import signal
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from functools import partial
-from typing import TYPE_CHECKING, Any, NoReturn, TextIO
+from typing import TYPE_CHECKING, Any, NoReturn
 
 import click
 
@@ -25,6 +24,7 @@ from s3import.core.errors import (
     S3ImportError,
     as_failure,
 )
+from s3import.core.tracebacks import keep_texts_in
 
 if TYPE_CHECKING:
     from s3import.console.place import WorkPlace
@@ -59,9 +59,12 @@ def db() -> None:
 @options.database
 def db_init(database: str | None) -> None:
     """Create the tables, or upgrade them to this version."""
+    from s3import.console import summary
+    from s3import.console.place import place_of
     from s3import.operations.db import create_tables
 
-    click.echo(f"the tables are {create_tables(options.settings_from(database=database))}")
+    settings = options.settings_from(database=database)
+    click.echo(summary.tables_as_text(create_tables(settings), place_of(settings)))
 
 
 @cli.group()
@@ -76,7 +79,7 @@ def mapping() -> None:
 @options.limit
 @options.json("Print one JSON object a line.")
 def mapping_try(account: str, limit: int, as_json: bool, **given: Any) -> None:
-    """Show an account's first items beside the records that the mapping makes of them. Nothing is written."""
+    """Show an account's first items and the records that the mapping makes of them. Nothing is written."""
     from s3import.console import summary
     from s3import.operations.mapping_preview import try_mapping
 
@@ -119,18 +122,7 @@ def export(account: str, **given: Any) -> None:
 @options.dry_run
 @options.detach
 @options.json("Print one JSON document: that of `status`, or a list of them under `accounts`.")
-def migrate(
-    accounts: tuple[str, ...],
-    accounts_from: TextIO | None,
-    all_accounts: bool,
-    pass_: str,
-    max_rejects: str | None,
-    again: bool,
-    dry_run: bool,
-    detach: bool,
-    as_json: bool,
-    **given: Any,
-) -> None:
+def migrate(dry_run: bool, detach: bool, as_json: bool, **given: Any) -> None:
     """Import accounts: first their recent pass, then the remaining one, whatever of them is left to do.
 
     With `--pass delta` what changed since, as often as there is a new dump of it; with `--again` what was imported
@@ -148,11 +140,11 @@ def migrate(
 
         if dry_run and detach:
             raise ConfigurationError("--dry-run writes nothing and --detach queues the work; give one of them")
-        settings = options.settings_from(**given)
-        named = options.named_accounts(accounts, accounts_from, all_accounts=all_accounts)
+        asked, settings = options.Asked.taken_from(given), options.settings_from(**given)
+        named = asked.named_accounts()
         with shared_by(settings, named) as shared:
-            found = accounts_of(settings, shared, options.passes_from(pass_)) if named is None else named
-            requests = options.requests_from(settings, found, pass_, max_rejects, again=again)
+            found = accounts_of(settings, shared, asked.passes) if named is None else named
+            requests = asked.requests(settings, found)
             at_once = partial(dry_run_accounts if dry_run else migrate, shared=shared)
             place = place_of(settings, requests)
             with screen_at(place, settings, len(requests)) as screen:
@@ -233,15 +225,16 @@ def rejects(account: str, database: str | None, pass_: str, as_json: bool) -> No
     show = summary.reject_as_json if as_json else summary.reject_as_text
     passes = tuple(Pass) if pass_ == "all" else options.passes_from(pass_)
     settings = options.settings_from(database=database)
-    listed = 0
+    listed, codes = 0, set[str]()
     with opened(settings) as operations:
         for reject in operations.each_reject(account, passes):
             click.echo(show(reject))
             listed += 1
+            codes |= {reason["code"] for reason in reject["reasons"]}
     there = place_of(settings).database
     say(
         f"account {account}: {f'{listed:,}' if listed else 'no'} rejects in {there}"
-        + (f"; {summary.repair(account)}" if listed else "")
+        + (f"; {summary.repair(account, codes)}" if listed else "")
     )
 
 
@@ -426,7 +419,7 @@ def serve(host: str, port: int, **given: Any) -> None:
 @cli.command()
 @options.imports
 def worker(**given: Any) -> None:
-    """Import parts that the broker of S3IMPORT_BROKER brings, beside any number of other workers."""
+    """Import parts that the broker of S3IMPORT_BROKER brings; any number of workers may run at once."""
     with service_extra():
         from s3import.server.processes import work
     work(options.settings_from(**given))
@@ -446,7 +439,8 @@ def service_extra() -> Iterator[None]:
         yield
     except ModuleNotFoundError as error:
         raise ConfigurationError(
-            f"this command needs the package {error.name}: pip install 'reamaze-s3import[service]'"
+            f"this command needs the package {error.name}: pip install 'reamaze-s3import[service]', or "
+            "pip install '.[service]' in the checkout"
         ) from error
 
 
@@ -472,14 +466,14 @@ def run(arguments: list[str] | None = None) -> int:
         failure = as_failure(error)
         failure.__cause__ = error
         complain(failure)
-        return FAILED
+        return status_of(failure)
 
 
 def main() -> NoReturn:
     """The entry point. Leaves without tearing down threads and libraries: the exit status must not depend on them."""
     streams.prepare()
     signal.signal(signal.SIGTERM, lambda number, _: os._exit(128 + number))
-    logging.getLogger().addHandler(logging.NullHandler())  # libraries speak through our errors, or not at all
+    keep_texts_in()
     status = run()
     for stream in (sys.stdout, sys.stderr):
         with suppress(OSError, ValueError, OutputLost):

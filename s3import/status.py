@@ -62,8 +62,8 @@ UNTAKEN = -1
 TAKEN_BACK = "reset"
 """The error code of a run whose rows a reset is taking away."""
 
-Recorder = Callable[[Connection, str], None]
-"""Writes down, in a transaction that changes a run, what became of it: takes the connection and the run's id."""
+Recorder = Callable[..., None]
+"""Writes down, in a transaction that changes a run, what became of it: takes connection, run id and, if any, notes."""
 
 
 class State(StrEnum):
@@ -314,7 +314,7 @@ def fence(connection: Connection, run_id: str, token: int) -> None:
 
 
 def heartbeat(connection: Connection, held: Claim, *, lease_seconds: float, rates: Rates = Rates()) -> bool:
-    """Prolong the lease; False when the run is not this claim's any more."""
+    """Renew the lease; False when the run is not this claim's any more."""
     return bool(
         connection.execute(
             import_runs.update().where(_held(held)).values(lease_until=clock() + lease_seconds, **asdict(rates))

@@ -2,6 +2,8 @@
 
 import gc
 import os
+import shutil
+from pathlib import Path
 
 from hypothesis import settings
 
@@ -12,7 +14,15 @@ settings.register_profile("ci", derandomize=True, deadline=None, print_blob=True
 settings.register_profile("here", deadline=None, max_examples=30)
 settings.load_profile("ci" if os.environ.get("CI") == "true" else "here")
 
+# Files of tests outlive no power failure, so their databases need not wait for a disk.
+_IN_MEMORY = Path("/dev/shm")
+if os.access(_IN_MEMORY, os.W_OK) and shutil.disk_usage(_IN_MEMORY).free > 2 << 30:
+    os.environ.setdefault("PYTEST_DEBUG_TEMPROOT", str(_IN_MEMORY))
+
+gc.disable()  # what is imported and collected stays
+
 
 def pytest_collection_finish() -> None:
-    """What was imported and collected stays: the garbage collector need not go through it again and again."""
+    """The garbage collector need not go through it again and again."""
     gc.freeze()
+    gc.enable()

@@ -16,6 +16,7 @@ import uuid
 from collections.abc import Iterator
 from contextlib import ExitStack, closing, contextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
 import sqlalchemy as sa
@@ -61,15 +62,15 @@ def bare_sqlite_url(tmp_path: Path) -> str:
 @pytest.fixture
 def postgres_url(postgres_tables: Database) -> Iterator[str]:
     """The URL of a schema of PostgreSQL with all tables, by its search path."""
-    yield _url_of(postgres_tables)
-    _empty(postgres_tables)
+    yield url_of(postgres_tables)
+    empty(postgres_tables)
 
 
 @pytest.fixture
 def mariadb_url(mariadb_tables: Database) -> Iterator[str]:
     """The URL of a database of MariaDB or MySQL with all tables."""
-    yield _url_of(mariadb_tables)
-    _empty(mariadb_tables)
+    yield url_of(mariadb_tables)
+    empty(mariadb_tables)
 
 
 @pytest.fixture
@@ -184,7 +185,8 @@ def _with_tables(url: str) -> Database:
     return database
 
 
-def _empty(database: Database) -> None:
+def empty(database: Database) -> None:
+    """Take everything out of all tables."""
     with database.begin() as connection:
         for table in (
             accounts,
@@ -193,7 +195,8 @@ def _empty(database: Database) -> None:
             connection.execute(sa.delete(table))
 
 
-def _url_of(database: Database) -> str:
+def url_of(database: Database) -> str:
+    """The URL of a database, with its password."""
     return database.engine.url.render_as_string(hide_password=False)
 
 
@@ -218,3 +221,16 @@ def _execute(url: sa.URL, statement: str, *, autocommit: bool = False) -> None:
 
 def _fresh_name() -> str:
     return f"s3import_test_{uuid.uuid4().hex[:16]}"
+
+
+# --- statements are compiled once a process, and not once for each of the engines that tests open ---------------------
+
+_COMPILED: dict[object, tuple[sa.Dialect, dict[Any, Any]]] = {}
+
+
+@sa.event.listens_for(sa.Engine, "engine_connect")
+def _share_what_is_compiled(connection: sa.Connection) -> None:
+    dialect: Any = connection.dialect
+    same = (type(dialect), dialect.server_version_info, dialect.default_schema_name)
+    connection.dialect, cache = _COMPILED.setdefault(same, (dialect, {}))
+    connection.execution_options(compiled_cache=cache)

@@ -9,10 +9,7 @@ import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
-import click
 import pytest
-
-from s3import.cli import cli
 
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text()
@@ -73,17 +70,6 @@ def test_make_targets_of_the_readme_exist(words: list[str]) -> None:
     """Whoever types a `make` command of the README finds its target."""
     makefile = (ROOT / "Makefile").read_text()
     assert re.search(rf"^{words[0]}:", makefile, re.MULTILINE)
-
-
-@pytest.mark.parametrize("words", _commands("s3import"), ids=" ".join)
-def test_commands_of_the_readme_are_understood(words: list[str]) -> None:
-    """Whoever types an `s3import` command of the README meets no usage error."""
-    command: click.Command | None = cli
-    context = cli.make_context("s3import", list(words))
-    while isinstance(command, click.Group):
-        name, command, words = command.resolve_command(context, words)
-        assert command is not None
-        context = command.make_context(name, list(words), parent=context)
 
 
 def test_the_readme_shows_commands() -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.util
 import re
 import shlex
+import shutil
 import tomllib
 from collections.abc import Iterator
 from contextlib import closing
@@ -17,7 +18,7 @@ import pytest
 import sqlalchemy as sa
 
 from s3import.cli import cli
-from tests.cli.commands import ACCOUNT, Dump, migrate, s3import
+from tests.cli.commands import ACCOUNT, Dump, json_lines, migrate, s3import, thread
 from tests.databases import _execute, _fresh_name
 from tests.server.api.services import TOKEN, open_service
 from tests.server.api.serving import served
@@ -38,6 +39,14 @@ NOT_RUN = {
     "ALTER": "as GRANT",
 }
 """Commands that no test runs as they stand, and why."""
+NOT_HERE = {
+    "serve": "stays until it is stopped: tests/server/processes starts it",
+    "worker": "stays too, and needs a broker: tests/server/workers starts it",
+    "mapping": "needs DynamoDB: tests/readers/dynamodb runs it",
+    "export": "as mapping",
+}
+"""Commands that are not run on a folder and a file of SQLite, by their first word, and why."""
+FILLED = {"A": ACCOUNT, "CODE": "all_rejected"}
 SHELL_PAGES = [ROOT / "README.md", ROOT / "docs/service.md", ROOT / "docs/undo.md", ROOT / "docs/files.md"]
 SHELL_LINE = re.compile(r"(?:/?[a-z][a-z0-9/_-]*) (?:-|[./'\"]|[a-z]+ |[a-zA-Z0-9_]+=)(?![^ ]*:$)")
 SYNOPSIS = re.compile(r"\s*\[(?:--[^\]]*|\w+)\]")
@@ -58,8 +67,14 @@ def _words(line: str) -> list[str]:
     return shlex.split(re.split(r"\s{2,}", SYNOPSIS.sub("", line))[0], comments=True)
 
 
-@pytest.mark.parametrize(("page", "line"), _commands("s3import"))
-def test_every_command_is_understood(page: str, line: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def _run_here(line: str) -> bool:
+    return _words(line)[1] not in NOT_HERE and "--mapping" not in _words(line)
+
+
+@pytest.mark.parametrize(("page", "line"), [one for one in _commands("s3import") if not _run_here(one[1])])
+def test_the_other_commands_are_understood(
+    page: str, line: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Whoever types it meets no usage error."""
     monkeypatch.chdir(tmp_path)
     (tmp_path / "mapping.toml").touch()
@@ -72,6 +87,55 @@ def test_every_command_is_understood(page: str, line: str, tmp_path: Path, monke
         assert command is not None
         context = command.make_context(name, list(words), parent=context)
         words = [*getattr(context, "_protected_args", []), *context.args]
+
+
+@pytest.fixture(scope="module")
+def imported(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with a dump, and with databases that hold its recent pass (`recent.db`) and both (`all.db`)."""
+    folder = tmp_path_factory.mktemp("imported")
+    dump = Dump(folder / "dumps")
+    dump.fill()
+    dump.put("delta/threads/a.jsonl", json_lines(thread(2)))
+    for passes in ("recent", "all"):
+        assert migrate(dump, f"sqlite:///{folder}/{passes}.db", "--pass", passes).status == 0
+    return folder
+
+
+@pytest.mark.integration
+@pytest.mark.parametrize(("page", "line"), [one for one in _commands("s3import") if _run_here(one[1])])
+def test_every_command_works(page: str, line: str, imported: Path, tmp_path: Path) -> None:
+    """Typed as it stands, its capitals filled in, after what it is meant for: it ends well."""
+    words = [_filled(word, tmp_path) for word in _words(line)[1:]]
+    database = "recent.db" if words[0] == "reset" else "all.db"  # people work in an account that is active
+    shutil.copy(imported / database, tmp_path)
+    where = {
+        "S3IMPORT_DATABASE": f"sqlite:///{tmp_path}/{database}",
+        "S3IMPORT_SOURCE": f"{imported}/dumps/{{account}}",
+    }
+    more = {"S3IMPORT_FILES_TO": str(tmp_path)} if words[0] == "files" else {"S3IMPORT_RETENTION_DAYS": "30"}
+    ended = s3import(*words, **where, **more)
+    assert ended.status == 0, ended.err
+
+
+def _filled(word: str, folder: Path) -> str:
+    return FILLED.get(word, word).replace("s3://bucket", str(folder))
+
+
+@pytest.mark.integration
+def test_the_dump_of_the_contract_is_right(sqlite_url: str, tmp_path: Path) -> None:
+    """Written down as the page shows it, it comes over as a whole, and is proved."""
+    names = re.compile(r"[a-z]+(/[a-z0-9-]+)*\.jsonl?")
+    shown = (ROOT / "docs/contract.md").read_text().partition("A small dump that is right")[2].partition("Below the")[0]
+    file = tmp_path
+    for line in filter(None, map(str.strip, shown.splitlines()[1:])):
+        if names.fullmatch(line):
+            file = tmp_path / ACCOUNT / line
+            file.parent.mkdir(parents=True, exist_ok=True)
+        else:
+            with file.open("a") as stream:
+                stream.write(f"{line}\n")
+    assert migrate(Dump(tmp_path), sqlite_url).status == 0
+    assert s3import("verify", "--account", ACCOUNT, "--database", sqlite_url).status == 0
 
 
 @pytest.mark.integration

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 DATABASES = {"database_url", "postgres_url", "mariadb_url", "sqlite_url"}
-REAL_PARTS = {*DATABASES, *(f"bare_{name}" for name in DATABASES), "sqlite_file", "s3", "bucket", "aws"}
+REAL_PARTS = {*DATABASES, *(f"bare_{name}" for name in DATABASES), "sqlite_file", "s3", "bucket", "aws", "receiver"}
 
 
 QUICK = "not integration"

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING, Any, TextIO
 
 import click
@@ -17,16 +19,23 @@ if TYPE_CHECKING:
     from s3import.importing.requests import Request
 
 Command = Callable[..., Any]
+UNDECODED = re.compile("[\udc80-\udcff]")  # bytes that the locale could not decode
 
 
 SERVICE_ADDRESS = ("tcp://", "udp://", "sctp://")
-"""What Kubernetes puts into S3IMPORT_PORT in every pod beside a Service called s3import."""
+"""What Kubernetes puts into S3IMPORT_PORT in every pod next to a Service called s3import."""
 
 
 class AccountId(click.types.StringParamType):
     """An id as it is. In the environment one stands on each line: an id may hold any other separator."""
 
     name = "id"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        """The id, unless the locale could not decode it: then it would name no folder either."""
+        if UNDECODED.search(value):
+            self.fail("the encoding of this shell lacks letters of the id; set LC_ALL=C.UTF-8", param, ctx)
+        return super().convert(value, param, ctx)
 
     def split_envvar_value(self, rv: str) -> Sequence[str]:
         """The lines that are not blank."""
@@ -196,37 +205,56 @@ def settings_from(**options: Any) -> Settings:
     return replace(Settings.from_environment(), **given)
 
 
-def requests_from(
-    settings: Settings, accounts: Sequence[str], pass_: str, max_rejects: str | None, *, again: bool = False
-) -> list[Request]:
-    """What was asked for, an account each, repetitions left out. Raises: ConfigurationError."""
-    from s3import.core.ids import check_account_id
-    from s3import.core.limits import RejectLimit
-    from s3import.importing.requests import Request
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """What `migrate` is asked for: which accounts, which of their passes, and how many rejects are too many."""
 
-    if not settings.source and not again:
-        raise ConfigurationError("no source: give --source URI or set S3IMPORT_SOURCE")
-    if settings.source and len(set(accounts)) > 1 and "{account}" not in settings.source and not settings.mapping:
-        raise ConfigurationError("a source for several accounts needs {account} where the account's id belongs")
-    if not accounts:
-        raise ConfigurationError(
-            "no account: give --account ID, --accounts-from FILE or --all-accounts, or set S3IMPORT_ACCOUNT"
-        )
-    for account in accounts:
-        check_account_id(account)
-    limit = RejectLimit.parse(max_rejects) if max_rejects is not None else RejectLimit()
-    passes = passes_from(pass_)
-    return [Request(account, passes, settings.source, limit, again) for account in dict.fromkeys(accounts)]
+    accounts: tuple[str, ...]
+    accounts_from: TextIO | None
+    all_accounts: bool
+    pass_: str
+    max_rejects: str | None
+    again: bool
 
+    @classmethod
+    def taken_from(cls, given: dict[str, Any]) -> Asked:
+        """What is asked for, taken out of the options of the command; the settings are left."""
+        return cls(**{each.name: given.pop(each.name) for each in fields(cls)})
 
-def named_accounts(accounts: tuple[str, ...], file: TextIO | None, *, all_accounts: bool) -> tuple[str, ...] | None:
-    """The accounts that were named one by one; None for all there are. Raises: ConfigurationError."""
-    named = (*accounts, *ids_in(file))
-    if not all_accounts:
-        return named
-    if named:
-        raise ConfigurationError("--all-accounts leaves nobody to name: give it without --account and --accounts-from")
-    return None
+    @property
+    def passes(self) -> tuple[Pass, ...]:
+        return passes_from(self.pass_)
+
+    def named_accounts(self) -> tuple[str, ...] | None:
+        """The accounts that are named one by one; None for all at the source. Raises: ConfigurationError."""
+        named = (*self.accounts, *ids_in(self.accounts_from))
+        if not self.all_accounts:
+            return named
+        if named:
+            raise ConfigurationError(
+                "--all-accounts leaves nobody to name: give it without --account and --accounts-from"
+            )
+        return None
+
+    def requests(self, settings: Settings, accounts: Sequence[str]) -> list[Request]:
+        """A request for each of `accounts`, repetitions left out. Raises: ConfigurationError."""
+        from s3import.core.ids import check_account_id
+        from s3import.core.limits import RejectLimit
+        from s3import.importing.requests import Request
+
+        if not settings.source and not self.again:
+            raise ConfigurationError("no source: give --source URI or set S3IMPORT_SOURCE")
+        if settings.source and len(set(accounts)) > 1 and "{account}" not in settings.source and not settings.mapping:
+            raise ConfigurationError("a source for several accounts needs {account} where the account's id belongs")
+        if not accounts:
+            raise ConfigurationError(
+                "no account: give --account ID, --accounts-from FILE or --all-accounts, or set S3IMPORT_ACCOUNT"
+            )
+        for account in accounts:
+            check_account_id(account)
+        limit = RejectLimit() if self.max_rejects is None else RejectLimit.parse(self.max_rejects)
+        unique = dict.fromkeys(accounts)
+        return [Request(account, self.passes, settings.source, limit, self.again) for account in unique]
 
 
 def ids_in(file: TextIO | None) -> tuple[str, ...]:

@@ -7,7 +7,7 @@ import os
 import sys
 from typing import Any
 
-from s3import.core.errors import OutputLost
+from s3import.core.errors import OutputLost, system_reason
 
 
 class _Output(io.FileIO):
@@ -21,7 +21,7 @@ class _Output(io.FileIO):
             raise BrokenPipeError from None  # without the number that has click call it a failure
         except OSError as error:
             raise OutputLost(
-                f"the output could not be written to stdout ({os.strerror(error.errno or 0)}); make room there, or "
+                f"the output could not be written to stdout ({system_reason(error)}); make room there, or "
                 "write it elsewhere, and ask again"
             ) from error
 

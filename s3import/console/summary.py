@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import shlex
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -13,14 +13,15 @@ import orjson
 
 from s3import.console.place import WorkPlace
 from s3import.console.telling import spans
-from s3import.core.accounts import AccountStatus
+from s3import.core.accounts import AccountStatus, is_imported
 from s3import.core.durations import in_words, span_in_words
-from s3import.core.errors import Interrupted, S3ImportError, printable
+from s3import.core.errors import Interrupted, S3ImportError, can_be_repaired, printable
 from s3import.core.records import Entity, Pass
 from s3import.core.tables import COUNTS
 from s3import.reporting.progress import seconds_between
 from s3import.reporting.status_document import UNKNOWN
 from s3import.status import Run, State
+from s3import.writers.schema import HEAD, Upgrade
 
 if TYPE_CHECKING:
     from s3import.files import Retried
@@ -38,7 +39,7 @@ QUEUED = "queued: `s3import serve` or the workers of a broker import it, `s3impo
 NOBODY_WORKS = (
     "nobody is at work: start `s3import serve`, or with a broker `s3import worker`; what is queued waits for it"
 )
-NOTHING_TO_DO = "nothing to do: what was asked for had been imported before; with --again it is read once more"
+NOTHING_TO_DO = "nothing to do: what was asked for had been imported before"
 
 
 def as_json(results: Sequence[Result]) -> bytes:
@@ -58,8 +59,30 @@ def as_text(results: Sequence[Result], place: WorkPlace) -> str:
     text = document_as_text(result.document, place)
     text += "".join(f"\n  {printable(note)}" for note in result.notes)
     if result.error is None and not result.imported:
-        text += f"\n  {QUEUED}" if at_work(result.document) else f"\n  {NOTHING_TO_DO}"
+        text += f"\n  {QUEUED}" if at_work(result.document) else f"\n  {NOTHING_TO_DO}; {_after_that(result)}"
     return text
+
+
+def _after_that(result: Result) -> str:
+    """What can be done with a dump that was imported before."""
+    if result.purged_at is None:
+        return "with --again it is read once more"
+    return (
+        f"it cannot be read once more, as what was kept of the migration was purged on {result.purged_at:%Y-%m-%d}; "
+        "the rows stay as they are"
+    )
+
+
+def tables_as_text(done: Upgrade, place: WorkPlace) -> str:
+    """What `db init` did to the tables, where, and what comes next."""
+    lines = [f"the tables are {done}, at revision {HEAD}", *_place_lines(place)]
+    return "\n".join([*lines, *([f"  next: {_AFTER_INIT[done]}"] if done in _AFTER_INIT else [])])
+
+
+_AFTER_INIT = {
+    Upgrade.CREATED: "`s3import migrate --account ID --source URI` imports an account",
+    Upgrade.UPGRADED: "start what was stopped for the upgrade, such as `s3import serve`",
+}
 
 
 def tried_as_json(tried: Tried) -> bytes:
@@ -151,16 +174,24 @@ def _rejected(shown: dict[str, Any]) -> str:
 def document_as_text(document: dict[str, Any], place: WorkPlace) -> str:
     """A status document (or that of a dry run) for a person: state, counts, and what to do next."""
     head = f"account {document['account_id']}: {_standing(document)}{_how_many_rejected(document)}"
-    idle = "not checked" if document.get("dry_run") else "not started"
     sources = {shown["source"] for shown in document["passes"].values() if shown and "source" in shown}
     of_all = replace(place, source=sources.pop()) if len(sources) == 1 else place
     passes = {} if document.get("account_status") == UNKNOWN else document["passes"]
     lines = [
         line
         for name, shown in passes.items()
-        for line in (_pass_lines(name, shown, bool(sources)) if shown else [f"  {name}: {idle}"])
+        for line in (_pass_lines(name, shown, bool(sources)) if shown else [f"  {name}: {_idle(name, document)}"])
     ]
     return "\n".join([head, *_place_lines(of_all), *lines, *_advice(document)])
+
+
+def _idle(pass_: str, document: dict[str, Any]) -> str:
+    """What is known of a pass that nothing is kept of."""
+    if document.get("dry_run"):
+        return "not checked"
+    status = document["account_status"]
+    is_in = status in set(AccountStatus) and is_imported(Pass(pass_), AccountStatus(status))
+    return "imported; nothing is kept of it" if is_in else "not started"
 
 
 def _place_lines(place: WorkPlace) -> list[str]:
@@ -206,6 +237,7 @@ def verified_as_text(verified: Verified, place: WorkPlace) -> str:
         lines.append(f"  what was rejected, and why: s3import rejects --account {verified.account_id}")
     if verified.changed_parts:
         lines.append(f"  not as they were imported: {', '.join(map(printable, verified.changed_parts))}")
+        lines.append(f"  to read them once more: s3import migrate --account {shlex.quote(verified.account_id)} --again")
     listed = [*found.differences, *found.changes]
     lines += [f"  {_finding_line(finding)}" for finding in listed]
     unlisted = sum(found.kinds.values()) - len(listed)
@@ -388,18 +420,23 @@ def _advice(document: dict[str, Any]) -> list[str]:
         return []
     account = shlex.quote(document["account_id"])
     advice = [f"  every reject with its reasons: s3import rejects --account {account}"]
-    if any(shown and shown["rejects"]["total"] and shown["state"] == "succeeded" for shown in _passes(document)):
+    if any(
+        shown["state"] == "succeeded" and can_be_repaired(shown["rejects"]["by_code"]) for shown in _passes(document)
+    ):
         advice.append(f"  once the dump is repaired: s3import migrate --account {account} --again")
     return advice
 
 
-def cure(account_id: str) -> str:
-    """What to do about rejects of what was imported."""
-    return f"`s3import rejects --account {shlex.quote(account_id)}` lists them with their reasons; {repair(account_id)}"
+def cure(account_id: str, codes: Iterable[str] | None = None) -> str:
+    """What to do about rejects of what was imported, which have these codes."""
+    account = shlex.quote(account_id)
+    return f"`s3import rejects --account {account}` lists them with their reasons; {repair(account_id, codes)}"
 
 
-def repair(account_id: str) -> str:
-    """What to do about rejects that have been looked at."""
+def repair(account_id: str, codes: Iterable[str] | None = None) -> str:
+    """What to do about rejects that have been looked at; None: of whatever code."""
+    if codes is not None and not can_be_repaired(codes):
+        return "what people deleted in Re:amaze stays deleted, and nothing is to be done about it"
     return (
         "once the dump is repaired (or what it lacks is created), "
         f"`s3import migrate --account {shlex.quote(account_id)} --again` brings them in"
@@ -410,7 +447,9 @@ def complaints(results: Sequence[Result]) -> Iterator[str]:
     """A sentence for each account that is done with rejects."""
     for result in results:
         if result.error is None and result.rejected and not result.document.get("dry_run"):
-            yield f"account {result.account_id}: {result.rejected:,} records were rejected; {cure(result.account_id)}"
+            codes = [code for shown in _passes(result.document) for code in shown["rejects"]["by_code"]]
+            advice = cure(result.account_id, codes)
+            yield f"account {result.account_id}: {result.rejected:,} records were rejected; {advice}"
 
 
 def _cure_of_many(results: Sequence[Result]) -> list[str]:

@@ -8,6 +8,9 @@ next. The command line turns the group into an exit status, the HTTP API into an
 
 from __future__ import annotations
 
+import os
+from collections.abc import Iterable
+from pathlib import Path
 from typing import ClassVar
 
 
@@ -336,9 +339,30 @@ RejectCode.ALL = frozenset(
 )
 
 
+def can_be_repaired(codes: Iterable[str]) -> bool:
+    """Whether another reading may bring in some of the rejects with these codes: what people deleted stays deleted."""
+    return not set(codes) <= {RejectCode.DELETED_IN_TARGET}
+
+
 def printable(text: str) -> str:
     """Text that may come from a dump, made safe for a terminal: U+FFFD for control characters and lone surrogates."""
     return "".join(character if character.isprintable() else "\N{REPLACEMENT CHARACTER}" for character in text)
+
+
+def system_reason(error: OSError) -> str:
+    """Why the system refused, in its words for the error's number.
+
+    These hold nothing of anybody's. The error's own text may: a library, or a file system, writes what it likes there.
+    """
+    return os.strerror(error.errno) if error.errno else "no reason given"
+
+
+def _is_somewhere() -> bool:
+    try:
+        Path.cwd()
+    except FileNotFoundError:
+        return False
+    return True
 
 
 def as_failure(error: BaseException) -> S3ImportError:
@@ -346,6 +370,8 @@ def as_failure(error: BaseException) -> S3ImportError:
     hold a customer's."""
     if isinstance(error, S3ImportError):
         return error
+    if isinstance(error, FileNotFoundError) and not _is_somewhere():  # so that relative names lead nowhere
+        return ConfigurationError("the folder that s3import was started in is gone; change to one that is there")
     return InternalError(
         f"s3import failed unexpectedly ({type(error).__name__}); the checkpoint is kept. Run the same command again; "
         "if it fails in the same place, report it with the output of S3IMPORT_DEBUG=1"

@@ -10,12 +10,18 @@ from __future__ import annotations
 import contextvars
 import datetime as dt
 import json
+import linecache
 import logging
 import re
 import sys
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from functools import partial
 from typing import Any, ParamSpec, TextIO, TypeVar
+
+from s3import.core.tracebacks import keep_texts_in
+
+log = logging.getLogger(__name__)
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -37,6 +43,9 @@ CHATTY = (
     "uvicorn.access",
 )
 """Libraries that log requests, with their headers or queries, or what is not news to an operator."""
+
+OURS = ("s3import", "__main__")
+"""Beginnings of the names of loggers whose sentences are our own."""
 
 _context: contextvars.ContextVar[Mapping[str, Any]] = contextvars.ContextVar("log_context", default={})  # noqa: B039
 
@@ -130,10 +139,37 @@ def _bounded(text: str) -> str:
 
 
 def _message(record: logging.LogRecord) -> str:
+    said = record.getMessage if record.name.partition(".")[0] in OURS else partial(_of_a_library, record)
     try:
-        return record.getMessage()
+        return said()
     except (TypeError, ValueError):
         return str(record.msg)
+
+
+def _of_a_library(record: logging.LogRecord) -> str:
+    """What another library says, as its source words it. What it fills in may be a customer's: only numbers stay, and
+    the kinds of errors."""
+    sentence = str(record.msg)
+    if sentence.strip() not in "".join(linecache.getlines(record.pathname)):  # it was filled in before
+        return f"{record.name} has something to say, at {record.module}:{record.lineno}"
+    if not record.args:
+        return sentence
+    if isinstance(record.args, Mapping):
+        return sentence % {name: _without_text(value) for name, value in record.args.items()}
+    return sentence % tuple(map(_without_text, record.args))
+
+
+def _without_text(value: object) -> int | float | _Word:
+    if isinstance(value, int | float):
+        return value
+    return _Word(type(value).__name__ if isinstance(value, BaseException) else "…")
+
+
+class _Word(str):
+    """A word that `%r` shows as `%s` does."""
+
+    __slots__ = ()
+    __repr__ = str.__str__
 
 
 def _chain(error: BaseException) -> str:
@@ -162,6 +198,10 @@ def _as_line(record: logging.LogRecord, fields: Mapping[str, str]) -> str:
     return one_line(f"{time} {record.levelname.lower()} {fields['message']}" + (f"  [{rest}]" if rest else ""))
 
 
+def _log_kind(kind: type[BaseException]) -> None:
+    log.error("something failed in the background (%s)", kind.__name__, extra={"event": "background_failed"})
+
+
 # --- set up ----------------------------------------------------------------------------------------------------------
 
 
@@ -183,5 +223,6 @@ def configure(stream: TextIO | None = None, *, level: int = logging.INFO, as_jso
         root.removeHandler(before)
     root.addHandler(handler)
     root.setLevel(level)
+    keep_texts_in(_log_kind)
     for name in CHATTY:
         logging.getLogger(name).setLevel(max(level, logging.WARNING))

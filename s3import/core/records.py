@@ -313,7 +313,7 @@ class Plan:
 
 @dataclass(frozen=True, slots=True)
 class RunOptions:
-    """What a run does beside importing records; kept with it, so that whoever resumes or verifies it does the same.
+    """What a run does besides importing records; kept with it, so that whoever resumes or verifies it does the same.
 
     `files_to`: where the files' bytes go, ``{account}`` in it, None: nowhere; `describe_calls`: calls without a body
     get one made from their telephony.

@@ -68,8 +68,8 @@ class Standing:
         if self.purged_at is not None:
             raise AccountPurged(
                 f"account {self.account_id}: what was kept of its migration was purged on {self.purged_at:%Y-%m-%d}, "
-                "and with it what people deleted and which rows were imported: nothing can be verified any more, and a "
-                "delta could bring deleted rows back and is refused"
+                "and with it what people deleted and which rows were imported: nothing can be verified any more, and "
+                "another reading, with --again or as a delta, could bring deleted rows back and is refused"
             )
 
 
@@ -97,6 +97,12 @@ def open_account(connection: Connection, account_id: str) -> Standing:
 def look_at_account(connection: Connection, account_id: str) -> Standing:
     """The account's status without locking anything. Raises: what `open_account` raises."""
     return _standing(connection, account_id, account_status(connection, account_id))
+
+
+def purged_at(connection: Connection, account_id: str) -> dt.datetime | None:
+    """Since when what was kept of the account's migration is forgotten; None where it is not."""
+    row = _known(connection, account_id)
+    return row.purged_at if row else None
 
 
 def _standing(connection: Connection, account_id: str, status: AccountStatus | None) -> Standing:

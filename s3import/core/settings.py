@@ -168,7 +168,7 @@ class Settings:
 
     @property
     def run_options(self) -> RunOptions:
-        """What a run that begins now is to do beside importing records."""
+        """What a run that begins now does besides importing records."""
         from s3import.core.records import RunOptions
 
         return RunOptions(self.files_to, self.describe_calls)

@@ -1,4 +1,4 @@
-"""The tables of the contract's section 4, and the bookkeeping beside them, for all three databases.
+"""The tables of the contract's section 4, and the bookkeeping, for all three databases.
 
 Ids compare byte by byte on every database. Times are ``timestamptz`` on PostgreSQL and UTC without a zone elsewhere;
 in Python they are always aware.
@@ -316,7 +316,7 @@ import_samples = _table(
 
 import_events = _table(
     "import_events",
-    # An identity: whoever may insert needs no right to a sequence besides.
+    # An identity, as a sequence of its own would need a grant of its own.
     sa.Column("id", BIG.with_variant(sa.Integer, "sqlite"), sa.Identity(), primary_key=True, autoincrement=True),
     sa.Column("account_id", Id, nullable=False),
     sa.Column("run_id", WORD),  # NULL: it is of the account as a whole
@@ -353,7 +353,7 @@ import_tombstones = _table(
     sa.Column("inherited", sa.Boolean, nullable=False, default=False, server_default=sa.false()),
     _key("account_id", "entity", "id"),
 )
-"""Rows that are gone, never beside the row itself. What people deleted in Re:amaze (recorded by triggers) never comes
+"""Rows that are gone, never while the row is there. What people deleted in Re:amaze (recorded by triggers) never comes
 back; what a dump says is deleted (`from_dump`) comes back only by a record that is newer than `deleted_at`; an
 attachment that went with its message (`inherited`) also once that one is there again."""
 

@@ -9,7 +9,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from s3import.core.errors import FilesRefused
+from s3import.core.errors import FilesRefused, system_reason
 from s3import.files.file import Content, Stored
 from s3import.readers.sources.source import Source
 
@@ -99,6 +99,6 @@ def _translated(path: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        raise FilesRefused(
-            f"{path} cannot be written or read: {error.strerror}; make room or allow it, then run the same command"
-        ) from error
+        fault = system_reason(error)
+        message = f"{path} cannot be written or read: {fault}; make room or allow it, then run the same command"
+        raise FilesRefused(message) from error

@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
+from typing import TYPE_CHECKING, cast
+
 from s3import.core.errors import ConfigurationError
 from s3import.core.ids import ACCOUNT
 from s3import.files.folder_target import FolderTarget
 from s3import.files.keys import escaped
 from s3import.files.target import TargetFolder
 from s3import.readers.sources.folder import FolderSource
-from s3import.readers.sources.location import open_source
+from s3import.readers.sources.location import open_source, split_scheme
 from s3import.readers.sources.source import RetryPolicy
+
+if TYPE_CHECKING:
+    from s3import.readers.sources.s3 import S3Source
 
 
 def check_target(uri: str) -> None:
@@ -23,6 +29,11 @@ def open_target(uri: str, account_id: str, *, policy: RetryPolicy | None = None,
 
     Raises: ConfigurationError.
     """
+    scheme: str | None = None
+    with suppress(ConfigurationError):
+        scheme, _ = split_scheme(uri)
+    if scheme not in ("", "file", "s3"):
+        raise ConfigurationError(f"files cannot be copied to {uri}; give s3://bucket/prefix/{ACCOUNT} or a folder")
     try:
         root = open_source(uri, account_id, policy=policy, connections=connections)
     except ConfigurationError as error:
@@ -31,8 +42,5 @@ def open_target(uri: str, account_id: str, *, policy: RetryPolicy | None = None,
     if isinstance(root, FolderSource):
         return TargetFolder(FolderTarget(root.path), folder)
     from s3import.files.s3_target import BucketTarget
-    from s3import.readers.sources.s3 import S3Source
 
-    if not isinstance(root, S3Source):
-        raise ConfigurationError(f"files cannot be copied to {uri}; give s3://bucket/prefix/{ACCOUNT} or a folder")
-    return TargetFolder(BucketTarget(root), folder)
+    return TargetFolder(BucketTarget(cast("S3Source", root)), folder)

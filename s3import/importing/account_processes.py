@@ -19,6 +19,7 @@ from typing import Any
 
 from s3import.core.errors import ProcessLost
 from s3import.core.events import Observer
+from s3import.core.tracebacks import keep_texts_in
 from s3import.importing.requests import Outcome, Request
 
 POLL_SECONDS = 0.2
@@ -88,6 +89,7 @@ def _forwarded(events: Any, observe: Observer, stop: threading.Event, stopping: 
 
 def _begin(make_mover: MakeMover, events: Any, stopping: Any, parent: int) -> None:
     global _move  # noqa: PLW0603 - a process of the pool has one task and no other place to keep it
+    keep_texts_in()
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, signal.SIG_IGN)  # the parent says when to stop
     stop = threading.Event()

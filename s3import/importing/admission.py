@@ -34,14 +34,14 @@ class Admission:
 def admit(
     connection: Connection,
     account_id: str,
-    wanted: Pass | None,
+    requested: Pass | None,
     source: str | None,
     *,
     again: bool = False,
     options: RunOptions = RunOptions(),
     may_be_new: bool = False,
 ) -> Admission:
-    """Queue the passes asked for (`wanted` None: whatever is left), each at most once, however often it is asked.
+    """Queue the passes asked for (`requested` None: whatever is left), each at most once, however often it is asked.
 
     `source` is the account's own, ``{account}`` filled in; None: each pass's own. With `again` passes that were
     imported are read once more. `options` go with new runs; with `may_be_new` its account.json may create the account.
@@ -54,15 +54,15 @@ def admit(
         status = AccountStatus.MIGRATING
     if status is None:
         raise no_account(account_id)
-    if wanted not in (None, Pass.RECENT) and status is AccountStatus.MIGRATING:
-        what = "any delta" if wanted is Pass.DELTA else "the remaining one"
+    if requested not in (None, Pass.RECENT) and status is AccountStatus.MIGRATING:
+        what = "any delta" if requested is Pass.DELTA else "the remaining one"
         raise RecentPassFirst(f"account {account_id}: the recent pass has to be imported before {what}")
-    if wanted is Pass.DELTA or (again and is_imported(Pass.RECENT, status)):
+    if requested is Pass.DELTA or (again and is_imported(Pass.RECENT, status)):
         standing.require_remembered()
-    left: tuple[Pass, ...] = (wanted,) if wanted else HALVES
+    left: tuple[Pass, ...] = (requested,) if requested else HALVES
     if again:
         left = passes_to_read(connection, account_id, left)
-    elif wanted is not Pass.DELTA:
+    elif requested is not Pass.DELTA:
         if not PASSES_LEFT[status]:
             return Admission(ignored="already-active")
         left = tuple(pass_ for pass_ in left if pass_ in PASSES_LEFT[status])
@@ -71,7 +71,7 @@ def admit(
 
     def ask(pass_: Pass) -> tuple[Run, bool]:
         where = source or source_of(connection, account_id, pass_)
-        return enqueue(connection, account_id, pass_, where, options, why_again(pass_, wanted) if again else None)
+        return enqueue(connection, account_id, pass_, where, options, why_again(pass_, requested) if again else None)
 
     (run, started), *_ = [ask(pass_) for pass_ in left]
     return Admission(run, started)
@@ -80,17 +80,17 @@ def admit(
 # --- once more -------------------------------------------------------------------------------------------------------
 
 
-def passes_to_read(connection: Connection, account_id: str, wanted: tuple[Pass, ...]) -> tuple[Pass, ...]:
+def passes_to_read(connection: Connection, account_id: str, requested: tuple[Pass, ...]) -> tuple[Pass, ...]:
     """Of the passes that are to be read again those that are left: a round through both halves of the dump that was
     interrupted after the recent one goes on with the remaining one."""
-    recent = find_run(connection, account_id, Pass.RECENT) if len(wanted) > 1 else None
+    recent = find_run(connection, account_id, Pass.RECENT) if len(requested) > 1 else None
     halfway = recent is not None and recent.again is Again.ROUND and recent.state is State.SUCCEEDED
-    return wanted[1:] if halfway else wanted
+    return requested[1:] if halfway else requested
 
 
-def why_again(pass_: Pass, wanted: Pass | None) -> Again:
-    """What a run of this pass says of the round it belongs to, where `wanted` was asked for (None: both halves)."""
-    return Again.ROUND if wanted is None and pass_ is Pass.RECENT else Again.ALONE
+def why_again(pass_: Pass, requested: Pass | None) -> Again:
+    """What a run of this pass says of the round it belongs to, where `requested` was asked for (None: both halves)."""
+    return Again.ROUND if requested is None and pass_ is Pass.RECENT else Again.ALONE
 
 
 def source_of(connection: Connection, account_id: str, pass_: Pass) -> str:

@@ -1,5 +1,4 @@
-"""What is different about a delta, and about a pass that is read again: it comes after others, and beside a pass that
-may be under way."""
+"""What is different about a delta and about a pass that is read again: others came before it, and may be under way."""
 
 from __future__ import annotations
 

@@ -17,7 +17,7 @@ from typing import Protocol
 from sqlalchemy import Connection
 
 from s3import import status
-from s3import.core.accounts import account_status, apply_document, is_imported, mark_account_checked, notes_on
+from s3import.core.accounts import account_status, apply_document, is_imported, mark_account_checked
 from s3import.core.errors import (
     AccountNotFound,
     Interrupted,
@@ -36,6 +36,7 @@ from s3import.core.settings import Settings
 from s3import.importing import admission, checkpoints, deltas, estimates, file_places, queueing
 from s3import.importing.checkpoints import Part, PartTotals
 from s3import.importing.leases import Lease, Leases
+from s3import.importing.notes import note
 from s3import.importing.parts import ActiveRun, PartImporter
 from s3import.importing.requests import Outcome, Request
 from s3import.importing.retries import Retries
@@ -84,7 +85,7 @@ class Importer:
         open_source: SourceOpener,
         files: RunFiles,
         workers: int,
-        record: Recorder = lambda connection, run_id: None,
+        record: Recorder = lambda connection, run_id, notes=(): None,
     ) -> None:
         self.transactions = transactions
         self.database, self.observe, self.stop = transactions.database, transactions.observe, transactions.stop
@@ -112,7 +113,7 @@ class Importer:
     def migrate(self, request: Request) -> Outcome:
         """Import whatever of the request's passes is left to do; never raises what ended it, but tells it."""
         imported: list[Pass] = []
-        rejected = 0
+        rejected, notes = 0, list[str]()
         try:
             for pass_ in self._passes_to_import(request):
                 uri = self._source_of(request, pass_)
@@ -123,17 +124,17 @@ class Importer:
                     continue
                 claim = self._claim(request, pass_, source.uri)
                 if claim is not None:
-                    rejected += self.import_pass(ActiveRun(claim, source, Counters(request.limit)))
+                    run = ActiveRun(claim, source, Counters(request.limit))
+                    rejected, notes = rejected + self.import_pass(run), run.notes
                     imported.append(pass_)
         except S3ImportError as error:
             return Outcome(request.account_id, tuple(imported), rejected, error)
-        notes = self._notes(request.account_id, source) if imported else ()
-        return Outcome(request.account_id, tuple(imported), rejected, notes=notes)
+        return Outcome(request.account_id, tuple(imported), rejected, notes=tuple(notes))
 
     def _passes_to_import(self, request: Request) -> tuple[Pass, ...]:
         if not request.again:
             return request.passes
-        left = partial(admission.passes_to_read, account_id=request.account_id, wanted=request.passes)
+        left = partial(admission.passes_to_read, account_id=request.account_id, requested=request.passes)
         return self.transactions.run(request.account_id, left)
 
     def _source_of(self, request: Request, pass_: Pass) -> str:
@@ -153,23 +154,13 @@ class Importer:
         checkpoints.note_known(do, run_id, inventory)
         return inventory.is_known()
 
-    def _notes(self, account_id: str, source: DumpSource) -> tuple[str, ...]:
-        """What of the account.json that lies there now has no effect; nothing where that cannot be told."""
-        with suppress(S3ImportError):
-            document = read_account_document(source.companion, account_id)
-            if document is not None:
-                return self.transactions.read(account_id, partial(notes_on, document=document))
-        return ()
-
-    # --- claim it ------------------------------------------------------------------------------------------------
-
     def _claim(self, request: Request, pass_: Pass, source: str) -> Claim | None:
         """Take the run, waiting for the lease of a process that may be dead; None when the pass has been imported.
 
         Raises: RecentPassFirst; AccountPurged; RunIsAlive as soon as its holder shows a sign of life.
         """
         account_id = request.account_id
-        again = admission.why_again(pass_, request.wanted) if request.again else None
+        again = admission.why_again(pass_, request.requested) if request.again else None
         first: Run | None = None
         tried: Claim | None = None
 
@@ -409,9 +400,11 @@ class Importer:
         if run.counters.nothing_came_over(final=True):
             self.parts.require_something(run)
 
+        run.notes[:] = note(self.transactions, claim.account_id, run.source)
+
         def finish(connection: Connection) -> None:
             status.finish(connection, claim)
-            self.record(connection, claim.run_id)
+            self.record(connection, claim.run_id, run.notes)
 
         self.transactions.run(claim.account_id, finish)
         self.observe(PassEnded(claim.account_id, claim.pass_, None))
@@ -455,8 +448,8 @@ def no_account(account_id: str, source: DumpSource) -> AccountNotFound:
     """There is no account, and nothing that would create it."""
     return AccountNotFound(
         f"account {account_id} is not in the database and {source.companion.uri} has no account.json that would create "
-        "it (or the account was deleted since its first run); create the account in Re:amaze with its brands and "
-        "channels, then run the same command again"
+        "it (or the account was deleted since its first run); write one (docs/contract.md shows it), or create the "
+        "account in Re:amaze with its brands and channels, then run the same command again"
     )
 
 

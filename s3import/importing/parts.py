@@ -47,12 +47,16 @@ from s3import.writers import write
 
 @dataclass(frozen=True, slots=True)
 class ActiveRun:
-    """A claimed run that this process is working on; `ended` is set when its parts must stop at their next batch."""
+    """A claimed run that this process is working on; `ended` is set when its parts must stop at their next batch.
+
+    `notes`: what its end has to say beside its counts.
+    """
 
     claim: Claim
     source: DumpSource
     counters: Counters
     ended: threading.Event = field(default_factory=threading.Event)
+    notes: list[str] = field(default_factory=list)
 
 
 @dataclass(frozen=True, slots=True)

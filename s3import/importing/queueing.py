@@ -48,26 +48,26 @@ def enqueue(
     return replace(run, state=State.QUEUED, source=source, tries=0, again=again or run.again), True
 
 
-def _begin(connection: Connection, last: Run | None, wanted: Run) -> tuple[Run, bool]:
-    """Insert the run that is `wanted` after the pass's `last` one."""
-    account_id, pass_ = wanted.account_id, wanted.pass_
+def _begin(connection: Connection, last: Run | None, requested: Run) -> tuple[Run, bool]:
+    """Insert the run that is `requested` after the pass's `last` one."""
+    account_id, pass_ = requested.account_id, requested.pass_
     # account.json brings nothing back, whatever became of the run that applied it
     checked = account_was_checked(connection, account_id)
-    if last and not (last.state is State.SUCCEEDED and (wanted.again or pass_ is Pass.DELTA)):
+    if last and not (last.state is State.SUCCEEDED and (requested.again or pass_ is Pass.DELTA)):
         _forget_history(connection, last)
     remember_deletions(connection, account_id)
-    number, options = (last.number + 1, _lasting(last, wanted)) if last else (1, wanted.options)
-    run = replace(wanted, run_id=uuid.uuid4().hex, number=number, account_checked=checked, options=options)
+    number, options = (last.number + 1, _lasting(last, requested)) if last else (1, requested.options)
+    run = replace(requested, run_id=uuid.uuid4().hex, number=number, account_checked=checked, options=options)
     _insert_run(connection, run)
     note(connection, run, Happened.ASKED_FOR)
     return run, True
 
 
-def _lasting(last: Run, wanted: Run) -> RunOptions:
-    """What a run does beside importing, as the run before it did: calls are described as they were."""
-    if not wanted.again:
-        return wanted.options
-    return RunOptions(wanted.options.files_to or last.options.files_to, last.options.describe_calls)
+def _lasting(last: Run, requested: Run) -> RunOptions:
+    """What a run does besides importing, as the run before it did: calls are described as they were."""
+    if not requested.again:
+        return requested.options
+    return RunOptions(requested.options.files_to or last.options.files_to, last.options.describe_calls)
 
 
 def _forget_history(connection: Connection, last: Run) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime as dt
 from dataclasses import dataclass
 from typing import Any
 
@@ -24,7 +25,7 @@ class Request:
     again: bool = False
 
     @property
-    def wanted(self) -> Pass | None:
+    def requested(self) -> Pass | None:
         """The one pass that was asked for; None: both halves of the dump."""
         return self.passes[0] if len(self.passes) == 1 else None
 
@@ -50,3 +51,4 @@ class Result:
     rejected: int = 0
     error: S3ImportError | None = None
     notes: tuple[str, ...] = ()
+    purged_at: dt.datetime | None = None  # since when what was kept of the account's migration is forgotten

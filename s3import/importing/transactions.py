@@ -53,7 +53,11 @@ class Transactions:
             return True
 
         retries = stamina.retry_context(
-            on=again, attempts=None, timeout=self.retry_seconds, wait_initial=0.05, wait_jitter=0.1
+            on=again,
+            attempts=None if self.retry_seconds else 1,
+            timeout=self.retry_seconds or None,
+            wait_initial=0.05,
+            wait_jitter=0.1,
         )
         for attempt in retries:
             with attempt, begin() as connection:

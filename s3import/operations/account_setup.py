@@ -46,13 +46,13 @@ def read_account(connection: Connection, account_id: str) -> Account:
     return Account(**row._mapping)
 
 
-def require_status(account: Account, wanted: AccountStatus) -> None:
+def require_status(account: Account, requested: AccountStatus) -> None:
     """Make sure that the account has that status, or the one after it. Raises: PassNotFinished."""
-    pass_ = next(pass_ for pass_, after in accounts.STATUS_AFTER.items() if after is wanted)
+    pass_ = next(pass_ for pass_, after in accounts.STATUS_AFTER.items() if after is requested)
     if not is_imported(pass_, AccountStatus(account.status)):
         raise PassNotFinished(
             f"account {account.id}: the {pass_} pass has not succeeded yet; ask for it (POST /migrate) and wait "
-            f"until GET /check-migration says so: from that moment the account is {wanted} by itself"
+            f"until GET /check-migration says so: from that moment the account is {requested} by itself"
         )
 
 
@@ -66,8 +66,8 @@ def create_brand(connection: Connection, account_id: str, brand: Brand) -> tuple
 def create_channel(connection: Connection, account_id: str, channel: Channel) -> tuple[Channel, bool]:
     """The channel, and whether it was created. Raises: AccountNotFound, UnknownBrand."""
     read_account(connection, account_id)
-    wanted = Channel(channel.id, channel.brand_id, _storable(channel.kind), _storable(channel.name))
-    created = accounts.create_channel(connection, account_id, wanted)
+    requested = Channel(channel.id, channel.brand_id, _storable(channel.kind), _storable(channel.name))
+    created = accounts.create_channel(connection, account_id, requested)
     if created is None:
         raise UnknownBrand("the account has no brand of this brand_id; create it first (POST /accounts/{id}/brands)")
     return Channel(**_row(connection, channels, account_id, channel.id)), created

@@ -11,6 +11,7 @@ from dataclasses import replace
 from functools import partial
 from typing import Any
 
+from s3import.core import resets
 from s3import.core.errors import DatabaseUnavailable, Interrupted, S3ImportError
 from s3import.core.events import AccountEnded, Observer
 from s3import.core.settings import Settings
@@ -44,21 +45,25 @@ def migrate(
         importer = machinery.importer
         if requests[0].source is not None:  # what is wrong with it shows before anything is done
             importer.open_source(requests[0].source, requests[0].account_id)
-        with importer, machinery.notifier:
+        with importer:
             try:
                 importer.transactions.run("", schema.require)
             except DatabaseUnavailable as error:
                 return unanswered(requests, error, stop)
-            outcomes = list(_all(settings, machinery, requests, common))
+            with machinery.notifier:  # which looks into the tables
+                outcomes = list(_all(settings, machinery, requests, common))
         return [result_of(machinery.database, outcome) for outcome in outcomes]
 
 
 def result_of(database: Database, outcome: Outcome) -> Result:
     """The outcome with the account's status document, as far as the database can still be asked."""
     document: dict[str, Any] = report.unknown(outcome.account_id)
+    purged_at = None
     with suppress(S3ImportError), database.read() as connection:
         document = report.document(connection, outcome.account_id) or {**document, "account_status": None}
-    return Result(outcome.account_id, document, outcome.imported, outcome.rejected, outcome.error, outcome.notes)
+        purged_at = resets.purged_at(connection, outcome.account_id)
+    told = (outcome.imported, outcome.rejected, outcome.error, outcome.notes)
+    return Result(outcome.account_id, document, *told, purged_at)
 
 
 def unanswered(requests: list[Request], error: DatabaseUnavailable, stop: threading.Event) -> list[Result]:

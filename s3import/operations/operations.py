@@ -90,13 +90,13 @@ class Operations:
             items, last = listings.account_page(connection, status, first, min(limit, MAX_PAGE))
         return Page(items, None if last is None else id_cursor(last))
 
-    def confirm_status(self, account_id: str, wanted: AccountStatus) -> Account:
+    def confirm_status(self, account_id: str, requested: AccountStatus) -> Account:
         """The account, which has that status already, or the one after it: passes set it when they succeed.
 
         Raises: AccountNotFound; PassNotFinished while the pass behind that status is not in.
         """
         account = self.account(account_id)
-        account_setup.require_status(account, wanted)
+        account_setup.require_status(account, requested)
         return account
 
     def create_brand(self, account_id: str, brand: Brand) -> tuple[Brand, bool]:
@@ -113,7 +113,7 @@ class Operations:
     # --- migrations ------------------------------------------------------------------------------------------------
 
     def request_migration(
-        self, account_id: str, wanted: Pass | None = None, source: str | None = None, *, again: bool = False
+        self, account_id: str, requested: Pass | None = None, source: str | None = None, *, again: bool = False
     ) -> Admission:
         """Queue the passes asked for (None: whatever is left), from `source` or the configured one. With `again` passes
         that were imported are read once more: without a `source` from where they were read last.
@@ -124,14 +124,14 @@ class Operations:
         asker = self.asker
         asker.check_id(account_id)
         uri = asker.source(account_id, source) if source is not None or not again else None
-        if wanted is Pass.DELTA and uri:
+        if requested is Pass.DELTA and uri:
             asker.require_deltas(uri)
 
         def request(connection: Connection) -> Admission:
             before = account_status(connection, account_id)
-            where = uri or asker.source_if_unknown(connection, account_id, wanted or Pass.RECENT)
+            where = uri or asker.source_if_unknown(connection, account_id, requested or Pass.RECENT)
             ask = partial(admit, again=again, options=asker.options, may_be_new=asker.may_be_new)
-            admission = ask(connection, account_id, wanted, where)
+            admission = ask(connection, account_id, requested, where)
             if account_status(connection, account_id) is not before:  # a pass ended in the midst of this
                 raise Conflict(f"account {account_id}: its status changed while a migration was asked for")
             return admission

@@ -32,7 +32,7 @@ def queue(settings: Settings, requests: list[Request], *, observe: Observer, sto
 
 def _queued(operations: Operations, request: Request) -> Outcome:
     try:
-        operations.request_migration(request.account_id, request.wanted, request.source, again=request.again)
+        operations.request_migration(request.account_id, request.requested, request.source, again=request.again)
     except S3ImportError as error:
         return Outcome(request.account_id, error=error)
     return Outcome(request.account_id)

@@ -13,7 +13,7 @@ from s3import.reporting import status_document as report
 from s3import.reporting.pages import RunCursor
 from s3import.status import State
 
-DONE_LAST = 100  # accounts with nothing under way that are listed beside those at work
+DONE_LAST = 100  # accounts with nothing under way that are listed after those at work
 
 
 def account_page(

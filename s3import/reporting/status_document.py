@@ -66,7 +66,7 @@ def pass_documents(rows: Iterable[Any]) -> Iterator[tuple[Any, dict[str, Any]]]:
 
 
 def runs() -> sa.Select[Any]:
-    """All runs with what documents tell of them beside their slices."""
+    """All runs with what documents show of them, except their slices."""
     lease_left = (import_runs.c.lease_until - clock()).label("lease_left")
     columns = (import_runs, lease_left, accounts.c.status.label("account_status"))
     return sa.select(*columns).outerjoin_from(import_runs, accounts, accounts.c.id == import_runs.c.account_id)

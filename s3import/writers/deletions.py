@@ -1,6 +1,6 @@
 """A batch of a dump's tombstones: the rows that they name go, and everything below them.
 
-Tombstones are laid before their rows are deleted, so that the triggers which remember what people delete find nothing
+Tombstones are added before their rows are deleted, so that the triggers which remember what people delete find nothing
 new. Rows are locked from the top down first: nobody can hang anything new on one that is about to go.
 """
 

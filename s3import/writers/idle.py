@@ -1,4 +1,4 @@
-"""Connections that lay idle are asked whether they still work before they are used again."""
+"""Idle connections are asked whether they still work before they are used again."""
 
 from __future__ import annotations
 

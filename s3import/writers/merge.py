@@ -90,8 +90,8 @@ def write(
 def _load_directly(connection: sa.Connection, writer: Writer, entity: Entity, account_id: str, rows: pa.Table) -> bool:
     try:
         with connection.begin_nested() as savepoint:
-            writer.load(connection, TARGETS[entity], _by_parent(entity, rows))
-            require_as_sent(connection, writer, entity, account_id, rows)
+            if not writer.load(connection, TARGETS[entity], _by_parent(entity, rows)):
+                require_as_sent(connection, writer, entity, account_id, rows)
             if _brings_back(connection, writer, entity, account_id, rows):
                 savepoint.rollback()
                 return False

@@ -94,14 +94,14 @@ class _Connection(pymysql.connections.Connection):  # type: ignore[misc]
 
 def _connect(_dialect: Any, _record: Any, arguments: Any, options: Any) -> _Connection:
     seconds = options["connect_timeout"]  # for each answer until it is logged in; `_limit` has the word from then on
+    own = {"password": options["password"].encode()} if "password" in options else {}  # else it would be Latin-1
     try:
-        connection = _Connection(*arguments, read_timeout=seconds, write_timeout=seconds, **options)
-    except (
-        OSError,
-        RuntimeError,
-        ValueError,
-        LookupError,
-    ) as error:  # it looks at files and packages before it connects
+        connection = _Connection(*arguments, **{**options, **own, "read_timeout": seconds, "write_timeout": seconds})
+    except RuntimeError as error:
+        raise DatabaseMisconfigured(
+            "the user logs in by a way that needs a package: pip install 'PyMySQL[rsa]', or use TLS (ssl_ca)"
+        ) from error
+    except (OSError, ValueError, LookupError) as error:  # it looks at files before it connects
         raise DatabaseMisconfigured(
             f"the driver of the database cannot use what the database URL names ({type(error).__name__}); "
             "correct its options"
@@ -123,7 +123,7 @@ class MysqlWriter:
         self._local_infile = local_infile
 
     @translated()
-    def load(self, connection: sa.Connection, table: sa.Table, rows: pa.Table) -> None:
+    def load(self, connection: sa.Connection, table: sa.Table, rows: pa.Table) -> bool:
         """Insert all `rows`, whose columns are some of the table's, within the connection's transaction."""
         texts = [_as_text(column) for column in rows.columns]
         _check_packet(connection, table, texts)
@@ -131,6 +131,7 @@ class MysqlWriter:
             self._local_infile = _load_file(connection, table, rows, texts)
         if not self._local_infile:
             _insert(connection, table, rows, texts)
+        return False
 
     def keys(self, connection: sa.Connection) -> Keys:
         return Keys.ROWS

@@ -203,7 +203,7 @@ class PostgresWriter:
         self._types: dict[tuple[str, tuple[str, ...]], tuple[int, ...]] = {}
 
     @translated()
-    def load(self, connection: sa.Connection, table: sa.Table, rows: pa.Table) -> None:
+    def load(self, connection: sa.Connection, table: sa.Table, rows: pa.Table) -> bool:
         """Insert all `rows`, whose columns are some of the table's, within the connection's transaction.
 
         Raises: what `Writer.load` promises; SchemaMismatch for a column of a type that is not one of ours.
@@ -212,12 +212,13 @@ class PostgresWriter:
         fitting = _fit(table, rows, types)
         encoder = _encoder(fitting.schema, types)
         with driver_cursor(connection) as cursor:
-            with self._keys.of(connection, table, rows), cursor.copy(_copy_statement(table, rows)) as copy:
+            with self._keys.of(connection, table, rows) as in_sets, cursor.copy(_copy_statement(table, rows)) as copy:
                 copy.write(encoder.write_header())
                 for chunk in _chunks(fitting):
                     copy.write(encoder.write_batch(chunk))
                 copy.write(encoder.finish())
             require_kept(connection, table, rows.num_rows, cursor.rowcount)
+        return in_sets
 
     def keys(self, connection: sa.Connection) -> Keys:
         return self._keys.way(connection)

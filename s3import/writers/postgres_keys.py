@@ -97,22 +97,21 @@ class PostgresKeys:
             return Keys.SETS if self._targets else Keys.ROWS
 
     @contextmanager
-    def of(self, connection: sa.Connection, table: sa.Table, rows: pa.Table) -> Iterator[None]:
-        """Check the keys of the rows that the block sends to the table.
+    def of(self, connection: sa.Connection, table: sa.Table, rows: pa.Table) -> Iterator[bool]:
+        """Check the keys of the rows that the block sends to the table. Gives whether that is done in sets: then no
+        trigger is fired, and none that could have changed the rows is there.
 
         Raises: Conflict, where a parent is missing or sets turn out to be impossible; the rows are then to be rolled
         back. In sets a parent that is missing is told before the block begins.
         """
-        if table.name not in _PARENTS or self.way(connection) is Keys.ROWS:
-            yield
-            return
-        target = (self._targets or {}).get(table.name)
+        in_sets = table.name in _PARENTS and self.way(connection) is Keys.SETS
+        target = (self._targets or {}).get(table.name) if in_sets else None
         if target is None or len(pc.unique(rows["account_id"])) != 1:
-            yield
+            yield False
             return
         with driver_cursor(connection) as cursor:
             self._lock_parents(cursor, table, target, rows)
-            yield
+            yield True
             self._require_ours(cursor, table, target)
 
     def _lock_parents(self, cursor: Any, table: sa.Table, target: _Target, rows: pa.Table) -> None:

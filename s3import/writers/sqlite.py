@@ -67,13 +67,14 @@ class SqliteWriter:
     """Loads by executemany of whole columns turned into Python lists."""
 
     @translated()
-    def load(self, connection: sa.Connection, table: sa.Table, rows: pa.Table) -> None:
+    def load(self, connection: sa.Connection, table: sa.Table, rows: pa.Table) -> bool:
         """Insert all `rows`, whose columns are some of the table's, within the connection's transaction."""
         columns = [timestamps_as_text(column).to_pylist() for column in rows.columns]
         statement = _insert_statement(connection, table, rows)
         with closing(driver_cursor(connection)) as cursor:
             cursor.executemany(statement, zip(*columns, strict=True))
             require_kept(connection, table, rows.num_rows, cursor.rowcount)
+        return False
 
     def keys(self, connection: sa.Connection) -> Keys:
         return Keys.ROWS

@@ -1,6 +1,6 @@
-"""What tombstones mean for the rows of a batch, and how new ones are laid.
+"""What tombstones mean for the rows of a batch, and how new ones are added.
 
-A tombstone stands for a row that is gone; the two never stand side by side. A person's keeps every record of its row
+A tombstone stands for a row that is gone; a row never has both. A person's keeps every record of its row
 out for good, one of a dump those that are not newer. Whatever lacks its parent because that one has a tombstone stays
 out with it, and gets a tombstone of the same kind for its own children to find.
 """
@@ -35,6 +35,15 @@ _ANY: sa.Select[int] = (
     sa.select(sa.literal_column("1", sa.Integer))
     .where(import_tombstones.c.account_id == sa.bindparam("account_id"))
     .limit(1)
+)
+_COUNT = sa.select(sa.func.count()).select_from(
+    sa.select(import_tombstones.c.id)
+    .where(
+        import_tombstones.c.account_id == sa.bindparam("account_id"),
+        import_tombstones.c.entity == sa.bindparam("entity"),
+    )
+    .limit(sa.bindparam("at_most", type_=sa.Integer))
+    .subquery()
 )
 
 
@@ -97,9 +106,9 @@ def has_tombstones(connection: sa.Connection, account_id: str) -> bool:
 
 def count_tombstones(connection: sa.Connection, account_id: str, entity: str, *, at_most: int) -> int:
     """How many an entity of the account has, as far as `at_most`."""
-    kept = import_tombstones.c
-    some = sa.select(kept.id).where(kept.account_id == account_id, kept.entity == entity).limit(at_most).subquery()
-    return connection.execute(sa.select(sa.func.count()).select_from(some)).scalar_one()
+    some = {"account_id": account_id, "entity": entity, "at_most": at_most}
+    count: int = connection.execute(_COUNT, some).scalar_one()
+    return count
 
 
 def add_tombstones(

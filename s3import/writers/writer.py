@@ -34,8 +34,9 @@ def silence_seconds(connection: sa.Connection) -> float:
 class Writer(Protocol):
     """Bulk loading in one kind of database. Instances are shared by threads; connections are not."""
 
-    def load(self, connection: sa.Connection, table: sa.Table, rows: pa.Table) -> None:
-        """Insert all `rows` into `table`, within the connection's transaction.
+    def load(self, connection: sa.Connection, table: sa.Table, rows: pa.Table) -> bool:
+        """Insert all `rows` into `table`, within the connection's transaction. True: nothing of the database's own can
+        have changed them on their way; False: that was not asked.
 
         The columns of `rows` are some of the table's: text, integers, bool, timestamps in UTC, and JSON as text.
         Raises: Conflict when a key is broken (some rows may be in: roll back to the savepoint, or all of it),

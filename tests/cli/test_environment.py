@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import subprocess
 from pathlib import Path
 
 import pytest
 
-from tests.cli.commands import ACCOUNT, Dump, s3import
+from tests.cli.commands import ACCOUNT, Dump, command, environment, migrate, s3import
 from tests.cli.test_streams import shell
 
 pytestmark = pytest.mark.integration
+
+ROOT = Path(__file__).parents[2]
 
 
 def test_blanks_around_settings_do_not_count(dump: Dump, sqlite_url: str) -> None:
@@ -63,3 +66,27 @@ def test_accounts_from_stdin_as_people_write_it(dump: Dump, sqlite_url: str, tmp
     (ids := tmp_path / "ids.txt").write_bytes(IDS)
     words = ["migrate", "--accounts-from", "-", "--source", dump.source, "--database", sqlite_url]
     assert shell(f"<{ids}", *words).stdout.endswith(b"2 accounts: 2 done\n")
+
+
+def test_a_folder_that_is_gone_is_named(tmp_path: Path) -> None:
+    """Names that are relative to it lead nowhere: 2."""
+    ended = subprocess.run(
+        ["bash", "-c", 'cd "$0" && rmdir "$0" && exec "$@"', tmp_path, *command("status", "--account", ACCOUNT)],
+        env=environment(PYTHONPATH=str(ROOT)),
+        capture_output=True,
+        check=False,
+    )
+    assert (ended.returncode, b"the folder that s3import was started in is gone" in ended.stderr) == (2, True)
+
+
+def test_an_id_that_the_shell_garbles_is_refused() -> None:
+    """Where the locale knows no such letters; the message says what to set."""
+    plain = {"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}
+    ended = shell("", "status", "--account", "\u00fc\u20ac", **plain)
+    assert (ended.returncode, b"set LC_ALL=C.UTF-8" in ended.stderr) == (2, True)
+
+
+def test_no_retries_are_no_trouble(dump: Dump, sqlite_url: str) -> None:
+    """S3IMPORT_RETRY_SECONDS=0 tries everything once, and nothing complains about that."""
+    ended = migrate(dump, sqlite_url, S3IMPORT_RETRY_SECONDS="0", PYTHONWARNINGS="always")
+    assert (ended.status, ended.err) == (0, "")

@@ -12,6 +12,8 @@ import pytest
 import sqlalchemy as sa
 
 from s3import.writers import open_database
+from s3import.writers.schema import HEAD
+from s3import.writers.url import shown
 from tests.cli.commands import ACCOUNT, Dump, command, environment, migrate, s3import
 from tests.objects import CREDENTIALS, Bucket
 
@@ -179,10 +181,12 @@ def test_imports_from_s3(sqlite_url: str, s3: Bucket, dump: Dump) -> None:
 
 
 def test_db_init_makes_the_tables(bare_database_url: str) -> None:
-    """`db init` makes the tables, and again changes nothing; it says which."""
-    for done in ("created", "up to date already"):
+    """`db init` makes the tables, and again changes nothing; it says which, where (without the password), what next."""
+    place = f"  database {shown(bare_database_url)}\n"
+    next_ = "  next: `s3import migrate --account ID --source URI` imports an account\n"
+    for said in (f"created, at revision {HEAD}\n{place}{next_}", f"up to date already, at revision {HEAD}\n{place}"):
         ended = s3import("db", "init", "--database", bare_database_url)
-        assert (ended.status, ended.out, ended.err) == (0, f"the tables are {done}\n", "")
+        assert (ended.status, ended.out, ended.err) == (0, f"the tables are {said}", "")
 
 
 def test_migrate_refuses_tables_that_do_not_fit(dump: Dump, bare_database_url: str) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sqlite3
+
 import pytest
 
 from tests.cli.commands import ACCOUNT, Dump, Ended, migrate, s3import
@@ -51,6 +53,34 @@ def test_a_verification_after_a_purge_says_so(moved: str) -> None:
     assert (ended.status, "[account_purged]" in ended.err, "migrate" in ended.err) == (1, True, False)
 
 
+def test_a_purged_migration_is_not_offered_to_be_read_again(moved: str, dump: Dump) -> None:
+    """Reading it once more would be refused: neither `migrate` nor `migrate --detach` names that then."""
+    assert "with --again it is read once more" in migrate(dump, moved).out
+    assert run("purge", moved, "--yes").status == 0
+    for words in ([], ["--detach"]):
+        idle = migrate(dump, moved, *words)
+        assert (idle.status, "--again" in idle.out) == (0, False)
+        assert "nothing to do: what was asked for had been imported before; it cannot be read once more" in idle.out
+    refused = migrate(dump, moved, "--again")
+    assert (refused.status, "[account_purged]" in refused.err) == (1, True)
+
+
+def test_what_people_deleted_needs_no_repair(moved: str, dump: Dump) -> None:
+    """It stays deleted: nobody is told to repair the dump for it. After a purge no pass looks as if it had to start."""
+    with sqlite3.connect(moved.removeprefix("sqlite:///")) as connection:
+        connection.execute("PRAGMA foreign_keys = ON")
+        connection.execute("DELETE FROM messages WHERE id = 'm0'")
+    again = migrate(dump, moved, "--again")
+    assert (again.status, "deleted_in_target 1" in again.out, "once the dump is repaired" in again.out) == (
+        3,
+        True,
+        False,
+    )
+    assert "stays deleted, and nothing is to be done about it" in run("rejects", moved).err
+    assert run("purge", moved, "--yes").status == 0
+    assert "  recent: imported; nothing is kept of it\n" in run("status", moved).out
+
+
 def test_a_cancellation_says_what_it_did(dump: Dump, sqlite_url: str) -> None:
     """Each pass with its state before, and where."""
     assert migrate(dump, sqlite_url, "--pass", "recent").status == 0
@@ -61,9 +91,3 @@ def test_a_cancellation_says_what_it_did(dump: Dump, sqlite_url: str) -> None:
         f"  database {sqlite_url}",
         f"  source {dump.root}/acme",
     ]
-
-
-def test_db_init_says_what_it_did(bare_sqlite_url: str) -> None:
-    """Created, or up to date."""
-    said = [s3import("db", "init", "--database", bare_sqlite_url).out for _ in range(2)]
-    assert said == ["the tables are created\n", "the tables are up to date already\n"]

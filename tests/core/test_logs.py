@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import logging
+import re
 import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -160,6 +161,20 @@ def test_long_messages_are_cut(stream: io.StringIO) -> None:
     """A message has a bound, whatever was put into it."""
     log.info("%s", "x" * 100_000)
     assert len(only(stream)["message"]) == MAX_CHARACTERS
+
+
+def test_a_library_is_quoted_as_it_is_written(stream: io.StringIO) -> None:
+    """Its sentence stands in its source; of what it fills in numbers stay, and the kinds of errors."""
+    library = logging.getLogger("library")
+    library.warning("lost %s after %d tries: %r", "a place", 3, ValueError("canary"))
+    assert only(stream)["message"] == "lost … after 3 tries: ValueError"
+
+
+def test_what_a_library_has_filled_in_itself_is_left_out(stream: io.StringIO) -> None:
+    """Where it says something is told instead."""
+    filled_in = f"lost {sum(range(99))} canaries"
+    logging.getLogger("library").warning(filled_in)
+    assert re.fullmatch(r"library has something to say, at test_logs:\d+", only(stream)["message"])
 
 
 def test_a_message_that_does_not_fit_its_arguments(stream: io.StringIO) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tempfile
 import threading
 import time
 from collections.abc import Sequence
@@ -20,7 +21,7 @@ from s3import.core.settings import Settings
 from s3import.importing.requests import Request, Result
 from s3import.writers import Database, open_database
 from tests import commands as app
-from tests.importing.dumps import ACCOUNT
+from tests.importing.dumps import ACCOUNT, seeded_dump, write
 
 BOTH = HALVES
 IMPORTED = (tables.brands, tables.channels, tables.threads, tables.messages, tables.attachments)
@@ -78,6 +79,25 @@ def snapshot(settings: Settings, account: str = ACCOUNT) -> dict[str, Any]:
     }
     named: dict[str, Any] = orjson.loads(orjson.dumps(seen).replace(account.encode(), b"ACCOUNT"))
     return named
+
+
+def undisturbed(settings: Settings, seed: int) -> dict[str, Any]:
+    """The `snapshot` that an import of that `seeded_dump` leaves when nothing happens to it.
+
+    It is made once for each kind of database, in the database of the test that asks first.
+    """
+    key = settings.database.partition(":")[0], settings.block_bytes, seed
+    if key not in _UNDISTURBED:
+        account = "undisturbed"  # as long as the names of the others, so that batches are cut alike
+        with tempfile.TemporaryDirectory() as folder:
+            write(seeded_dump(seed, account), Path(folder), account)
+            alone = settings_for(folder, settings.database, block_bytes=settings.block_bytes)
+            assert code_of(migrate(alone, account)) is None
+            _UNDISTURBED[key] = snapshot(alone, account)
+    return _UNDISTURBED[key]
+
+
+_UNDISTURBED: dict[tuple[str, int, int], dict[str, Any]] = {}
 
 
 def rows(settings: Settings, account: str = ACCOUNT) -> dict[str, list[dict[str, Any]]]:

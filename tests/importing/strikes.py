@@ -53,7 +53,7 @@ class Transactions:
             sa.event.remove(sa.Engine, "before_cursor_execute", self._executing)
 
     def _connected(self, connection: sa.Connection) -> None:
-        dialect: Any = connection.dialect
+        dialect: Any = connection.engine.dialect  # who commits asks this one
         if "do_commit" not in vars(dialect):
             dialect.do_commit = self._committing(dialect.do_commit)
 

@@ -22,7 +22,7 @@ from s3import.writers import open_database
 from tests.cli.commands import s3import
 from tests.importing.children import exit_code, start
 from tests.importing.dumps import seeded_dump, write
-from tests.importing.moving import code_of, execute, migrate, settings_for, snapshot
+from tests.importing.moving import code_of, execute, migrate, settings_for, snapshot, undisturbed
 from tests.importing.strikes import Moment, Strike, Transactions, end_session, kill_process, linger, pause_process
 
 pytestmark = pytest.mark.integration
@@ -30,12 +30,13 @@ pytestmark = pytest.mark.integration
 DONE, SOME_REJECTED, ALIVE = 0, 3, 4
 CLAIM = 3  # the number of the transaction that claims the run; the schema and the account's status are read before
 ANY_BATCH = 8
+SEED = 5
 LEASED: dict[str, Any] = {"lease_seconds": 15.0, "heartbeat_seconds": 0.1}
 
 
 @pytest.fixture
 def prepared(database_url: str, tmp_path: Path) -> Settings:
-    """Settings whose database has its tables already, and the dumps of two accounts alike."""
+    """Settings whose database has its tables already, and a dump."""
     return _prepare(settings_for(tmp_path, database_url), tmp_path)
 
 
@@ -46,9 +47,7 @@ def on_sqlite(settings: Settings, tmp_path: Path) -> Settings:
 
 
 def _prepare(settings: Settings, folder: Path) -> Settings:
-    for account in ("undisturbed", "contested--"):
-        write(seeded_dump(5, account), folder, account)
-    assert code_of(migrate(settings, "undisturbed")) is None
+    write(seeded_dump(SEED, "contested--"), folder, "contested--")
     return settings
 
 
@@ -58,7 +57,7 @@ def test_one_of_several_does_the_work(prepared: Settings) -> None:
     children = [start(settings, "contested--", k=ANY_BATCH, moment=Moment.ANSWER, strike=linger) for _ in range(3)]
     statuses = [exit_code(child) or DONE for child in children]
     assert (statuses.count(SOME_REJECTED), set(statuses) <= {SOME_REJECTED, ALIVE, DONE}) == (1, True)
-    assert _contested(prepared) == snapshot(prepared, "undisturbed")
+    assert _contested(prepared) == undisturbed(prepared, SEED)
 
 
 def test_a_dead_holder_is_waited_for_and_taken_over(prepared: Settings) -> None:
@@ -69,7 +68,7 @@ def test_a_dead_holder_is_waited_for_and_taken_over(prepared: Settings) -> None:
     events: list[Event] = []
     assert code_of(migrate(leased, "contested--", observe=events.append)) is None
     assert [0 < event.seconds <= 3 for event in events if isinstance(event, Waiting)] == [True]
-    assert _contested(prepared) == snapshot(prepared, "undisturbed")
+    assert _contested(prepared) == undisturbed(prepared, SEED)
 
 
 @pytest.mark.integration
@@ -92,7 +91,7 @@ def test_a_paused_process_that_comes_back_writes_nothing(prepared: Settings, k: 
     with _paused(paused):
         assert code_of(migrate(prepared, "contested--")) is None
         completed = _contested(prepared)
-    assert (exit_code(paused), completed) == (ALIVE, snapshot(prepared, "undisturbed"))
+    assert (exit_code(paused), completed) == (ALIVE, undisturbed(prepared, SEED))
     assert _contested(prepared) == completed
 
 
@@ -106,7 +105,7 @@ def test_a_process_paused_within_a_transaction_stands_in_nobodys_way(
     with _paused(paused):
         assert code_of(migrate(settings, "contested--")) is None
     assert exit_code(paused) == ALIVE
-    assert _contested(settings) == snapshot(settings, "undisturbed")
+    assert _contested(settings) == undisturbed(settings, SEED)
 
 
 def test_what_somebody_else_finished_meanwhile_is_not_done_again(on_sqlite: Settings) -> None:
@@ -121,7 +120,7 @@ def test_what_somebody_else_finished_meanwhile_is_not_done_again(on_sqlite: Sett
 
     result = migrate(leased, "contested--", observe=overtake)
     assert (code_of(result), result.imported, result.document["account_status"]) == (None, (), "active")
-    assert _contested(leased) == snapshot(leased, "undisturbed")
+    assert _contested(leased) == undisturbed(leased, SEED)
 
 
 def test_a_claim_whose_answer_was_lost_is_not_waited_for(postgres_url: str, tmp_path: Path) -> None:
@@ -131,7 +130,7 @@ def test_a_claim_whose_answer_was_lost_is_not_waited_for(postgres_url: str, tmp_
     with Transactions(CLAIM, Moment.ANSWER, end_session(postgres_url)).watched():
         assert code_of(migrate(settings, "contested--", observe=events.append)) is None
     assert not [event for event in events if isinstance(event, Waiting)]
-    assert _contested(settings) == snapshot(settings, "undisturbed")
+    assert _contested(settings) == undisturbed(settings, SEED)
 
 
 def _struck(settings: Settings, k: int, strike: Any, moment: Moment = Moment.ANSWER) -> BaseProcess:

@@ -20,6 +20,8 @@ KINDS = {
     "mariadb-inserts": "mariadb_url",
     "sqlite": "sqlite_url",
 }
+ON_SERVERS = pytest.mark.parametrize("database", [kind for kind in KINDS if kind != "sqlite"], indirect=True)
+"""For what SQLite does not have: limits of its columns."""
 SHARED = {"postgresql": "postgres_url", "postgresql-rows": "postgres_url", "mariadb": "mariadb_url"}
 
 

@@ -27,11 +27,11 @@ class Interrupting:
         self.left = number
         self.happening = happening
 
-    def load(self, connection: sa.Connection, table: sa.Table, rows: object) -> None:
+    def load(self, connection: sa.Connection, table: sa.Table, rows: object) -> bool:
         self.left -= 1
         if self.left == 0:
             self.happening()
-        self.writer.load(connection, table, rows)
+        return self.writer.load(connection, table, rows)
 
     def keys(self, connection: sa.Connection) -> Keys:
         return self.writer.keys(connection)

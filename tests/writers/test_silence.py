@@ -68,6 +68,7 @@ def _ask_twice(connection: sa.Connection, cable: Cable) -> None:
     connection.execute(sa.select(1))
 
 
+@pytest.mark.integration
 @pytest.mark.parametrize("scheme", ["postgresql", "mysql"])
 def test_a_server_that_accepts_and_never_speaks_is_temporary(scheme: str) -> None:
     """It is given up after the time for a connection."""

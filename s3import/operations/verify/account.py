@@ -14,7 +14,7 @@ from s3import.operations.verify.verification import Verification
 
 
 def verify(settings: Settings, account_id: str, *, observe: Observer, stop: threading.Event) -> Verified:
-    """Compare an account's imported passes with the dump at the settings' source (None: where each pass lay).
+    """Compare an account's imported passes with the dump at the settings' source (None: where each pass was read from).
 
     Raises: AccountNotFound, NotImported, RunIsAlive, and whatever reading the dump or the database may raise.
     """

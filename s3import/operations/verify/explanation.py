@@ -1,4 +1,4 @@
-"""Records that are in doubt, each beside its row: equal after all, different, changed since, or not there."""
+"""Records that are in doubt, each compared with its row: equal after all, different, changed since, or not there."""
 
 from __future__ import annotations
 

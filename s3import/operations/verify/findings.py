@@ -124,7 +124,7 @@ class Verified:
         }
 
 
-# --- one record beside its row ------------------------------------------------------------------------------------
+# --- one record and its row -------------------------------------------------------------------------------------
 
 
 def different_fields(record: dict[str, Any], row: dict[str, Any]) -> tuple[str, ...]:

@@ -11,7 +11,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.ipc
 
-from s3import.core.errors import MigrationFailed
+from s3import.core.errors import MigrationFailed, system_reason
 from s3import.transform.fingerprints import RANGES
 
 ROWS_HELD = 200_000  # some 20 MB
@@ -67,7 +67,7 @@ def _stored(table: pa.Table) -> pa.Table:
             return pyarrow.ipc.open_file(pa.memory_map(file.name)).read_all()
     except OSError as error:
         raise MigrationFailed(
-            f"cannot write {table.nbytes} bytes below {tempfile.gettempdir()} ({error.strerror or 'no reason given'}); "
+            f"cannot write {table.nbytes} bytes below {tempfile.gettempdir()} ({system_reason(error)}); "
             "free disk space there or set TMPDIR to another folder, then run the same command again",
             code="temporary_folder",
         ) from error

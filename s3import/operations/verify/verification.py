@@ -3,7 +3,7 @@
 For each entity the dump's records become fingerprints, and of those of one id the newest wins, as in the import. The
 database sums its own fingerprints up by key range in one look at the table. Where a range's numbers agree its rows are
 equal. Of the others the fingerprints are fetched and compared one by one, and the records for which that leaves a doubt
-are read a third time, to be held beside their rows field by field.
+are read a third time, to be compared with their rows field by field.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ from s3import.status import Run
 
 
 class Verification:
-    """Compares one account's imported passes with its dump. `source`: where the dump lies now, None: where it lay."""
+    """Compares one account's imported passes with its dump. `source`: where the dump is now (None: where it was)."""
 
     def __init__(
         self,

@@ -95,7 +95,7 @@ class Inventory:
         query = "SELECT part FROM planned ORDER BY entity, key"
         return (_as_part(text) for (text,) in self._read(query))
 
-    # --- beside what is known ----------------------------------------------------------------------------------------
+    # --- compared with what is known ------------------------------------------------------------------------------
 
     def note_known(self, parts: Iterable[tuple[int, PlannedPart, bool]]) -> None:
         """Take down parts of an earlier plan: number, part, and whether it is done."""

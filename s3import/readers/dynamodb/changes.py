@@ -22,12 +22,13 @@ from s3import.core.ids import is_id
 from s3import.core.records import EARLIEST, SCHEMAS, TEXT, TIMESTAMP, Batch, Entity, Fault, Position, Reason, one_array
 from s3import.readers.dynamodb.decode import items_batch
 from s3import.readers.dynamodb.mapping import TOO_LATE_TICKS
-from s3import.readers.dynamodb.selection import Selection
+from s3import.readers.dynamodb.selection import ITEM, Selection
 from s3import.readers.dynamodb.values import has_key, has_prefix, is_selected, text_of_field
 from s3import.readers.formats.blocks import Block
 from s3import.transform.validators.timestamps import read_timestamps
 
 IMAGE = "NewImage"
+MAX_NAMED = 100  # items of a table that are named one by one, of those whose rows may stay
 
 Image = Mapping[str, Any]
 RowId = tuple[Entity, str]
@@ -73,6 +74,15 @@ def _members(line: bytes) -> Any:
         return orjson.loads(line)
     except orjson.JSONDecodeError:
         return json.loads(line)  # it may hold half a character, which is replaced in free text
+
+
+def item_on(line: bytes) -> Image | None:
+    """The item on a line of a full export; None where there is none to be seen."""
+    try:
+        item = _members(line)[ITEM]
+    except (LookupError, TypeError, ValueError, RecursionError):
+        return None
+    return item if isinstance(item, dict) else None
 
 
 def _written(members: Any) -> int:
@@ -133,13 +143,14 @@ def _is_told(change: Change) -> bool:
 
 
 def _may_leave_a_row(change: Change, selection: Selection) -> bool:
-    """Whether an item that is there may have been a row of the account's of another id, or one until it went to another
-    account, and nothing says so: it does not where the item's key holds both, as a key never changes."""
-    if change.new is None or _is_told(change) or not _may_be(change.keys, selection):
+    """Whether an item may have been another row of the account's before, and nothing says so: it cannot where the
+    item's key, which never changes, holds all that tells them apart."""
+    if _is_told(change) or not _may_be(change.keys, selection):
         return False
-    if selection.key_path[0] not in change.keys or (selection.prefix and selection.sort_path[0] not in change.keys):
+    if selection.prefix and selection.sort_path[0] not in change.keys:
         return True
-    return text_of_field(change.keys, selection, "id") is None
+    is_mine = selection.key_path[0] in change.keys or is_selected(change.new or {}, selection)
+    return not is_mine or text_of_field(change.keys, selection, "id") is None
 
 
 def _may_have_been(change: Change, selection: Selection) -> bool:
@@ -157,32 +168,51 @@ class _Fate:
     now: tuple[RowId, ...] = ()
     rows: tuple[RowId, ...] = ()
 
+    def add(self, rows: tuple[RowId, ...]) -> None:
+        """Take note of rows that the item is or was."""
+        self.rows += tuple(row for row in rows if row not in self.rows)
+
 
 class Changes:
     """What became of the account's items that changed in the windows of one table; `read` gives these from the start.
 
-    Every write is asked whose its item is. They are read a second time where the account's items may have been written
-    without saying so: what came of them then counts too. `may_leave_rows`: whether rows may stay that items were before
-    they got another id or account, as the windows do not tell.
+    Every write is asked whose its item is. Where one does not tell what its item was before, `read_full` gives the
+    items of the account in the full export that the windows follow (None: there is none), which do. The windows are
+    read a second time where the account's items may have been written without saying so: what came of them then counts
+    too.
     """
 
-    def __init__(self, selections: tuple[Selection, ...], read: Callable[[], Texts]) -> None:
+    def __init__(
+        self,
+        selections: tuple[Selection, ...],
+        read: Callable[[], Texts],
+        read_full: Callable[[], Iterable[Image]] | None = None,
+    ) -> None:
         self.selections = selections
         self._fates: dict[bytes, _Fate] = {}
         self._untold: set[bytes] = set()
-        self.may_leave_rows = False
+        self._doubtful: dict[bytes, bool] = {}  # whether some write of the item left it there
+        self._names: dict[bytes, str] = {}
+        self._key_attributes: set[tuple[str, ...]] = set()
+        self._knows_all = read_full is not None
         strayed = False
         for change in _changes(read()):
             strayed |= self._look(change)
+        if read_full is not None and self._doubtful:
+            self._learn(read_full())
         if strayed:
             for change in _changes(read()):
                 self._look_again(change)
         self._there = {row for fate in self._fates.values() for row in fate.now}
+        if read_full is not None and not self._keys_hold_ids():
+            self._there |= self._twins(read_full)
 
     @property
-    def untold_count(self) -> int:
-        """Of how many items it is not known whether they were the account's."""
-        return len(self._untold)
+    def left_over(self) -> tuple[tuple[str, ...], int]:
+        """Of which items rows of the account's may stay that they were: the keys of the first, and how many more."""
+        keys = self._untold | {key for key, was_left in self._doubtful.items() if was_left}
+        names = tuple(name for key, name in self._names.items() if key in keys)
+        return names, len(keys) - len(names)
 
     def is_newest(self, change: Change) -> bool:
         """Whether an item of the account is as this write left it."""
@@ -192,13 +222,15 @@ class Changes:
     def rows_gone(self, change: Change) -> list[RowId] | None:
         """The rows that are gone by the newest write of an item; None where they are not told."""
         fate = self._fates[change.key]
-        if not fate.is_there and not fate.rows:
+        if not (fate.is_there or fate.rows or self._knows_all):
             return None
         return [row for row in fate.rows if row not in self._there]
 
     def _look(self, change: Change) -> bool:
         """Take note of a change; whether it is one of those that may be the account's without saying so."""
-        self.may_leave_rows = self.may_leave_rows or any(_may_leave_a_row(change, one) for one in self.selections)
+        self._key_attributes.add(tuple(change.keys))
+        if any(_may_leave_a_row(change, one) for one in self.selections):
+            self._doubt(change)
         is_told, rows = _told_rows(change, self.selections)
         if is_told:
             self._note(change, rows)
@@ -206,6 +238,39 @@ class Changes:
         if any(_may_have_been(change, one) for one in self.selections):
             self._untold.add(change.key)
         return any(_may_be(change.keys, one) for one in self.selections)
+
+    def _doubt(self, change: Change) -> None:
+        self._doubtful[change.key] = self._doubtful.get(change.key, False) or change.new is not None
+        if len(self._names) < MAX_NAMED:
+            self._names[change.key] = orjson.dumps(change.keys).decode()
+
+    def _learn(self, items: Iterable[Image]) -> None:
+        """Take note of the rows that doubtful items were in the full export; those that are not in it were none."""
+        for item in items:
+            rows = _rows((one, item) for one in self.selections if is_selected(item, one))
+            for key in self._keys_of(item):
+                if key in self._doubtful:
+                    self._fates.setdefault(key, _Fate()).add(rows)
+        self._doubtful.clear()
+        self._untold.clear()
+
+    def _keys_of(self, item: Image) -> Iterator[bytes]:
+        return (_key({name: item.get(name) for name in names}) for names in self._key_attributes)
+
+    def _keys_hold_ids(self) -> bool:
+        """Whether the table's key says which row an item is: then no two of them are the same."""
+        heads = {path[0] for one in self.selections for path in one.fields["id"].paths}
+        return all(heads <= set(names) for names in self._key_attributes)
+
+    def _twins(self, read_full: Callable[[], Iterable[Image]]) -> set[RowId]:
+        """Of the rows that items were and are no more those that others are, which did not change."""
+        gone = {row for fate in self._fates.values() for row in fate.rows} - self._there
+        twins: set[RowId] = set()
+        for item in read_full() if gone else ():
+            rows = _rows((one, item) for one in self.selections if is_selected(item, one))
+            if not gone.isdisjoint(rows) and not any(key in self._fates for key in self._keys_of(item)):
+                twins.update(rows)
+        return twins
 
     def _look_again(self, change: Change) -> None:
         """Take note of a change of an item that another one says is the account's, or is not."""
@@ -225,7 +290,7 @@ class Changes:
         if (change.micros, is_there) > (fate.micros, fate.is_there):
             fate.micros, fate.is_there = change.micros, is_there
             fate.now = _told_rows(replace(change, old=None), self.selections)[1] if is_there else ()
-        fate.rows += tuple(row for row in rows if row not in fate.rows)
+        fate.add(rows)
 
 
 def _changes(texts: Texts) -> Iterator[Change]:

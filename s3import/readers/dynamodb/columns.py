@@ -5,23 +5,26 @@ Where a value is not of a kind that its field takes, there is no answer: `values
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from decimal import Decimal
 from functools import lru_cache, reduce
+from typing import Any
 
+import orjson
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.json
 
 from s3import.core.ids import ACCOUNT
-from s3import.core.records import TEXT, TIMESTAMP, one_array
+from s3import.core.records import MAX_IGNORED_FIELDS, TEXT, TIMESTAMP, one_array
 from s3import.readers.dynamodb.mapping import TICKS, TOO_LATE_TICKS, FieldMapping, Path
 from s3import.readers.dynamodb.selection import ITEM, Selection
 from s3import.readers.formats.blocks import hold_an_object_each, split_lines
-from s3import.readers.formats.lines import Rows
+from s3import.readers.formats.lines import Rows, storable_names
 
 MAX_BRACES = 900  # in a line: with more of them it may be nested deeper than the line path can follow
+UNKNOWN_COUNT = -(10**6)
 _WHOLE = r"\A-?[0-9]{1,18}\z"
 _EPOCH = r"\A-?[0-9]{1,15}(\.[0-9]+)?\z"
 _BEFORE_1970 = r"\A-[0.]*[1-9]"
@@ -29,16 +32,18 @@ _TOO_FINE = {"seconds": r"(\.[0-9]{6})[0-9]+", "milliseconds": r"(\.[0-9]{3})[0-
 
 
 class _Doubt(Exception):
-    """A value that only the line path can judge."""
+    """A value that only the line path can decide."""
 
 
 @lru_cache(64)
 class ItemColumns:
-    """Reads items as columns. What kinds of values are usual is remembered: to ask for others costs half the speed."""
+    """Reads items as columns. What kinds of values are usual is remembered: to ask for others costs half the speed.
+    Which unknown attributes there are is remembered too: a block without any other need not be searched for names."""
 
     def __init__(self, selection: Selection) -> None:
         self._selection = selection
         self._usual: pa.StructType | None = None
+        self._ignored: frozenset[Path] = frozenset()
 
     def read(self, text: bytes, first_line: int) -> Rows | None:
         """Read whole lines at once, of which the first has number `first_line`; None where anything is in doubt."""
@@ -49,18 +54,67 @@ class ItemColumns:
         if not hold_an_object_each(lines, filled):
             return None
         numbers = pc.add(pc.indices_nonzero(filled).cast(pa.int64()), first_line)
+        known = self._ignored  # other threads may find more meanwhile
+        found = self._read_usual(text, numbers, known) or self._read_all(text, numbers, known)
+        if found is None:
+            return None
+        items, mine, records = found
+        try:
+            ignored = self._ignored_fields(text, lines.filter(filled), items, mine, known)
+        except _Doubt:
+            return None
         line_count = len(lines) - text.endswith(b"\n")
-        return self._read_usual(text, numbers, line_count) or self._read_all(text, numbers, line_count)
+        return Rows(line_count, records, numbers.filter(mine), ignored_fields=ignored)
 
-    def _read_usual(self, text: bytes, numbers: pa.Int64Array, line_count: int) -> Rows | None:
-        return _read(text, self._usual, self._selection, numbers, line_count)[0] if self._usual is not None else None
+    def _read_usual(self, text: bytes, numbers: pa.Int64Array, known: frozenset[Path]) -> _Found | None:
+        return self._read(text, self._usual, numbers, known)[1] if self._usual is not None else None
 
-    def _read_all(self, text: bytes, numbers: pa.Int64Array, line_count: int) -> Rows | None:
-        rows, items = _read(text, _type(self._selection), self._selection, numbers, line_count)
-        if rows is not None:
-            found = _members_found(items)
-            self._usual = _merged(self._usual, found) if self._usual else found
-        return rows
+    def _read_all(self, text: bytes, numbers: pa.Int64Array, known: frozenset[Path]) -> _Found | None:
+        items, found = self._read(text, _type(self._selection), numbers, known)
+        if found is not None:
+            kinds = _members_found(items)
+            self._usual = _merged(self._usual, kinds) if self._usual else kinds
+        return found
+
+    def _read(
+        self, text: bytes, type_: pa.StructType, numbers: pa.Int64Array, known: frozenset[Path]
+    ) -> tuple[pa.StructArray, _Found | None]:
+        """All items, with those unknown attributes that are `known`, and what was found in them; nothing where anything
+        is in doubt."""
+        type_ = _merged(type_, _shape_of(known).members_type())
+        items = _parse(text, type_, self._selection.member)
+        # Objects cannot span these lines, so as many objects as lines means one on each.
+        if items is None or len(items) != len(numbers) or items.null_count:
+            return items, None
+        try:
+            mine = _are_selected(items, self._selection)
+            return items, (items, mine, _records(_filtered(items, mine), self._selection))
+        except _Doubt:
+            return items, None
+
+    def _ignored_fields(
+        self,
+        text: bytes,
+        lines: pa.StringArray,
+        items: pa.StructArray,
+        mine: pa.BooleanArray,
+        known: frozenset[Path],
+    ) -> frozenset[str]:
+        """The names of attributes of the selected items, and of members of their maps, that the mapping does not know.
+
+        Each value is an object of its own. So where a text has as many braces as known values, there are no others.
+        """
+        selected = _filtered(items, mine)
+        paths = {path for path in known if _is_found(selected, path)}
+        if text.count(b"{") != len(items) + _object_count(items):
+            for line in _with_more_objects(lines.filter(mine), selected).to_pylist():
+                paths.update(unknown_paths(_parsed(line, self._selection.member), known_shape(self._selection)))
+            self._ignored = frozenset(sorted(self._ignored | paths)[:MAX_IGNORED_FIELDS])
+        return ignored_names(self._selection, paths)
+
+
+_Found = tuple[pa.StructArray, pa.BooleanArray, pa.Table]
+"""All items of a text, which of them are selected, and the records that these make."""
 
 
 def key_values_of(text: bytes, selection: Selection) -> pa.StringArray | None:
@@ -69,19 +123,8 @@ def key_values_of(text: bytes, selection: Selection) -> pa.StringArray | None:
     return None if items is None or items.null_count else _text(pc.struct_field(items, selection.key_path))
 
 
-def _read(
-    text: bytes, type_: pa.StructType, selection: Selection, numbers: pa.Int64Array, line_count: int
-) -> tuple[Rows | None, pa.StructArray]:
-    """The rows, and the items they were made of; no rows where anything is in doubt."""
-    items = _parse(text, type_, selection.member)
-    # Objects cannot span these lines, so as many objects as lines means one on each.
-    if items is None or len(items) != len(numbers) or items.null_count:
-        return None, items
-    try:
-        mine = _are_selected(items, selection)
-        return Rows(line_count, _records(items.filter(mine), selection), numbers.filter(mine)), items
-    except _Doubt:
-        return None, items
+def _filtered(items: pa.StructArray, these: pa.BooleanArray) -> pa.StructArray:
+    return items if these.true_count == len(items) else items.filter(these)
 
 
 def _shallow(lines: pa.StringArray) -> bool:
@@ -112,16 +155,16 @@ NAME_AND_VALUE = pa.struct([("M", pa.struct([("name", SCALAR), ("value", SCALAR)
 
 
 @dataclass
-class _Shape:
+class Shape:
     """What is asked for of a value: the kinds it may be of, and the members it may have as a map."""
 
     kinds: dict[str, pa.DataType] = field(default_factory=dict)
-    members: dict[str, _Shape] = field(default_factory=dict)
+    members: dict[str, Shape] = field(default_factory=dict)
 
-    def at(self, path: Path) -> _Shape:
+    def at(self, path: Path) -> Shape:
         shape = self
         for name in path:
-            shape = shape.members.setdefault(name, _Shape())
+            shape = shape.members.setdefault(name, Shape())
         return shape
 
     def members_type(self) -> pa.StructType:
@@ -138,8 +181,8 @@ def _telling_type(selection: Selection) -> pa.StructType:
     return _telling_shape(selection).members_type()
 
 
-def _telling_shape(selection: Selection) -> _Shape:
-    shape = _Shape()
+def _telling_shape(selection: Selection) -> Shape:
+    shape = Shape()
     shape.at(selection.key_path).kinds.update({"S": TEXT, "N": TEXT})
     if selection.prefix:
         shape.at(selection.sort_path).kinds.update({"S": TEXT, "N": TEXT})
@@ -184,6 +227,93 @@ def _kinds(mapped: FieldMapping) -> dict[str, pa.DataType]:
     if not pa.types.is_string(mapped.kind):
         return {"N": TEXT}
     return {"S": TEXT, "N": TEXT} if mapped.time != "text" else {"S": TEXT, "N": TEXT, "BOOL": pa.bool_()}
+
+
+# --- names that the mapping does not know --------------------------------------------------------------------------
+
+
+@lru_cache(64)
+def known_shape(selection: Selection) -> Shape:
+    """All that the mapping knows of an item. What is joined to it is known as a whole."""
+    fields = selection.mapping.fields
+    paths = [path for field in fields if field.join is None for path in field.paths]
+    joins = [path for join in selection.mapping.joins for path in ((join.attribute_name,), join.by)]
+    sort = (selection.mapping.sort.attribute,) if selection.mapping.sort else selection.key_path
+    return _shape_of([*paths, *joins, selection.key_path, sort])
+
+
+def _shape_of(paths: Iterable[Path]) -> Shape:
+    shape = Shape()
+    for path in paths:
+        shape.at(path)
+    return shape
+
+
+def _parsed(line: str, member: str) -> Mapping[str, Any]:
+    """The item on a line that Arrow has read. Raises: _Doubt where it is not so clear."""
+    try:
+        item = orjson.loads(line)[member]
+    except orjson.JSONDecodeError:
+        raise _Doubt from None
+    if not isinstance(item, dict):
+        raise _Doubt
+    return item
+
+
+def unknown_paths(members: Mapping[str, Any], known: Shape) -> Iterator[Path]:
+    """Where attributes lie that are not known, and members of known maps."""
+    for name, value in members.items():
+        inner = known.members.get(name)
+        if inner is None:
+            yield (name,)
+        elif inner.members and isinstance(value, dict) and isinstance(value.get("M"), dict):
+            yield from ((name, *path) for path in unknown_paths(value["M"], inner))
+
+
+def ignored_names(selection: Selection, paths: Iterable[Path]) -> frozenset[str]:
+    """The names of ignored fields, as they can be stored and shown."""
+    return storable_names(".".join((selection.entity.value, *path)) for path in paths)
+
+
+def _is_found(items: pa.StructArray, path: Path) -> bool:
+    """Whether any item has a value there, of whatever kind."""
+    value = pc.struct_field(items, path[0])
+    for name in path[1:]:
+        if value.type.get_field_index("M") < 0:
+            return False
+        value = pc.struct_field(value, ["M", name])
+    return bool(value.null_count < len(value))
+
+
+def _object_count(values: pa.Array) -> int:
+    """How many objects of JSON made the values, their members and elements."""
+    if pa.types.is_list(values.type):
+        return _object_count(values.flatten())
+    if not pa.types.is_struct(values.type):
+        return 0
+    inner = sum(_object_count(pc.struct_field(values, child.name)) for child in values.type)
+    return int(len(values) - values.null_count + inner)
+
+
+def _with_more_objects(lines: pa.StringArray, items: pa.StructArray) -> pa.StringArray:
+    """Those lines that may have more objects than made the items on them, or elements of lists. Braces within texts do
+    not count, unless one is the last character or a pair of them is empty."""
+    if pc.any(pc.match_substring_regex(lines, r"\{[ \t\r]")).as_py():
+        return lines
+    objects = pc.add(pc.count_substring(lines, '{"'), pc.count_substring(lines, "{}"))
+    return lines.filter(pc.not_equal(objects, pc.add(_objects_in_rows(items), 1)))
+
+
+def _objects_in_rows(values: pa.StructArray) -> pa.Int32Array:
+    """For each row of how many objects its value is made; -1 and less where that is not known."""
+    count = values.is_valid().cast(pa.int32())
+    for child in values.type:
+        inner = pc.struct_field(values, child.name)
+        if pa.types.is_struct(child.type):
+            count = pc.add(count, _objects_in_rows(inner))
+        elif pa.types.is_list(child.type) and pa.types.is_struct(child.type.value_type):
+            count = pc.if_else(inner.is_valid(), UNKNOWN_COUNT, count)
+    return count
 
 
 # --- from items to records -----------------------------------------------------------------------------------------

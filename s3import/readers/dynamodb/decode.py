@@ -5,16 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 
-import orjson
-
 from s3import.core.records import Batch, Position
 from s3import.readers.dynamodb.columns import ItemColumns
 from s3import.readers.dynamodb.selection import Selection
 from s3import.readers.dynamodb.values import read_item_lines
 from s3import.readers.formats.blocks import Block, cut_blocks, make_batch, read_rows
-from s3import.readers.formats.lines import Rows, limit_names, too_long
-
-SAMPLED = 20  # records of a block whose attributes are looked at for names that the mapping does not know
+from s3import.readers.formats.lines import Rows, too_long
 
 
 def read_items(
@@ -36,20 +32,14 @@ def read_items(
             block = replace(block, text=complete(block.text))
         rows = _read_block(block, selection, start.line + 1, careful)
         end = Position(start.offset + block.size_bytes, start.line + rows.line_count)
-        yield _batch(block, rows, selection, start, end, end.offset)
+        yield make_batch(block, rows, start, end, end.offset)
         start = end
 
 
 def items_batch(block: Block, selection: Selection, start: Position, end: Position) -> Batch:
     """The selected items of a block, as the batch between two places; nothing of them is stored as bytes."""
     rows = _read_block(block, selection, start.line + 1, careful=not block.text)
-    return _batch(block, rows, selection, start, end, 0)
-
-
-def _batch(block: Block, rows: Rows, selection: Selection, start: Position, end: Position, bytes_done: int) -> Batch:
-    batch = make_batch(block, rows, start, end, bytes_done)
-    sample = batch.raw(range(min(len(rows.lines), SAMPLED)))
-    return replace(batch, ignored_fields=_ignored_attributes(sample, selection))
+    return make_batch(block, rows, start, end, 0)
 
 
 def _read_block(block: Block, selection: Selection, first_line: int, careful: bool) -> Rows:
@@ -61,14 +51,3 @@ def _read_block(block: Block, selection: Selection, first_line: int, careful: bo
         None if careful else ItemColumns(selection).read,
         lambda text, line, row: read_item_lines(text, selection, line, row),
     )
-
-
-def _ignored_attributes(lines: list[bytes], selection: Selection) -> frozenset[str]:
-    """The names of attributes that the mapping does not know, in a sample of the items."""
-    names: set[str] = set()
-    for line in lines:
-        try:
-            names |= orjson.loads(line)[selection.member].keys() - selection.attributes
-        except (orjson.JSONDecodeError, LookupError, AttributeError, TypeError):
-            continue  # it is a reject, which says so
-    return limit_names({f"{selection.entity}.{name}" for name in names})

@@ -14,7 +14,7 @@ import pyarrow as pa
 from s3import.core.errors import DumpNotFound, InvalidManifest, PartDiffers, PartMissing
 from s3import.core.records import Batch, Entity, Pass, Plan, PlannedPart, Position, Window
 from s3import.core.settings import BLOCK_BYTES
-from s3import.readers.dynamodb.changes import IMAGE, Changes, changed_records, deletions
+from s3import.readers.dynamodb.changes import IMAGE, Changes, Image, changed_records, deletions, item_on
 from s3import.readers.dynamodb.decode import read_items
 from s3import.readers.dynamodb.items import ItemSource
 from s3import.readers.dynamodb.joins import Fetch, Item, joined_text
@@ -22,11 +22,16 @@ from s3import.readers.dynamodb.manifests import SUMMARY, Export, ExportedFile, f
 from s3import.readers.dynamodb.mapping import EntityMapping, ItemMapping
 from s3import.readers.dynamodb.passes import NO_IDS, Parents, in_pass, no_items, parents_of_recent, unique
 from s3import.readers.dynamodb.selection import Selection
-from s3import.readers.dynamodb.shared import SharedFile, Sharing
+from s3import.readers.dynamodb.shared import SharedFile, Sharing, by_owner
 from s3import.readers.formats.blocks import Block, cut_blocks
 from s3import.readers.formats.compression import Text
 from s3import.readers.sources.checksum import open_checked
 from s3import.readers.sources.source import Source
+
+UNTOLD = (
+    "may have been another row of this account, which stays: no image tells; put the table's full export beside the "
+    "windows, or export new and old images"
+)
 
 
 class ExportSource(ItemSource):
@@ -206,11 +211,21 @@ class ExportSource(ItemSource):
                         (block.text, export.tells_old) for block, _, _ in self._blocks(file, Position(), BLOCK_BYTES)
                     )
 
+        full = self._full_export(table)
+        read_full = partial(self._items, full, selections) if full else None
         with self._lock:
             known = self._changes.get(table)
             if known is None or known[0] != windows:
-                known = self._changes[table] = windows, Changes(selections, read)
+                known = self._changes[table] = windows, Changes(selections, read, read_full)
             return known[1]
+
+    def _items(self, export: Export, selections: Sequence[Selection]) -> Iterator[Image]:
+        """The account's items in a full export, each maybe more than once, among others that cannot be read."""
+        for selection in {one.mapping.key: one for one in selections}.values():
+            for file in filter(lambda file: file.may_have_items, export.files):
+                for block, _, _ in self._blocks(file, Position(), BLOCK_BYTES):
+                    for _, _, text in by_owner(block, selection.owner_of, selection, 0):
+                        yield from filter(None, map(item_on, text.split(b"\n")))
 
     def _blocks(self, file: ExportedFile, start: Position, block_bytes: int) -> Iterator[tuple[Block, Position, int]]:
         """A file's text in whole lines, each with the place behind it and the stored bytes read so far."""
@@ -275,16 +290,10 @@ def _not_told(table: str, windows: Sequence[Export], full: Export | None, change
     if not windows:
         yield f"{table}: no incremental export{beyond}"
     yield from (f"{table}: no export of {since} to {until}" for since, until in gaps_between(full, windows))
-    if changes.untold_count:
-        yield (
-            f"{table}: {changes.untold_count} changed or deleted items do not tell whose they were; export it with new "
-            "and old images"
-        )
-    if changes.may_leave_rows:
-        yield (
-            f"{table}: the export tells no old images: where an item got another id, or went to another account, its "
-            "old row stays; export it with new and old images"
-        )
+    names, more = changes.left_over
+    yield from (f"{table}: the item {name} {UNTOLD}" for name in names)
+    if more:
+        yield f"{table}: {more} more items: each {UNTOLD}"
 
 
 def _fetch_nothing(table: str, keys: Sequence[Item]) -> Iterable[Item]:

@@ -12,6 +12,7 @@ from typing import Any
 from s3import.core.errors import ConfigurationError, Interrupted, MigrationFailed
 from s3import.readers.dynamodb.mapping import ItemMapping
 from s3import.readers.dynamodb.table_source import Tables
+from s3import.readers.sources.remedies import shown_code
 
 LOOK_SECONDS = 10.0
 
@@ -76,9 +77,10 @@ def _wait(tables: Tables, name: str, arn: str, stop: threading.Event, look_secon
         if export["ExportStatus"] == "COMPLETED":
             return Exported(name, export.get("ItemCount") or 0, arn)
         if export["ExportStatus"] != "IN_PROGRESS":
+            code = shown_code(str(export.get("FailureCode")))  # AWS's message may quote keys and policies
             raise MigrationFailed(
-                f"the export of the table {name} failed: {export.get('FailureCode')} {export.get('FailureMessage')}; "
-                "correct that, then run the same command again"
+                f"the export of the table {name} failed: {code}; correct that (`aws dynamodb describe-export "
+                f"--export-arn {arn}` shows what AWS says), then run the same command again"
             )
         if stop.wait(look_seconds):
             raise Interrupted(f"the export of the table {name} goes on by itself; the same command waits for it again")

@@ -11,7 +11,7 @@ from typing import Any, Literal, NoReturn
 
 import pyarrow as pa
 
-from s3import.core.errors import ConfigurationError
+from s3import.core.errors import ConfigurationError, system_reason
 from s3import.core.ids import ACCOUNT
 from s3import.core.records import REQUIRED, ROW_ENTITIES, SCHEMAS, TIMESTAMP_FIELDS, TOO_LATE, Entity
 
@@ -68,12 +68,13 @@ def _is_number(text: str) -> bool:
 
 @dataclass(frozen=True, slots=True)
 class SortKey:
-    """The sort key: the prefix that tells an entity's items from others ("": all are), and whether they are in the
-    order of their creation."""
+    """The sort key: the prefix that tells an entity's items from others ("": all are), whether they are in the order of
+    their creation, and how its time is written where it begins with that, behind the prefix."""
 
     attribute: str
     prefix: str = ""
     in_order: bool = False
+    time: Time | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -153,8 +154,12 @@ def read_mapping(path: str) -> ItemMapping:
     """The mapping in a file. Raises: ConfigurationError naming the line and the key of the first mistake."""
     try:
         return parse_mapping(pathlib.Path(path).read_text(encoding="utf-8"), path)
-    except (OSError, UnicodeDecodeError) as error:
-        raise ConfigurationError(f"the mapping {path} cannot be read: {error}; correct --mapping") from error
+    except OSError as error:
+        fault = system_reason(error)
+        raise ConfigurationError(f"the mapping {path} cannot be read: {fault}; correct --mapping") from error
+    except UnicodeDecodeError as error:
+        line = error.object.count(b"\n", 0, error.start) + 1
+        raise ConfigurationError(f"the mapping {path}, line {line}: it is not UTF-8; correct it") from error
 
 
 def parse_mapping(text: str, name: str) -> ItemMapping:
@@ -162,7 +167,7 @@ def parse_mapping(text: str, name: str) -> ItemMapping:
     try:
         members = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
-        raise ConfigurationError(f"the mapping {name} is not TOML: {error}; correct it") from error
+        raise ConfigurationError(f"the mapping {name}{_toml_fault(str(error))}; correct it") from error
     top = _Table(_Document(name, _lines_of_keys(text)), (), members)
     top.only("version", "beside", "words", "joins", *ROW_ENTITIES)
     if top.members.get("version") != 1:
@@ -171,6 +176,26 @@ def parse_mapping(text: str, name: str) -> ItemMapping:
     if not entities:
         top.fault(f"must map at least one of {', '.join(ROW_ENTITIES)}")
     return ItemMapping(name, entities, top.text("beside"))
+
+
+_TOML_PLACE = re.compile(r"\(at line (\d+), column (\d+)\)$")
+_TOML_FAULTS = (
+    (r"Cannot |Duplicate ", "a key or a table stands there twice"),
+    (r"Illegal character|Found invalid character", "a character may not stand there, or a text is not closed"),
+    (r"Expected '='", "`=` and a value are missing behind a key"),
+    (r"Unescaped|Invalid (hex|escape)", "a backslash in a text must be doubled, or the text put in single quotes"),
+    (r"Invalid value", "a value is missing, or is a text without quotes"),
+    (r"Expected newline", "something stands behind a value"),
+    (r"Unclosed|Unterminated|Expected", "something is not closed"),
+)
+
+
+def _toml_fault(text: str) -> str:
+    """Where a document is not TOML and what is wrong, in our words: the parser's own quote what stands there."""
+    place = _TOML_PLACE.search(text)
+    where = f", line {place[1]}, column {place[2]}" if place else ", at its end"
+    known = (what for pattern, what in _TOML_FAULTS if re.match(pattern, text))
+    return f"{where}: it is not TOML: {next(known, 'it breaks a rule of the language')}"
 
 
 # --- a document whose mistakes have a place -----------------------------------------------------------------------
@@ -282,9 +307,8 @@ def _entity(top: _Table, entity: Entity) -> EntityMapping:
     for name in REQUIRED[entity]:
         if name not in mapped and name != "account_id":
             table.fault(f"does not say where {name} comes from, which every record needs", "fields")
-    return EntityMapping(
-        entity, table.required_text("table"), table.text("index"), _account_key(table), _sort_key(table), fields
-    )
+    sort = _sort_key(table, next(field for field in fields if field.field == "created_at"))
+    return EntityMapping(entity, table.required_text("table"), table.text("index"), _account_key(table), sort, fields)
 
 
 def _account_key(table: _Table) -> AccountKey:
@@ -298,12 +322,19 @@ def _account_key(table: _Table) -> AccountKey:
     return AccountKey(key.required_text("attribute"), value, shards, key.flag("number"))
 
 
-def _sort_key(table: _Table) -> SortKey | None:
+def _sort_key(table: _Table, created_at: FieldMapping) -> SortKey | None:
     if "sort" not in table.members:
         return None
     sort = table.table("sort")
-    sort.only("attribute", "prefix", "in_order")
-    return SortKey(sort.required_text("attribute"), sort.text("prefix") or "", sort.flag("in_order"))
+    sort.only("attribute", "prefix", "in_order", "time")
+    attribute, prefix, in_order = sort.required_text("attribute"), sort.text("prefix") or "", sort.flag("in_order")
+    time = sort.text("time")
+    if time not in (None, *TIMES) or (time and not in_order):
+        sort.fault(f"must be one of {', '.join(TIMES)}, and of a sort key with in_order = true", "time")
+    is_time = created_at.pieces == ((attribute,),) and created_at.after == prefix and not created_at.words
+    if in_order and time is None and is_time:
+        time = created_at.time
+    return SortKey(attribute, prefix, in_order, time)  # type: ignore[arg-type] # it is one of them
 
 
 def _fields(top: _Table, table: _Table, kind: pa.StructType, prefix: str = "") -> Iterator[FieldMapping]:

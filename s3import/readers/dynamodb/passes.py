@@ -16,9 +16,11 @@ import pyarrow.compute as pc
 from s3import.core.errors import DumpNotFound
 from s3import.core.records import EARLIEST, TEXT, TOO_LATE, Batch, Entity, Pass, Window, one_array
 from s3import.readers.dynamodb.selection import Selection
+from s3import.readers.dynamodb.zones import Zone
 from s3import.transform.validators.timestamps import read_timestamps
 
 PARENT_IDS = {Entity.MESSAGES: "thread_id", Entity.ATTACHMENTS: "message_id"}
+PARENTS = {Entity.MESSAGES: Entity.THREADS, Entity.ATTACHMENTS: Entity.MESSAGES}
 NO_IDS = pa.array([], TEXT)
 ENOUGH = 25  # rows in order that are of another pass, to believe that all behind them are
 
@@ -46,9 +48,20 @@ def no_items(selections: Sequence[Selection], where: str) -> DumpNotFound:
     )
 
 
-def is_recent(batch: Batch, window: Window, parents: pa.StringArray, *, undated: bool | None = None) -> pa.BooleanArray:
+def is_recent(
+    batch: Batch,
+    window: Window,
+    parents: pa.StringArray,
+    *,
+    undated: bool | None = None,
+    zone: Zone = Zone.BORDER,
+) -> pa.BooleanArray:
     """For each row whether it is recent. One without a time that is right is if `undated` are; None: if its time would
-    be."""
+    be. Outside of the border the `zone` decides, and no time."""
+    if zone is Zone.NEW:
+        return pa.repeat(True, len(batch.lines))
+    if zone is Zone.OLD:
+        return pc.is_in(one_array(batch.records["id"]), parents)
     instants = _created(batch)
     recent = pc.greater_equal(instants, window.since).fill_null(False)
     if undated is not None:
@@ -74,15 +87,24 @@ def _is_dated(instants: pa.TimestampArray) -> pa.BooleanArray:
     return pc.and_(pc.greater_equal(instants, EARLIEST), pc.less(instants, TOO_LATE)).fill_null(False)
 
 
-def parents_of_recent(batch: Batch, entity: Entity, window: Window, also_recent: pa.StringArray) -> pa.StringArray:
+def parents_of_recent(
+    batch: Batch, entity: Entity, window: Window, also_recent: pa.StringArray, zone: Zone = Zone.BORDER
+) -> pa.StringArray:
     """The ids of the parents of those rows that are recent."""
-    recent = is_recent(batch, window, also_recent)
+    recent = is_recent(batch, window, also_recent, zone=zone)
     return pc.unique(one_array(batch.records[PARENT_IDS[entity]]).filter(recent)).drop_null()
 
 
-def in_pass(batch: Batch, window: Window, parents: pa.StringArray, *, undated: bool | None = None) -> Batch:
+def in_pass(
+    batch: Batch,
+    window: Window,
+    parents: pa.StringArray,
+    *,
+    undated: bool | None = None,
+    zone: Zone = Zone.BORDER,
+) -> Batch:
     """The rows of a batch that belong to the window's pass, as a batch that ends where it ends; as `is_recent`."""
-    recent = is_recent(batch, window, parents, undated=undated)
+    recent = is_recent(batch, window, parents, undated=undated, zone=zone)
     return _rows(batch, recent if window.pass_ is Pass.RECENT else pc.invert(recent))
 
 

@@ -44,6 +44,10 @@ class Selection:
         """What the account's key may be."""
         return frozenset(self.mapping.key.values(self.account_id))
 
+    def owner_of(self, key_value: str | None) -> str | None:
+        """The account, where an item with this value of its key is the account's."""
+        return self.account_id if key_value in self.key_values else None
+
     @property
     def key_path(self) -> Path:
         return (self.mapping.key.attribute,)
@@ -66,13 +70,6 @@ class Selection:
     def schema(self) -> pa.Schema:
         """The records' columns: those of `SCHEMAS`, with instants where the mapping makes some of numbers."""
         return pa.schema([(field.name, self._type(field)) for field in SCHEMAS[self.entity]])
-
-    @cached_property
-    def attributes(self) -> frozenset[str]:
-        """The names of the attributes that the mapping knows."""
-        key = {self.mapping.key.attribute} | ({self.mapping.sort.attribute} if self.mapping.sort else set())
-        joins = {field.join.by[0] for field in self.mapping.fields if field.join}
-        return frozenset(key | joins | {path[0] for field in self.mapping.fields for path in field.paths})
 
     def _type(self, field: pa.Field) -> pa.DataType:
         mapped = self.fields.get(field.name)

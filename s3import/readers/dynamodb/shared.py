@@ -136,7 +136,7 @@ def _sort(folder: Path, blocks: Blocks, selection: Selection, owner_of: Callable
     found: set[str] = set()
     line = 0
     for block, end, stored_bytes in blocks():
-        for owner, numbers, text in _by_owner(block, owner_of, selection, line):
+        for owner, numbers, text in by_owner(block, owner_of, selection, line):
             _append(_path(folder, owner), Slice(numbers, end, stored_bytes, text))
             found.add(owner)
         line = end.line
@@ -145,10 +145,10 @@ def _sort(folder: Path, blocks: Blocks, selection: Selection, owner_of: Callable
     return found - {EVERYBODY}
 
 
-def _by_owner(
+def by_owner(
     block: Block, owner_of: Callable[[str | None], Owner], selection: Selection, lines_before: int
 ) -> Iterator[tuple[str, tuple[int, ...], bytes]]:
-    """The numbers and the text of each owner's lines."""
+    """The numbers and the text of each owner's lines; EVERYBODY's may be anybody's."""
     lines = block.text.removesuffix(b"\n").split(b"\n")
     places: dict[Owner, list[int]] = {}
     for place, owner in enumerate(_owners(block, lines, owner_of, selection)):

@@ -45,6 +45,7 @@ from s3import.readers.dynamodb.joins import Item, add_joined
 from s3import.readers.dynamodb.mapping import EntityMapping, ItemMapping
 from s3import.readers.dynamodb.passes import (
     NO_IDS,
+    PARENTS,
     Parents,
     before,
     in_pass,
@@ -55,10 +56,11 @@ from s3import.readers.dynamodb.passes import (
     unique,
 )
 from s3import.readers.dynamodb.selection import ITEM
+from s3import.readers.dynamodb.zones import Zone, Zones, place_in_zones, zones_from
 from s3import.readers.formats.blocks import Block
 from s3import.readers.sources import aws_retries
 from s3import.readers.sources.aws import client
-from s3import.readers.sources.aws_retries import is_temporary
+from s3import.readers.sources.aws_retries import code_of, is_temporary
 from s3import.readers.sources.location import no_deltas
 from s3import.readers.sources.remedies import shown_code
 from s3import.readers.sources.source import RetryPolicy, Role, Source
@@ -235,11 +237,12 @@ class TableSource(ItemSource):
         # parent only now was not in the recent pass.
         is_recent_pass = window.pass_ is Pass.RECENT
         parents = self._recent_parents(window).of(part.entity) if is_recent_pass else NO_IDS
-        # In order, what has no right time is of the pass that comes across it before the other pass's items: neither
-        # comes across all.
-        undated = is_recent_pass if _is_ordered(self._selections[part.entity].mapping) else None
-        for batch in self._read(part.entity, part.stored.etag, window, start, block_bytes, parents):
-            yield before(in_pass(batch, window, parents, undated=undated), window.until)
+        # In order, but without zones, what has no right time is of the pass that comes across it before the other
+        # pass's items: neither comes across all.
+        sort = self._selections[part.entity].mapping.sort
+        undated = is_recent_pass if sort and sort.in_order and not sort.time else None
+        for zone, batch in self._read(part.entity, part.stored.etag, window, start, block_bytes, parents):
+            yield before(in_pass(batch, window, parents, undated=undated, zone=zone), window.until)
             undated = undated and not reaches(batch, window, Pass.REMAINING)
 
     def table_size(self, part: PlannedPart) -> tuple[int, int]:
@@ -265,24 +268,66 @@ class TableSource(ItemSource):
 
     def _read(
         self, entity: Entity, key_value: str, window: Window, start: Position, block_bytes: int, also: pa.StringArray
-    ) -> Iterator[Batch]:
-        """A query's items in batches of whole pages. Where they are in the order of their creation it begins at the end
-        that the pass is about, and ends as soon as it comes to the other pass's and has found all that are needed
-        `also`."""
+    ) -> Iterator[tuple[Zone, Batch]]:
+        """A query's items in batches of whole pages, each with its zone. Where they are in the order of their creation
+        it begins at the end that the pass is about, and ends as soon as it comes to the other pass's and has found all
+        that are needed `also`."""
         mapping, recent = self._selections[entity].mapping, window.pass_ is Pass.RECENT
-        query = _query(mapping, key_value, backwards=recent)
+        query = _query(mapping, key_value, backwards=recent and _is_ordered(mapping))
+        missing = set(also.to_pylist())
+        if zones := self._zones(mapping, query, window):
+            yield from self._read_zones(entity, query, zones, window, start, block_bytes, missing)
+            return
         if not _is_ordered(mapping):
-            yield from self._batches(entity, {**query, "ScanIndexForward": True}, start, block_bytes)
+            yield from ((Zone.BORDER, batch) for batch in self._batches(entity, query, start, block_bytes))
             return
         small = {"Limit": FIRST_PAGE} if recent else {}
-        missing = set(also.to_pylist())
         for batch in self._batches(entity, {**query, **small}, start, 1 if recent else block_bytes):
             missing -= set(batch.records["id"].to_pylist()) if missing else set()
             others = Pass.REMAINING if recent else Pass.RECENT
             over = not missing and reaches(batch, window, others)
-            yield replace(batch, last=True) if over else batch
+            yield Zone.BORDER, replace(batch, last=True) if over else batch
             if over:
                 return
+
+    def _zones(self, mapping: EntityMapping, query: dict[str, Any], window: Window) -> Zones | None:
+        """How the sort key divides the items; None where it does not, or there are none."""
+        sort = mapping.sort
+        if sort is None or sort.time is None:
+            return None
+        if sort.prefix or sort.time == "text":
+            return Zones.of(sort, "S", window)
+        first = next(self._tables.pages({**query, "Limit": 1}, None)).items  # a number, or its text: any item tells
+        return Zones.of(sort, "N" if "N" in first[0][sort.attribute] else "S", window) if first else None
+
+    def _read_zones(
+        self,
+        entity: Entity,
+        query: dict[str, Any],
+        zones: Zones,
+        window: Window,
+        start: Position,
+        block_bytes: int,
+        missing: set[str],
+    ) -> Iterator[tuple[Zone, Batch]]:
+        """The items of the pass's zones; of those that the recent pass needs only for what is `missing`, until that is
+        found."""
+        mine, recent = Zone.of_pass(window.pass_), window.pass_ is Pass.RECENT
+        place, cursor = place_in_zones(start.cursor, mine)
+        start = replace(start, cursor=cursor)
+        for zone, following in zones_from(place, mine):
+            is_searched, narrow = recent and zone is Zone.OLD, zones.narrowed(query, zone)
+            if is_searched:
+                narrow, block_bytes = {**narrow, "Limit": FIRST_PAGE}, 1
+            for batch in self._batches(entity, narrow, start, block_bytes):
+                missing -= set(batch.records["id"].to_pylist()) if missing else set()
+                cursor = following if batch.last else f"{zone} {batch.end.cursor}"
+                if recent and not missing and (is_searched or cursor == Zone.OLD):
+                    cursor = None
+                yield zone, replace(batch, end=replace(batch.end, cursor=cursor), last=cursor is None)
+                if cursor is None:
+                    return
+                start = replace(batch.end, cursor=None)
 
     def _batches(self, entity: Entity, query: dict[str, Any], start: Position, block_bytes: int) -> Iterator[Batch]:
         """Whole pages, until there are about `block_bytes` of them."""
@@ -317,28 +362,30 @@ class TableSource(ItemSource):
         if not len(ids) or mapping is None or mapping.key.shards == 1 or not _is_ordered(mapping):
             return ids
 
-        def own(batch: Batch) -> pa.StringArray:
-            return one_array(batch.records["id"]).filter(is_recent(batch, window, NO_IDS))
+        def own(zone: Zone, batch: Batch) -> pa.StringArray:
+            return one_array(batch.records["id"]).filter(is_recent(batch, window, NO_IDS, zone=zone))
 
         return ids.filter(pc.invert(pc.is_in(ids, self._scan(entity, window, own, NO_IDS))))
 
     def _parents_of(self, entity: Entity, window: Window, also_recent: pa.StringArray) -> pa.StringArray:
-        """The ids of the parents of an entity's recent records."""
+        """The ids of the parents of an entity's recent records; none where nothing of the parents is imported."""
+        if self._mapping.of(PARENTS[entity]) is None:
+            return NO_IDS
 
-        def parents(batch: Batch) -> pa.StringArray:
-            return parents_of_recent(batch, entity, window, also_recent)
+        def parents(zone: Zone, batch: Batch) -> pa.StringArray:
+            return parents_of_recent(batch, entity, window, also_recent, zone)
 
         return self._scan(entity, window, parents, also_recent)
 
     def _scan(
-        self, entity: Entity, window: Window, ids_of: Callable[[Batch], pa.StringArray], also: pa.StringArray
+        self, entity: Entity, window: Window, ids_of: Callable[[Zone, Batch], pa.StringArray], also: pa.StringArray
     ) -> pa.StringArray:
         """The ids found in an entity's items as far as the recent pass needs them: page by page, shards at once."""
         recent = replace(window, pass_=Pass.RECENT)
 
         def of_part(part: PlannedPart) -> pa.StringArray:
             batches = self._read(entity, part.stored.etag, recent, Position(), 1, also)
-            return unique(ids_of(before(batch, window.until)) for batch in batches)
+            return unique(ids_of(zone, before(batch, window.until)) for zone, batch in batches)
 
         mapping = self._mapping.of(entity)
         parts = self._parts(mapping, recent) if mapping else ()
@@ -394,7 +441,7 @@ def _key(cursor: str | None) -> dict[str, Any] | None:
 
 def _refusal(error: boto.ClientError, *, action: str, where: str, hint: str) -> S3ImportError:
     """What an error that DynamoDB itself answered means to the caller; `hint`: what else may be wrong with the name."""
-    code = error.response["Error"].get("Code", "")
+    code = code_of(error)
     said = shown_code(code) + hint  # not its message, which may quote what was asked
     if code == "ResourceNotFoundException":
         return SourceMissing(

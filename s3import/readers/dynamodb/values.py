@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from dataclasses import replace
 from decimal import Context, Decimal
 from functools import lru_cache
 from typing import Any
@@ -15,6 +16,7 @@ import pyarrow as pa
 
 from s3import.core.errors import RejectCode
 from s3import.core.ids import ACCOUNT
+from s3import.readers.dynamodb.columns import ignored_names, known_shape, unknown_paths
 from s3import.readers.dynamodb.mapping import TICKS, TOO_LATE_TICKS, FieldMapping, Path
 from s3import.readers.dynamodb.selection import Selection
 from s3import.readers.formats.lines import (
@@ -47,12 +49,17 @@ _NAMES = {
 def read_item_lines(text: bytes, selection: Selection, first_line: int, first_row: int = 0) -> Rows:
     """Read whole lines, of which the first has number `first_line` and its record row `first_row` of the batch."""
 
+    ignored: set[Path] = set()
+
     def record(line: bytes, found: RecordFindings) -> dict[str, Any] | None:
         item = _item(parse_line(line), selection.member)
-        return _record(item, selection, found) if is_selected(item, selection) else None
+        if not is_selected(item, selection):
+            return None
+        ignored.update(unknown_paths(item, known_shape(selection)))
+        return _record(item, selection, found)
 
     reader = LineReader(selection.schema, first_row, record, takes_unreadable=selection.takes_unreadable)
-    return reader.read(text, first_line)
+    return replace(reader.read(text, first_line), ignored_fields=ignored_names(selection, ignored))
 
 
 # --- one item to the cells of a row -----------------------------------------------------------------------------------
@@ -66,7 +73,7 @@ def _item(members: Mapping[str, Any], name: str) -> dict[str, Any]:
 
 
 def is_selected(item: Mapping[str, Any], selection: Selection) -> bool:
-    """Whether an item is of the account and entity, judged by its key and sort key."""
+    """Whether an item is of the account and entity, by its key and sort key."""
     return has_key(item, selection) and has_prefix(item, selection)
 
 

@@ -41,7 +41,7 @@ class Node:
             orjson.loads(_ESCAPED_SURROGATE.sub(rb"\\ufffd", raw))  # strict about all but lone surrogates
             members = json.loads(raw.decode(), object_pairs_hook=_unrepeated)
         except (ValueError, RecursionError) as fault:
-            raise error(f"{document} is not JSON: {fault}; write it again") from fault
+            raise error(f"{document} is not JSON: {_what_of(fault)}{_place_of(fault)}; write it again") from fault
         if not isinstance(members, dict):
             raise error(f"{document} is not a JSON object; write it again")
         return cls(document, "", members, error)
@@ -128,8 +128,27 @@ def _unrepeated(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     members = dict(pairs)
     if len(members) < len(pairs):
         (name, _), *_rest = Counter(name for name, _ in pairs).most_common(1)
-        raise ValueError(f"an object has two members {name!r}")
+        raise _Refused(f"an object has two members {name!r}")
     return members
+
+
+class _Refused(ValueError):
+    """JSON that counts as none here; the text is our own."""
+
+
+def _what_of(fault: Exception) -> str:
+    """What is wrong with a document, in our words: a parser's own may quote it."""
+    if isinstance(fault, _Refused):
+        return str(fault)
+    if isinstance(fault, RecursionError):
+        return "it is nested too deeply"
+    return (
+        "it breaks off, or a character in it is wrong" if isinstance(fault, json.JSONDecodeError) else "it is not UTF-8"
+    )
+
+
+def _place_of(fault: Exception) -> str:
+    return f" (line {fault.lineno}, column {fault.colno})" if isinstance(fault, json.JSONDecodeError) else ""
 
 
 # --- documents of any size -------------------------------------------------------------------------------------------
@@ -171,8 +190,8 @@ class _Text:
         self._decoder = codecs.getincrementaldecoder("utf-8-sig")()
         self._held, self._at, self._ended = "", 0, False
 
-    def refuse(self, fault: object) -> NoReturn:
-        raise self._error(f"{self._document} is not JSON: {fault}; write it again")
+    def refuse(self, what: str) -> NoReturn:
+        raise self._error(f"{self._document} is not JSON: {what}; write it again")
 
     def sign(self) -> str:
         """The next character that is no white space; "" at the end."""
@@ -212,7 +231,7 @@ class _Text:
                 self._at = end
                 return value
             if self._ended or len(self._held) - self._at > MAX_VALUE_LENGTH:
-                self.refuse(fault or "a value in it is too long")
+                self.refuse(_what_of(fault) if fault else "a value in it is too long")
             self._read(max(CHUNK_BYTES, len(self._held)))
 
     def _read(self, size_bytes: int) -> None:
@@ -220,13 +239,13 @@ class _Text:
         self._ended = not chunk
         try:
             self._held = self._held[self._at :] + self._decoder.decode(chunk, final=self._ended)
-        except UnicodeDecodeError as error:
-            self.refuse(error.reason)
+        except UnicodeDecodeError:
+            self.refuse("it is not UTF-8")
         self._at = 0
 
 
 def _refuse_constant(name: str) -> NoReturn:
-    raise ValueError(f"{name} is no JSON value")
+    raise _Refused(f"{name} is no JSON value")
 
 
 _SPACE = re.compile(r"[ \t\r\n]*")

@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 import re
 from collections import Counter
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from decimal import Decimal, InvalidOperation
 from typing import Any
@@ -95,7 +95,12 @@ class IgnoredFields:
 
     def names(self) -> frozenset[str]:
         """The names as they can be stored and shown: no NUL, no lone surrogate, at most `MAX_NAME_LENGTH`."""
-        return limit_names({UNSTORABLE.sub(REPLACEMENT, name[:MAX_NAME_LENGTH]) for name in self._names})
+        return storable_names(self._names)
+
+
+def storable_names(names: Iterable[str]) -> frozenset[str]:
+    """Names of unknown fields as they can be stored and shown, not too many."""
+    return limit_names({UNSTORABLE.sub(REPLACEMENT, name[:MAX_NAME_LENGTH]) for name in names})
 
 
 def limit_names(names: Collection[str]) -> frozenset[str]:

@@ -24,7 +24,7 @@ from s3import.readers.formats.signatures import SIGNATURE_BYTES, require_signatu
 
 _BUFFER_BYTES = 1024 * 1024  # read ahead in each column
 _STEPS_IN_BATCH = 8
-_MAX_STEP_ROWS = 64  # what a step costs is nothing beside them; so many of a megabyte each are borne with
+_MAX_STEP_ROWS = 64  # a step costs little compared to them, and so many of a megabyte each fit into memory
 
 
 def read_parquet(

@@ -40,11 +40,12 @@ def client(service: str, config: Config, role: Role | None = None) -> Any:
     try:
         session = _session()
         _trim(session.get_credentials())
+        region = (session.get_config_variable("region") or "").strip() or None
         if role is not None:
             provider = _RoleProvider(session, role)
             session = _session()
             session.register_component("credential_provider", CredentialResolver([provider]))
-        return boto3.session.Session(botocore_session=session).client(service, config=config)
+        return boto3.session.Session(botocore_session=session).client(service, region, config=config)
     except (boto.BotoCoreError, ValueError) as error:
         kind = type(error).__name__  # its text may hold what was set, and a secret in it
         fault = _FAULTS.get(kind, "correct the AWS settings")

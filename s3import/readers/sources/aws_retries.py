@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import logging
+import ssl
 from collections.abc import Callable, Iterator
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import stamina
 from botocore import exceptions as boto
 from botocore.parsers import ResponseParserError
 from urllib3.exceptions import HTTPError
 
-from s3import.core.errors import ConfigurationError, S3ImportError, SourceUnavailable
+from s3import.core.errors import ConfigurationError, MigrationFailed, S3ImportError, SourceUnavailable
 from s3import.core.http import retry_after_seconds
 from s3import.readers.sources.remedies import shown_code
 from s3import.readers.sources.source import RetryPolicy
@@ -62,7 +63,8 @@ def ask(
 
     A server's Retry-After is honoured. `where` names what is asked for in errors and logs; `refusal` makes our error of
     one that AWS answered; `settings` says what to correct where requests cannot even be made.
-    Raises: what `refusal` gives, ConfigurationError, SourceUnavailable; errors of ours that `work` raises.
+    Raises: what `refusal` gives, ConfigurationError, SourceUnavailable; MigrationFailed where botocore makes nothing of
+    an answer; errors of ours that `work` raises.
     """
     try:
         for attempt in _attempts(where, policy):
@@ -73,7 +75,17 @@ def ask(
     except MISCONFIGURED as error:
         raise ConfigurationError(f"{where} cannot be asked for ({type(error).__name__}); {settings}") from error
     except (boto.BotoCoreError, *BROKEN) as error:
+        if _is_untrusted(error):
+            raise ConfigurationError(
+                f"{where} cannot be asked for: the store's certificate is not trusted, or AWS_CA_BUNDLE names no file "
+                "of certificates; correct AWS_CA_BUNDLE or AWS_ENDPOINT_URL"
+            ) from error
         raise SourceUnavailable(f"{where} does not answer ({_kind(error)}); run the same command again") from error
+    except (ArithmeticError, AttributeError, LookupError, RecursionError, TypeError, ValueError) as error:
+        raise MigrationFailed(
+            f"{where}: the answer makes no sense by AWS's protocol ({type(error).__name__}); update the "
+            "store or the proxy before it, or copy the dump into a folder"
+        ) from error
     raise AssertionError("an attempt neither returned nor raised")
 
 
@@ -103,7 +115,7 @@ def _decide(where: str, retry_seconds: float) -> Callable[[Exception], bool | fl
             refusals += status_of(error) == 403
             if not (is_temporary(error) or 0 < refusals < REFUSALS):
                 return False
-        elif not isinstance(error, BROKEN):
+        elif not isinstance(error, BROKEN) or _is_untrusted(error):
             return False
         log.warning(
             "%s: %s; tried again for up to %g s", where, _kind(error), retry_seconds, extra={"event": "source_retried"}
@@ -113,10 +125,25 @@ def _decide(where: str, retry_seconds: float) -> Callable[[Exception], bool | fl
     return decide
 
 
+def _is_untrusted(error: BaseException) -> bool:
+    """Whether TLS did not come about for a reason that stays: a certificate is not trusted, or a file has none."""
+    causes: list[Any] = [error] if isinstance(error, boto.SSLError) else []
+    for cause in causes:  # which grows
+        if isinstance(cause, ssl.SSLCertVerificationError | FileNotFoundError) or _is_no_certificate(cause):
+            return True
+        inner = (cause.__cause__, cause.__context__, getattr(cause, "kwargs", {}).get("error"), *cause.args)
+        causes += [one for one in inner if isinstance(one, BaseException) and one not in causes]
+    return False
+
+
+def _is_no_certificate(error: BaseException) -> bool:
+    return isinstance(error, ssl.SSLError) and error.library in ("PEM", "X509")
+
+
 def _kind(error: Exception) -> str:
     """An error in a word or two: its own text may hold a secret."""
-    code = error.response["Error"].get("Code", "") if isinstance(error, boto.ClientError) else ""
-    return f"{type(error).__name__} {shown_code(code)}" if code else type(error).__name__
+    code = code_of(error) if isinstance(error, boto.ClientError) else ""
+    return shown_code(code) if code else type(error).__name__
 
 
 def status_of(error: boto.ClientError) -> int:
@@ -124,9 +151,14 @@ def status_of(error: boto.ClientError) -> int:
     return int(error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0))
 
 
+def code_of(error: boto.ClientError) -> str:
+    """The code of an error; "" where the answer has none, or an empty one."""
+    return str(error.response["Error"].get("Code") or "")
+
+
 def is_temporary(error: boto.ClientError) -> bool:
     """Whether the same request may succeed later."""
-    return status_of(error) >= 500 or status_of(error) == 429 or error.response["Error"].get("Code") in THROTTLED
+    return status_of(error) >= 500 or status_of(error) == 429 or code_of(error) in THROTTLED
 
 
 def _retry_after(error: Exception, most_seconds: float) -> float:

@@ -19,6 +19,7 @@ from s3import.core.errors import (
     SourceDenied,
     SourceMissing,
     SourceUnavailable,
+    system_reason,
 )
 from s3import.core.records import StoredObject
 from s3import.readers.sources.source import MAX_DOCUMENT_BYTES
@@ -28,8 +29,8 @@ class FolderSource:
     """The `Source` below the folder `root`. A file's version is its size, time of change and inode.
 
     Links to files within the root are followed. Links that lead out of it, links to folders, and what is neither file
-    nor folder raise SourceDenied when they are met: a dump must not reach what lies beside it, and nothing of it may
-    be passed over in silence.
+    nor folder raise SourceDenied when they are met: a dump must not reach what lies outside of it, and nothing of it
+    may be passed over in silence.
     """
 
     rereads_cheaply = True
@@ -185,4 +186,4 @@ def _translated(path: Path) -> Iterator[None]:
     except OSError as error:
         if error.errno == errno.ENAMETOOLONG:  # what cannot have a name is not there
             raise PartMissing(f"{path} cannot exist: its name is too long") from error
-        raise SourceUnavailable(f"{path} cannot be read: {error.strerror}; run the same command again") from error
+        raise SourceUnavailable(f"{path} cannot be read: {system_reason(error)}; run the same command again") from error

@@ -28,6 +28,7 @@ _BY_CODE = {
     "AllAccessDisabled": "the bucket's account is disabled: ask its owner",
     "AccountProblem": "there is a problem with the AWS account: ask its owner",
 }
+_NOT_THERE = {"s3:GetObject": " (and s3:ListBucket, without which S3 denies what is not there)"}
 _REGION_NAME = re.compile(r"[a-z]{2,}(-[a-z0-9]+){1,4}")
 _CODE = re.compile(r"[A-Za-z0-9][A-Za-z0-9.]{0,63}")
 
@@ -38,7 +39,7 @@ def remedy(action: str, code: str, message: str, headers: Mapping[str, str]) -> 
         return _KMS
     if "server side encryption" in message.lower():
         return _CUSTOMER_KEY
-    found = _BY_CODE.get(code, f"use credentials that may, or allow {action} for these")
+    found = _BY_CODE.get(code, f"use credentials that may, or allow {action} for these{_NOT_THERE.get(action, '')}")
     return found.format(_named_region(headers))
 
 

@@ -25,7 +25,7 @@ from s3import.core.errors import (
 from s3import.core.records import Served, StoredObject
 from s3import.readers.sources import aws_retries
 from s3import.readers.sources.aws import canonical_etag, client
-from s3import.readers.sources.aws_retries import is_temporary, status_of
+from s3import.readers.sources.aws_retries import code_of, is_temporary, status_of
 from s3import.readers.sources.bodies import RandomFile, WholeBody
 from s3import.readers.sources.remedies import remedy, shown_code
 from s3import.readers.sources.source import MAX_DOCUMENT_BYTES, RetryPolicy, Role
@@ -84,11 +84,11 @@ class S3Source:
         """The objects whose key starts with `prefix`, in the order of keys, folder markers left out."""
         for page in self._pages(prefix):
             for entry in page.get("Contents", ()):
-                if entry["Size"] > 0 or not entry["Key"].endswith("/"):
-                    key = entry["Key"].removeprefix(self._root)
-                    yield StoredObject(
-                        key, entry["Size"], _etag(entry if "ETag" in entry else self._head(key), self._where(key))
-                    )
+                key = entry["Key"].removeprefix(self._root)
+                told = entry if {"ETag", "Size"} <= entry.keys() else self._head(key)
+                size_bytes = entry["Size"] if "Size" in entry else told["ContentLength"]
+                if entry["Key"].startswith(self._root + prefix) and (size_bytes or not key.endswith("/")):
+                    yield StoredObject(key, size_bytes, _etag(told, self._where(key)))
 
     def folders(self, prefix: str) -> Iterator[str]:
         """The names of the folders right below the root that start with `prefix`, in order."""
@@ -116,16 +116,9 @@ class S3Source:
         return StoredObject(key, found["ContentLength"], _etag(found, self._where(key)), served)
 
     def _head(self, key: str) -> Mapping[str, Any]:
-        found: Mapping[str, Any] = self.with_retries("s3:GetObject", key, lambda: self._ask_head(self.address(key)))
+        request = self.address(key)
+        found: Mapping[str, Any] = self.with_retries("s3:GetObject", key, lambda: ask_head(self.client, request))
         return found
-
-    def _ask_head(self, address: Mapping[str, str]) -> Any:
-        try:
-            return self.client.head_object(**address)
-        except boto.ClientError as error:
-            if status_of(error) in (400, 403):  # an answer without a body does not say why
-                self.client.get_object(**address, Range="bytes=0-0")["Body"].close()
-            raise
 
     def address(self, key: str) -> dict[str, str]:
         """What names the object to boto3."""
@@ -222,7 +215,7 @@ class _Version:
         return self.client.get_object(**request)
 
     def confirm(self) -> None:
-        self._check(self.with_retries(lambda: self.client.head_object(**self.request)), self.size_bytes)
+        self._check(self.with_retries(lambda: ask_head(self.client, self.request)), self.size_bytes)
 
     def _check(self, answer: Mapping[str, Any], size_bytes: int) -> None:
         """Not every store that speaks the protocol heeds If-Match and Range, or tells how long a body is."""
@@ -233,6 +226,28 @@ class _Version:
     @property
     def _where(self) -> str:
         return "s3://{Bucket}/{Key}".format(**self.request)
+
+
+def ask_head(client: Any, request: Mapping[str, str]) -> Mapping[str, Any]:
+    """What a store tells of an object without its bytes; `request` names it to boto3. Raises: ClientError.
+
+    Where HEAD is refused, by a store or a proxy that knows only GET, a GET of the first byte tells the same. If that is
+    refused too its answer has a body, which says why.
+    """
+    try:
+        return cast("Mapping[str, Any]", client.head_object(**request))
+    except boto.ClientError as error:
+        if status_of(error) not in (400, 403, 405, 501):
+            raise
+    try:
+        answer = client.get_object(**request, Range="bytes=0-0")
+    except boto.ClientError as error:
+        if status_of(error) != 416:  # there is no first byte
+            raise
+        answer = client.get_object(**request)
+    answer["Body"].close()
+    total = answer.get("ContentRange", "").rpartition("/")[2]
+    return {**answer, "ContentLength": int(total)} if total else cast("Mapping[str, Any]", answer)
 
 
 def _etag(answer: Mapping[str, Any], where: str) -> str:
@@ -267,7 +282,7 @@ def _changed(where: str) -> SourceChanged:
 def _refusal(error: boto.ClientError, *, action: str, where: str, bucket: str) -> S3ImportError:
     """What an error that S3 itself answered means to the caller."""
     status, said = status_of(error), error.response["Error"]
-    code = said.get("Code", "")
+    code = code_of(error)
     if code == "NoSuchBucket":
         return SourceMissing(f"the bucket {bucket} does not exist; correct the source")
     if status == 404:
@@ -276,7 +291,7 @@ def _refusal(error: boto.ClientError, *, action: str, where: str, bucket: str) -
         return _changed(where)
     if is_temporary(error):
         return SourceUnavailable(f"{where} does not answer: {shown_code(code)}; run the same command again")
-    advice = remedy(action, code, said.get("Message", ""), error.response["ResponseMetadata"].get("HTTPHeaders", {}))
+    advice = remedy(action, code, said.get("Message") or "", error.response["ResponseMetadata"].get("HTTPHeaders", {}))
     return SourceDenied(
         f"S3 refuses {action} on {where}: {shown_code(code)}; {advice}, then run the same command again"
     )

@@ -1,1 +1,1 @@
-"""Word of what happens to runs, to Slack and to Conversations: recorded with what it tells of, delivered beside it."""
+"""Notices of runs to Slack and to Conversations: recorded with what they tell of, delivered by other threads."""

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
 
-from s3import.core.errors import AccountDeleted, TemporaryFailure
+from s3import.core.errors import AccountDeleted, TemporaryFailure, can_be_repaired
 from s3import.core.logs import redacted
 from s3import.reporting.progress import rfc3339, seconds_between
 from s3import.status import State
@@ -104,7 +104,9 @@ def payload(kind: Kind, account_id: str, pass_: str, shown: Mapping[str, Any], n
 def _commands(kind: Kind, place: str, shown: Mapping[str, Any]) -> dict[str, str | None]:
     commands: dict[str, str | None] = {"next": None, "after_repair": None}
     if kind is Kind.SUCCEEDED and shown["rejects"]["total"]:
-        commands = {"next": f"s3import rejects {place}", "after_repair": f"s3import migrate {place} --again"}
+        commands["next"] = f"s3import rejects {place}"
+        if can_be_repaired(shown["rejects"]["by_code"]):
+            commands["after_repair"] = f"s3import migrate {place} --again"
     if kind in (Kind.FAILED, Kind.CANCELLED) and (shown["error"] or {}).get("code") != AccountDeleted.code:
         commands["next"] = f"s3import migrate {place}"
     return commands

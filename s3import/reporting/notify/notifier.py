@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from types import TracebackType
 
@@ -40,9 +40,9 @@ class Notifier:
     ) -> None:
         self._courier.stop()
 
-    def record(self, connection: Connection, run_id: str) -> None:
-        """Write down, in the caller's transaction, what has become of the run."""
-        record(connection, self._channels, run_id)
+    def record(self, connection: Connection, run_id: str, notes: Sequence[str] = ()) -> None:
+        """Write down, in the caller's transaction, what has become of the run, and `notes` beside it."""
+        record(connection, self._channels, run_id, notes)
 
     def observe(self, event: Event) -> None:
         """Send what there is to send once a transaction that recorded something was committed."""

@@ -10,7 +10,7 @@ import datetime as dt
 import logging
 import random
 import uuid
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from contextlib import AbstractContextManager
 from typing import Any, Protocol
 
@@ -46,7 +46,7 @@ class Transactional(Protocol):
 # --- in ---------------------------------------------------------------------------------------------------------------
 
 
-def record(connection: Connection, channels: Collection[NoticeChannel], run_id: str) -> None:
+def record(connection: Connection, channels: Collection[NoticeChannel], run_id: str, notes: Sequence[str] = ()) -> None:
     """Write down, in the caller's transaction, what has become of the run: one notice for each channel.
 
     To be called after every change of the run's state; the state itself says what there is to tell, so that a process
@@ -65,7 +65,8 @@ def record(connection: Connection, channels: Collection[NoticeChannel], run_id: 
     shown = document["passes"][pass_]
     kind = kind_of(shown)
     if kind is not None:
-        _insert(connection, channels, payload(kind, account_id, pass_, shown, dt.datetime.now(dt.UTC)))
+        told = payload(kind, account_id, pass_, shown, dt.datetime.now(dt.UTC))
+        _insert(connection, channels, {**told, "notes": list(notes)})
 
 
 def _insert(connection: Connection, channels: Collection[NoticeChannel], told: Mapping[str, Any]) -> None:

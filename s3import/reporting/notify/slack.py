@@ -53,7 +53,8 @@ def as_text(told: Mapping[str, Any]) -> str:
     head = (_DONE_WITH_REJECTS if kind is Kind.SUCCEEDED and rejected else _HEADS[kind]).format(
         account=code(told["account_id"]), pass_=told["pass"], attempts=told["attempts"], records=_records(rejected)
     )
-    lines = [head + _duration(told), *_counts(told), *_rejects(told), *_error(told)]
+    notes = map(escape, told.get("notes", ()))  # as above: of an earlier version
+    lines = [head + _duration(told), *_counts(told), *_rejects(told), *_error(told), *notes]
     if told["next"]:
         lines.append(f"{_NEXT[kind]}: {code(told['next'])}")
     if told.get("after_repair"):  # notices of an earlier version lack it

@@ -18,7 +18,7 @@ _PLAIN = re.compile(rb"account_id=([A-Za-z0-9._~-]{1,255})")
 class FastPath:
     """ASGI middleware that answers a plain ``GET /check-migration`` as its route does; anything else is the route's.
 
-    Polls come by the hundred a second beside an import, and a fifth of what one cost was its way through the framework.
+    Polls come by the hundred a second during an import, and a fifth of what one cost was its way through the framework.
     """
 
     def __init__(self, app: ASGIApp, single_flight: SingleFlight[str]) -> None:

@@ -85,7 +85,7 @@ class Gate:
                 await unexpected(request_id, error)(scope, receive, answer)
 
     def _refuse(self, scope: Scope, request_id: str) -> Response | None:
-        """Why the request may not pass, judged by its head alone."""
+        """Why the request may not pass, decided by its head alone."""
         headers = Headers(scope=scope)
         size = sum(len(name) + len(value) for name, value in headers.raw)
         if len(headers.raw) > MAX_HEADERS or size > MAX_HEADER_BYTES:

@@ -405,6 +405,7 @@ class Notice(BaseModel):
     error: RunError | None
     next: Annotated[str | None, Field(description="The command to run now.")]
     after_repair: Annotated[str | None, Field(description="Of a pass with rejects: what to run on a repaired dump.")]
+    notes: Annotated[list[str], Field(description="What of the dump's account.json has no effect, for people.")]
 
 
 class MigrationEvent(BaseModel):

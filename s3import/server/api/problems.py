@@ -138,6 +138,8 @@ def _is_json(request: Request) -> bool:
 
 def _fault(fault: Mapping[str, Any]) -> dict[str, str]:
     place: Sequence[Any] = fault["loc"]
+    if fault["type"] == "json_invalid":  # its place is the number of a character, which looks like a field
+        return {"field": "body", "message": f"it is no JSON from character {place[-1]} on"}
     return {"field": printable(".".join(map(str, place)))[:200], "message": str(fault["msg"])}
 
 

@@ -119,6 +119,16 @@ def _serve(make_app: MakeApp, settings: Settings, host: str, port: int, connecti
         listening = _bind(host, port)
     except OSError:
         raise SystemExit(CANNOT_LISTEN) from None
+    try:
+        _serve_at(listening, make_app, settings, host, port, connection)
+    except Exception:
+        log.exception("the API has failed", extra={"event": "api_failed"})
+        raise SystemExit(1) from None  # multiprocessing would print the error's text
+
+
+def _serve_at(
+    listening: socket.socket, make_app: MakeApp, settings: Settings, host: str, port: int, connection: Connection
+) -> None:
     line = _Line(connection)
     with opened_for_clients(settings, wake=line.wake) as operations:
         api = make_app(operations, tokens=settings.api_tokens, render_metrics=line.render_metrics)

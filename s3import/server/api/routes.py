@@ -61,9 +61,9 @@ def shown(document: Any, status: int = 200) -> Response:
 
 
 @router.post("/accounts", operation_id="createAccount", status_code=201, responses=answers(models.Account, 200, 201))
-def create_account(wanted: models.NewAccount, operations: Asked) -> Response:
+def create_account(requested: models.NewAccount, operations: Asked) -> Response:
     """Create an account; its status is `migrating`. 200: it exists, and stays as it is."""
-    account, created = operations.create_account(wanted.id, wanted.name)
+    account, created = operations.create_account(requested.id, requested.name)
     return shown(asdict(account), 201 if created else 200)
 
 
@@ -85,10 +85,10 @@ def get_account(account_id: models.AccountId, operations: Asked) -> Response:
 
 
 @router.patch("/accounts/{account_id}", operation_id="updateAccount", responses=answers(models.Account))
-def update_account(account_id: models.AccountId, wanted: models.AccountUpdate, operations: Asked) -> Response:
+def update_account(account_id: models.AccountId, requested: models.AccountUpdate, operations: Asked) -> Response:
     """Confirm that an account may have a status. 200: the pass behind it has succeeded, and has set it by itself; 409
     `pass_not_finished`: it has not."""
-    return shown(asdict(operations.confirm_status(account_id, AccountStatus(wanted.status))))
+    return shown(asdict(operations.confirm_status(account_id, AccountStatus(requested.status))))
 
 
 @router.post(
@@ -97,9 +97,9 @@ def update_account(account_id: models.AccountId, wanted: models.AccountUpdate, o
     status_code=201,
     responses=answers(models.Brand, 200, 201),
 )
-def create_brand(account_id: models.AccountId, wanted: models.NewBrand, operations: Asked) -> Response:
+def create_brand(account_id: models.AccountId, requested: models.NewBrand, operations: Asked) -> Response:
     """Create a brand of an account. 200: it exists, and stays as it is."""
-    brand, created = operations.create_brand(account_id, records.Brand(wanted.id, wanted.name))
+    brand, created = operations.create_brand(account_id, records.Brand(requested.id, requested.name))
     return shown(asdict(brand), 201 if created else 200)
 
 
@@ -109,9 +109,9 @@ def create_brand(account_id: models.AccountId, wanted: models.NewBrand, operatio
     status_code=201,
     responses=answers(models.Channel, 200, 201),
 )
-def create_channel(account_id: models.AccountId, wanted: models.NewChannel, operations: Asked) -> Response:
+def create_channel(account_id: models.AccountId, requested: models.NewChannel, operations: Asked) -> Response:
     """Create a channel of a brand. 200: it exists, and stays as it is; 422 `unknown_brand`: its brand does not."""
-    channel = records.Channel(wanted.id, wanted.brand_id, wanted.kind, wanted.name)
+    channel = records.Channel(requested.id, requested.brand_id, requested.kind, requested.name)
     channel, created = operations.create_channel(account_id, channel)
     return shown(asdict(channel), 201 if created else 200)
 
@@ -125,11 +125,11 @@ def create_channel(account_id: models.AccountId, wanted: models.NewChannel, oper
     status_code=202,
     responses={**answers(models.Migration, 202), **answers(models.Migration | models.Ignored)},
 )
-def migrate(wanted: models.NewMigration, operations: Asked) -> Response:
+def migrate(requested: models.NewMigration, operations: Asked) -> Response:
     """Ask for a migration. 202: this request started the run, or resumes it; 200: the run that is queued or at work
     already, or why there is nothing to do; 409 `recent_pass_first`: the other passes come after it."""
-    pass_ = None if wanted.pass_ in (None, models.PassWanted.ALL) else Pass(wanted.pass_)
-    admission = operations.request_migration(wanted.account_id, pass_, wanted.source, again=bool(wanted.again))
+    pass_ = None if requested.pass_ in (None, models.PassWanted.ALL) else Pass(requested.pass_)
+    admission = operations.request_migration(requested.account_id, pass_, requested.source, again=bool(requested.again))
     if admission.run is None:
         return shown({"ignored": admission.ignored})
     run = {"run_id": admission.run.run_id, "state": admission.run.state}

@@ -79,10 +79,12 @@ async def logout(request: Request) -> Response:
 
 async def start(request: Request) -> Response:
     """Start or resume a pass (none named: whatever is left)."""
-    account_id, wanted = _account_id(request), (await _fields(request)).get("pass", "")
-    if wanted and wanted not in list(Pass):
+    account_id, requested = _account_id(request), (await _fields(request)).get("pass", "")
+    if requested and requested not in list(Pass):
         raise HTTPException(HTTPStatus.UNPROCESSABLE_ENTITY)
-    admission = await _do(request, lambda its: its.request_migration(account_id, Pass(wanted) if wanted else None))
+    admission = await _do(
+        request, lambda its: its.request_migration(account_id, Pass(requested) if requested else None)
+    )
     if admission.run is None:
         return _back(account_id, str(admission.ignored))
     return _back(account_id, "started" if admission.started else "at-work")

@@ -1,1 +1,1 @@
-"""Who does the work that was asked for: a worker beside the API, processes for a fleet, or many machines by Celery."""
+"""Who does the queued work: a worker in the process of `serve`, or many machines by Celery."""

@@ -71,7 +71,8 @@ def require_login(log_in: Login, *, retry_seconds: float, stop: threading.Event)
         return _refusal(error) is None and not stop.is_set()
 
     try:
-        for attempt in stamina.retry_context(on=again, attempts=None, timeout=retry_seconds, wait_max=2.0):
+        attempts = None if retry_seconds else 1
+        for attempt in stamina.retry_context(on=again, attempts=attempts, timeout=retry_seconds or None, wait_max=2.0):
             with attempt:
                 log_in()
     except Exception as error:

@@ -89,7 +89,7 @@ class CeleryQueue:
         try:
             if not self._drops_old and self._full():
                 return False
-            # `expires` would have each worker judge by its own clock; `expiration` is the broker's business.
+            # `expires` would be decided by each worker's own clock; `expiration` is the broker's business.
             self._app.send_task(name, arguments, expiration=OFFER_SECONDS, retry=False)
         except Exception as error:  # noqa: BLE001 - every transport has errors of its own
             log.warning(

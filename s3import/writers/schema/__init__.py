@@ -66,14 +66,14 @@ def upgrade(connection: Connection) -> Upgrade:
 
 
 def _stay_in_their_schema(connection: Connection) -> None:
-    """On PostgreSQL, for the rest of the transaction: create things beside the tables that are there already, which may
-    not be where the search path begins."""
+    """On PostgreSQL, for the rest of the transaction: create things in the schema of the tables that are there
+    already, which may not be where the search path begins."""
     if connection.dialect.name == "postgresql":
         connection.exec_driver_sql(_SCHEMA_FIRST)
 
 
 def _create(connection: Connection) -> None:
-    """All tables as they are today, beside those of Re:amaze's own. Raises: SchemaMismatch, where these do not fit."""
+    """All tables as they are today, and those of Re:amaze's own. Raises: SchemaMismatch, where these do not fit."""
     if misfits := list(_misfits(connection)):
         raise _refusal(misfits, HEAD)
     metadata.create_all(connection, checkfirst=True)

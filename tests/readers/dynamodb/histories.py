@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import datetime as dt
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 from random import Random
 from typing import Any
@@ -48,12 +48,13 @@ class Write:
 class History:
     """A database of tables: `design` of their keys, whether all entities share one, what is in the full exports, and
     the writes behind them in the order of time, by table, in so many windows. `tells_old`: images before a write are
-    exported; `nets`: of an item only the last write in a window is."""
+    exported; `nets`: of an item only the last write in a window is; `is_apart`: windows lie where no full export is."""
 
     design: str
     is_single: bool
     tells_old: bool
     nets: bool
+    is_apart: bool
     base: Mapping[str, Table]
     writes: Mapping[str, tuple[Write, ...]]
     cuts: tuple[int, ...]
@@ -69,7 +70,12 @@ class History:
     @property
     def tells_all(self) -> bool:
         """Whether every change says whose its item was, and which row."""
-        return self.tells_old or self.design == "whole"
+        return self.tells_old or not self.is_apart or self.design == "whole"
+
+    @property
+    def folder(self) -> str:
+        """Where the windows lie."""
+        return "windows" if self.is_apart else "exports"
 
     def final(self, table: str, until: int = 1 << 62) -> Table:
         """The table as it was at an instant behind its full export."""
@@ -144,7 +150,6 @@ _STEPS = st.builds(
 def histories(draw: st.DrawFn) -> History:
     """Any history: several accounts and entities mixed, sparse attributes, items that change hands, come and go."""
     design, is_single, tells_old = draw(st.sampled_from(tuple(DESIGNS))), draw(st.booleans()), draw(st.booleans())
-    names: dict[Any, _Step] | None = None if tells_old else {}
     luck = draw(st.randoms(use_true_random=False))
     base: dict[str, Table] = {table: {} for table in (("all",) if is_single else PREFIXES)}
     for account in OURS:
@@ -157,35 +162,21 @@ def histories(draw: st.DrawFn) -> History:
     before, after = draw(st.lists(_STEPS, max_size=25)), draw(st.lists(_STEPS, min_size=1, max_size=25))
     for number, step in enumerate(before):
         name = "all" if is_single else step.entity
-        _take(base[name], _kept(step, design, name, names), design, f"base {number}", luck)
+        _take(base[name], step, design, f"base {number}", luck)
     tables = {name: dict(items) for name, items in base.items()}
     writes: dict[str, tuple[Write, ...]] = dict.fromkeys(tables, ())
     micros, at_once = FULL, set[Key]()
     for number, step in enumerate(after):
         name = "all" if is_single else step.entity
-        found = _take(tables[name], _kept(step, design, name, names), design, f"write {number}", luck)
+        found = _take(tables[name], step, design, f"write {number}", luck)
         if found is not None:
             if not step.is_at_once or found[0] in at_once:  # else it is of the same transaction
                 micros, at_once = micros + HOUR // 7, set()
             at_once.add(found[0])
             writes[name] += (Write(found[0], micros, *found[1:]),)
     cuts = tuple(sorted(draw(st.sets(st.integers(1, 3 * len(after)), max_size=3))))
-    return History(design, is_single, tells_old, draw(st.booleans()), base, writes, cuts, luck)
-
-
-def _kept(step: _Step, design: str, table: str, names: dict[Any, _Step] | None) -> _Step:
-    """The step, of the row that the item's key had first (`names`): without images before writes nobody could tell that
-    it is another's now."""
-    if names is None or design == "whole":
-        return step
-    more = {"half": (step.account,), "inverse": (step.entity, step.id, step.is_of_no_entity)}.get(design, ())
-    key = (table, step.uid, *more)
-    first = names.setdefault(key, step)
-    kept = replace(step, entity=first.entity, id=first.id, is_of_no_entity=first.is_of_no_entity)
-    if first.account is None:
-        names[key] = kept
-        return kept
-    return replace(kept, account=step.account and first.account)
+    nets, is_apart = draw(st.booleans()), draw(st.booleans())
+    return History(design, is_single, tells_old, nets, is_apart, base, writes, cuts, luck)
 
 
 def _take(

@@ -14,8 +14,16 @@ class Served:
     client: Any
     suffix: str
 
-    def create(self, table: str, key: str, sort: str | None, index: tuple[str, str, str] | None = None) -> None:
-        """Create a table with a key, and maybe a sort key and one index (name, key, sort key)."""
+    def create(
+        self,
+        table: str,
+        key: str,
+        sort: str | None,
+        index: tuple[str, str, str] | None = None,
+        *,
+        sort_kind: str = "S",
+    ) -> None:
+        """Create a table with a key, and maybe a sort key of that kind and one index (name, key, sort key)."""
         names = [key, *([sort] if sort else []), *(index[1:] if index else [])]
         given: dict[str, Any] = {}
         if index:
@@ -25,7 +33,10 @@ class Served:
         self.client.create_table(
             TableName=f"{table}-{self.suffix}",
             KeySchema=_keys(key, sort),
-            AttributeDefinitions=[{"AttributeName": name, "AttributeType": "S"} for name in dict.fromkeys(names)],
+            AttributeDefinitions=[
+                {"AttributeName": name, "AttributeType": sort_kind if name == sort else "S"}
+                for name in dict.fromkeys(names)
+            ],
             BillingMode="PAY_PER_REQUEST",
             **given,
         )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import threading
 from dataclasses import replace
 from pathlib import Path
@@ -16,16 +17,18 @@ from s3import.core.errors import DumpNotFound
 from s3import.core.records import HALVES, Pass
 from s3import.core.settings import Settings
 from s3import.importing.requests import Request, Result
+from s3import.readers.dynamodb.changes import MAX_NAMED
 from s3import.readers.dynamodb.export import ExportSource
 from s3import.readers.sources.folder import FolderSource
 from tests import commands as app
 from tests.readers.dynamodb.exports import call_empty, write_export, write_files
-from tests.readers.dynamodb.items import MAPPING, mapping, message, thread
+from tests.readers.dynamodb.items import MAPPING, lines, mapping, message, thread
 from tests.readers.dynamodb.test_migration import ACCOUNT
 
 pytestmark = pytest.mark.integration
 
 HOUR = 3_600_000_000
+UNTOLD = 'messages: the item {"%s":{"S":"%s"}} may have been another row of this account, which stays: '
 BEYOND = " that reaches beyond 2026-09-30 00:00:00+00:00"
 FULL = 1790726400000000  # 2026-09-30, when the full export was made
 
@@ -55,7 +58,7 @@ def settings(tmp_path: Path, sqlite_url: str) -> Settings:
     beside.mkdir()
     (beside / "account.json").write_bytes(orjson.dumps(ACCOUNT))
     write_export(tmp_path / "exports", "threads", [[thread(1)]])
-    write_export(tmp_path / "exports", "messages", [[message(n, body="first") for n in range(5)]])
+    write_export(tmp_path / "exports", "messages", [[message(n, body="first", uid=f"u{n}") for n in range(6)]])
     write_export(tmp_path / "exports", "attachments", [])
     path = tmp_path / "mapping.toml"
     path.write_text(f'beside = "{beside}"\n{MAPPING}')
@@ -67,6 +70,11 @@ def settings(tmp_path: Path, sqlite_url: str) -> Settings:
 def migrate(settings: Settings, *passes: Pass) -> Result:
     request = Request("acme", passes or HALVES, settings.source or "")
     return app.migrate(settings, [request], observe=lambda event: None, stop=threading.Event())[0]
+
+
+def apart(settings: Settings, tmp_path: Path) -> Settings:
+    """The same, with windows for which there is no full export."""
+    return replace(settings, source=f"{tmp_path}/windows")
 
 
 def bodies(settings: Settings) -> dict[str, str | None]:
@@ -99,7 +107,7 @@ def test_the_newest_write_counts(settings: Settings, tmp_path: Path) -> None:
     )
     result = migrate(settings, Pass.DELTA)
     assert result.error is None
-    assert bodies(settings) == {"m1": "third", "m3": "back", "m4": "first", "m9": "new"}
+    assert bodies(settings) == {"m1": "third", "m3": "back", "m4": "first", "m5": "first", "m9": "new"}
     delta = result.document["passes"]["delta"]
     assert delta["skipped_objects"] == [
         f"{table}: no incremental export" + BEYOND for table in ("threads", "attachments")
@@ -174,46 +182,77 @@ def test_an_item_that_leaves(settings: Settings, tmp_path: Path, with_old_images
 
 
 @pytest.mark.parametrize("leaves", [True, False])
-def test_a_change_that_does_not_tell_whose(settings: Settings, tmp_path: Path, leaves: bool) -> None:
-    """An item that may have been the account's before it was deleted, or left its index, is reported, not guessed."""
+@pytest.mark.parametrize("is_apart", [True, False])
+def test_a_change_that_does_not_tell_whose(settings: Settings, tmp_path: Path, leaves: bool, is_apart: bool) -> None:
+    """Whose an item was that was deleted, or left its index, the full export tells; without it that is reported."""
     gone = {name: given for name, given in message(1).items() if name != "account"} if leaves else None
-    window(tmp_path / "exports", "messages", (0, 3), change(1, gone, {"sort": {"S": "M#m1"}}))
-    result = migrate(settings, Pass.DELTA)
+    root = tmp_path / ("windows" if is_apart else "exports")
+    window(root, "messages", (0, 3), change(1, gone, {"sort": {"S": "M#m1"}}))
+    result = migrate(apart(settings, tmp_path) if is_apart else settings, Pass.DELTA)
     assert result.error is None
-    assert "m1" in bodies(settings)
+    assert ("m1" in bodies(settings)) is is_apart
     skipped = result.document["passes"]["delta"]["skipped_objects"]
-    assert any(text.startswith("messages: 1 changed or deleted items do not tell whose they were") for text in skipped)
+    assert any(text.startswith(UNTOLD % ("sort", "M#m1")) for text in skipped) is is_apart
 
 
 def test_a_deletion_of_somebody_else(settings: Settings, tmp_path: Path) -> None:
     """Another tenant's row of the same id takes nothing away, whoever's write tells that it was his."""
     keys = {"sort": {"S": "M#m1"}}
     window(
-        tmp_path / "exports",
+        tmp_path / "windows",
         "messages",
         (0, 3),
         change(1, message(1, account="other"), keys),
         change(2, None, keys),
         change(2, None, {"sort": {"S": "M#m2"}}, OldImage=message(2, account="other")),
     )
-    result = migrate(settings, Pass.DELTA)
-    assert bodies(settings).keys() == {"m0", "m1", "m2", "m3", "m4"}
+    result = migrate(apart(settings, tmp_path), Pass.DELTA)
+    assert bodies(settings).keys() == {f"m{number}" for number in range(6)}
     skipped = [text for text in result.document["passes"]["delta"]["skipped_objects"] if text.startswith("messages")]
-    assert [text[:45] for text in skipped] == ["messages: the export tells no old images: whe"]
+    assert [text.startswith(UNTOLD % ("sort", "M#m1")) for text in skipped] == [True]
 
 
 @pytest.mark.parametrize("changed", [message(9), message(1, account="other")], ids=["other id", "other account"])
-@pytest.mark.parametrize("tells_old", [False, True])
+@pytest.mark.parametrize("told_by", ["old image", "full export", "nothing"])
 def test_an_item_that_becomes_another_row(
-    settings: Settings, tmp_path: Path, changed: dict[str, Any], tells_old: bool
+    settings: Settings, tmp_path: Path, changed: dict[str, Any], told_by: str
 ) -> None:
-    """Its old row goes where the image before tells of it; where none does, that is said of the table."""
-    old = {"OldImage": message(1)} if tells_old else {}
-    window(tmp_path / "exports", "messages", (0, 3), change(1, changed, {"uid": {"S": "u1"}}, **old))
-    delta = migrate(settings, Pass.DELTA).document["passes"]["delta"]
-    assert ("m1" in bodies(settings)) is not tells_old
-    noted = any(text.startswith("messages: the export tells no old images") for text in delta["skipped_objects"])
-    assert noted is not tells_old
+    """Its old row goes where the image before, or the full export, tells of it; where none does, the item is named."""
+    old = {"OldImage": message(5)} if told_by == "old image" else {}
+    root = tmp_path / ("exports" if told_by == "full export" else "windows")
+    window(root, "messages", (0, 3), change(1, changed, {"uid": {"S": "u5"}}, **old))
+    known = settings if told_by == "full export" else apart(settings, tmp_path)
+    delta = migrate(known, Pass.DELTA).document["passes"]["delta"]
+    assert ("m5" in bodies(settings)) is (told_by == "nothing")
+    named = any(text.startswith(UNTOLD % ("uid", "u5")) for text in delta["skipped_objects"])
+    assert named is (told_by == "nothing")
+
+
+def test_only_the_first_items_are_named(settings: Settings, tmp_path: Path) -> None:
+    """Of many items that do not tell what they were some are named, and the rest are counted."""
+    changed = [change(1, message(n), {"uid": {"S": f"u{n}"}}) for n in range(MAX_NAMED + 7)]
+    window(tmp_path / "windows", "messages", (0, 3), *changed)
+    delta = migrate(apart(settings, tmp_path), Pass.DELTA).document["passes"]["delta"]
+    mine = [text for text in delta["skipped_objects"] if text.startswith("messages")]
+    assert len(mine) == MAX_NAMED + 1
+    assert mine[-1].startswith("messages: 7 more items: each may have been another row")
+
+
+def test_a_row_that_came_within_the_windows(settings: Settings, tmp_path: Path) -> None:
+    """With the full export beside, an item that is deleted before it was ever told is no reject: it never was a row."""
+    window(tmp_path / "exports", "messages", (0, 3), change(1, None, {"account": {"S": "A#acme"}, "uid": {"S": "u"}}))
+    result = migrate(settings, Pass.DELTA)
+    assert (result.error, result.rejected) == (None, 0)
+
+
+def test_half_a_character_in_the_full_export(settings: Settings, tmp_path: Path) -> None:
+    """An item of the full export with half a character in it tells what it was, as any other."""
+    line = lines(message(5, uid="u5", body="X")).replace(b'"X"', rb'"\ud800"')
+    shutil.rmtree(next((tmp_path / "exports").rglob("messages-*")))
+    write_files(tmp_path / "exports", "messages", [line], export_id="odd")
+    window(tmp_path / "exports", "messages", (0, 3), change(1, None, {"uid": {"S": "u5"}}))
+    assert migrate(settings, Pass.DELTA).error is None
+    assert "m5" not in bodies(settings)
 
 
 def test_an_item_under_a_new_key(settings: Settings, tmp_path: Path) -> None:
@@ -229,10 +268,56 @@ def test_an_item_under_a_new_key(settings: Settings, tmp_path: Path) -> None:
     assert bodies(settings)["m1"] == "moved"
 
 
+def test_a_row_that_two_items_are(settings: Settings, tmp_path: Path) -> None:
+    """A row stays where one of its items is deleted and the full export has another, which did not change."""
+    shutil.rmtree(next((tmp_path / "exports").rglob("messages-*")))
+    write_export(
+        tmp_path / "exports", "messages", [[message(5, uid="old"), message(5, uid="new"), message(1, uid="u")]]
+    )
+    gone = [change(1, None, {"uid": {"S": uid}}, OldImage=message(n, uid=uid)) for n, uid in ((5, "old"), (1, "u"))]
+    window(tmp_path / "exports", "messages", (0, 3), *gone)
+    assert migrate(settings, Pass.DELTA).error is None
+    assert "m5" in bodies(settings)
+    assert "m1" not in bodies(settings)
+
+
+def test_items_that_swap_their_rows(settings: Settings, tmp_path: Path) -> None:
+    """Items that get each other's ids in one transaction are each other's rows."""
+    swapped = [change(1, message(n, uid=f"u{3 - n}", body=f"now {n}"), {"uid": {"S": f"u{3 - n}"}}) for n in (1, 2)]
+    window(tmp_path / "exports", "messages", (0, 3), *swapped, apart=True)
+    assert migrate(settings, Pass.DELTA).error is None
+    assert {id_: body for id_, body in bodies(settings).items() if id_ in ("m1", "m2")} == {
+        "m1": "now 1",
+        "m2": "now 2",
+    }
+
+
+def test_an_id_that_changes_in_every_window(settings: Settings, tmp_path: Path) -> None:
+    """An item that gets another id in each of several deltas is one row after each of them."""
+    for hour in (0, 3, 6):
+        line = change(hour + 1, message(20 + hour, uid="u1"), {"uid": {"S": "u1"}})
+        window(tmp_path / "exports", "messages", (hour, hour + 3), line)
+        assert migrate(settings, Pass.DELTA).error is None
+        assert [id_ for id_ in bodies(settings) if id_ not in ("m0", "m2", "m3", "m4", "m5")] == [f"m{20 + hour}"]
+
+
+def test_windows_that_overlap(settings: Settings, tmp_path: Path) -> None:
+    """A write that two windows tell of is applied once, and the newer one of another counts."""
+    both = [change(2, message(1, body="second")), change(2.5, None, key(2))]
+    window(tmp_path / "exports", "messages", (0, 3), *both)
+    window(tmp_path / "exports", "messages", (2, 6), *both, change(4, message(3, body="later")))
+    delta = migrate(settings, Pass.DELTA)
+    assert (delta.error, delta.rejected) == (None, 0)
+    assert {"m1": "second", "m3": "later"}.items() <= bodies(settings).items()
+    assert "m2" not in bodies(settings)
+    verified = app.verify(settings, "acme", observe=lambda event: None, stop=threading.Event())
+    assert verified.findings.difference_count == 0
+
+
 def test_a_deletion_without_an_id(settings: Settings, tmp_path: Path) -> None:
     """A deletion that tells whose item it was, but not its id, is a reject that says what to do."""
-    window(tmp_path / "exports", "messages", (0, 3), change(1, None, {"account": {"S": "A#acme"}, "uid": {"S": "u"}}))
-    migrate(settings, Pass.DELTA)
+    window(tmp_path / "windows", "messages", (0, 3), change(1, None, {"account": {"S": "A#acme"}, "uid": {"S": "u"}}))
+    migrate(apart(settings, tmp_path), Pass.DELTA)
     [reject] = app.rejects(settings, "acme", [Pass.DELTA])
     assert [(reason["code"], reason["field"]) for reason in reject["reasons"]] == [("missing_field", "id")]
     assert "with new and old images" in reject["reasons"][0]["message"]
@@ -241,16 +326,16 @@ def test_a_deletion_without_an_id(settings: Settings, tmp_path: Path) -> None:
 def test_times_of_writes_that_are_none(settings: Settings, tmp_path: Path) -> None:
     """A write outside of the years 1970 to 2199, and a line that tells no time, are rejects that say so."""
     right = message(1, body="second")
-    lines = [
+    texts = [
         change(10**9, right),
         change(-(10**9), None, key(2)),
         orjson.dumps({"Keys": key(3), "NewImage": right}) + b"\n",
     ]
-    window(tmp_path / "exports", "messages", (0, 3), *lines, change(1, message(4, body="second")))
+    window(tmp_path / "exports", "messages", (0, 3), *texts, change(1, message(4, body="second")))
     migrate(settings, Pass.DELTA)
     rejects = list(app.rejects(settings, "acme", [Pass.DELTA]))
     assert [reject["reasons"][0]["code"] for reject in rejects] == ["invalid_timestamp"] * 2 + ["not_an_object"]
-    assert rejects[0]["raw"].encode() + b"\n" == lines[0]
+    assert rejects[0]["raw"].encode() + b"\n" == texts[0]
     assert bodies(settings)["m4"] == "second"
 
 

@@ -7,7 +7,7 @@ import io
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from s3import.core.records import Batch, Entity, Position
@@ -216,6 +216,50 @@ def test_unknown_attributes_are_named(careful: bool) -> None:
     assert read(lines(message(mood="fine")), careful=careful).ignored_fields == {"messages.mood"}
 
 
+UNKNOWN = st.sampled_from(
+    (
+        {"S": "{"},
+        {"S": '{"x":{"S":"{}'},
+        {"N": "1"},
+        {"M": {}},
+        {"M": {"x": {"S": "1"}, "y": {"M": {}}}},
+        {"L": [{"S": "{}"}, {"M": {}}]},
+        {"NULL": True},
+        {"SS": ["{"]},
+    )
+)
+BODIES = st.sampled_from(({"S": "Hi"}, {"S": "a { b }"}, {"S": "ends with {"}, {"S": "{}"}, {"NULL": True}))
+CALLS = st.dictionaries(st.sampled_from(("id", "who", "{x")), UNKNOWN | st.just({"S": "c"}), max_size=3)
+ITEMS = st.builds(
+    lambda number, account, body, call, more: {
+        **message(number, account, body=body, **({"call": {"M": call}} if call is not None else {})),
+        **{f"more {name}": value for name, value in more.items()},
+    },
+    number=st.integers(0, 9),
+    account=st.sampled_from(("acme", "acme", "other")),
+    body=BODIES,
+    call=st.none() | CALLS,
+    more=st.dictionaries(st.sampled_from("abc"), UNKNOWN, max_size=3),
+)
+
+
+@given(st.lists(ITEMS, max_size=12), st.booleans(), st.sampled_from((1, 600, 1 << 20)), st.booleans())
+def test_every_unknown_attribute_is_named(
+    items: list[dict[str, Any]], is_careful: bool, block_bytes: int, is_spaced: bool
+) -> None:
+    """Of all of the account's items, wherever they lie and whatever was read before, and of no others."""
+    messages = mapping().of(Entity.MESSAGES)
+    assert messages
+    text = lines(*items).replace(b'{"', b'{ "') if is_spaced else lines(*items)
+    reading = io.BytesIO(text).read
+    batches = read_items(reading, Selection(messages, "acme"), Position(), block_bytes=block_bytes, careful=is_careful)
+    named = frozenset().union(*(batch.ignored_fields for batch in batches))
+    mine = [item for item in items if item["account"] == {"S": "A#acme"}]
+    expected = {f"messages.{name}" for item in mine for name in item if name.startswith("more ")}
+    expected |= {f"messages.call.{name}" for item in mine for name in item.get("call", {"M": {}})["M"] if name != "id"}
+    assert named == expected
+
+
 def test_kinds_that_come_late() -> None:
     """What the first items did not have is found in later blocks all the same."""
     for body, expected in ((None, None), ("text", "text"), (5, "5"), (True, "true")):
@@ -254,7 +298,6 @@ VALUES = st.recursive(
 )
 
 
-@settings(max_examples=50, deadline=None)
 @given(st.lists(st.dictionaries(st.sampled_from(["created", "updated", "body", "call", "inbound", "thread"]), VALUES)))
 def test_both_paths_agree_on_messages(changes: list[dict[str, Any]]) -> None:
     """Whatever the attributes hold, columns and lines give the same rows and the same faults."""
@@ -265,7 +308,6 @@ def test_both_paths_agree_on_messages(changes: list[dict[str, Any]]) -> None:
     assert set(fast.faults) == set(careful.faults)
 
 
-@settings(max_examples=40, deadline=None)
 @given(st.lists(st.dictionaries(st.sampled_from(["tags", "custom", "customer", "status"]), VALUES)))
 def test_both_paths_agree_on_threads(changes: list[dict[str, Any]]) -> None:
     """The same of lists and maps."""

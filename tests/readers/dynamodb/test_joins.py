@@ -111,7 +111,7 @@ class Overloaded(Answering):
 def test_a_table_that_processes_nothing() -> None:
     """Keys that are never processed are a temporary failure at the end of the retries, asked for ever more slowly."""
     client = Overloaded()
-    policy = RetryPolicy(retry_seconds=1, first_wait_seconds=0.05)
+    policy = RetryPolicy(retry_seconds=0.3, first_wait_seconds=0.02)
     with pytest.raises(SourceUnavailable, match="the table calls does not answer"):
         list(Tables(client, policy, ReadBudget(None)).fetch("calls", [{"id": {"S": "c"}}]))
     assert 2 <= len(client.sizes) <= 12

@@ -80,7 +80,18 @@ def test_whose_a_key_is(key: str, value: str, account: str | None) -> None:
             "line 6: threads.key.value",
         ),
         ('OPEN = "open"', "# \u2028 \x85 \x0c\nOPEN = 1".replace("\x0c", ""), "line 48: words.status.OPEN"),
-        ("version = 1", "version =", "is not TOML: Invalid value (at line 2"),
+        ("version = 1", "version =", "line 2, column 10: it is not TOML: a value is missing, or is a text without"),
+        (
+            "version = 1",
+            'version = "canary',
+            "it is not TOML: a character may not stand there, or a text is not closed",
+        ),
+        ("version = 1", "version = canary", "it is not TOML: a value is missing, or is a text without quotes"),
+        ("version = 1", "version = 1 canary", "it is not TOML: something stands behind a value"),
+        ("version = 1", "canary", "it is not TOML: `=` and a value are missing behind a key"),
+        ("version = 1", "version = 1\n[canary]\n[canary]", "it is not TOML: a key or a table stands there twice"),
+        ("version = 1", r'version = "\canary"', "it is not TOML: a backslash in a text must be doubled"),
+        ("version = 1", "version = ['canary'", "it is not TOML: something is not closed"),
         ('table = "threads"', 'tabel = "threads"', "line 5: threads.tabel is not known here; there are table, index"),
     ],
 )
@@ -89,6 +100,7 @@ def test_mistakes(right: str, wrong: str, complaint: str) -> None:
     with pytest.raises(ConfigurationError) as raised:
         parse_mapping(MAPPING.replace(right, wrong, 1), "mapping.toml")
     assert complaint in raised.value.message
+    assert "canary" not in raised.value.message
 
 
 def test_names_with_dots() -> None:
@@ -107,5 +119,14 @@ def test_names_with_dots() -> None:
 
 def test_a_mapping_that_is_not_there() -> None:
     """A file that cannot be read is an error of the command."""
-    with pytest.raises(ConfigurationError, match="nowhere"):
+    with pytest.raises(ConfigurationError, match=r"nowhere/mapping\.toml cannot be read: No such file or directory; "):
         read_mapping("nowhere/mapping.toml")
+
+
+def test_a_mapping_that_is_no_text(tmp_path: Path) -> None:
+    """The line is named, and nothing of what stands there."""
+    file = tmp_path / "mapping.toml"
+    file.write_bytes(b"version = 1\n# canary \xff")
+    with pytest.raises(ConfigurationError, match="line 2: it is not UTF-8") as raised:
+        read_mapping(str(file))
+    assert "canary" not in raised.value.message

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import logging
+from pathlib import Path
 
 import pytest
 
 from s3import.core.errors import ConfigurationError, S3ImportError
 from s3import.readers.sources.location import open_source
+from s3import.readers.sources.source import RetryPolicy
+from tests.files.servers import certificate, https_server
 from tests.objects import Bucket
 
 pytestmark = pytest.mark.integration
@@ -42,3 +45,25 @@ def test_an_endpoint_that_is_none_is_not_shown(s3: Bucket, monkeypatch: pytest.M
     with pytest.raises(S3ImportError) as refusal:
         list(open_source(f"s3://{s3.bucket}", "acme").list(""))
     assert "canary" not in str(refusal.value)
+
+
+def test_a_region_may_end_in_a_newline(s3: Bucket, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As any setting that was read from a file."""
+    monkeypatch.setenv("AWS_DEFAULT_REGION", "us-east-1\n")
+    s3.put("a.jsonl")
+    assert [stored.key for stored in open_source(f"s3://{s3.bucket}", "acme").list("")] == ["a.jsonl"]
+
+
+@pytest.mark.parametrize("authorities", [None, "/nowhere/ca.pem", __file__])
+def test_a_store_that_is_not_trusted_is_not_asked_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, authorities: str | None
+) -> None:
+    """Nor one that cannot be, where the file of authorities is not there or is none: that does not pass."""
+    with https_server(certificate(tmp_path)) as server:
+        monkeypatch.setenv("AWS_ENDPOINT_URL", server.url(""))
+        for name in NAMES[:2]:
+            monkeypatch.setenv(name, "EXAMPLE")
+        if authorities:
+            monkeypatch.setenv("AWS_CA_BUNDLE", authorities)
+        with pytest.raises(ConfigurationError, match="AWS_CA_BUNDLE"):
+            list(open_source("s3://bucket", "acme", policy=RetryPolicy(retry_seconds=3600)).list(""))

@@ -9,7 +9,7 @@ from itertools import count
 
 import pytest
 
-from s3import.core.errors import MigrationFailed, SourceChanged
+from s3import.core.errors import MigrationFailed, SourceChanged, SourceDenied
 from s3import.core.records import StoredObject
 from s3import.readers.sources.aws import canonical_etag
 from s3import.readers.sources.location import open_source
@@ -221,3 +221,78 @@ def test_sends_no_checksums_that_were_not_asked_for(store: Opener, s3: Bucket) -
     config = source.client.meta.config  # type: ignore[attr-defined]
     assert (config.request_checksum_calculation, config.response_checksum_validation) == ("when_required",) * 2
     assert isinstance(next(source.list("recent/")), StoredObject)
+
+
+def test_lists_nothing_that_was_not_asked_for(store: Opener, s3: Bucket) -> None:
+    """A store that ignores prefixes lists whatever there is; only what lies below the one asked for counts."""
+    s3.put("acme/recent/a", BODY)
+    source = store(lambda answer: replace(answer, body=answer.body.replace(b"<Key>acme/recent/a", b"<Key>other/a")))
+    assert list(source.list("recent/")) == []
+
+
+def test_asks_for_the_size_that_a_listing_leaves_out(store: Opener) -> None:
+    """As for a version."""
+    source = store(lambda answer: unsized(replace(answer, body=re.sub(rb"<Size>.*?</Size>", b"", answer.body))))
+    assert [stored.size_bytes for stored in source.list("recent/")] == [len(BODY)]
+
+
+def unsized(answer: Answer) -> Answer:
+    """Without the length of a body that was changed."""
+    return unmeasured(answer) if answer.body.startswith(b"<") else answer
+
+
+@dataclass(frozen=True, slots=True)
+class WithoutHead:
+    """A store, or a proxy before it, that refuses HEAD."""
+
+    status: int
+
+    def send(self, request: Request, answer: Answer) -> None:
+        if request.command == "HEAD":
+            request.answer(self.status, {"Content-Length": "0"}, b"")
+        else:
+            request.answer(answer.status, answer.headers, answer.body)
+
+
+@pytest.mark.parametrize("status", [403, 405])
+def test_reads_where_head_is_refused(s3: Bucket, monkeypatch: pytest.MonkeyPatch, status: int) -> None:
+    """A GET of one byte tells the same, of an empty object too."""
+    s3.put("acme/recent/a", BODY)
+    s3.put("acme/recent/b", b"")
+    refusing = WithoutHead(status)
+    with FaultyProxy(s3.endpoint_url, [], afterwards=refusing, chosen=lambda _method, _path: True) as proxy:
+        monkeypatch.setenv("AWS_ENDPOINT_URL", proxy.url)
+        source = open_source(f"s3://{s3.bucket}/{{account}}", "acme", policy=QUICK)
+        found = [source.find(f"recent/{name}") for name in "ab"]
+        assert [stored and stored.size_bytes for stored in found] == [len(BODY), 0]
+        listed = list(source.list("recent/"))
+        assert [(one.key, one.etag) for one in found if one] == [(one.key, one.etag) for one in listed]
+        with source.open(listed[0]) as stream:
+            assert stream.read(2 * len(BODY)) == BODY
+
+
+@pytest.mark.parametrize(
+    "manner",
+    [
+        lambda answer: replace(answer, headers={**answer.headers, "Last-Modified": "yesterday"}),
+        lambda answer: unmeasured(
+            replace(answer, body=re.sub(rb"<LastModified>.*?<", b"<LastModified>now<", answer.body))
+        ),
+        lambda answer: Answer(307, {"Content-Length": "0", "Location": "http://127.0.0.1:1/elsewhere"}, b""),
+    ],
+    ids=["date of an object", "date in a listing", "redirect to nowhere"],
+)
+def test_nonsense_is_the_stores_fault(store: Opener, manner: Manner) -> None:
+    """What botocore cannot make sense of is told in a sentence, at once; it is no fault of s3import's."""
+    with pytest.raises(MigrationFailed, match="makes no sense by AWS's protocol"):
+        read_all(store(manner))
+
+
+@pytest.mark.parametrize(
+    "error", [b"<Error><Code>AccessDenied</Code><Message></Message></Error>", b"<Error><Code/></Error>"]
+)
+def test_refusals_without_words_are_refusals(store: Opener, error: bytes) -> None:
+    """The elements of an error may be empty."""
+    source = store(lambda _: Answer(403, {"Content-Length": str(len(error))}, error))
+    with pytest.raises(SourceDenied, match="s3:ListBucket"):
+        list(source.list("recent/"))

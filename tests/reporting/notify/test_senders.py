@@ -40,6 +40,7 @@ TOLD: dict[str, Any] = {
     "error": None,
     "next": None,
     "after_repair": None,
+    "notes": [],
 }
 FAILED = {
     **TOLD,
@@ -242,6 +243,14 @@ def test_done_with_rejects() -> None:
     assert why == f"<{known.url}|too_long>: {known.meaning} {known.cure}"
     assert next_ == "every reject with its reasons: `s3import rejects x`"
     assert after_repair == "once the dump is repaired: `s3import migrate x --again`"
+
+
+def test_slack_tells_the_notes() -> None:
+    """What of the dump has no effect stands above what to do next, each note on a line."""
+    told = {**TOLD, "notes": ["account.json: the channel kind '<fax>' is none of email"], "next": "s3import x"}
+    *_, note, next_ = as_text(told).splitlines()
+    assert note == "account.json: the channel kind '&lt;fax&gt;' is none of email"
+    assert next_.endswith("`s3import x`")
 
 
 def test_one_reject_is_no_success_either() -> None:

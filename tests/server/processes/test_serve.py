@@ -9,7 +9,6 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import pytest
 import sqlalchemy as sa
@@ -18,23 +17,16 @@ from s3import.core.settings import Settings
 from s3import.core.tables import import_runs
 from tests.cli.commands import command, environment, s3import
 from tests.importing.dumps import ACCOUNT
-from tests.importing.moving import migrate, snapshot
+from tests.importing.moving import snapshot
 from tests.importing.strikes import kill_process
 from tests.reporting.notify.receiver import Receiver
 from tests.reporting.notify.runs import SECRET
 from tests.server.processes.client import Client
 from tests.server.processes.conftest import served_settings
 from tests.server.processes.processes import Processes, free_port, wait_until
-from tests.server.workers.fleets import scalars
+from tests.server.workers.fleets import scalars, undisturbed
 
 pytestmark = pytest.mark.integration
-
-
-def undisturbed(settings: Settings, folder: Path) -> dict[str, Any]:
-    """What `s3import migrate` makes of the same dump."""
-    alone = replace(settings, database=f"sqlite:///{folder}/undisturbed.db")
-    migrate(alone)
-    return snapshot(alone)
 
 
 def attempts(settings: Settings) -> list[int]:
@@ -66,7 +58,7 @@ def test_one_request_imports_both_passes(tmp_path: Path, bare_postgres_url: str)
         assert client.status()["account_status"] == "active"
         server.terminate()
         assert server.wait(120) == 0
-    assert snapshot(settings)["messages"] == undisturbed(settings, tmp_path)["messages"]
+    assert snapshot(settings)["messages"] == undisturbed()["messages"]
 
 
 def test_a_killed_server_is_taken_over(settings: Settings, started: Processes, tmp_path: Path) -> None:
@@ -84,7 +76,7 @@ def test_a_killed_server_is_taken_over(settings: Settings, started: Processes, t
     client.wait_until_up()
     client.wait_for("succeeded")
     assert attempts(settings) == [2, 1]
-    assert snapshot(settings) == undisturbed(settings, tmp_path)
+    assert snapshot(settings) == undisturbed()
 
 
 def test_sigterm_leaves_the_run_to_the_next_server(postgres_url: str, started: Processes, tmp_path: Path) -> None:
@@ -106,7 +98,7 @@ def test_sigterm_leaves_the_run_to_the_next_server(postgres_url: str, started: P
     started.serve(settings, port)
     client.wait_until_up()
     client.wait_for("succeeded")
-    assert snapshot(settings) == undisturbed(settings, tmp_path)
+    assert snapshot(settings) == undisturbed()
 
 
 def test_servers_share_the_work_and_never_an_account(mariadb_url: str, started: Processes, tmp_path: Path) -> None:
@@ -123,7 +115,7 @@ def test_servers_share_the_work_and_never_an_account(mariadb_url: str, started: 
     assert sorted(status for status, _ in answers) == [200] * 7 + [202]
     clients[0].wait_for("succeeded")
     assert attempts(settings) == [1, 1]
-    assert snapshot(settings) == undisturbed(settings, tmp_path)
+    assert snapshot(settings) == undisturbed()
 
 
 @pytest.mark.parametrize("way", ["command", "request"])
@@ -147,7 +139,7 @@ def test_a_run_is_cancelled_at_its_next_batch(postgres_url: str, started: Proces
     assert client.migrate() == (202, {"run_id": run_id, "state": "queued"})
     assert client.rows_read() >= kept > 0
     client.wait_for("succeeded")
-    assert snapshot(settings) == undisturbed(settings, tmp_path)
+    assert snapshot(settings) == undisturbed()
 
 
 def test_word_of_runs_gets_out(postgres_url: str, started: Processes, tmp_path: Path) -> None:

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import functools
 import random
+import tempfile
 import threading
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
-from typing import TypeVar
+from pathlib import Path
+from typing import Any, TypeVar
 
 import sqlalchemy as sa
 
@@ -26,8 +29,8 @@ from s3import.operations.sources import source_opener
 from s3import.server.workers.fleet import FleetWorker
 from s3import.status import State
 from tests import commands as app
-from tests.importing.dumps import ACCOUNT, Dump, Record, account_document, lines, records
-from tests.importing.moving import BOTH, execute, ignore
+from tests.importing.dumps import ACCOUNT, Dump, Record, account_document, lines, records, write
+from tests.importing.moving import BOTH, execute, ignore, migrate, settings_for, snapshot
 
 T = TypeVar("T")
 Call = tuple[str, int | None]
@@ -180,6 +183,16 @@ def scalars(settings: Settings, query: sa.Select[T]) -> Sequence[T]:
         found = connection.scalars(query).all()
     database.close()
     return found
+
+
+@functools.cache
+def undisturbed() -> dict[str, Any]:
+    """The `snapshot` that one process leaves of a `spread_dump`, made once for all tests."""
+    with tempfile.TemporaryDirectory() as folder:
+        write(spread_dump(), Path(folder))
+        alone = settings_for(folder, f"sqlite:///{folder}/undisturbed.db")
+        migrate(alone)
+        return snapshot(alone)
 
 
 def spread_dump(parts: int = 3, count: int = 4, account: str = ACCOUNT) -> Dump:

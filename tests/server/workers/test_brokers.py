@@ -19,8 +19,7 @@ from tests.server.processes.processes import Processes, free_port, processes, wa
 from tests.server.workers.brokers import Broker
 from tests.server.workers.cable import Cable
 from tests.server.workers.conftest import prepared
-from tests.server.workers.fleets import ask, holders, states
-from tests.server.workers.test_workers import undisturbed
+from tests.server.workers.fleets import ask, holders, states, undisturbed
 
 pytestmark = pytest.mark.integration
 BOTH_DONE = ["succeeded", "succeeded"]
@@ -67,7 +66,7 @@ def test_an_account_is_spread_over_processes(
         worker.terminate()
         worker.join(120)
     assert [worker.exitcode for worker in workers] == [0, 0]
-    assert snapshot(settings) == undisturbed(settings, tmp_path)
+    assert snapshot(settings) == undisturbed()
 
 
 @pytest.mark.parametrize("kind", ["rabbitmq", "redis"])
@@ -120,7 +119,7 @@ def test_a_killed_worker_costs_its_batch(
     assert doomed.exitcode == -9
     started.work(settings)
     wait_until(lambda: done(settings))
-    assert snapshot(settings) == undisturbed(settings, tmp_path)
+    assert snapshot(settings) == undisturbed()
 
 
 @pytest.mark.parametrize("kind", ["rabbitmq", "redis"])
@@ -142,4 +141,4 @@ def test_a_broker_may_be_away_for_a_while(
         time.sleep(0.5)
         cable.mend()
         wait_until(lambda: done(settings))
-    assert snapshot(settings) == undisturbed(settings, tmp_path)
+    assert snapshot(settings) == undisturbed()

@@ -42,6 +42,7 @@ from tests.server.workers.fleets import (
     scalars,
     spread_dump,
     states,
+    undisturbed,
 )
 
 pytestmark = pytest.mark.integration
@@ -51,20 +52,13 @@ ONE_TRY = Retries(limit=1)
 TWO_TRIES = Retries(limit=2)
 
 
-def undisturbed(settings: Settings, folder: Path) -> object:
-    """What one process makes of the same dump."""
-    alone = replace(settings, database=f"sqlite:///{folder}/undisturbed.db")
-    migrate(alone)
-    return snapshot(alone)
-
-
 def test_many_workers_share_one_account(settings: Settings, tmp_path: Path) -> None:
     """Each imports some of the parts, and the result is that of a single process."""
     with fleet(settings, 3) as workers:
         ask(settings)
         workers.work()
     assert len(holders(settings)) == 3
-    assert snapshot(settings) == undisturbed(settings, tmp_path)
+    assert snapshot(settings) == undisturbed()
 
 
 @pytest.mark.parametrize("k", [1, 2, 5, 9])
@@ -75,7 +69,7 @@ def test_a_dead_worker_costs_its_batch(settings: Settings, tmp_path: Path, k: in
         with pytest.raises(Killed):
             workers.work()
         workers.work()
-    assert snapshot(settings) == undisturbed(settings, tmp_path)
+    assert snapshot(settings) == undisturbed()
 
 
 def test_a_part_that_kills_its_workers_ends_the_run(settings: Settings) -> None:
@@ -145,7 +139,7 @@ def test_a_lost_run_resumes_when_it_is_asked_for_again(settings: Settings, tmp_p
     with fleet(settings) as workers:
         ask(settings)
         workers.work()
-    assert snapshot(settings) == undisturbed(settings, tmp_path)
+    assert snapshot(settings) == undisturbed()
 
 
 def test_planning_that_kills_its_workers_ends_the_run(settings: Settings) -> None:
@@ -227,7 +221,7 @@ def test_a_cancelled_run_stops_and_can_go_on(settings: Settings, tmp_path: Path)
         assert states(settings) == ["cancelled", "cancelled"]
         ask(settings)
         workers.work()
-    assert snapshot(settings) == undisturbed(settings, tmp_path)
+    assert snapshot(settings) == undisturbed()
 
 
 def test_without_workers_the_command_takes_a_spread_run_over(settings: Settings, tmp_path: Path) -> None:
@@ -239,7 +233,7 @@ def test_without_workers_the_command_takes_a_spread_run_over(settings: Settings,
         workers.deliver()
     let_time_pass(settings)
     migrate(settings)
-    assert snapshot(settings) == undisturbed(settings, tmp_path)
+    assert snapshot(settings) == undisturbed()
 
 
 # --- what they were granted -----------------------------------------------------------------------------------------
