@@ -46,6 +46,7 @@ def cli() -> None:
     """
 
 
+cli.add_command(times.estimate)
 cli.add_command(times.history)
 
 
