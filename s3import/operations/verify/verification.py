@@ -24,6 +24,7 @@ from s3import.core.records import Batch, Entity, Pass
 from s3import.core.tables import TARGETS
 from s3import.importing.importer import SourceOpener
 from s3import.importing.transactions import Transactions
+from s3import.operations.spill import Spill
 from s3import.operations.verify import imported
 from s3import.operations.verify.comparison import compare
 from s3import.operations.verify.expected import SCHEMA, DumpPart, DumpReader
@@ -31,7 +32,6 @@ from s3import.operations.verify.explanation import Explainer
 from s3import.operations.verify.findings import Findings, Verified
 from s3import.operations.verify.found import Database, Sums
 from s3import.operations.verify.imported import Imported, ImportedPart
-from s3import.operations.verify.spill import Spill
 from s3import.status import Run
 
 

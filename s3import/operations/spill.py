@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import tempfile
 import threading
+from bisect import bisect_left
 from collections.abc import Iterator
 from itertools import pairwise
 
@@ -24,8 +25,8 @@ class Spill:
     stays behind, however the process ends.
     """
 
-    def __init__(self, schema: pa.Schema, rows_held: int = ROWS_HELD) -> None:
-        self._schema, self.rows_held = schema, rows_held
+    def __init__(self, schema: pa.Schema, rows_held: int | None = None) -> None:
+        self._schema, self.rows_held = schema, rows_held or ROWS_HELD
         self._lock = threading.Lock()
         self._held: list[pa.Table] = []
         self._held_rows = 0
@@ -45,7 +46,8 @@ class Spill:
     def rows(self, first: int, end: int) -> pa.Table:
         """All rows whose key range is `first` or above and below `end`."""
         wanted = (pc.field("key_range") >= first) & (pc.field("key_range") < end)
-        return pa.concat_tables([table.filter(wanted) for table in (*self._stored, self._in_memory())])
+        stored = (_slice(table, first, end) for table in self._stored)
+        return pa.concat_tables([*stored, self._in_memory().filter(wanted)])
 
     def _in_memory(self) -> pa.Table:
         return pa.concat_tables([self._schema.empty_table(), *self._held])
@@ -58,10 +60,17 @@ def spans(*spills: Spill) -> Iterator[tuple[int, int]]:
     yield from pairwise(ends)
 
 
+def _slice(table: pa.Table, first: int, end: int) -> pa.Table:
+    """The rows from key range `first` up to `end` of a table in the order of key ranges, which is not read for that."""
+    ranges = table["key_range"]
+    begin, stop = (bisect_left(ranges, bound, key=lambda number: number.as_py()) for bound in (first, end))
+    return table.slice(begin, stop - begin)
+
+
 def _stored(table: pa.Table) -> pa.Table:
     """The same table, on disk and mapped into memory."""
     try:
-        with tempfile.NamedTemporaryFile(prefix="s3import-verify-") as file:
+        with tempfile.NamedTemporaryFile(prefix="s3import-") as file:
             with pyarrow.ipc.new_file(file.name, table.schema) as writer:
                 writer.write_table(table, max_chunksize=64 * 1024)
             return pyarrow.ipc.open_file(pa.memory_map(file.name)).read_all()
