@@ -4,11 +4,15 @@ PYTHON ?= $(firstword $(foreach name,python3.11 python3.12 python3.13 python3.14
 VENV := .venv
 READY := $(VENV)/.ready
 DYNALITE := build/dynalite/.ready
+AXE := build/axe/.ready
+STATIC := s3import/server/page/static
+HTMX := 4.0.1
+PICO := 2.1.1
 RUN := $(VENV)/bin/python -m
 unexport PYTHONDONTWRITEBYTECODE # where it is set, each process that a test starts would compile everything again
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test unit lint check bench format fixtures constraints clean
+.PHONY: help demo page vendor test unit lint check bench format fixtures constraints clean
 
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -16,7 +20,10 @@ help: ## show this list
 demo: $(READY) ## import a small dump from a real S3 endpoint into a real PostgreSQL, and show what happened
 	@$(RUN) demo
 
-test: $(READY) $(DYNALITE) ## every test; ARGS="-k lease" narrows them
+page: $(READY) ## show the page with some accounts in it, one import under way; PAGE_PORT=8000 to choose the port
+	@$(RUN) demo.page
+
+test: $(READY) $(DYNALITE) $(AXE) ## every test; ARGS="-k lease" narrows them
 	$(RUN) pytest $(ARGS)
 
 unit: $(READY) ## the tests that need no database, server or process, within seconds
@@ -37,6 +44,15 @@ format: $(READY) ## put the code in shape
 	$(VENV)/bin/ruff format .
 	$(VENV)/bin/ruff check --fix .
 
+vendor: ## fetch the page's htmx and Pico from npm again, as tests/server/page/test_vendored.py names them
+	rm -rf build/vendor && mkdir -p build/vendor
+	npm pack --silent --pack-destination build/vendor htmx.org@$(HTMX) @picocss/pico@$(PICO)
+	for pack in build/vendor/*.tgz; do mkdir $$pack.d && tar xzf $$pack -C $$pack.d; done
+	cp build/vendor/htmx.org-*.d/package/dist/htmx.min.js $(STATIC)/htmx-$(HTMX).min.js
+	cp build/vendor/htmx.org-*.d/package/LICENSE $(STATIC)/htmx-$(HTMX).LICENSE.txt
+	cp build/vendor/picocss-*.d/package/css/pico.classless.min.css $(STATIC)/pico-$(PICO).classless.min.css
+	cp build/vendor/picocss-*.d/package/LICENSE.md $(STATIC)/pico-$(PICO).LICENSE.md
+
 fixtures: $(READY) ## write fixtures/dump again
 	$(RUN) fixtures.make
 
@@ -51,10 +67,12 @@ clean: ## remove whatever was made here
 	rm -rf $(VENV) build dist *.egg-info .coverage* .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
-$(DYNALITE):
+$(DYNALITE): PACKAGE := dynalite@4
+$(AXE): PACKAGE := axe-core@4.14
+$(DYNALITE) $(AXE):
 	@mkdir -p $(@D)
-	@if npm install --silent --no-audit --no-fund --prefix $(@D) dynalite@4; then touch $@; \
-	else echo "dynalite could not be installed with npm: what needs it is skipped, or fails where CI is set"; fi
+	@if npm install --silent --no-audit --no-fund --prefix $(@D) $(PACKAGE); then touch $@; \
+	else echo "$(PACKAGE) could not be installed with npm: what needs it is skipped, or fails where CI is set"; fi
 
 $(READY): pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "s3import needs Python 3.11 or later: make PYTHON=...")'

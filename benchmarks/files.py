@@ -23,7 +23,7 @@ from benchmarks.endpoint import late_endpoint
 from s3import.core.events import Advanced, Event
 from s3import.core.records import Pass
 from s3import.core.settings import Settings
-from s3import.importing.importer import Request
+from s3import.importing.requests import Request
 from s3import.operations.migrate import migrate
 
 ACCOUNT = "acme"

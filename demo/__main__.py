@@ -40,8 +40,8 @@ def main() -> int:
 
 
 def _story(endpoint: str, database: str) -> int:
-    environment = _environment(endpoint, database)
-    _say(f"The dump of the account `{ACCOUNT}` goes into the bucket: {_upload(environment)} objects.")
+    environment = environment_with(endpoint, database)
+    _say(f"The dump of the account `{ACCOUNT}` goes into the bucket: {upload(environment)} objects.")
     _say("One command imports both passes. Some records of this dump are wrong on purpose.")
     status = _run("migrate", "--account", ACCOUNT, environment=environment)
     if status != SOME_REJECTED:
@@ -60,7 +60,7 @@ def _story(endpoint: str, database: str) -> int:
     return 1 if failed else 0
 
 
-def _environment(endpoint: str, database: str) -> dict[str, str]:
+def environment_with(endpoint: str, database: str) -> dict[str, str]:
     """This process's environment, with the demo's settings instead of the user's."""
     kept = {name: value for name, value in os.environ.items() if not name.startswith(("AWS_", "S3IMPORT_", "PG"))}
     return kept | {
@@ -73,16 +73,18 @@ def _environment(endpoint: str, database: str) -> dict[str, str]:
     }
 
 
-def _upload(environment: dict[str, str]) -> int:
-    client = _client(environment)
-    client.create_bucket(Bucket=BUCKET)
+def upload(environment: dict[str, str]) -> int:
+    """Put the fixtures' dump into the bucket; the number of its objects."""
+    s3 = client(environment)
+    s3.create_bucket(Bucket=BUCKET)
     files = [path for path in sorted(DUMP.rglob("*")) if path.is_file()]
     for path in files:
-        client.put_object(Bucket=BUCKET, Key=path.relative_to(DUMP).as_posix(), Body=path.read_bytes())
+        s3.put_object(Bucket=BUCKET, Key=path.relative_to(DUMP).as_posix(), Body=path.read_bytes())
     return len(files)
 
 
-def _client(environment: dict[str, str]) -> Any:
+def client(environment: dict[str, str]) -> Any:
+    """A client of the endpoint."""
     import boto3
 
     return boto3.client(

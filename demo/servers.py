@@ -45,7 +45,7 @@ def postgres() -> Iterator[str]:
         folder = Path(name)
         programs, user = _programs(folder)
         _initialise(programs, folder / "cluster", user)
-        port = _free_port()
+        port = free_port()
         server = _start(programs, folder / "cluster", port, user)
         try:
             _wait_until_ready(programs, server, port, folder / "log")
@@ -127,6 +127,6 @@ def _stop(server: subprocess.Popen[bytes]) -> None:
         server.wait()
 
 
-def _free_port() -> int:
+def free_port() -> int:
     with socket.create_server(("127.0.0.1", 0)) as listener:
         return int(listener.getsockname()[1])

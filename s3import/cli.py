@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import logging
 import os
-import shutil
 import signal
 import sys
-import traceback
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from functools import partial
@@ -16,8 +14,9 @@ from typing import TYPE_CHECKING, Any, NoReturn, TextIO
 import click
 
 from s3import import __version__
-from s3import.console import options, streams
+from s3import.console import options, streams, times
 from s3import.console.exits import DONE, FAILED, SOME_REJECTED, exit_status, status_of, worst
+from s3import.console.output import after_the_work, complain, redraw, say, shown_width
 from s3import.console.signals import signals
 from s3import.core.errors import (
     ConfigurationError,
@@ -25,7 +24,6 @@ from s3import.core.errors import (
     OutputLost,
     S3ImportError,
     as_failure,
-    printable,
 )
 
 if TYPE_CHECKING:
@@ -33,7 +31,7 @@ if TYPE_CHECKING:
     from s3import.console.terminal import Terminal
     from s3import.core.settings import Settings
     from s3import.files import Retried
-    from s3import.importing.importer import Result
+    from s3import.importing.requests import Result
 
 
 @click.group(cls=options.Group, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
@@ -46,6 +44,9 @@ def cli() -> None:
 
     The code at the end of a message is explained by `s3import explain CODE`.
     """
+
+
+cli.add_command(times.history)
 
 
 @cli.group()
@@ -93,7 +94,7 @@ def export(account: str, **given: Any) -> None:
     AWS exports whole tables: what is of other accounts is left out when the export is imported.
     """
     with signals() as stop:
-        from s3import.operations.export import export
+        from s3import.operations.export_tables import export
 
         for exported in export(options.settings_from(**given), account, stop=stop):
             click.echo(f"{exported.table_name}: {exported.item_count} items, {exported.arn}")
@@ -471,46 +472,6 @@ def service_extra() -> Iterator[None]:
         raise ConfigurationError(
             f"this command needs the package {error.name}: pip install 'reamaze-s3import[service]'"
         ) from error
-
-
-@contextmanager
-def after_the_work() -> Iterator[None]:
-    """Print a result whose loss changes nothing of what was done: the exit status still tells how that went."""
-    try:
-        yield
-    except BrokenPipeError:  # nobody reads it
-        pass
-    except OutputLost as error:
-        complain(error)
-
-
-def say(text: str) -> None:
-    """Say something on stderr, if anybody listens there."""
-    with suppress(OSError):
-        click.echo(f"s3import: {printable(text)}", err=True)
-
-
-def shown_width() -> int:
-    """How many columns a line of stdout may have: those of the terminal; elsewhere a text is not broken into lines."""
-    return shutil.get_terminal_size().columns if sys.stdout.isatty() else sys.maxsize
-
-
-def redraw(text: str | bytes) -> None:
-    """Show a new look at something in the place of the one before; below it where stdout is no terminal."""
-    if sys.stdout.isatty():
-        click.clear()
-    click.echo(text)
-
-
-def complain(error: S3ImportError) -> None:
-    """Say on stderr what went wrong and, with S3IMPORT_DEBUG, where; foreign errors by type only, their text may hold a
-    customer's."""
-    with suppress(OSError):  # somebody closed stderr
-        click.echo(f"s3import: {printable(error.message)} [{error.code}]", err=True)
-        cause: BaseException | None = error
-        while os.environ.get("S3IMPORT_DEBUG") and cause is not None:
-            click.echo("".join(traceback.format_tb(cause.__traceback__)) + type(cause).__name__, err=True)
-            cause = cause.__cause__ or cause.__context__
 
 
 def run(arguments: list[str] | None = None) -> int:

@@ -38,7 +38,7 @@ comes back writes nothing.
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from enum import StrEnum
 from typing import Any
@@ -46,19 +46,24 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy import Connection
 
+from s3import.core import history
 from s3import.core.accounts import STATUS_AFTER, account_exists, account_status, raise_status
 from s3import.core.clock import clock
 from s3import.core.errors import AccountDeleted, AllRejected, Interrupted, LeaseLost, RunIsAlive, S3ImportError
+from s3import.core.history import Happened
 from s3import.core.limits import Rates
 from s3import.core.records import Pass, RunOptions
 from s3import.core.resets import look_at_account
-from s3import.core.tables import import_parts, import_runs
+from s3import.core.tables import import_events, import_parts, import_runs
 
 UNTAKEN = -1
 """The token of a part that nobody may write a checkpoint of: of a large plan, until its page is taken."""
 
 TAKEN_BACK = "reset"
 """The error code of a run whose rows a reset is taking away."""
+
+Recorder = Callable[[Connection, str], None]
+"""Writes down, in a transaction that changes a run, what became of it: takes the connection and the run's id."""
 
 
 class State(StrEnum):
@@ -246,7 +251,15 @@ def claim(
         return None
     if run.attempts:  # else it has no parts yet
         fence(connection, run.run_id, token)
+    event = Happened.TAKEN_OVER if run.is_orphaned else Happened.RESUMED if run.attempts else Happened.CLAIMED
+    note(connection, held, event)
     return held
+
+
+def note(connection: Connection, run: Claim | Run, event: Happened, *, code: str | None = None) -> None:
+    """Write into the diary what became of the run, in the transaction in which it did."""
+    attempt = None if event is Happened.ASKED_FOR else run.attempts or None
+    history.write(connection, run.account_id, event, run_id=run.run_id, pass_=run.pass_, attempt=attempt, code=code)
 
 
 def _take(
@@ -322,6 +335,8 @@ def finish(connection: Connection, held: Claim) -> None:
     ).rowcount
     if not ended and not _was_finished(connection, held):
         raise why_lost(connection, held)
+    if ended:
+        note(connection, held, Happened.FINISHED)
     if ended and held.pass_ in STATUS_AFTER:
         raise_status(connection, held.account_id, STATUS_AFTER[held.pass_])
     if ended and held.pass_ is Pass.REMAINING and held.again:
@@ -369,12 +384,14 @@ def fail(connection: Connection, held: Claim, error: S3ImportError, *, retry_in_
     if not ended:
         return
     fence(connection, held.run_id, held.token + 1)
+    note(connection, held, Happened.CANCELLED if state is State.CANCELLED else Happened.FAILED, code=error.code)
     if isinstance(error, AllRejected) and held.pass_ is Pass.RECENT and not held.again:
         # Nothing of the account is there yet: its account.json may be what has to be repaired.
         connection.execute(import_runs.update().where(runs.run_id == held.run_id).values(account_checked=False))
     if state is State.FAILED and account_status(connection, held.account_id) is None:
         never = import_runs.c.account_checked.is_(False)
-        connection.execute(import_runs.delete().where(import_runs.c.run_id == held.run_id, never))
+        if connection.execute(import_runs.delete().where(import_runs.c.run_id == held.run_id, never)).rowcount:
+            history.forget(connection, import_events.c.run_id == held.run_id)
 
 
 def cancel(connection: Connection, run_id: str) -> bool:
@@ -394,9 +411,10 @@ def cancel(connection: Connection, run_id: str) -> bool:
             error_message="somebody cancelled the run; its checkpoint is kept, and asking for it again resumes it",
         )
     ).rowcount
-    if ended:
-        token = connection.execute(sa.select(runs.token).where(runs.run_id == run_id)).scalar_one()
-        fence(connection, run_id, token)
+    run = read_run(connection, run_id) if ended else None
+    if run is not None:
+        fence(connection, run_id, run.token)
+        note(connection, run, Happened.CANCELLED, code=run.error_code)
     return bool(ended)
 
 
@@ -464,6 +482,12 @@ def require_held(connection: Connection, held: Claim) -> None:
     """
     mine = sa.select(import_runs.c.run_id).where(_held(held)).with_for_update()
     if connection.execute(mine).first() is None:
+        raise why_lost(connection, held)
+
+
+def note_keys(connection: Connection, held: Claim, keys: str) -> None:
+    """Note how the run's foreign keys are checked. Raises: as `require_held`, and holds the run as that does."""
+    if not connection.execute(import_runs.update().where(_held(held)).values(keys=keys)).rowcount:
         raise why_lost(connection, held)
 
 

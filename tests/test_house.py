@@ -6,7 +6,9 @@ import ast
 import io
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from functools import cache
 from pathlib import Path
 
 import pyarrow as pa
@@ -17,7 +19,9 @@ from fixtures.make import ACCOUNT, DUMP, dump
 
 ROOT = Path(__file__).parent.parent
 MODULES = sorted((ROOT / "s3import").rglob("*.py"))
+DOCUMENTS = ROOT / "s3import/server/api/models.py"  # named for what they describe: these names are the API's own
 LONGEST_MODULE = 500
+LONGEST_CHAIN = 12
 LONGEST_FUNCTION = 40
 VAGUE = {"utils", "util", "helpers", "helper", "manager", "common", "misc"}
 
@@ -47,10 +51,66 @@ def test_layers_hold() -> None:
     assert done.returncode == 0, done.stdout
 
 
+def test_import_chains_stay_short_and_close_no_circle() -> None:
+    """Whoever reads a module has at most eleven others below it, one importing the next."""
+    longest = max(map(_longest_chain, _NAMES), key=len)
+    assert len(longest) <= LONGEST_CHAIN, " -> ".join(longest)
+
+
+_NAMES = {".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__"): path for path in MODULES}
+
+
+@cache
+def _longest_chain(name: str) -> tuple[str, ...]:
+    """The module and what is below it, one importing the next as it is imported itself.
+
+    An import for the type checker alone, or within a function, is not made then and does not count. A package does
+    that imports others in its ``__init__``: whoever imports one of its modules from outside runs that first.
+    Raises: RecursionError, where modules import each other.
+    """
+    below = (_longest_chain(other) for other in sorted(_imported(name)))
+    return (name, *max(below, key=len, default=()))
+
+
+def _imported(name: str) -> set[str]:
+    modules = set()
+    for node in _run_at_import(ast.parse(_NAMES[name].read_text()).body):
+        if isinstance(node, ast.Import):
+            modules |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            modules |= {f"{node.module}.{alias.name}" for alias in node.names} | {str(node.module)}
+    packages = {module.rsplit(".", depth)[0] for module in modules for depth in range(1, module.count("."))}
+    inside = {package for package in packages if f"{name}.".startswith(f"{package}.")}
+    return ((modules | packages) - inside - {name}) & _NAMES.keys()
+
+
+def _run_at_import(body: Sequence[ast.stmt]) -> Iterator[ast.stmt]:
+    """The statements that run when a module is imported."""
+    for node in body:
+        yield node
+        if isinstance(node, ast.ClassDef | ast.With | ast.Try):
+            yield from _run_at_import(node.body)
+        if isinstance(node, ast.If):
+            yield from _run_at_import(node.orelse if ast.unparse(node.test) == "TYPE_CHECKING" else node.body)
+
+
+def test_a_name_means_one_thing() -> None:
+    """No two public classes share a name, and no two modules a file name."""
+    classes = [
+        node.name
+        for path in MODULES
+        if path != DOCUMENTS
+        for node in ast.parse(path.read_text()).body
+        if isinstance(node, ast.ClassDef) and not node.name.startswith("_")
+    ]
+    files = [path.name for path in MODULES if path.name != "__init__.py"]
+    assert [name for name, times in Counter([*classes, *files]).items() if times > 1] == []
+
+
 def test_only_the_settings_read_the_environment() -> None:
     """`os.environ` and `os.getenv` stand in the settings and at the edge, nowhere else."""
     readers = {path.stem for path in MODULES if {"environ", "getenv"} & _attributes(path)}
-    assert readers <= {"settings", "cli"}
+    assert readers <= {"settings", "cli", "output"}
 
 
 def _attributes(path: Path) -> set[str]:

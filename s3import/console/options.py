@@ -14,7 +14,7 @@ from s3import.core.settings import BLANK, DECLARED, Number, variable_of
 if TYPE_CHECKING:
     from s3import.core.records import Pass
     from s3import.core.settings import Settings
-    from s3import.importing.importer import Request
+    from s3import.importing.requests import Request
 
 Command = Callable[..., Any]
 
@@ -205,9 +205,9 @@ def requests_from(
     settings: Settings, accounts: Sequence[str], pass_: str, max_rejects: str | None, *, again: bool = False
 ) -> list[Request]:
     """What was asked for, an account each, repetitions left out. Raises: ConfigurationError."""
+    from s3import.core.ids import check_account_id
     from s3import.core.limits import RejectLimit
-    from s3import.core.records import check_account_id
-    from s3import.importing.importer import Request
+    from s3import.importing.requests import Request
 
     if not settings.source and not again:
         raise ConfigurationError("no source: give --source URI or set S3IMPORT_SOURCE")

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from s3import.core.errors import S3ImportError
 from s3import.core.settings import Settings
-from s3import.importing.importer import Request
+from s3import.importing.requests import Request
 from s3import.readers.sources.location import resolve
 from s3import.writers.url import shown
 

@@ -7,23 +7,27 @@ import shlex
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import orjson
 
 from s3import.console.place import WorkPlace
 from s3import.core.accounts import AccountStatus
+from s3import.core.durations import in_words
 from s3import.core.errors import Interrupted, S3ImportError, printable
 from s3import.core.records import Entity, Pass
 from s3import.core.tables import COUNTS
-from s3import.files import Retried
-from s3import.importing.importer import Result
-from s3import.operations.mapping_preview import Tried
-from s3import.operations.reset import Removed
-from s3import.operations.verify import Finding, Verified
 from s3import.reporting.progress import seconds_between
 from s3import.reporting.status_document import UNKNOWN
 from s3import.status import Run, State
+
+if TYPE_CHECKING:
+    from s3import.files import Retried
+    from s3import.importing.requests import Result
+    from s3import.operations.mapping_preview import Tried
+    from s3import.operations.reset import Removed
+    from s3import.operations.verify import Finding, Verified
+
 
 _LINE_ENDS = re.compile(b"\xc2\x85|\xe2\x80[\xa8\xa9]")  # U+0085, U+2028, U+2029
 LISTED = 10  # rejects of a dry run, for a person to read
@@ -346,8 +350,8 @@ def _progress(shown: dict[str, Any]) -> str:
         text += f", {progress['fraction']:.1%}"
         if progress["rows_per_second"]:
             text += f", {progress['rows_per_second']:,.0f} rows/s"
-        if progress["eta_seconds"] is not None:
-            text += f", about {progress['eta_seconds']:,.0f} s left"
+        left = progress["eta_seconds"]
+        text += ", time left unknown" if left is None else f", about {in_words(left)} left"
     return text
 
 

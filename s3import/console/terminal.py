@@ -6,6 +6,7 @@ import logging
 import sys
 import threading
 import time
+from collections import deque
 from collections.abc import Callable
 from contextlib import suppress
 from types import TracebackType
@@ -13,6 +14,7 @@ from typing import Any
 
 from tqdm import tqdm
 
+from s3import.core.durations import in_words
 from s3import.core.events import (
     AccountEnded,
     Advanced,
@@ -25,10 +27,12 @@ from s3import.core.events import (
     Waiting,
     WaitingForReset,
 )
+from s3import.core.limits import RATE_WINDOW_SECONDS
 
 BAR = "{desc} {percent}|{bar:12}| {n_fmt}/{total_fmt} {rate_fmt}, {left} left{postfix}"
 ACCOUNTS_BAR = "accounts {n_fmt}/{total_fmt} |{bar:24}| {rate_fmt}, {remaining} left{postfix}"
 LEAST_SECONDS_LEFT = 1.0
+LEAST_WINDOW_SECONDS = 0.5  # by which a rate can be told
 SAME_AGAIN_SECONDS = 5.0  # a message that many parts have at the same time is shown once
 
 
@@ -50,7 +54,7 @@ class Terminal:
         self._accounts: _AccountsShown | None = None
         if self._several:
             self._accounts = _AccountsBar(accounts) if self._bars else _AccountLines(accounts, line_seconds, self._tell)
-        self._files_pace = _Pace(line_seconds)
+        self._files_pace, self._files_recent = _Pace(line_seconds), _Recent()
         self._removed_pace = _Pace(line_seconds)
         self._said: dict[str, float] = {}
         self._warnings = _Warnings(self._say)
@@ -121,9 +125,14 @@ class Terminal:
 
     def _tell_files(self, event: FilesAdvanced) -> None:
         done = event.copied + event.failed
+        self._files_recent.note(f"{event.account_id} {event.pass_}", done)
         if self._files_pace.is_due() or done == event.total:
             failed = f", {event.failed:,} failed" if event.failed else ""
-            self._tell(f"{event.account_id} {event.pass_}: {event.copied:,} of {event.total:,} files copied{failed}")
+            rate = self._files_recent.rate
+            left = f", {_left((event.total - done) / rate if rate else None)}" if done < event.total else ""
+            self._tell(
+                f"{event.account_id} {event.pass_}: {event.copied:,} of {event.total:,} files copied{failed}{left}"
+            )
 
     def _end(self, event: PassEnded) -> None:
         shown = self._passes.pop((event.account_id, event.pass_), None)
@@ -215,7 +224,7 @@ class _HonestBar(tqdm):  # type: ignore[misc]
         total, rate = shown["total"] or 0, shown["rate"] or (shown["n"] - shown["initial"]) / (shown["elapsed"] or 1)
         percent = 100 if self.is_done else min(int(100 * shown["n"] / total), 99) if total else 0
         seconds = max((total - shown["n"]) / rate, LEAST_SECONDS_LEFT) if rate else None
-        left = "00:00" if self.is_done else "?" if seconds is None else self.format_interval(seconds)
+        left = "nothing" if self.is_done else "?" if seconds is None else in_words(seconds)
         return {**shown, "percent": f"{percent:3d}%", "left": left}
 
 
@@ -224,21 +233,22 @@ class _Lines(_PassShown):
         super().__init__(event)
         self._tell = tell
         self._pace = _Pace(line_seconds)
-        self._read_before, self._bytes_before = self.read, self.bytes
+        self._read_before = self.read
+        self._recent = _Recent()
 
     def advance(self, event: Advanced) -> None:
         super().advance(event)
+        self._recent.note(self.stage, self.bytes)
         if self._pace.is_due():
             self._say(self._pace.seconds)
 
     def _say(self, seconds: float) -> None:
-        rate = (self.bytes - self._bytes_before) / seconds
+        rate = self._recent.rate
         seconds_left = max((self.bytes_total - self.bytes) / rate, LEAST_SECONDS_LEFT) if rate else None
-        left = "time left unknown" if seconds_left is None else f"{seconds_left:,.0f} s left"
         done, total = self.bytes / 1e6, self.bytes_total / 1e6
         self._tell(
             f"{self.name}: part {self.parts}/{self.parts_total}, {self.stage}{self.read:,} rows, {done:,.1f} of "
-            f"{total:,.1f} MB, {(self.read - self._read_before) / seconds:,.0f} rows/s, {left}, "
+            f"{total:,.1f} MB, {(self.read - self._read_before) / seconds:,.0f} rows/s, {_left(seconds_left)}, "
             f"{self.rejected:,} rejects"
         )
 
@@ -299,8 +309,9 @@ class _AccountLines(_AccountsShown):
 
     def _say_if_due(self) -> None:
         if self._pace.is_due():
-            left = f"{(self.total - self.done) * self._pace.seconds / self.done:,.0f} s left" if self.done else ""
-            self._tell(f"accounts {self.done:,}/{self.total:,}, {self}, {left or 'time left unknown'}")
+            seconds = (self.total - self.done) * self._pace.seconds / self.done if self.done else None
+            left = _left(seconds) if self.done < self.total else "done"
+            self._tell(f"accounts {self.done:,}/{self.total:,}, {self}, {left}")
 
 
 # --- what they share --------------------------------------------------------------------------------------------------
@@ -324,6 +335,34 @@ class _Pace:
     def seconds(self) -> float:
         """Since the beginning; never 0."""
         return max(time.monotonic() - self._began, 1e-6)
+
+
+class _Recent:
+    """How fast one stage went over the last seconds."""
+
+    def __init__(self) -> None:
+        self._stage = ""
+        self._noted: deque[tuple[float, int]] = deque()
+
+    def note(self, stage: str, done: int) -> None:
+        """So much is done in all; a stage goes at a pace of its own."""
+        now = time.monotonic()
+        if stage != self._stage:
+            self._stage = stage
+            self._noted.clear()
+        self._noted.append((now, done))
+        while self._noted[0][0] < now - RATE_WINDOW_SECONDS and len(self._noted) > 2:
+            self._noted.popleft()
+
+    @property
+    def rate(self) -> float | None:
+        """Each second; None where that is not known yet."""
+        (began, before), (now, done) = self._noted[0], self._noted[-1]
+        return (done - before) / (now - began) if now - began > LEAST_WINDOW_SECONDS and done > before else None
+
+
+def _left(seconds: float | None) -> str:
+    return "time left unknown" if seconds is None else f"{in_words(max(seconds, LEAST_SECONDS_LEFT))} left"
 
 
 def _tqdm(bar_format: str, kind: type[tqdm[Any]] = tqdm, **options: Any) -> Any:

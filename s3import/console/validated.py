@@ -8,7 +8,7 @@ from typing import Any
 
 from s3import.console.summary import LISTED, reject_as_text
 from s3import.core.errors import printable
-from s3import.operations.validate import Report
+from s3import.operations.validate import ValidationReport
 
 _DELETIONS = {
     "effective": "take a record of this dump away",
@@ -17,7 +17,7 @@ _DELETIONS = {
 }
 
 
-def as_text(report: Report) -> str:
+def as_text(report: ValidationReport) -> str:
     """The verdict, then what each pass holds and what is wrong with it."""
     document = report.document()
     lines = [f"account {report.account_id}: {_verdict(report)}", f"  source {printable(report.source)}"]
@@ -28,7 +28,7 @@ def as_text(report: Report) -> str:
     return "\n".join(lines)
 
 
-def _verdict(report: Report) -> str:
+def _verdict(report: ValidationReport) -> str:
     if report.failures:
         return "the dump cannot be imported as a whole"
     return f"{_plural(report.rejected, 'record')} would be rejected" if report.rejected else "the dump is right"

@@ -10,7 +10,7 @@ from enum import StrEnum
 import sqlalchemy as sa
 from sqlalchemy import Connection
 
-from s3import.core.errors import InvalidAccountDocument
+from s3import.core.errors import AccountNotFound, InvalidAccountDocument
 from s3import.core.records import ORIGINS, AccountDocument, Brand, Channel, Pass
 from s3import.core.tables import accounts, brands, channels, import_accounts, import_runs, import_tombstones
 
@@ -157,6 +157,19 @@ def _ignored(
     rows = connection.execute(sa.select(table).where(table.c.account_id == account_id)).mappings()
     there = {row["id"]: {str(name): value for name, value in row.items() if name != "account_id"} for row in rows}
     return (f"{table.name[:-1]} {one.id!r}" for one in wanted if there.get(one.id) != asdict(one))
+
+
+def no_account(account_id: str) -> AccountNotFound:
+    """There is no such account, and nobody who could create it but whoever asks."""
+    return AccountNotFound(f"there is no account {account_id}; create it first (POST /accounts)")
+
+
+def unknown_account(account_id: str) -> AccountNotFound:
+    """There is no such account where the operator looks."""
+    return AccountNotFound(
+        f"account {account_id} is not known here: it is not in the database, and no migration of it is "
+        "recorded there; check --account and --database"
+    )
 
 
 def account_was_checked(connection: Connection, account_id: str) -> bool:

@@ -1,6 +1,6 @@
 """The errors that s3import raises on purpose, grouped by what the caller should do about it.
 
-Those that only one room raises and catches are defined there: `Conflict` in writers, `NotDelivered` in reporting.
+Those that only one room raises and catches are defined there, as `NotDelivered` is in reporting.
 
 An error carries a stable ``code`` (contract, sections 2 to 6) and a message that says where, what and what to do
 next. The command line turns the group into an exit status, the HTTP API into an HTTP status.
@@ -242,6 +242,15 @@ class ProcessLost(TemporaryFailure):
 
 class BrokerUnavailable(TemporaryFailure):
     code = "broker_unavailable"
+
+
+class Conflict(TemporaryFailure):
+    """A primary or foreign key is broken: another worker or a person was there first.
+
+    The transaction holds nothing of use any more; tried again from its start it sees what the other one did.
+    """
+
+    code = "conflict"
 
 
 class DatabaseUnavailable(TemporaryFailure):

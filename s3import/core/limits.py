@@ -98,8 +98,10 @@ class Counters:
         return self.rejected >= (1 if final else ENOUGH_TO_DESPAIR)
 
     def add_files(self, number: int) -> None:
-        """Count files that were copied or have failed."""
+        """Count files that were copied or have failed: a stage of their own."""
         with self._lock:
+            if not self.files:
+                self._samples.clear()
             self.files += number
 
     def require_within_limit(self, account_id: str, *, final: bool = False) -> None:
@@ -119,8 +121,13 @@ class Counters:
             f"allows; {why}. Repair the dump or allow more, then run the same command again{kept}"
         )
 
+    def begin_stage(self) -> None:
+        """Forget how fast it went: what comes now goes at a pace of its own."""
+        with self._lock:
+            self._samples.clear()
+
     def rates(self) -> Rates:
-        """How fast it went over the last seconds; nothing is known until two samples were taken."""
+        """How fast the stage at work went over the last seconds; nothing is known until two samples were taken."""
         now = time.monotonic()
         with self._lock:
             self._samples.append((now, self.read, self.bytes, self.files))

@@ -15,8 +15,6 @@ from enum import StrEnum
 
 import pyarrow as pa
 
-from s3import.core.errors import ConfigurationError
-
 
 class Entity(StrEnum):
     """What a record is, in the order in which parents come before children."""
@@ -126,25 +124,6 @@ REQUIRED: dict[Entity, tuple[str, ...]] = {
     Entity.ATTACHMENTS: ("id", "account_id", "message_id", "filename", "created_at"),
     Entity.DELETIONS: ("entity", "id", "deleted_at"),
 }
-CONTROL_CHARACTERS = frozenset(map(chr, (*range(0x20), *range(0x7F, 0xA0))))
-
-
-def is_id(text: str) -> bool:
-    """Whether `text` is an id: 1 to 255 code points that UTF-8 can hold, none of them a control character."""
-    storable = not any("\ud800" <= character <= "\udfff" for character in text)
-    return storable and 1 <= len(text) <= MAX_ID_LENGTH and CONTROL_CHARACTERS.isdisjoint(text)
-
-
-def check_account_id(account_id: str) -> None:
-    """Raise ConfigurationError unless `account_id` is an id that can stand safely as one name in a path."""
-    if is_id(account_id) and not set("/\\{}") & set(account_id) and account_id not in (".", ".."):
-        return
-    raise ConfigurationError(
-        f"{account_id!a} cannot be an account id: it takes 1 to {MAX_ID_LENGTH} characters, no control characters, "
-        r"none of / \ { }, and not . or ..; correct the account id"
-    )
-
-
 ID_FIELDS = frozenset({"id", "account_id", "brand_id", "channel_id", "thread_id", "message_id"})
 TIMESTAMP_FIELDS = ("created_at", "updated_at", "deleted_at")
 EARLIEST = dt.datetime(1970, 1, 1, tzinfo=dt.UTC)

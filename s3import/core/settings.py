@@ -11,6 +11,7 @@ import os
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import Field, dataclass, field, fields
+from enum import StrEnum
 from typing import TYPE_CHECKING, Any
 
 from s3import.core.errors import ConfigurationError
@@ -50,6 +51,21 @@ class Number:
 
 def _text(_: str, text: str) -> str:
     return text
+
+
+class Keys(StrEnum):
+    """How foreign keys are checked while rows go in: one by one, or those of a whole batch by one statement."""
+
+    AUTO = "auto"
+    ROWS = "rows"
+    SETS = "sets"
+
+
+def _keys(variable: str, text: str) -> Keys:
+    try:
+        return Keys(text.lower())
+    except ValueError:
+        raise ConfigurationError(f"{variable} must be one of {', '.join(Keys)}, not {text!r}") from None
 
 
 def _truth(variable: str, text: str) -> bool:
@@ -113,6 +129,11 @@ class Settings:
     retry_seconds: float = _setting("how long a temporary failure is tried again at once", 120.0, Number(float))
     database_seconds: float = _setting(
         "how long one statement may go without an answer from the database", 30.0, Number(float, 1)
+    )
+    keys: str = _setting(
+        "how PostgreSQL checks foreign keys: in sets, row by row, or in sets where it can (docs/databases.md)",
+        Keys.AUTO,
+        _keys,
     )
     progress_seconds: float = _setting(
         "where stderr is no terminal: how often a line tells how far a run is", 5.0, Number(float)

@@ -23,7 +23,7 @@ from s3import.files.encodings import decoded
 from s3import.files.file import Content, Copied, Failed, File, Stored
 from s3import.files.keys import storage_key
 from s3import.files.labels import Label
-from s3import.files.target import Copies, Place
+from s3import.files.target import Copies, TargetFolder
 from s3import.readers.sources.source import Source
 from s3import.transform.validators import leaves_source
 
@@ -38,7 +38,7 @@ class Copier:
     """
 
     source: Source
-    place: Place
+    place: TargetFolder
     downloads: Downloads
     require_going: Callable[[], None]
 

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from functools import partial
+from typing import TYPE_CHECKING
 
 import sqlalchemy as sa
 from sqlalchemy import Connection
@@ -21,14 +22,17 @@ from s3import.files.download import Downloads, Hosts
 from s3import.files.file import Copied, Failed, File
 from s3import.files.ledger import Counts
 from s3import.files.places import Texts
-from s3import.files.target import Place
+from s3import.files.target import TargetFolder
 from s3import.importing.file_places import PENDING
-from s3import.importing.parts import ActiveRun
 from s3import.importing.transactions import Transactions
 from s3import.readers.sources.source import DumpSource
 from s3import.status import Claim, Run
 
-TargetOpener = Callable[[str, str], Place]  # (uri, account_id)
+if TYPE_CHECKING:
+    from s3import.importing.parts import ActiveRun
+
+
+TargetOpener = Callable[[str, str], TargetFolder]  # (uri, account_id)
 
 
 class FileCopier:
@@ -78,7 +82,7 @@ class FileCopier:
         return states.counters.copied, states.counters.failed
 
     def _copy(
-        self, states: RunLedger, sources: Sequence[DumpSource], place: Place, require_going: Callable[[], None]
+        self, states: RunLedger, sources: Sequence[DumpSource], place: TargetFolder, require_going: Callable[[], None]
     ) -> None:
         if states.begin():
             downloads = replace(self._downloads, hosts=Hosts())

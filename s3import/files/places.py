@@ -7,7 +7,7 @@ from collections import defaultdict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -25,7 +25,10 @@ from s3import.importing.rejects import as_rows
 from s3import.importing.transactions import Transactions
 from s3import.readers.sources.source import DumpSource
 from s3import.transform.validators import make_rejects
-from s3import.writers import Database
+
+if TYPE_CHECKING:
+    from s3import.writers import Database
+
 
 log = logging.getLogger(__name__)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import sqlalchemy as sa
 from sqlalchemy import Connection
@@ -15,11 +15,13 @@ from s3import.core.errors import AccountNotFound, ConfigurationError, NotImporte
 from s3import.core.records import Pass
 from s3import.core.tables import import_runs
 from s3import.files.adopted import Adoption
-from s3import.files.migrated import FileCopier
 from s3import.importing.file_places import FAILED, PENDING, REFERENCED
 from s3import.importing.transactions import Transactions
 from s3import.readers.sources.source import DumpSource
 from s3import.status import Run, State
+
+if TYPE_CHECKING:
+    from s3import.files.migrated import FileCopier
 
 
 @dataclass(slots=True)

@@ -66,7 +66,7 @@ class Copies(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
-class Place:
+class TargetFolder:
     """A target, and the folder within it that holds one account's files ("": all of it)."""
 
     target: Target

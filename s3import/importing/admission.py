@@ -6,8 +6,8 @@ from dataclasses import dataclass
 
 from sqlalchemy import Connection
 
-from s3import.core.accounts import AccountStatus, is_imported
-from s3import.core.errors import AccountNotFound, ConfigurationError, RecentPassFirst
+from s3import.core.accounts import AccountStatus, is_imported, no_account
+from s3import.core.errors import ConfigurationError, RecentPassFirst
 from s3import.core.records import HALVES, Pass, RunOptions
 from s3import.core.resets import open_account
 from s3import.importing.queueing import enqueue, known_source
@@ -75,11 +75,6 @@ def admit(
 
     (run, started), *_ = [ask(pass_) for pass_ in left]
     return Admission(run, started)
-
-
-def no_account(account_id: str) -> AccountNotFound:
-    """There is no such account, and nobody who could create it but whoever asks."""
-    return AccountNotFound(f"there is no account {account_id}; create it first (POST /accounts)")
 
 
 # --- once more -------------------------------------------------------------------------------------------------------

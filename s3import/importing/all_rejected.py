@@ -32,7 +32,7 @@ _NOBODY = {
 
 
 @dataclass(frozen=True, slots=True)
-class Standing:
+class AccountParents:
     """What an account has for records to belong to; `takes_document`: its account.json will be applied yet."""
 
     has_brands: bool
@@ -63,16 +63,16 @@ def require_something(connection: Connection, claim: Claim) -> None:
         )
 
 
-def standing(connection: Connection, account_id: str, *, takes_document: bool) -> Standing:
+def standing(connection: Connection, account_id: str, *, takes_document: bool) -> AccountParents:
     """What the account has now."""
 
     def has(table: sa.Table) -> bool:
         return connection.execute(sa.select(table.c.id).where(table.c.account_id == account_id)).first() is not None
 
-    return Standing(has(brands), has(channels), takes_document)
+    return AccountParents(has(brands), has(channels), takes_document)
 
 
-def explain(codes: CodesByEntity, account: Standing) -> str:
+def explain(codes: CodesByEntity, account: AccountParents) -> str:
     """The commonest reason and its cure, in a sentence: that of the first entity, as a child that lacks its parent only
     follows from that one's fault. Where more rejects follow than there are such, they are told of too."""
     first = next(entity for entity in Entity if codes.get(entity))
@@ -89,7 +89,7 @@ def _commonest(by_code: Mapping[str, int]) -> tuple[str, int]:
     return min(by_code.items(), key=lambda item: (-item[1], order.index(item[0])))
 
 
-def _cure(code: str, account: Standing) -> str:
+def _cure(code: str, account: AccountParents) -> str:
     missing = {
         RejectCode.UNKNOWN_BRAND: not account.has_brands,
         RejectCode.UNKNOWN_CHANNEL: not account.has_channels,

@@ -9,7 +9,15 @@ from typing import Any, TypeVar
 import sqlalchemy as sa
 from sqlalchemy import Connection
 
-from s3import.core.tables import import_files, import_parts, import_rejects, import_reread, import_tombstones
+from s3import.core.tables import (
+    import_events,
+    import_files,
+    import_parts,
+    import_rejects,
+    import_reread,
+    import_samples,
+    import_tombstones,
+)
 
 T = TypeVar("T")
 Step = Callable[[Callable[[Connection], T]], T]
@@ -21,15 +29,16 @@ PAGE_ROWS = 1000
 def remove_bookkeeping(
     do: Step[int], account_id: str, run_ids: Sequence[str], *, keep_deletions: bool = False
 ) -> Iterator[int]:
-    """Remove the runs' parts and rejects, then the account's files and tombstones; the number of rows of each page.
+    """Remove the runs' parts, rejects and samples, then the account's files, tombstones and events; the number of rows
+    of each page.
 
     With `keep_deletions` the tombstones of what people deleted stay. What is removed first is what a resumed run would
     trust.
     """
     for run_id in run_ids:
         yield from remove_parts(do, run_id)
-    tombstones = import_tombstones.c
-    files = import_files.c
+    tombstones, files, events = import_tombstones.c, import_files.c, import_events.c
+    yield from _pages(do, events.account_id == account_id, events.id)
     yield from _pages(do, files.account_id == account_id, files.entity, files.record_id)
     mine = tombstones.account_id == account_id
     gone = sa.and_(mine, tombstones.from_dump.is_(True)) if keep_deletions else mine
@@ -37,8 +46,9 @@ def remove_bookkeeping(
 
 
 def remove_parts(do: Step[int], run_id: str) -> Iterator[int]:
-    """Remove the run's parts and rejects; the number of rows of each page."""
-    rejects, parts, reread = import_rejects.c, import_parts.c, import_reread.c
+    """Remove the run's parts, rejects and samples; the number of rows of each page."""
+    rejects, parts, reread, samples = import_rejects.c, import_parts.c, import_reread.c, import_samples.c
+    yield from _pages(do, samples.run_id == run_id, samples.at)
     yield from _pages(do, rejects.run_id == run_id, rejects.part_number, rejects.line)
     yield from _pages(do, reread.run_id == run_id, reread.part_number, reread.id)
     yield from _pages(do, parts.run_id == run_id, parts.number)

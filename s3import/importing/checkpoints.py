@@ -165,10 +165,9 @@ def remember_plan(connection: Connection, held: Claim, plan: Plan) -> list[Part]
     """Write the plan down and give the run's parts with their progress, in the plan's order.
 
     A part that is as it was keeps its checkpoint. One whose object changed since starts again, its rejects and counts
-    taken back. Parts that are done may be gone from the source by now.
-    Raises: PartMissing, when a part that is not done is gone and no manifest says that it may be; as `checkpoint`.
+    taken back. Parts that are done may be gone from the source by now. The caller's transaction holds the run.
+    Raises: PartMissing, when a part that is not done is gone and no manifest says that it may be.
     """
-    require_held(connection, held)
     known = {part.planned.key: part for part in read_parts(connection, held.run_id)}
     _forget_vanished(connection, held, plan, known)
     number = max((part.number for part in known.values()), default=0)

@@ -12,7 +12,7 @@ from concurrent.futures import FIRST_EXCEPTION, Future, ThreadPoolExecutor, wait
 from contextlib import AbstractContextManager, suppress
 from dataclasses import dataclass
 from functools import partial
-from typing import Any, Protocol
+from typing import Protocol
 
 from sqlalchemy import Connection
 
@@ -28,68 +28,25 @@ from s3import.core.errors import (
     as_failure,
 )
 from s3import.core.events import PassEnded, PassStarted, Waiting
-from s3import.core.limits import Counters, RejectLimit
+from s3import.core.limits import Counters
 from s3import.core.logs import in_context, log_context
 from s3import.core.records import Entity, Pass, Plan
 from s3import.core.resets import Standing, open_account
 from s3import.core.settings import Settings
-from s3import.importing import admission, checkpoints, deltas, file_places, queueing
+from s3import.importing import admission, checkpoints, deltas, estimates, file_places, queueing
 from s3import.importing.checkpoints import Part, PartTotals
 from s3import.importing.leases import Lease, Leases
 from s3import.importing.parts import ActiveRun, PartImporter
+from s3import.importing.requests import Outcome, Request
 from s3import.importing.retries import Retries
+from s3import.importing.samples import Samples
 from s3import.importing.transactions import Transactions
 from s3import.readers.dump.account_document import read_account_document
 from s3import.readers.dump.inventory import inventory_of
-from s3import.readers.dynamodb.opening import require_deltas
-from s3import.readers.sources.source import DumpSource
-from s3import.status import Again, Claim, Run, State
-
-SourceOpener = Callable[[str, str], DumpSource]  # (uri, account_id)
-Recorder = Callable[[Connection, str], None]  # (connection, run_id): notes, in its transaction, what became of the run
-
-
-@dataclass(frozen=True, slots=True)
-class Request:
-    """One account to be moved: which passes, from where, and how many rejects are too many.
-
-    `again`: also passes that were imported before are read; without a `source` then, each from where it was read last.
-    """
-
-    account_id: str
-    passes: tuple[Pass, ...]
-    source: str | None
-    limit: RejectLimit = RejectLimit()
-    again: bool = False
-
-    @property
-    def wanted(self) -> Pass | None:
-        """The one pass that was asked for; None: both halves of the dump."""
-        return self.passes[0] if len(self.passes) == 1 else None
-
-
-@dataclass(frozen=True, slots=True)
-class Outcome:
-    """What became of a request: the passes that were imported by it, and the error that ended it, if one did."""
-
-    account_id: str
-    imported: tuple[Pass, ...] = ()
-    rejected: int = 0
-    error: S3ImportError | None = None
-    notes: tuple[str, ...] = ()
-
-
-@dataclass(frozen=True, slots=True)
-class Result:
-    """An outcome with the document that shows it: the account's status document, or that of a dry run."""
-
-    account_id: str
-    document: dict[str, Any]
-    imported: tuple[Pass, ...] = ()
-    rejected: int = 0
-    error: S3ImportError | None = None
-    notes: tuple[str, ...] = ()
-
+from s3import.readers.sources.location import require_deltas
+from s3import.readers.sources.source import DumpSource, SourceOpener
+from s3import.reporting.timing import Place
+from s3import.status import Again, Claim, Recorder, Run, State
 
 LONG_SECONDS = 0.5  # small parts that would take longer one after the other are worth other threads
 FULL_BLOCKS = 4  # workers that may each have a batch of the full size; more share what these may hold
@@ -137,7 +94,8 @@ class Importer:
         self.record = record
         block_bytes = max(settings.block_bytes * min(workers, FULL_BLOCKS) // workers, 1)
         self.parts = PartImporter(transactions, block_bytes, settings.keep_raw)
-        self.leases = Leases(self.database, settings)
+        self.leases, self.samples = Leases(self.database, settings), Samples()
+        self.place = Place.of(self.database.dialect.name, workers, self.database.dialect.concurrent_writers)
         self.workers = ThreadPoolExecutor(workers, thread_name_prefix="part")
         self.files = files
         self._slots = threading.BoundedSemaphore(workers)
@@ -150,7 +108,7 @@ class Importer:
         self.files.close()
         self.leases.close()
 
-    # --- the story -------------------------------------------------------------------------------------------------
+    # --- what is asked for ---------------------------------------------------------------------------------------
 
     def migrate(self, request: Request) -> Outcome:
         """Import whatever of the request's passes is left to do; never raises what ended it, but tells it."""
@@ -173,14 +131,6 @@ class Importer:
         notes = self._notes(request.account_id, source) if imported else ()
         return Outcome(request.account_id, tuple(imported), rejected, notes=notes)
 
-    def _notes(self, account_id: str, source: DumpSource) -> tuple[str, ...]:
-        """What of the account.json that lies there now has no effect; nothing where that cannot be told."""
-        with suppress(S3ImportError):
-            document = read_account_document(source.companion, account_id)
-            if document is not None:
-                return self.transactions.read(account_id, partial(notes_on, document=document))
-        return ()
-
     def _passes_to_import(self, request: Request) -> tuple[Pass, ...]:
         if not request.again:
             return request.passes
@@ -194,64 +144,6 @@ class Importer:
         known = partial(admission.source_of, account_id=request.account_id, pass_=pass_)
         return self.transactions.run(request.account_id, known)
 
-    def import_pass(self, run: ActiveRun, retries: Retries | None = None) -> int:
-        """Import the pass of a claimed run from its plan to its finish; the number of its rejects.
-
-        What ends it early is recorded in the run, which waits for another try where `retries` allow one, and raised.
-        """
-        claim = run.claim
-        try:
-            with log_context(account_id=claim.account_id, run_id=claim.run_id), self.keep_run(run):
-                parts = self.plan(run)
-                run.counters.require_within_limit(claim.account_id)
-                self.import_parts(run, parts)
-                failed_files = self.copy_files(run)
-                self.finish(run)
-        except Exception as error:  # noqa: BLE001 - whatever it is, the run must not stay behind as running
-            failure = as_failure(error)
-            self.record_failure(claim, failure, retries)
-            raise failure from (None if failure is error else error)
-        return run.counters.rejected + failed_files
-
-    def copy_files(self, run: ActiveRun) -> int:
-        """Copy the files of what is in, where that was chosen; how many have failed. Raises: as what copies files."""
-        return self.files.copy(run, partial(self.parts.require_going, run))
-
-    def keep_run(self, run: ActiveRun) -> AbstractContextManager[None]:
-        """Hold the run's lease, and tell how fast it goes, for as long as the block runs."""
-
-        def renew(connection: Connection) -> bool:
-            return status.heartbeat(
-                connection, run.claim, lease_seconds=self.settings.lease_seconds, rates=run.counters.rates()
-            )
-
-        return self.leases.keep(Lease(renew, run.ended))
-
-    def finish(self, run: ActiveRun) -> None:
-        """The last step, once every part is done.
-
-        Raises: TooManyRejects, AllRejected, LeaseLost, Interrupted, AccountDeleted.
-        """
-        claim = run.claim
-        run.counters.require_within_limit(claim.account_id, final=True)
-        if run.counters.nothing_came_over(final=True):
-            self.parts.require_something(run)
-
-        def finish(connection: Connection) -> None:
-            status.finish(connection, claim)
-            self.record(connection, claim.run_id)
-
-        self.transactions.run(claim.account_id, finish)
-        self.observe(PassEnded(claim.account_id, claim.pass_, None))
-
-    def record_failure(self, claim: Claim, error: S3ImportError, retries: Retries | None = None) -> None:
-        """Leave word of why the run ended. Where even that fails its lease ends by itself and says it."""
-        wait_seconds = retries.wait_seconds(error, claim.tries) if retries else None
-        with suppress(S3ImportError), self.database.begin() as connection:
-            status.fail(connection, claim, error, retry_in_seconds=wait_seconds)
-            self.record(connection, claim.run_id)
-        self.observe(PassEnded(claim.account_id, claim.pass_, error.code))
-
     def _is_applied(self, account_id: str, source: DumpSource) -> bool:
         """Whether the last delta was this very one."""
         do = partial(self.transactions.run, account_id)
@@ -261,6 +153,16 @@ class Importer:
         inventory = inventory_of(source.plan(Pass.DELTA).parts)
         checkpoints.note_known(do, run_id, inventory)
         return inventory.is_known()
+
+    def _notes(self, account_id: str, source: DumpSource) -> tuple[str, ...]:
+        """What of the account.json that lies there now has no effect; nothing where that cannot be told."""
+        with suppress(S3ImportError):
+            document = read_account_document(source.companion, account_id)
+            if document is not None:
+                return self.transactions.read(account_id, partial(notes_on, document=document))
+        return ()
+
+    # --- claim it ------------------------------------------------------------------------------------------------
 
     def _claim(self, request: Request, pass_: Pass, source: str) -> Claim | None:
         """Take the run, waiting for the lease of a process that may be dead; None when the pass has been imported.
@@ -347,6 +249,41 @@ class Importer:
             options=self.settings.run_options,
         )
 
+    # --- import its pass, from the plan to the finish ------------------------------------------------------------
+
+    def import_pass(self, run: ActiveRun, retries: Retries | None = None) -> int:
+        """Import the pass of a claimed run from its plan to its finish; the number of its rejects.
+
+        What ends it early is recorded in the run, which waits for another try where `retries` allow one, and raised.
+        """
+        claim = run.claim
+        try:
+            with log_context(account_id=claim.account_id, run_id=claim.run_id), self.keep_run(run):
+                parts = self.plan(run)
+                run.counters.require_within_limit(claim.account_id)
+                self.import_parts(run, parts)
+                failed_files = self.copy_files(run)
+                self.finish(run)
+        except Exception as error:  # noqa: BLE001 - whatever it is, the run must not stay behind as running
+            failure = as_failure(error)
+            self.record_failure(claim, failure, retries)
+            raise failure from (None if failure is error else error)
+        return run.counters.rejected + failed_files
+
+    def keep_run(self, run: ActiveRun) -> AbstractContextManager[None]:
+        """Hold the run's lease, and tell how fast it goes and how far it is, for as long as the block runs."""
+
+        def renew(connection: Connection) -> bool:
+            seconds, rates = self.settings.lease_seconds, run.counters.rates()
+            mine = status.heartbeat(connection, run.claim, lease_seconds=seconds, rates=rates)
+            if mine:
+                self.samples.take(connection, run.claim.run_id)
+            return mine
+
+        return self.leases.keep(Lease(renew, run.ended))
+
+    # --- plan it -------------------------------------------------------------------------------------------------
+
     def plan(self, run: ActiveRun) -> Parts:
         """Find out what the pass consists of, make sure that its account exists, and remember the plan."""
         claim, account_id = run.claim, run.claim.account_id
@@ -357,6 +294,7 @@ class Importer:
 
         def remember(connection: Connection) -> Parts | None:
             _require_account(connection, run)
+            status.note_keys(connection, claim, self.database.writer.keys(connection))
             if checkpoints.is_large(connection, claim, plan):
                 return None
             few = checkpoints.remember_plan(connection, claim, plan)
@@ -365,14 +303,36 @@ class Importer:
         parts = self.transactions.run(account_id, remember) or self._remember_large(run, plan)
         if claim.again:
             queueing.forget_last_reading(partial(self.transactions.run, account_id), claim)
+        estimates.keep(partial(self.transactions.run, account_id), claim, plan, parts.totals, self.place)
         self._announce(run, parts.totals)
         return parts
+
+    def _check_account(self, run: ActiveRun) -> None:
+        """Give account.json its one chance, in a transaction of its own. Raises: AccountNotFound."""
+        claim = run.claim
+        document = read_account_document(run.source.companion, claim.account_id)
+
+        def apply(connection: Connection) -> None:
+            status.require_held(connection, claim)
+            if document is not None:
+                apply_document(connection, document)
+            _require_account(connection, run)
+            mark_account_checked(connection, claim.account_id, claim.run_id)
+
+        self.transactions.run(claim.account_id, apply)
 
     def _remember_large(self, run: ActiveRun, plan: Plan) -> Parts:
         do = partial(self.transactions.run, run.claim.account_id)
         checkpoints.remember_large_plan(do, run.claim, plan)
         parts = Parts(do(partial(checkpoints.read_totals, run_id=run.claim.run_id)))
         return do(partial(self._finish_plan, run=run, parts=parts))
+
+    def _finish_plan(self, connection: Connection, run: ActiveRun, parts: Parts) -> Parts:
+        claim, totals = run.claim, parts.totals
+        if claim.again and claim.options.files_to and not (totals.parts_done or totals.read):
+            file_places.retry_in(connection, claim.account_id, claim.run_id)
+        self.record(connection, claim.run_id)
+        return parts
 
     def _announce(self, run: ActiveRun, totals: PartTotals) -> None:
         """Begin to count where earlier attempts stopped, and say so."""
@@ -393,31 +353,13 @@ class Importer:
             )
         )
 
-    def _finish_plan(self, connection: Connection, run: ActiveRun, parts: Parts) -> Parts:
-        claim, totals = run.claim, parts.totals
-        if claim.again and claim.options.files_to and not (totals.parts_done or totals.read):
-            file_places.retry_in(connection, claim.account_id, claim.run_id)
-        self.record(connection, claim.run_id)
-        return parts
-
-    def _check_account(self, run: ActiveRun) -> None:
-        """Give account.json its one chance, in a transaction of its own. Raises: AccountNotFound."""
-        claim = run.claim
-        document = read_account_document(run.source.companion, claim.account_id)
-
-        def apply(connection: Connection) -> None:
-            status.require_held(connection, claim)
-            if document is not None:
-                apply_document(connection, document)
-            _require_account(connection, run)
-            mark_account_checked(connection, claim.account_id, claim.run_id)
-
-        self.transactions.run(claim.account_id, apply)
+    # --- import its parts ----------------------------------------------------------------------------------------
 
     def import_parts(self, run: ActiveRun, parts: Parts) -> None:
         """Parents' entities before their children's; the parts of one entity side by side. Raises the first error."""
         do = partial(self.transactions.run, run.claim.account_id)
         for entity in Entity:
+            run.counters.begin_stage()
             if parts.few is None:
                 for page in checkpoints.take_pages(do, run.claim, entity):
                     self._import_due(run, page)
@@ -451,6 +393,37 @@ class Importer:
     def _import_part(self, run: ActiveRun, part: Part) -> None:
         with self._slots:
             self.parts.import_part(run, part)
+
+    # --- finish it -----------------------------------------------------------------------------------------------
+
+    def copy_files(self, run: ActiveRun) -> int:
+        """Copy the files of what is in, where that was chosen; how many have failed. Raises: as what copies files."""
+        return self.files.copy(run, partial(self.parts.require_going, run))
+
+    def finish(self, run: ActiveRun) -> None:
+        """The last step, once every part is done.
+
+        Raises: TooManyRejects, AllRejected, LeaseLost, Interrupted, AccountDeleted.
+        """
+        claim = run.claim
+        run.counters.require_within_limit(claim.account_id, final=True)
+        if run.counters.nothing_came_over(final=True):
+            self.parts.require_something(run)
+
+        def finish(connection: Connection) -> None:
+            status.finish(connection, claim)
+            self.record(connection, claim.run_id)
+
+        self.transactions.run(claim.account_id, finish)
+        self.observe(PassEnded(claim.account_id, claim.pass_, None))
+
+    def record_failure(self, claim: Claim, error: S3ImportError, retries: Retries | None = None) -> None:
+        """Leave word of why the run ended. Where even that fails its lease ends by itself and says it."""
+        wait_seconds = retries.wait_seconds(error, claim.tries) if retries else None
+        with suppress(S3ImportError), self.database.begin() as connection:
+            status.fail(connection, claim, error, retry_in_seconds=wait_seconds)
+            self.record(connection, claim.run_id)
+        self.observe(PassEnded(claim.account_id, claim.pass_, error.code))
 
 
 def require_turn(standing: Standing, pass_: Pass) -> None:

@@ -7,12 +7,16 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from sqlalchemy import Connection
 
 from s3import.core.errors import S3ImportError
 from s3import.core.settings import Settings
-from s3import.writers import Database
+
+if TYPE_CHECKING:
+    from s3import.writers import Database
+
 
 log = logging.getLogger(__name__)
 

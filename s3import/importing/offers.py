@@ -12,8 +12,9 @@ import sqlalchemy as sa
 from sqlalchemy import Connection
 
 from s3import.core.clock import clock
+from s3import.core.history import Happened
 from s3import.core.tables import import_runs
-from s3import.status import Claim, Run, State, fence
+from s3import.status import Claim, Run, State, fence, note
 
 OFFER_SECONDS = 15.0  # as long as a call may be lost for, when a worker dies with it before it has begun
 LOOK_SHARE = 0.2  # of a lease that may pass before somebody looks after a spread run again
@@ -39,6 +40,8 @@ def offer_run(connection: Connection, run: Run) -> bool:
     ).rowcount
     if offered and run.attempts:  # else it has no parts yet
         fence(connection, run.run_id, run.token + 1)
+    if offered and run.is_orphaned:
+        note(connection, run, Happened.TAKEN_OVER)
     return bool(offered)
 
 

@@ -13,14 +13,14 @@ from sqlalchemy import Connection
 from s3import.core.accounts import account_status, account_was_checked, missing_of
 from s3import.core.records import AccountDocument, Brand, Channel, Entity, Reason, one_array
 from s3import.core.tables import PARENTS, brands, channels, messages, threads
-from s3import.importing.all_rejected import Standing
+from s3import.importing.all_rejected import AccountParents
 from s3import.writers import schema
 
 _SAYS = "there is no {} of this id in the account"
 
 
 @dataclass(slots=True)
-class Parents:
+class KnownParents:
     """The ids that parents have, by the column that names them; of a column that is missing here nothing is known, and
     any id is taken. `takes_document`: an account.json would still be applied."""
 
@@ -28,10 +28,10 @@ class Parents:
     takes_document: bool = True
 
     @property
-    def standing(self) -> Standing:
+    def standing(self) -> AccountParents:
         """What the account has for records to belong to."""
         has_brands, has_channels = (bool(self.ids.get(name, True)) for name in ("brand_id", "channel_id"))
-        return Standing(has_brands, has_channels, self.takes_document)
+        return AccountParents(has_brands, has_channels, self.takes_document)
 
     def accepted(self, entity: Entity, count: int) -> None:
         """There are records of the entity now, so that others may belong to one."""
@@ -50,7 +50,7 @@ class Parents:
         return found
 
 
-def parents_of(connection: Connection, account_id: str, document: AccountDocument | None) -> Parents | None:
+def parents_of(connection: Connection, account_id: str, document: AccountDocument | None) -> KnownParents | None:
     """What there is, and what the account's first run would make of its document; None where there would be no account.
 
     Raises: SchemaMismatch, SchemaTooNew; InvalidAccountDocument.
@@ -70,13 +70,13 @@ def parents_of(connection: Connection, account_id: str, document: AccountDocumen
     for column, table in (("thread_id", threads), ("message_id", messages)):
         if not _has_any(connection, table, account_id):
             ids[column] = ()
-    return Parents(ids, takes_document)
+    return KnownParents(ids, takes_document)
 
 
-def _of_document(document: AccountDocument) -> Parents:
+def _of_document(document: AccountDocument) -> KnownParents:
     """In a database without any of our tables."""
     ids = {brand.id for brand in document.brands}, {channel.id for channel in document.channels}
-    return Parents({"brand_id": ids[0], "channel_id": ids[1], "thread_id": (), "message_id": ()})
+    return KnownParents({"brand_id": ids[0], "channel_id": ids[1], "thread_id": (), "message_id": ()})
 
 
 def _ids(connection: Connection, table: sa.Table, account_id: str) -> set[str]:

@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import time
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from s3import.importing import checkpoints
 from s3import.status import Run
-from s3import.writers import Database
+
+if TYPE_CHECKING:
+    from s3import.writers import Database
+
 
 LEAST_SECONDS = 1.0  # between two looks at one run
 MOST_SHARE = 0.02  # of the time that looking may take: sums over many parts are slow

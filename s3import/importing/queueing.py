@@ -12,13 +12,15 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy import Connection
 
+from s3import.core import history
 from s3import.core.accounts import account_status, account_was_checked, is_imported, remember_deletions
 from s3import.core.errors import AllRejected
+from s3import.core.history import Happened
 from s3import.core.records import Pass, RunOptions
-from s3import.core.tables import import_parts, import_runs
+from s3import.core.tables import import_events, import_parts, import_runs
 from s3import.importing.bookkeeping import remove_parts
 from s3import.importing.checkpoints import Do
-from s3import.status import Again, Claim, Run, State, find_run, require_held
+from s3import.status import Again, Claim, Run, State, find_run, note, require_held
 
 
 def enqueue(
@@ -57,6 +59,7 @@ def _begin(connection: Connection, last: Run | None, wanted: Run) -> tuple[Run, 
     number, options = (last.number + 1, _lasting(last, wanted)) if last else (1, wanted.options)
     run = replace(wanted, run_id=uuid.uuid4().hex, number=number, account_checked=checked, options=options)
     _insert_run(connection, run)
+    note(connection, run, Happened.ASKED_FOR)
     return run, True
 
 
@@ -73,6 +76,7 @@ def _forget_history(connection: Connection, last: Run) -> None:
     if last.pass_ is Pass.RECENT:
         over = import_runs.c.state.in_([State.SUCCEEDED, State.CANCELLED])
         mine = sa.or_(mine, sa.and_(import_runs.c.account_id == last.account_id, over))
+        history.forget(connection, import_events.c.account_id == last.account_id)
     connection.execute(import_runs.delete().where(mine))
 
 
@@ -142,7 +146,10 @@ def _queue_again(connection: Connection, run: Run, source: str, again: Again | N
             error_message=None,
         )
     )
-    return bool(connection.execute(queued).rowcount)
+    if not connection.execute(queued).rowcount:
+        return False
+    note(connection, run, Happened.ASKED_FOR)
+    return True
 
 
 def known_source(connection: Connection, account_id: str, pass_: Pass) -> str | None:

@@ -6,14 +6,17 @@ import threading
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 import stamina
 from sqlalchemy import Connection
 
-from s3import.core.errors import DatabaseUnavailable
+from s3import.core.errors import Conflict, DatabaseUnavailable
 from s3import.core.events import Observer, Retrying
-from s3import.writers import Conflict, Database
+
+if TYPE_CHECKING:
+    from s3import.writers import Database
+
 
 T = TypeVar("T")
 

@@ -6,15 +6,14 @@ from typing import Protocol
 
 from sqlalchemy import Connection
 
+from s3import.core.accounts import no_account, unknown_account
 from s3import.core.errors import AccountNotFound, ConfigurationError, DumpNotFound, InvalidRequest
-from s3import.core.records import Pass, RunOptions, check_account_id
+from s3import.core.ids import check_account_id
+from s3import.core.records import Pass, RunOptions
 from s3import.core.settings import Settings
-from s3import.importing.admission import no_account
 from s3import.importing.queueing import known_source
-from s3import.operations.accounts import unknown_account
-from s3import.readers.dynamodb.opening import require_deltas
 from s3import.readers.sources.allowed import require_allowed
-from s3import.readers.sources.location import resolve
+from s3import.readers.sources.location import require_deltas, resolve
 
 
 class Asker(Protocol):

@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
 
 from sqlalchemy import Connection
 
 from s3import import status
 from s3import.core.errors import AccountNotFound, RunNotFound
 from s3import.core.records import Pass
-from s3import.status import Run, State
+from s3import.status import Recorder, Run, State
 
-Recorder = Callable[[Connection, str], None]  # (connection, run_id): notes, in its transaction, what became of the run
 _RUN_ID = re.compile(r"[0-9a-f]{32}")
 
 

@@ -10,25 +10,28 @@ from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from functools import lru_cache, partial
+from typing import Any
 
 import pyarrow as pa
 import stamina
 
 from s3import.core.events import Event, Observer
-from s3import.core.records import check_account_id
-from s3import.core.settings import Settings
+from s3import.core.ids import check_account_id
+from s3import.core.settings import Keys, Settings
 from s3import.files import FileCopier, TargetOpener, check_target, open_target
 from s3import.importing.importer import Importer
 from s3import.importing.transactions import Transactions
-from s3import.operations.accounts import require_migrated
+from s3import.operations.account_setup import require_migrated
 from s3import.operations.askers import Client, Operator
 from s3import.operations.operations import Operations
 from s3import.operations.sources import MAX_ACCOUNTS_AT_ONCE, Shared, source_opener
 from s3import.readers.sources.source import RetryPolicy
-from s3import.reporting.notify import Notifier, senders
+from s3import.reporting.notify.notifier import Notifier
+from s3import.reporting.notify.senders import senders
 from s3import.writers import Database, open_database
 
 MAX_WORKERS_BY_DEFAULT = 8
+CLIENT_SECONDS = 3.0  # for conflicts and deadlocks: a client waits for the answer
 PATIENT_SECONDS = 900.0  # for one statement over all rows of an account
 
 stamina.instrumentation.set_on_retry_hooks([])  # retries are told as events
@@ -42,7 +45,11 @@ def connect(settings: Settings, *, patient: bool = False) -> Database:
     connections = MAX_ACCOUNTS_AT_ONCE + MAX_WORKERS_BY_DEFAULT + (settings.workers or 0)
     seconds = max(settings.database_seconds, PATIENT_SECONDS if patient else 0.0)
     database = open_database(
-        settings.database, application_name=_holder(), pool_size=connections, silence_seconds=seconds
+        settings.database,
+        application_name=_holder(),
+        pool_size=connections,
+        silence_seconds=seconds,
+        keys=Keys(settings.keys),
     )
     database.require_name()
     return database
@@ -69,10 +76,8 @@ def opened(
     Raises: ConfigurationError.
     """
     with closing(connect(settings)) as database:
-        seconds = settings.retry_seconds
-        yield Operations(
-            settings, database, asker=Operator(settings), retry_seconds=seconds, observe=observe, stop=stop
-        )
+        transactions = Transactions(database, settings.retry_seconds, observe, stop or threading.Event())
+        yield Operations(settings, transactions, Operator(settings))
 
 
 @contextmanager
@@ -89,7 +94,14 @@ def opened_for_clients(settings: Settings, *, wake: Callable[[], None]) -> Itera
     it."""
     with closing(connect(settings)) as database:
         notifier = Notifier(database, senders(settings))
-        yield Operations(settings, database, asker=Client(settings), wake=wake, record=notifier.record)
+        yield operations_for_clients(settings, database, wake=wake, record=notifier.record)
+
+
+def operations_for_clients(settings: Settings, database: Database, **hooks: Any) -> Operations:
+    """What clients can ask for of that database; `hooks`: what `Operations` calls. Conflicts are tried again for as
+    long as a client waits for its answer."""
+    transactions = Transactions(database, CLIENT_SECONDS, _ignore, threading.Event())
+    return Operations(settings, transactions, Client(settings), **hooks)
 
 
 @contextmanager

@@ -23,14 +23,15 @@ from s3import.core.resets import Standing, look_at_account
 from s3import.core.settings import Settings
 from s3import.importing.admission import source_of
 from s3import.importing.all_rejected import explain
-from s3import.importing.importer import Request, Result, SourceOpener, no_account, require_turn
-from s3import.importing.parents import Parents, parents_of
+from s3import.importing.importer import no_account, require_turn
+from s3import.importing.parents import KnownParents, parents_of
+from s3import.importing.requests import Request, Result
 from s3import.importing.transactions import Transactions
 from s3import.operations.composition import opened
 from s3import.operations.sources import Shared, source_opener
 from s3import.readers.dump.account_document import read_account_document
 from s3import.readers.reading import CheckedBatch, read_checked, require_expected_rows
-from s3import.readers.sources.source import DumpSource
+from s3import.readers.sources.source import DumpSource, SourceOpener
 from s3import.transform.validators import make_rejects
 from s3import.writers import schema
 
@@ -38,8 +39,8 @@ REJECTS_SHOWN = 100
 T = TypeVar("T")
 
 
-class Look(Protocol):
-    """Does work that only looks into the database."""
+class Reader(Protocol):
+    """Does work that only reads from the database."""
 
     def __call__(self, work: Callable[[Connection], T]) -> T: ...
 
@@ -56,12 +57,12 @@ def dry_run_accounts(
     not at all where none was named and the default one does not exist."""
     open_dump = source_opener(settings, 1, shared)
     with opened(settings, observe=observe, stop=stop) as operations:
-        look = _looker(operations.transactions, named=settings.database != Settings().database)
+        look = _reader(operations.transactions, named=settings.database != Settings().database)
         dry_runs = (DryRun(request, settings.block_bytes, observe, stop, look) for request in requests)
         return [_result_of(dry_run, open_dump, observe) for dry_run in dry_runs]
 
 
-def _looker(transactions: Transactions, *, named: bool) -> Look | None:
+def _reader(transactions: Transactions, *, named: bool) -> Reader | None:
     """How a dry run looks into the database; a file that does not exist is not made, and is as good as empty."""
     if transactions.database.is_there:
         return partial(transactions.read, "")
@@ -87,12 +88,12 @@ class DryRun:
     """Checks the passes of a request, and tells what it found so far even when it is stopped half-way."""
 
     def __init__(
-        self, request: Request, block_bytes: int, observe: Observer, stop: threading.Event, look: Look | None
+        self, request: Request, block_bytes: int, observe: Observer, stop: threading.Event, look: Reader | None
     ) -> None:
         self._request, self._block_bytes, self._observe, self._stop = request, block_bytes, observe, stop
         self._look = look
         self.account_id = request.account_id
-        self._parents: Parents | None = None
+        self._parents: KnownParents | None = None
         self._checks: dict[Pass, _PassCheck] = {}
 
     def run(self, open_source: SourceOpener) -> None:
@@ -120,11 +121,11 @@ class DryRun:
             return self._look(partial(source_of, account_id=self._request.account_id, pass_=pass_))
         return self._request.source or ""
 
-    def _find_parents(self, source: DumpSource) -> Parents:
+    def _find_parents(self, source: DumpSource) -> KnownParents:
         """Raises: AccountNotFound, SchemaMismatch, InvalidAccountDocument."""
         document = read_account_document(source.companion, self._request.account_id)
         if not self._look:
-            return Parents()
+            return KnownParents()
         found = self._look(partial(parents_of, account_id=self._request.account_id, document=document))
         if found is None:
             raise no_account(self._request.account_id, source)
@@ -174,7 +175,7 @@ class _PassCheck:
         self.counters = Counters(request.limit, dry_run=True)
         self.done = False
 
-    def run(self, source: DumpSource, plan: Plan, parents: Parents, block_bytes: int) -> None:
+    def run(self, source: DumpSource, plan: Plan, parents: KnownParents, block_bytes: int) -> None:
         self._skipped = plan.skipped_objects
         self._counts |= {part.entity.value: _nothing() for part in plan.parts}
         total = sum(part.stored.size_bytes for part in plan.parts)
@@ -196,7 +197,7 @@ class _PassCheck:
             "error": {"code": error.code, "message": error.message} if error else None,
         }
 
-    def _check_part(self, source: DumpSource, part: PlannedPart, parents: Parents, block_bytes: int) -> None:
+    def _check_part(self, source: DumpSource, part: PlannedPart, parents: KnownParents, block_bytes: int) -> None:
         before = self.counters.read
         for read in read_checked(source, part, self._account_id, block_bytes=block_bytes):
             self._require_going()
@@ -204,7 +205,7 @@ class _PassCheck:
         require_expected_rows(self._pass, part, self.counters.read - before)
         self._observe(Advanced(self._account_id, self._pass, 0, 0, 0, 1))
 
-    def _count(self, part: PlannedPart, found: CheckedBatch, parents: Parents) -> None:
+    def _count(self, part: PlannedPart, found: CheckedBatch, parents: KnownParents) -> None:
         batch, checked, bytes_ = found.batch, found.checked, found.new_bytes
         orphans = parents.missing(part.entity, checked.accepted)
         rows = {checked.rows[index].as_py(): reasons for index, reasons in orphans.items()}
@@ -218,7 +219,7 @@ class _PassCheck:
         self._observe(Advanced(self._account_id, self._pass, read, rejected, bytes_, 0))
         self._require_within_limit(parents)
 
-    def _require_within_limit(self, parents: Parents, *, final: bool = False) -> None:
+    def _require_within_limit(self, parents: KnownParents, *, final: bool = False) -> None:
         """Raises: TooManyRejects, AllRejected."""
         self.counters.require_within_limit(self._account_id, final=final)
         if self.counters.nothing_came_over(final=final):

@@ -14,8 +14,9 @@ from typing import Any
 from s3import.core.errors import DatabaseUnavailable, Interrupted, S3ImportError
 from s3import.core.events import AccountEnded, Observer
 from s3import.core.settings import Settings
-from s3import.importing.importer import Importer, Outcome, Request, Result
-from s3import.importing.processes import in_processes
+from s3import.importing.account_processes import in_processes
+from s3import.importing.importer import Importer
+from s3import.importing.requests import Outcome, Request, Result
 from s3import.operations.composition import MAX_WORKERS_BY_DEFAULT, Machinery, assemble
 from s3import.operations.foreground import wait_for
 from s3import.operations.sources import MAX_ACCOUNTS_AT_ONCE, Shared, shared_by

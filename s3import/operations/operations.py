@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import threading
+import datetime as dt
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from typing import Any, TypeVar
@@ -11,35 +11,40 @@ import sqlalchemy as sa
 from sqlalchemy import Connection
 
 from s3import.core.accounts import AccountStatus, account_status
-from s3import.core.errors import SchemaMismatch
-from s3import.core.events import Observer
+from s3import.core.errors import Conflict, SchemaMismatch
 from s3import.core.records import Brand, Channel, Pass
 from s3import.core.settings import Settings
 from s3import.importing import backlog
 from s3import.importing.admission import Admission, admit
 from s3import.importing.transactions import Transactions
-from s3import.operations import accounts, cancel
-from s3import.operations.accounts import Account
-from s3import.operations.askers import Asker, Client
-from s3import.operations.cancel import Recorder
-from s3import.operations.pages import (
+from s3import.operations import account_setup, cancel
+from s3import.operations.account_setup import Account
+from s3import.operations.askers import Asker
+from s3import.reporting import diary, listings, overview
+from s3import.reporting import status_document as report
+from s3import.reporting.overview import Fleet, PassTotals
+from s3import.reporting.pages import (
     MAX_PAGE,
     Page,
+    account_cursor,
     id_cursor,
+    parse_account_cursor,
+    parse_event_cursor,
     parse_id_cursor,
+    parse_part_cursor,
     parse_reject_cursor,
     parse_run_cursor,
+    parse_sample_cursor,
+    part_cursor,
     reject_cursor,
     run_cursor,
+    sample_cursor,
 )
-from s3import.reporting import listings
-from s3import.reporting import status_document as report
-from s3import.status import Run, State
-from s3import.writers import Conflict, Database, schema
+from s3import.status import Recorder, Run, State
+from s3import.writers import schema
 
 T = TypeVar("T")
 
-PATIENCE_SECONDS = 3.0  # for conflicts and deadlocks: whoever asks is still waiting for the answer
 ACCOUNTS_A_PAGE = 100
 
 
@@ -55,32 +60,28 @@ class Operations:
     def __init__(
         self,
         settings: Settings,
-        database: Database,
+        transactions: Transactions,
+        asker: Asker,
         *,
-        asker: Asker | None = None,
-        retry_seconds: float | None = None,
         wake: Callable[[], None] = lambda: None,
         record: Recorder = lambda connection, run_id: None,
-        observe: Observer = lambda event: None,
-        stop: threading.Event | None = None,
     ) -> None:
         self.settings = settings
-        self.database = database
-        self.asker: Asker = asker or Client(settings)
+        self.transactions = transactions
+        self.database = transactions.database
+        self.asker = asker
         self.wake = wake
         self.record = record
-        retry_policy = PATIENCE_SECONDS if retry_seconds is None else retry_seconds
-        self.transactions = Transactions(database, retry_policy, observe, stop or threading.Event())
 
     # --- accounts, brands, channels --------------------------------------------------------------------------------
 
     def create_account(self, account_id: str, name: str | None) -> tuple[Account, bool]:
         """The account, and whether it was created: one that exists stays as it is."""
-        return self._write(account_id, partial(accounts.create_account, account_id=account_id, name=name))
+        return self._write(account_id, partial(account_setup.create_account, account_id=account_id, name=name))
 
     def account(self, account_id: str) -> Account:
         """The account. Raises: AccountNotFound."""
-        return self._read(account_id, partial(accounts.read_account, account_id=account_id))
+        return self._read(account_id, partial(account_setup.read_account, account_id=account_id))
 
     def list_accounts(self, status: AccountStatus | None = None, after: str | None = None, limit: int = 100) -> Page:
         """At most `limit` (up to 1000) accounts by id, behind the cursor `after`; `status`: only those that have it."""
@@ -95,19 +96,19 @@ class Operations:
         Raises: AccountNotFound; PassNotFinished while the pass behind that status is not in.
         """
         account = self.account(account_id)
-        accounts.require_status(account, wanted)
+        account_setup.require_status(account, wanted)
         return account
 
     def create_brand(self, account_id: str, brand: Brand) -> tuple[Brand, bool]:
         """The brand, and whether it was created. Raises: AccountNotFound."""
-        accounts.require_id("id", brand.id)
-        return self._write(account_id, partial(accounts.create_brand, account_id=account_id, brand=brand))
+        account_setup.require_id("id", brand.id)
+        return self._write(account_id, partial(account_setup.create_brand, account_id=account_id, brand=brand))
 
     def create_channel(self, account_id: str, channel: Channel) -> tuple[Channel, bool]:
         """The channel, and whether it was created. Raises: AccountNotFound, UnknownBrand."""
-        accounts.require_id("id", channel.id)
-        accounts.require_id("brand_id", channel.brand_id)
-        return self._write(account_id, partial(accounts.create_channel, account_id=account_id, channel=channel))
+        account_setup.require_id("id", channel.id)
+        account_setup.require_id("brand_id", channel.brand_id)
+        return self._write(account_id, partial(account_setup.create_channel, account_id=account_id, channel=channel))
 
     # --- migrations ------------------------------------------------------------------------------------------------
 
@@ -148,7 +149,7 @@ class Operations:
         """As `cancel`, whatever of an account is queued or running; the runs of its passes as they were, with their
         states now. Raises: AccountNotFound, where it has none; SchemaMismatch."""
         self.asker.check_id(account_id)
-        accounts.require_migrated(self.transactions, account_id)
+        account_setup.require_migrated(self.transactions, account_id)
         return self._write(account_id, partial(cancel.cancel_account, account_id=account_id, record=self.record))
 
     def list_migrations(
@@ -183,6 +184,35 @@ class Operations:
             ids = listings.account_ids(connection, state) if schema.exists(connection) else []
             pages = (ids[start : start + ACCOUNTS_A_PAGE] for start in range(0, len(ids), ACCOUNTS_A_PAGE))
             return [document for page in pages for document in report.documents(connection, page)]
+
+    def overview(self, state: State | None = None, text: str = "", after: str | None = None, limit: int = 50) -> Page:
+        """The status documents of at most `limit` accounts that have a run, those asked for last first, behind the
+        cursor `after`; with such a `state` of a pass, and ids that begin with `text`."""
+        first = parse_account_cursor(after) if after else None
+        with self.database.read() as connection:
+            ids, last = overview.account_ids(connection, state, text, first, min(limit, MAX_PAGE))
+            documents = report.documents(connection, ids)
+        return Page(documents, account_cursor(last) if last else None)
+
+    def in_trouble(self, limit: int = 10) -> list[dict[str, Any]]:
+        """The status documents of at most `limit` accounts whose run failed or lost its process, the latest first."""
+        with self.database.read() as connection:
+            return report.documents(connection, overview.in_trouble(connection, limit))
+
+    def totals(self) -> PassTotals:
+        """How many passes are in which state now, and how many were done today (UTC)."""
+        midnight = dt.datetime.now(dt.UTC).replace(hour=0, minute=0, second=0, microsecond=0)
+        with self.database.look() as connection:
+            return overview.totals(connection, midnight)
+
+    def fleet(self) -> Fleet:
+        """Who works on what."""
+        with self.database.read() as connection:
+            return overview.fleet(connection)
+
+    def newest_rejects(self, account_id: str, limit: int = 20) -> list[dict[str, Any]]:
+        """At most `limit` of the newest rejects, without their texts. Raises: AccountNotFound."""
+        return self._read(account_id, partial(overview.newest_rejects, account_id=account_id, limit=limit))
 
     def sources(self, account_id: str) -> list[str]:
         """Where the account's passes were imported from. Raises: AccountNotFound."""
@@ -222,6 +252,45 @@ class Operations:
             page = self.rejects(account_id, passes, page.next, at_once)
             yield from page.items
 
+    def events(self, account_id: str, after: str | None = None, limit: int = 100) -> Page:
+        """At most `limit` (up to 1000) events of the account's migration, in the order in which they happened, behind
+        the cursor `after`. Raises: AccountNotFound."""
+        first = parse_event_cursor(after) if after else 0
+        items, last = self._look_at(account_id, partial(diary.event_page, after=first, limit=min(limit, MAX_PAGE)))
+        return Page(items, None if last is None else str(last))
+
+    def newest_events(self, account_id: str, limit: int = 20) -> list[dict[str, Any]]:
+        """At most `limit` events, the newest first. Raises: AccountNotFound."""
+        return self._look_at(account_id, partial(diary.newest_events, limit=limit))
+
+    def samples(self, account_id: str, pass_: Pass | None = None, after: str | None = None, limit: int = 100) -> Page:
+        """At most `limit` (up to 1000) samples of how far the account's runs were, by their instants, behind the cursor
+        `after`; `pass_`: only of that pass's newest run. Raises: AccountNotFound."""
+        first = parse_sample_cursor(after) if after else None
+        look = partial(diary.sample_page, pass_=pass_, after=first, limit=min(limit, MAX_PAGE))
+        items, last = self._look_at(account_id, look)
+        return Page(items, sample_cursor(last) if last else None)
+
+    def parts(
+        self, account_id: str, passes: Sequence[Pass] = tuple(Pass), after: str | None = None, limit: int = 100
+    ) -> Page:
+        """At most `limit` (up to 1000) parts of the passes' newest runs, by pass and number, behind the cursor `after`.
+
+        Raises: AccountNotFound.
+        """
+        first = parse_part_cursor(after) if after else None
+        look = partial(diary.part_page, passes=passes, after=first, limit=min(limit, MAX_PAGE))
+        items, last = self._look_at(account_id, look)
+        return Page(items, part_cursor(last) if last else None)
+
+    def each_event(self, account_id: str) -> Iterator[dict[str, Any]]:
+        """The pages of `events` in one go. Raises: AccountNotFound."""
+        page = self.events(account_id, limit=MAX_PAGE)
+        yield from page.items
+        while page.next is not None:
+            page = self.events(account_id, page.next, MAX_PAGE)
+            yield from page.items
+
     def check_ready(self) -> None:
         """Make sure that the database answers and its tables fit.
 
@@ -238,6 +307,16 @@ class Operations:
     def _write(self, account_id: str, work: Callable[[Connection], T]) -> T:
         self.asker.check_id(account_id)
         return self.transactions.run(account_id, work)
+
+    def _look_at(self, account_id: str, look: Callable[..., T]) -> T:
+        """What `look` finds of an account that is known. Raises: AccountNotFound, where it is not."""
+
+        def known(connection: Connection) -> T:
+            if not report.is_known(connection, account_id):
+                raise self.asker.no_account(account_id)
+            return look(connection, account_id)
+
+        return self._read(account_id, known)
 
     def _read(self, account_id: str, work: Callable[[Connection], T], *, brief: bool = False) -> T:
         """Do work that only looks, `brief` or in a transaction. Raises: AccountNotFound, where nothing is."""

@@ -12,7 +12,7 @@ import sqlalchemy as sa
 from sqlalchemy import Connection
 
 from s3import import status
-from s3import.core import resets
+from s3import.core import history, resets
 from s3import.core.accounts import AccountStatus
 from s3import.core.errors import (
     AccountNotFound,
@@ -23,8 +23,9 @@ from s3import.core.errors import (
     RunIsAlive,
 )
 from s3import.core.events import Observer, RowsRemoved
+from s3import.core.history import Happened
 from s3import.core.settings import Settings
-from s3import.core.tables import accounts, import_accounts, import_runs
+from s3import.core.tables import accounts, import_accounts, import_events, import_runs
 from s3import.core.timers import Ticker
 from s3import.importing.bookkeeping import remove_bookkeeping
 from s3import.importing.transactions import Transactions
@@ -119,8 +120,11 @@ def _runs(connection: Connection, account_id: str, standing: resets.Standing) ->
 
 
 def _end(account_id: str, connection: Connection) -> None:
-    resets.lock_account(connection, account_id)
+    there = resets.lock_account(connection, account_id) is not None
     status.forget_runs(connection, account_id)
+    history.forget(connection, import_events.c.account_id == account_id)
+    if there:
+        history.write(connection, account_id, Happened.PURGED)
 
 
 def forget_expired(transactions: Transactions, days: float) -> list[str]:

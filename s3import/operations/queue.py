@@ -7,7 +7,7 @@ import threading
 from s3import.core.errors import DatabaseUnavailable, S3ImportError
 from s3import.core.events import AccountEnded, Observer
 from s3import.core.settings import Settings
-from s3import.importing.importer import Outcome, Request, Result
+from s3import.importing.requests import Outcome, Request, Result
 from s3import.operations.composition import opened, target_opener
 from s3import.operations.migrate import result_of, unanswered
 from s3import.operations.operations import Operations

@@ -24,7 +24,7 @@ import sqlalchemy as sa
 from sqlalchemy import Connection
 
 from s3import import status
-from s3import.core import resets
+from s3import.core import history, resets
 from s3import.core.accounts import AccountStatus, set_status
 from s3import.core.errors import (
     AccountDeleted,
@@ -37,21 +37,21 @@ from s3import.core.errors import (
     S3ImportError,
 )
 from s3import.core.events import Observer, RowsRemoved, WaitingForReset
+from s3import.core.history import Happened
 from s3import.core.records import ROW_ENTITIES, Entity, PlannedPart, Window
 from s3import.core.resets import Scope
 from s3import.core.settings import Settings
-from s3import.core.tables import FILES, TARGETS
+from s3import.core.tables import FILES, TARGETS, import_events
 from s3import.files import TargetOpener, storage_keys
 from s3import.importing.bookkeeping import has_parts, remove_bookkeeping
 from s3import.importing.checkpoints import read_window
-from s3import.importing.importer import SourceOpener
 from s3import.importing.leases import Lease, Leases
 from s3import.importing.transactions import Transactions
 from s3import.operations.composition import on_tables, target_opener
 from s3import.operations.foreground import in_thread
 from s3import.operations.sources import source_opener
 from s3import.readers.reading import read_checked
-from s3import.readers.sources.source import DumpSource
+from s3import.readers.sources.source import DumpSource, SourceOpener
 from s3import.reporting import status_document as report
 from s3import.status import Run
 
@@ -85,7 +85,7 @@ class Extent:
         return {(run.pass_, run.source): run for run in self.runs}.values()
 
 
-class Reset:
+class AccountReset:
     """Takes back one account's import; `open_source` finds the dumps of its runs again."""
 
     def __init__(
@@ -172,6 +172,7 @@ class Reset:
         gone = resets.lock_account(connection, self._account_id) is None
         if gone:
             status.forget_runs(connection, self._account_id)
+            history.forget(connection, import_events.c.account_id == self._account_id)
         return gone
 
     def _begin(self, force: bool) -> resets.Reset:
@@ -327,6 +328,7 @@ class Reset:
             resets.require_held(connection, held, self._settings.lease_seconds)
             status.forget_taken_back(connection, self._account_id)
             resets.end(connection, held)
+            history.write(connection, self._account_id, Happened.RESET)
             set_status(connection, self._account_id, AccountStatus.MIGRATING)
 
         self._do(end)
@@ -364,11 +366,11 @@ def reset(
 ) -> Removed:
     """Take back what was imported of an account.
 
-    Raises: ConfigurationError, telling what would go, unless `confirmed`; and as `Reset.run`.
+    Raises: ConfigurationError, telling what would go, unless `confirmed`; and as `AccountReset.run`.
     """
     with on_tables(settings, account_id, observe, stop, patient=True) as transactions:
         opener, target = source_opener(settings, 1), target_opener(settings)
-        reset = Reset(transactions, account_id, settings, open_source=opener, open_target=target)
+        reset = AccountReset(transactions, account_id, settings, open_source=opener, open_target=target)
         if not confirmed:
             rows = ", ".join(f"{count} {entity}" for entity, count in reset.count().items())
             raise ConfigurationError(f"account {account_id} has {rows}; give --yes to take back what was imported")

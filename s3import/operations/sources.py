@@ -8,19 +8,23 @@ from dataclasses import dataclass
 from functools import lru_cache, partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from s3import.core.errors import ConfigurationError, DumpNotFound
+from s3import.core.ids import ACCOUNT
 from s3import.core.records import Pass
 from s3import.core.settings import Settings
-from s3import.importing.importer import SourceOpener
 from s3import.readers.dump.objects import open_dump
 from s3import.readers.dynamodb.budget import ReadBudget
 from s3import.readers.dynamodb.mapping import read_mapping
 from s3import.readers.dynamodb.opening import Items, find_accounts, open_items
 from s3import.readers.dynamodb.shared import Sharing
-from s3import.readers.sources.location import ACCOUNT, account_folders
+from s3import.readers.sources.location import account_folders
 from s3import.readers.sources.source import RetryPolicy, Role
+
+if TYPE_CHECKING:
+    from s3import.readers.sources.source import SourceOpener
+
 
 MAX_ACCOUNTS_AT_ONCE = 8
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import datetime as dt
-from dataclasses import dataclass
 from typing import Any
 
 import sqlalchemy as sa
@@ -12,17 +10,10 @@ from sqlalchemy import Connection
 from s3import.core.accounts import AccountStatus
 from s3import.core.tables import accounts, import_runs
 from s3import.reporting import status_document as report
+from s3import.reporting.pages import RunCursor
 from s3import.status import State
 
 DONE_LAST = 100  # accounts with nothing under way that are listed beside those at work
-
-
-@dataclass(frozen=True, slots=True)
-class RunCursor:
-    """The place of a run among all runs, newest first."""
-
-    requested_at: dt.datetime
-    run_id: str
 
 
 def account_page(

@@ -53,10 +53,10 @@ def document(run: Any, slices: Sequence[Any]) -> dict[str, Any]:
     stages = list(_stages(run, slices))
     current = next((stage for stage in stages if stage.state in (StageState.RUNNING, StageState.STOPPED)), None)
     running = run.state == State.RUNNING
-    seconds_left = _seconds_left(run, sums, stages) if running else None
+    seconds_left = _seconds_left(run, stages) if running else None
     return {
         **sums,
-        "fraction": 1.0 if run.state == State.SUCCEEDED else round(_fraction(sums, stages), 4),
+        "fraction": 1.0 if run.state == State.SUCCEEDED else round(_fraction(run, sums, stages), 4),
         "rows_per_second": round(run.rows_per_second, 1) if running and run.rows_per_second else None,
         "eta_seconds": None if seconds_left is None else round(max(seconds_left, LEAST_SECONDS_LEFT), 1),
         "stage": current.name if current else None,
@@ -120,9 +120,17 @@ def _of_files(run: Any, state: StageState) -> Stage:
 
 # --- what is left ----------------------------------------------------------------------------------------------------
 
+MOST_DOUBT = 4.0  # times that a stage may be faster or slower than expected, and still tell of those to come
 
-def _fraction(sums: dict[str, int], stages: Sequence[Stage]) -> float:
-    """All parts by their bytes; of a run with files these are one half of it, and the files the other."""
+
+def _fraction(run: Any, sums: dict[str, int], stages: Sequence[Stage]) -> float:
+    """Each stage counts for the time it was expected to take. Where nobody expected anything all parts count by their
+    bytes, and of a run with files these are one half of it, and the files the other."""
+    expected = _expected(run)
+    weights = [expected.get(stage.name, 0.0) for stage in stages]
+    if expected and sum(weights):
+        done = sum(weight * stage.fraction for weight, stage in zip(weights, stages, strict=True))
+        return min(done / sum(weights), ALMOST_DONE)
     done, total = (
         (sums["bytes_done"], sums["bytes_total"]) if sums["bytes_total"] else (sums["parts_done"], sums["parts_total"])
     )
@@ -131,16 +139,43 @@ def _fraction(sums: dict[str, int], stages: Sequence[Stage]) -> float:
     return min((of_parts + files.fraction) / 2 if files else of_parts, ALMOST_DONE)
 
 
-def _seconds_left(run: Any, sums: dict[str, int], stages: Sequence[Stage]) -> float | None:
-    """None where nobody can tell: before the first rates are known, and while files are not counted yet."""
-    files = next((stage for stage in stages if stage.name == FILES), None)
-    if files is None:
-        left, rate = sums["bytes_total"] - sums["bytes_done"], run.bytes_per_second
-    elif files.total is not None:
-        left, rate = files.total - files.done, run.files_per_second
-    else:
-        return None
-    return left / rate if rate else None
+def _expected(run: Any) -> dict[str, float]:
+    """The seconds that each stage was expected to take before the run began, by its name; empty where nobody knew."""
+    return run.estimate["stages"] if run.estimate else {}
+
+
+def _seconds_left(run: Any, stages: Sequence[Stage]) -> float | None:
+    """The stage at work by its own rate, and those to come by what was expected of them, as this one keeps to it.
+
+    None where nobody can tell: before the first rate is known, or where a stage has no size and nobody expected one.
+    """
+    at_work = next((stage for stage in stages if stage.state is StageState.RUNNING), None)
+    if at_work is None:
+        return LEAST_SECONDS_LEFT if stages else None
+    expected, left = _expected(run), _by_its_rate(run, at_work)
+    pace = run.estimate["seconds"]["expected"] / (sum(expected.values()) or 1.0) if expected else 1.0
+    if left is None:
+        left = expected[at_work.name] * pace * (1 - at_work.fraction) if at_work.name in expected else None
+    elif expected.get(at_work.name) and at_work.fraction < 1:
+        pace = left / (1 - at_work.fraction) / expected[at_work.name]
+        pace = min(max(pace, 1 / MOST_DOUBT), MOST_DOUBT)
+    to_come = [_to_come(run, stage, expected, pace) for stage in stages if stage.state is StageState.PENDING]
+    known = [seconds for seconds in (left, *to_come) if seconds is not None]
+    return sum(known) if len(known) == 1 + len(to_come) else None
+
+
+def _by_its_rate(run: Any, stage: Stage) -> float | None:
+    """The seconds that the stage goes on for at the rate of the last seconds."""
+    rates = {FILES: run.files_per_second, "bytes": run.bytes_per_second}
+    rate = rates.get(stage.unit)
+    return None if stage.total is None or not rate else (stage.total - stage.done) / rate
+
+
+def _to_come(run: Any, stage: Stage, expected: dict[str, float], pace: float) -> float | None:
+    """Without any expectation parts go on as those at work do; nobody knows how many files there are."""
+    if stage.name in expected:
+        return expected[stage.name] * pace
+    return _by_its_rate(run, stage)
 
 
 def _last_sign_of_life(run: Any, slices: Sequence[Any]) -> dt.datetime | None:

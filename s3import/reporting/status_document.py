@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
 from itertools import groupby
 from typing import Any
 
@@ -17,6 +16,7 @@ from s3import.core.errors import RejectCode
 from s3import.core.records import HALVES, ROW_ENTITIES, Entity, Pass
 from s3import.core.tables import COUNTS, Id, accounts, import_parts, import_rejects, import_runs
 from s3import.reporting import progress
+from s3import.reporting.pages import RejectCursor
 from s3import.reporting.progress import rfc3339
 from s3import.status import State, is_newest
 
@@ -146,6 +146,7 @@ def _pass_document(run: Any, slices: Sequence[Any]) -> dict[str, Any]:
         },
         "ignored_fields": sorted({name for one in slices for name in one.ignored_fields}),
         "skipped_objects": run.skipped_objects,
+        "keys": run.keys,
         "error": _error_document(run),
         **({"verified": run.verified} if run.verified else {}),
     }
@@ -173,18 +174,9 @@ def is_known(connection: Connection, account_id: str) -> bool:
     return account_status(connection, account_id) is not None or connection.execute(runs).first() is not None
 
 
-@dataclass(frozen=True, slots=True)
-class Cursor:
-    """The place of a reject among all of its account."""
-
-    pass_: Pass
-    part_number: int
-    line: int
-
-
 def reject_page(
-    connection: Connection, account_id: str, passes: Sequence[Pass], after: Cursor | None, limit: int
-) -> tuple[list[dict[str, Any]], Cursor | None]:
+    connection: Connection, account_id: str, passes: Sequence[Pass], after: RejectCursor | None, limit: int
+) -> tuple[list[dict[str, Any]], RejectCursor | None]:
     """At most `limit` rejects that come `after` that place, as the contract's section 5 shows them, by pass, part and
     line; and where the next page begins (None: there is none). A page ends early once its texts come to 4 MiB."""
     page: list[dict[str, Any]] = []
@@ -193,12 +185,12 @@ def reject_page(
         if len(page) == limit or size >= MAX_PAGE_CHARACTERS:
             return page, place
         page.append(_reject_document(row))
-        place, size = Cursor(Pass(row.run_pass), row.part_number, row.line), size + len(row.raw or "")
+        place, size = RejectCursor(Pass(row.run_pass), row.part_number, row.line), size + len(row.raw or "")
     return page, None
 
 
 def _rejects_after(
-    connection: Connection, account_id: str, passes: Sequence[Pass], after: Cursor | None, limit: int
+    connection: Connection, account_id: str, passes: Sequence[Pass], after: RejectCursor | None, limit: int
 ) -> Iterator[Any]:
     """At most `limit` rows, by one look into the primary key for each piece of it that has a beginning and an end."""
     runs = import_runs.c
@@ -214,7 +206,7 @@ def _rejects_after(
                 yield row
 
 
-def _pieces(pass_: Pass, after: Cursor | None) -> list[sa.ColumnElement[bool]]:
+def _pieces(pass_: Pass, after: RejectCursor | None) -> list[sa.ColumnElement[bool]]:
     """What of a pass's rejects comes after that place: the rest of the part, and the other parts."""
     kept, passes = import_rejects.c, list(Pass)
     if after is None or passes.index(pass_) > passes.index(after.pass_):

@@ -25,7 +25,9 @@ from s3import.importing.retries import Retries
 from s3import.operations.composition import assemble, workers
 from s3import.operations.purge import Retention
 from s3import.reporting.metrics import Metrics
-from s3import.server.api import api_process, check_binding, require_serving
+from s3import.server.api.application import create_app
+from s3import.server.api.loopback import check_binding
+from s3import.server.api.process import api_process, require_serving
 from s3import.server.workers.background import BackgroundWorker
 from s3import.server.workers.fleet import FleetWorker
 from s3import.server.workers.tasks import CeleryQueue, Sweeper, make_celery, serve_queue
@@ -62,7 +64,7 @@ def serve(settings: Settings, host: str, port: int) -> None:
         def render_metrics() -> bytes:
             return working.metrics.render(database)
 
-        api = api_process(settings, host, port, wake=worker.wake, render_metrics=render_metrics)
+        api = api_process(create_app, settings, host, port, wake=worker.wake, render_metrics=render_metrics)
         child = stack.enter_context(api)
         while not working.stop.wait(LOOK_SECONDS):
             require_serving(child, host, port)

@@ -3,11 +3,10 @@
 from s3import.writers.database import Database, Dialect, open_database
 from s3import.writers.deletions import delete_rows
 from s3import.writers.merge import write
-from s3import.writers.translation import Conflict, translate, translated
+from s3import.writers.translation import translate, translated
 from s3import.writers.writer import Writer
 
 __all__ = [
-    "Conflict",
     "Database",
     "Dialect",
     "Writer",

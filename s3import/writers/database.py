@@ -12,6 +12,7 @@ from typing import Any
 import sqlalchemy as sa
 
 from s3import.core.errors import ConfigurationError, printable
+from s3import.core.settings import Keys
 from s3import.writers.translation import translated
 from s3import.writers.url import parse_url
 from s3import.writers.writer import READ_ONLY, SILENCE, STATEMENT_SECONDS, Writer
@@ -120,12 +121,15 @@ def open_database(
     application_name: str = "s3import",
     pool_size: int = 5,
     silence_seconds: float = STATEMENT_SECONDS,
+    keys: Keys = Keys.AUTO,
 ) -> Database:
     """The database at `url`; no connection is made yet. `pool_size` is the number of connections kept open.
 
     A statement fails that gets no answer within `silence_seconds`: the server ends it, and this process does where the
     server says nothing at all.
-    Raises: ConfigurationError for a URL that names no database s3import can write to; never shows a password.
+    `keys`: how foreign keys are checked while rows go in.
+    Raises: ConfigurationError for a URL that names no database s3import can write to, and for keys that it cannot check
+    so; never shows a password.
     """
     parsed = parse_url(url)
     dialect = _BY_SCHEME.get(parsed.drivername.lower())
@@ -135,4 +139,4 @@ def open_database(
         raise ConfigurationError(f"cannot write to a database of kind {scheme!r}; use one of: {known}")
     module: Any = import_module(dialect.module)
     engine = module.make_engine(parsed.set(drivername=module.DRIVER), application_name, pool_size, silence_seconds)
-    return Database(engine, module.WRITER(), dialect, application_name, silence_seconds)
+    return Database(engine, module.make_writer(keys), dialect, application_name, silence_seconds)

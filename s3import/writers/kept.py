@@ -12,12 +12,13 @@ import orjson
 import pyarrow as pa
 import sqlalchemy as sa
 
+from s3import.core.errors import DatabaseRefused
 from s3import.core.records import Entity
 from s3import.core.tables import BIG, TARGETS, Id
 from s3import.transform.fingerprints import fingerprint, fingerprints_over
 from s3import.writers.schema import triggers
 from s3import.writers.temporary import fill, temporary_table
-from s3import.writers.writer import Writer, interference
+from s3import.writers.writer import Writer
 
 _SENT = temporary_table(
     "import_sent",
@@ -25,6 +26,21 @@ _SENT = temporary_table(
     sa.Column("fingerprint", BIG, nullable=False, autoincrement=False),
     key=["id"],
 )
+
+
+def require_kept(connection: sa.Connection, table: sa.Table, sent: int, kept: int) -> None:
+    """Raises: DatabaseRefused, where the database kept another number of rows than it was sent."""
+    if kept != sent:
+        raise _interference(connection, table, f"keeps {kept} of {sent} rows that it was sent")
+
+
+def _interference(connection: sa.Connection, table: sa.Table, what: str) -> DatabaseRefused:
+    """The error that something of the database's own changes what is written; names the table and its triggers."""
+    found = ", ".join(triggers.foreign(connection, table.name)) or "none that s3import can see"
+    return DatabaseRefused(
+        f"the table {table.name} {what} (triggers and rules that are not s3import's: {found}); turn them off while "
+        "s3import is at work, then run the same command again"
+    )
 
 
 def require_as_sent(connection: sa.Connection, writer: Writer, entity: Entity, account_id: str, rows: pa.Table) -> None:
@@ -40,7 +56,7 @@ def require_as_sent(connection: sa.Connection, writer: Writer, entity: Entity, a
     differing = connection.execute(_count_of_others(target, account_id, plain)).scalar_one()
     differing = differing or _other_documents(connection, target, account_id, rows)
     if differing:
-        raise interference(connection, target, f"does not hold {differing} of {rows.num_rows} rows as they were sent")
+        raise _interference(connection, target, f"does not hold {differing} of {rows.num_rows} rows as they were sent")
 
 
 def _count_of_others(target: sa.Table, account_id: str, columns: list[sa.Column[Any]]) -> sa.Select[Any]:

@@ -19,11 +19,11 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import sqlalchemy as sa
 
-from s3import.core.errors import AccountDeleted
+from s3import.core.errors import AccountDeleted, Conflict
 from s3import.core.records import ROW_ENTITIES, Entity, Reason, Written
 from s3import.core.tables import PARENTS, TARGETS, UtcTime, accounts, import_reread, import_tombstones
 from s3import.writers.deletions import delete
-from s3import.writers.kept import require_as_sent
+from s3import.writers.kept import require_as_sent, require_kept
 from s3import.writers.schema import triggers
 from s3import.writers.temporary import fill, keys_table, temporary_table
 from s3import.writers.tombstones import (
@@ -35,8 +35,8 @@ from s3import.writers.tombstones import (
     has_tombstones,
     remove_tombstones,
 )
-from s3import.writers.translation import Conflict, translated
-from s3import.writers.writer import Writer, require_kept
+from s3import.writers.translation import translated
+from s3import.writers.writer import Writer
 
 PartKey = tuple[str, int]  # of a run, and the part's number within it
 _BEFORE_ALL = sa.literal(dt.datetime(1900, 1, 1, tzinfo=dt.UTC), UtcTime)  # earlier than any record's instant

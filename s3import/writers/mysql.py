@@ -13,15 +13,17 @@ import pyarrow.compute as pc
 import pymysql
 import sqlalchemy as sa
 
-from s3import.core.errors import DatabaseMisconfigured, DatabaseRefused
+from s3import.core.errors import Conflict, DatabaseMisconfigured, DatabaseRefused
+from s3import.core.settings import Keys
 from s3import.writers.idle import check_idle_connections
-from s3import.writers.translation import Conflict, decide_mysql_number, translated
+from s3import.writers.kept import require_kept
+from s3import.writers.translation import decide_mysql_number, translated
 from s3import.writers.url import Parser, options_of, truth, whole_number
 from s3import.writers.writer import (
     CONNECT_SECONDS,
     GRACE_SECONDS,
     driver_cursor,
-    require_kept,
+    require_rows,
     silence_seconds,
     timestamps_as_text,
 )
@@ -129,6 +131,9 @@ class MysqlWriter:
             self._local_infile = _load_file(connection, table, rows, texts)
         if not self._local_infile:
             _insert(connection, table, rows, texts)
+
+    def keys(self, connection: sa.Connection) -> Keys:
+        return Keys.ROWS
 
     def evict(self, connection: sa.Connection, application_name: str) -> None:
         """The server itself ends what waits for its client too long (`wait_timeout`, `net_read_timeout`)."""
@@ -241,4 +246,7 @@ def _insert(connection: sa.Connection, table: sa.Table, rows: pa.Table, texts: l
     require_kept(connection, table, rows.num_rows, kept or 0)
 
 
-WRITER = MysqlWriter
+def make_writer(keys: Keys) -> MysqlWriter:
+    """Raises: ConfigurationError, where keys are to be checked in sets."""
+    require_rows(keys)
+    return MysqlWriter()

@@ -16,7 +16,10 @@ from psycopg import sql
 
 from s3import.core.errors import ConfigurationError, SchemaMismatch, printable
 from s3import.core.records import TEXT, TIMESTAMP
+from s3import.core.settings import Keys
 from s3import.writers.idle import check_idle_connections
+from s3import.writers.kept import require_kept
+from s3import.writers.postgres_keys import PostgresKeys
 from s3import.writers.translation import translated
 from s3import.writers.url import Parser, one_of, options_of, require_known, whole_number
 from s3import.writers.writer import (
@@ -26,7 +29,6 @@ from s3import.writers.writer import (
     STATEMENT_SECONDS,
     driver_cursor,
     fitted,
-    require_kept,
     silence_seconds,
 )
 
@@ -83,6 +85,7 @@ _PINNED = "; ".join(
         "bytea_output": "'hex'",
         "extra_float_digits": "1",
         "transform_null_equals": "off",
+        "jit": "off",  # what it compiles is thrown away with the batch
         "row_security": "off",  # an error is better than rows that nobody sees
         "lock_timeout": "0",
         "idle_in_transaction_session_timeout": f"'{IDLE_TRANSACTION_SECONDS}s'",
@@ -193,9 +196,10 @@ def _ask_in_binary(connection: sa.Connection, cursor: Any, *_: Any) -> None:
 
 
 class PostgresWriter:
-    """Loads by COPY in binary form. Remembers the types of the columns it has seen."""
+    """Loads by COPY in binary form. Remembers the types of the columns it has seen, and how keys are checked."""
 
-    def __init__(self) -> None:
+    def __init__(self, keys: Keys = Keys.AUTO) -> None:
+        self._keys = PostgresKeys(keys)
         self._types: dict[tuple[str, tuple[str, ...]], tuple[int, ...]] = {}
 
     @translated()
@@ -208,12 +212,15 @@ class PostgresWriter:
         fitting = _fit(table, rows, types)
         encoder = _encoder(fitting.schema, types)
         with driver_cursor(connection) as cursor:
-            with cursor.copy(_copy_statement(table, rows)) as copy:
+            with self._keys.of(connection, table, rows), cursor.copy(_copy_statement(table, rows)) as copy:
                 copy.write(encoder.write_header())
                 for chunk in _chunks(fitting):
                     copy.write(encoder.write_batch(chunk))
                 copy.write(encoder.finish())
             require_kept(connection, table, rows.num_rows, cursor.rowcount)
+
+    def keys(self, connection: sa.Connection) -> Keys:
+        return self._keys.way(connection)
 
     def evict(self, connection: sa.Connection, application_name: str) -> None:
         connection.execute(_TERMINATE, {"name": application_name})
@@ -267,4 +274,4 @@ def _chunks(rows: pa.Table) -> Iterator[pa.RecordBatch]:
     yield from rows.to_batches(max_chunksize=size)
 
 
-WRITER = PostgresWriter
+make_writer = PostgresWriter

@@ -9,10 +9,12 @@ import pyarrow as pa
 import sqlalchemy as sa
 
 from s3import.core.errors import ConfigurationError
+from s3import.core.settings import Keys
 from s3import.transform.fingerprints import SQLITE_FUNCTION, fingerprint_of_values
+from s3import.writers.kept import require_kept
 from s3import.writers.translation import translated
 from s3import.writers.url import options_of, whole_number
-from s3import.writers.writer import READ_ONLY, driver_cursor, require_kept, timestamps_as_text
+from s3import.writers.writer import READ_ONLY, driver_cursor, require_rows, timestamps_as_text
 
 DRIVER = "sqlite+pysqlite"
 BUSY_SECONDS = 10
@@ -73,6 +75,9 @@ class SqliteWriter:
             cursor.executemany(statement, zip(*columns, strict=True))
             require_kept(connection, table, rows.num_rows, cursor.rowcount)
 
+    def keys(self, connection: sa.Connection) -> Keys:
+        return Keys.ROWS
+
     def evict(self, connection: sa.Connection, application_name: str) -> None:
         """A dead process holds no lock on the file."""
 
@@ -87,4 +92,7 @@ def _insert_statement(connection: sa.Connection, table: sa.Table, rows: pa.Table
     return f"INSERT INTO {quote(table.name)} ({names}) VALUES ({marks})"
 
 
-WRITER = SqliteWriter
+def make_writer(keys: Keys) -> SqliteWriter:
+    """Raises: ConfigurationError, where keys are to be checked in sets."""
+    require_rows(keys)
+    return SqliteWriter()

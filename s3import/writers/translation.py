@@ -16,24 +16,15 @@ from typing import TypeVar
 import sqlalchemy as sa
 
 from s3import.core.errors import (
+    Conflict,
     DatabaseMisconfigured,
     DatabaseRefused,
     DatabaseUnavailable,
     S3ImportError,
-    TemporaryFailure,
 )
 from s3import.core.tables import metadata
 
 T = TypeVar("T")
-
-
-class Conflict(TemporaryFailure):
-    """A primary or foreign key is broken: another worker or a person was there first.
-
-    The transaction holds nothing of use any more; tried again from its start it sees what the other one did.
-    """
-
-    code = "conflict"
 
 
 @contextmanager

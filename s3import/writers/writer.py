@@ -8,9 +8,9 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import sqlalchemy as sa
 
-from s3import.core.errors import DatabaseRefused
+from s3import.core.errors import ConfigurationError, DatabaseRefused
 from s3import.core.records import TEXT
-from s3import.writers.schema import triggers
+from s3import.core.settings import Keys
 
 READ_ONLY = "s3import_read_only"
 """The execution option of a connection that only reads: it does not wait for those that write."""
@@ -44,6 +44,11 @@ class Writer(Protocol):
         """
         ...
 
+    def keys(self, connection: sa.Connection) -> Keys:
+        """How it checks foreign keys here: ROWS or SETS. Raises: ConfigurationError, where that is not what was asked
+        for."""
+        ...
+
     def evict(self, connection: sa.Connection, application_name: str) -> None:
         """End other connections of that name, where the database knows its clients by name."""
         ...
@@ -53,24 +58,15 @@ class Writer(Protocol):
         ...
 
 
+def require_rows(keys: Keys) -> None:
+    """Raises: ConfigurationError, where keys are to be checked in sets by a database that cannot."""
+    if keys is Keys.SETS:
+        raise ConfigurationError("S3IMPORT_KEYS is sets, which only PostgreSQL can do; set it to auto or rows")
+
+
 def driver_cursor(connection: sa.Connection) -> Any:
     """A cursor of the driver itself, within the connection's transaction."""
     return connection.connection.cursor()
-
-
-def require_kept(connection: sa.Connection, table: sa.Table, sent: int, kept: int) -> None:
-    """Raises: DatabaseRefused, where the database kept another number of rows than it was sent."""
-    if kept != sent:
-        raise interference(connection, table, f"keeps {kept} of {sent} rows that it was sent")
-
-
-def interference(connection: sa.Connection, table: sa.Table, what: str) -> DatabaseRefused:
-    """The error that something of the database's own changes what is written; names the table and its triggers."""
-    found = ", ".join(triggers.foreign(connection, table.name)) or "none that s3import can see"
-    return DatabaseRefused(
-        f"the table {table.name} {what} (triggers and rules that are not s3import's: {found}); turn them off while "
-        "s3import is at work, then run the same command again"
-    )
 
 
 def timestamps_as_text(column: pa.ChunkedArray) -> pa.ChunkedArray:

@@ -14,7 +14,7 @@ from tests.cli.commands import Dump, environment, s3import
 
 HEAVY = {"sqlalchemy", "pyarrow", "boto3", "tqdm", "alembic", "orjson", "stamina"}
 COMMANDS = [
-    *([name] for name in ("migrate", "status", "rejects", "verify", "reset", "purge", "export")),
+    *([name] for name in ("migrate", "status", "rejects", "verify", "reset", "purge", "export", "history")),
     *(["db", "init"], ["files", "copy"], ["files", "retry"], ["mapping", "try"]),
 ]
 
@@ -53,6 +53,7 @@ def test_lists_the_options_of_the_contract() -> None:
         "verify": {"--account", "--source", "--database", "--json"},
         "reset": {"--account", "--yes"},
         "purge": {"--account"},
+        "history": {"--account", "--database", "--json"},
     }
     assert {name: promised[name] - options[name] for name in promised if promised[name] - options[name]} == {}
 

@@ -10,7 +10,7 @@ from typing import Any, Protocol
 
 from s3import.core.records import Entity, Pass
 from s3import.core.settings import Settings
-from s3import.importing.importer import Result
+from s3import.importing.requests import Result
 from tests.importing import dumps, moving
 from tests.importing.dumps import ACCOUNT, Dump, Record
 from tests.objects import Bucket

@@ -9,7 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from s3import.core.records import Entity, is_id
+from s3import.core.ids import is_id
+from s3import.core.records import Entity
 from s3import.files.keys import escaped, storage_key
 from s3import.files.labels import UNKNOWN, label
 

@@ -13,7 +13,7 @@ from s3import.core.events import Event, FilesAdvanced
 from s3import.core.records import Pass
 from s3import.core.settings import Settings
 from s3import.files import copying
-from s3import.importing.importer import Result
+from s3import.importing.requests import Result
 from tests import commands as app
 from tests.faults import FaultyProxy
 from tests.files.dumps import (

@@ -16,7 +16,7 @@ from s3import.files.download import Downloads
 from s3import.files.file import Content, Copied, File
 from s3import.files.labels import label
 from s3import.files.s3_target import BucketTarget
-from s3import.files.target import Place
+from s3import.files.target import TargetFolder
 from s3import.readers.dynamodb.export import ExportSource
 from s3import.readers.sources.location import open_source
 from s3import.readers.sources.s3 import S3Source
@@ -44,7 +44,7 @@ def store_of(place: BucketPlace) -> S3Source:
 def copier(source: BucketPlace, target: BucketPlace, going: Callable[[], None] = lambda: None) -> Copier:
     """Copies on the server what has at most 6 MiB, and what has more in parts of 5 MiB."""
     small = BucketTarget(store_of(target), max_copy_bytes=6 * MIB, copied_part_bytes=5 * MIB, part_bytes=5 * MIB)
-    return Copier(store_of(source), Place(small, ""), Downloads(), going)
+    return Copier(store_of(source), TargetFolder(small, ""), Downloads(), going)
 
 
 def file(body: bytes | None = None) -> File:
@@ -165,7 +165,7 @@ def test_a_copy_that_never_succeeds_is_a_passing_failure(
     ) as proxy:
         monkeypatch.setenv("AWS_ENDPOINT_URL", proxy.url)
         store = cast("S3Source", open_source(target_bucket.uri, ACCOUNT, policy=impatient))
-        hasty = Copier(store_of(source_bucket), Place(BucketTarget(store), ""), Downloads(), lambda: None)
+        hasty = Copier(store_of(source_bucket), TargetFolder(BucketTarget(store), ""), Downloads(), lambda: None)
         with pytest.raises(SourceUnavailable):
             hasty.copy(file(b"small"), None)
 

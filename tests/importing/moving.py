@@ -17,7 +17,7 @@ from s3import.core.events import Event, Observer
 from s3import.core.limits import RejectLimit
 from s3import.core.records import HALVES, Pass
 from s3import.core.settings import Settings
-from s3import.importing.importer import Request, Result
+from s3import.importing.requests import Request, Result
 from s3import.writers import Database, open_database
 from tests import commands as app
 from tests.importing.dumps import ACCOUNT

@@ -13,7 +13,7 @@ from s3import.console.exits import exit_status
 from s3import.core import limits, tables
 from s3import.core.records import HALVES, ROW_ENTITIES, Pass
 from s3import.core.settings import Settings
-from s3import.importing.importer import Result
+from s3import.importing.requests import Result
 from tests import commands as app
 from tests.importing.dumps import ACCOUNT, account_document, deletion, lines, manifest, records, simple_dump, write
 from tests.importing.moving import code_of, counts, execute, ids, migrate, rows, settings_for

@@ -17,7 +17,7 @@ from s3import.core import tables
 from s3import.core.errors import S3ImportError
 from s3import.core.events import Advanced, Event
 from s3import.core.records import ROW_ENTITIES, Entity, Pass
-from s3import.core.settings import Settings
+from s3import.core.settings import Keys, Settings
 from s3import.writers import open_database
 from tests.importing.dumps import Dump, Record, deletion, lines, parquet, records, seeded_dump, simple_dump, write
 from tests.importing.moving import adds_up, code_of, counts, execute, ids, migrate, settings_for
@@ -198,10 +198,14 @@ def _now_and_then(act: Callable[[], None], seed: int) -> Callable[[Event], None]
     return watch
 
 
-@pytest.mark.parametrize("server", ["postgres_url", "mariadb_url"])
-def test_people_delete_while_batches_are_written(request: pytest.FixtureRequest, server: str, tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("server", "keys"), [("postgres_url", Keys.SETS), ("postgres_url", Keys.ROWS), ("mariadb_url", Keys.AUTO)]
+)
+def test_people_delete_while_batches_are_written(
+    request: pytest.FixtureRequest, server: str, keys: Keys, tmp_path: Path
+) -> None:
     """Somebody deletes all the while, within transactions that are under way: none of it comes back."""
-    settings = settings_for(tmp_path, request.getfixturevalue(server), workers=2)
+    settings = settings_for(tmp_path, request.getfixturevalue(server), workers=2, keys=keys)
     write(_without_dumps_deletions(seeded_dump(SEED, threads=30)), tmp_path)
     migrate(settings, passes=[Pass.RECENT])
     people = People(settings, SEED)

@@ -14,7 +14,7 @@ from s3import.core import tables
 from s3import.core.limits import RejectLimit
 from s3import.core.records import HALVES, ROW_ENTITIES, Pass
 from s3import.core.settings import Settings
-from s3import.importing.importer import Request, Result
+from s3import.importing.requests import Request, Result
 from tests import commands as app
 from tests.importing.dumps import ACCOUNT, account_document, lines, records, simple_dump, write
 from tests.importing.moving import code_of, execute, ignore, migrate, rows, settings_for

@@ -21,7 +21,7 @@ from s3import.importing.part_claims import Capacity
 from s3import.importing.retries import Retries
 from s3import.operations.composition import assemble, opened_for_clients
 from s3import.operations.db import create_tables
-from s3import.server.api import create_app
+from s3import.server.api.application import create_app
 from s3import.server.workers.background import BackgroundWorker
 from s3import.server.workers.fleet import FleetWorker
 from tests import commands

@@ -11,13 +11,15 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from s3import import status
 from s3import.core.accounts import create_account
+from s3import.core.errors import Conflict
 from s3import.core.events import Advanced, Retrying
 from s3import.core.records import Entity, Pass
 from s3import.core.settings import Settings
 from s3import.importing import queueing
 from s3import.reporting.metrics import Metrics
-from s3import.reporting.notify import NoticeChannel, record
-from s3import.writers import Conflict, Database, open_database
+from s3import.reporting.notify.notice import NoticeChannel
+from s3import.reporting.notify.outbox import record
+from s3import.writers import Database, open_database
 
 pytestmark = pytest.mark.integration
 

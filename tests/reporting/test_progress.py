@@ -19,7 +19,9 @@ def run(state: str = "running", **changes: Any) -> SimpleNamespace:
     files = {f"files_{what}": 0 for what in ("total", "copied", "missing", "differ")}
     rates = dict.fromkeys(("rows_per_second", "bytes_per_second", "files_per_second"))
     times = {"started_at": AT, "finished_at": None, "lease_until": AT.timestamp() + LEASE_SECONDS + 2}
-    return SimpleNamespace(**{"state": state, "files_to": None, "spread": False, **files, **rates, **times, **changes})
+    return SimpleNamespace(
+        **{"state": state, "files_to": None, "spread": False, "estimate": None, **files, **rates, **times, **changes}
+    )
 
 
 def parts(entity: str, done: int = 0, total: int = 2, size: int = 100, **changes: Any) -> SimpleNamespace:

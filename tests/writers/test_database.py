@@ -12,6 +12,7 @@ import sqlalchemy as sa
 from s3import.core import tables
 from s3import.core.errors import (
     ConfigurationError,
+    Conflict,
     DatabaseMisconfigured,
     DatabaseRefused,
     DatabaseUnavailable,
@@ -19,7 +20,7 @@ from s3import.core.errors import (
     SchemaMismatch,
 )
 from s3import.core.records import Entity
-from s3import.writers import Conflict, Database, idle, open_database, translate, translated
+from s3import.writers import Database, idle, open_database, translate, translated
 from tests.importing.strikes import end_session
 from tests.writers.rows import arrow, create_account, message, put, stored, thread
 

@@ -11,9 +11,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from s3import.core import tables
-from s3import.core.errors import DatabaseRefused
+from s3import.core.errors import Conflict, DatabaseRefused
 from s3import.core.records import MAX_LINE_BYTES, Entity
-from s3import.writers import Conflict, Database
+from s3import.writers import Database
 from tests.writers.rows import ACCOUNT, NOON, Row, arrow, execute, message, stored, thread
 
 pytestmark = pytest.mark.integration

@@ -10,9 +10,9 @@ import pytest
 import sqlalchemy as sa
 
 from s3import.core import tables
-from s3import.core.errors import AccountDeleted
+from s3import.core.errors import AccountDeleted, Conflict
 from s3import.core.records import ROW_ENTITIES, Written
-from s3import.writers import Conflict, Database, write
+from s3import.writers import Database, write
 from tests.writers.rows import ACCOUNT, HOUR, NOON, arrow, attachment, execute, message, put, stored, thread, tombstone
 
 THREADS, MESSAGES, ATTACHMENTS = ROW_ENTITIES

@@ -8,8 +8,10 @@ import pytest
 import sqlalchemy as sa
 
 from s3import.core import tables
+from s3import.core.errors import Conflict
 from s3import.core.records import ROW_ENTITIES
-from s3import.writers import Conflict, Database, write
+from s3import.core.settings import Keys
+from s3import.writers import Database, write
 from tests.writers.rows import ACCOUNT, HOUR, NOON, arrow, execute, message, put, stored, thread
 
 pytestmark = pytest.mark.integration
@@ -31,19 +33,14 @@ class Interrupting:
             self.happening()
         self.writer.load(connection, table, rows)
 
+    def keys(self, connection: sa.Connection) -> Keys:
+        return self.writer.keys(connection)
+
     def look_up_by_key(self, connection: sa.Connection) -> None:
         self.writer.look_up_by_key(connection)
 
     def evict(self, connection: sa.Connection, application_name: str) -> None:
         self.writer.evict(connection, application_name)
-
-
-@pytest.fixture
-def shared(database: Database) -> Database:
-    """A database in which two connections can write at once."""
-    if not database.dialect.concurrent_writers:
-        pytest.skip("one writer at a time: nothing can happen meanwhile")
-    return database
 
 
 def _delete_thread(database: Database) -> Callable[[], None]:

@@ -33,6 +33,7 @@ SETTINGS = (
     "bytea_output",
     "search_path",
     "default_transaction_read_only",
+    "session_replication_role",
 )
 START_SECONDS = 30
 

@@ -10,13 +10,13 @@ import pyarrow.compute as pc
 from s3import.core.records import Entity, one_array
 from s3import.operations.spill import Spill, spans
 from s3import.operations.verify.expected import contenders, one_each
-from s3import.operations.verify.findings import Finding, Findings, Kind
-from s3import.operations.verify.found import MODULUS, NOTHING, Database, Sum, Sums
+from s3import.operations.verify.findings import Finding, FindingKind, Findings
+from s3import.operations.verify.found import MODULUS, NOTHING, AccountRows, Sum, Sums
 
 _PLACES = pa.schema([("part", pa.int32()), ("line", pa.int64()), ("has_row", pa.bool_())])
 
 
-def compare(entity: Entity, database: Database, versions: Spill, found: Sums, findings: Findings) -> pa.Table:
+def compare(entity: Entity, database: AccountRows, versions: Spill, found: Sums, findings: Findings) -> pa.Table:
     """Compare the dump's versions with the database's sums, and within the ranges that differ with its rows.
 
     Rows that no record explains become findings; the result has the places (`part`, `line`) of the records whose rows
@@ -27,7 +27,7 @@ def compare(entity: Entity, database: Database, versions: Spill, found: Sums, fi
     findings.found[entity] = sum(each.rows for each in found.values())
     key_ranges = {key_range for key_range, _ in expected.keys() | found.keys()}
     differing = {key_range for key_range in key_ranges if _differs(key_range, expected, found)}
-    findings.kinds[entity, Kind.CREATED_SINCE] += sum(
+    findings.kinds[entity, FindingKind.CREATED_SINCE] += sum(
         found.get((key_range, True), NOTHING).rows - expected.get((key_range, True), NOTHING).rows
         for key_range in key_ranges - differing
     )
@@ -54,7 +54,7 @@ def _sums_of(versions: Spill) -> Sums:
 
 
 def _compare_rows(
-    entity: Entity, database: Database, versions: Spill, key_ranges: Collection[int], findings: Findings
+    entity: Entity, database: AccountRows, versions: Spill, key_ranges: Collection[int], findings: Findings
 ) -> pa.Table:
     found, wanted = database.spill(entity, key_ranges), pa.array(sorted(key_ranges), pa.int16())
     places = [_PLACES.empty_table()]
@@ -72,4 +72,4 @@ def _compare_rows(
 def _add_unexplained(entity: Entity, rows: pa.Table, records: pa.Table, findings: Findings) -> None:
     unexplained = rows.filter(pc.invert(pc.is_in(rows["id"], one_array(records["id"]))))
     for row_id, fresh in zip(*(unexplained[name].to_pylist() for name in ("id", "fresh")), strict=True):
-        findings.add(Finding(entity, row_id, Kind.CREATED_SINCE if fresh else Kind.UNEXPECTED))
+        findings.add(Finding(entity, row_id, FindingKind.CREATED_SINCE if fresh else FindingKind.UNEXPECTED))

@@ -11,8 +11,8 @@ import pyarrow.compute as pc
 from s3import.core.records import one_array
 from s3import.core.tables import PARENTS
 from s3import.operations.verify.expected import DumpPart, DumpReader
-from s3import.operations.verify.findings import Finding, Findings, Kind, different_fields, is_changed_since
-from s3import.operations.verify.found import Database, Row, Tombstone
+from s3import.operations.verify.findings import Finding, FindingKind, Findings, different_fields, is_changed_since
+from s3import.operations.verify.found import AccountRows, RememberedDeletion, Row
 
 LOOKED_UP_AT_ONCE = 50  # rows, by their keys: for many a planner without statistics would rather read the whole account
 ABSENT_AT_ONCE = 10_000  # records, of which no more than their keys are looked up
@@ -22,7 +22,7 @@ ABSENT_AT_ONCE = 10_000  # records, of which no more than their keys are looked 
 class Explainer:
     """Reads records again and adds what is to be said of them to `findings`."""
 
-    database: Database
+    database: AccountRows
     reader: DumpReader
     findings: Findings
 
@@ -51,7 +51,7 @@ class Explainer:
         if not fields:
             return
         changed = is_changed_since(fields, record, row, self.database.began)
-        self._add(part, record, Kind.CHANGED_SINCE if changed else Kind.DIFFERENT, fields)
+        self._add(part, record, FindingKind.CHANGED_SINCE if changed else FindingKind.DIFFERENT, fields)
 
     def _explain_absence(self, part: DumpPart, records: pa.Table) -> None:
         """A record without a row was deleted, by a dump or by a person, or it is missing.
@@ -67,12 +67,12 @@ class Explainer:
         rejected = orphans - by_people - held_back
         self.findings.expected[entity] -= len(held_back | rejected)
         missing = set(range(records.num_rows)) - held_back - by_people - rejected
-        for kind, ordinals in ((Kind.DELETED_SINCE, by_people - held_back), (Kind.MISSING, missing)):
+        for kind, ordinals in ((FindingKind.DELETED_SINCE, by_people - held_back), (FindingKind.MISSING, missing)):
             found = records.take(pa.array(sorted(ordinals), pa.int32()))
             ids, lines = found["id"].to_pylist(), found["line"].to_pylist()
             self.findings.add_all(entity, kind, ids, part.key, lines)
 
-    def _add(self, part: DumpPart, record: Row, kind: Kind, fields: tuple[str, ...] = ()) -> None:
+    def _add(self, part: DumpPart, record: Row, kind: FindingKind, fields: tuple[str, ...] = ()) -> None:
         finding = Finding(part.planned.entity, record["id"], kind, fields, part.key, record["line"])
         self.findings.add(finding)
 
@@ -81,6 +81,6 @@ def _some(records: pa.Table, count: int) -> Iterator[pa.Table]:
     return (records.slice(start, count) for start in range(0, records.num_rows, count))
 
 
-def _holds_back(tombstone: Tombstone) -> bool:
+def _holds_back(tombstone: RememberedDeletion) -> bool:
     """Whether it is a dump's that keeps the record out: that of a parent does, its own unless the record is newer."""
     return tombstone.from_dump and (tombstone.column != "id" or tombstone.is_later)

@@ -18,7 +18,7 @@ from s3import.reporting.progress import rfc3339
 MAX_LISTED = 10_000  # of differences, and of changes; all of them are counted
 
 
-class Kind(StrEnum):
+class FindingKind(StrEnum):
     """What can be said of a record or row where dump and database do not agree."""
 
     MISSING = "missing"
@@ -31,7 +31,7 @@ class Kind(StrEnum):
     @property
     def is_difference(self) -> bool:
         """Whether the import is to blame, not people who went on working."""
-        return self in (Kind.MISSING, Kind.UNEXPECTED, Kind.DIFFERENT)
+        return self in (FindingKind.MISSING, FindingKind.UNEXPECTED, FindingKind.DIFFERENT)
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +40,7 @@ class Finding:
 
     entity: Entity
     id: str
-    kind: Kind
+    kind: FindingKind
     fields: tuple[str, ...] = ()
     part: str | None = None
     line: int | None = None
@@ -52,7 +52,7 @@ class Findings:
 
     expected: Counter[Entity] = field(default_factory=Counter)
     found: Counter[Entity] = field(default_factory=Counter)
-    kinds: Counter[tuple[Entity, Kind]] = field(default_factory=Counter)
+    kinds: Counter[tuple[Entity, FindingKind]] = field(default_factory=Counter)
     differences: list[Finding] = field(default_factory=list)
     changes: list[Finding] = field(default_factory=list)
 
@@ -63,7 +63,7 @@ class Findings:
         if len(listed) < MAX_LISTED:
             listed.append(finding)
 
-    def add_all(self, entity: Entity, kind: Kind, ids: Sequence[str], part: str, lines: Sequence[int]) -> None:
+    def add_all(self, entity: Entity, kind: FindingKind, ids: Sequence[str], part: str, lines: Sequence[int]) -> None:
         """As `add`, of many records of a part at once."""
         self.kinds[entity, kind] += len(ids)
         listed = self.differences if kind.is_difference else self.changes
@@ -76,12 +76,12 @@ class Findings:
         return sum(count for (_, kind), count in self.kinds.items() if kind.is_difference)
 
     def counts(self) -> dict[str, dict[str, int]]:
-        """By entity: `expected`, `found`, and each `Kind`."""
+        """By entity: `expected`, `found`, and each `FindingKind`."""
         return {
             entity.value: {
                 "expected": self.expected[entity],
                 "found": self.found[entity],
-                **{kind.value: self.kinds[entity, kind] for kind in Kind},
+                **{kind.value: self.kinds[entity, kind] for kind in FindingKind},
             }
             for entity in TARGETS
         }

@@ -35,7 +35,7 @@ class Sum(NamedTuple):
     checksum: int = 0
 
 
-class Tombstone(NamedTuple):
+class RememberedDeletion(NamedTuple):
     """What is remembered of a row that is gone: `column` of the record names it; whether a dump said so, or a person
     took it away; and whether that was no earlier than the record's own instant."""
 
@@ -53,7 +53,7 @@ Sums = dict[tuple[int, bool], Sum]
 
 
 @dataclass(frozen=True, slots=True)
-class Database:
+class AccountRows:
     """One account's rows. `began`: when its import did."""
 
     transactions: Transactions
@@ -109,17 +109,19 @@ class Database:
 
         return self._read(look)
 
-    def tombstones(self, entity: Entity, records: pa.Table) -> dict[int, list[Tombstone]]:
+    def tombstones(self, entity: Entity, records: pa.Table) -> dict[int, list[RememberedDeletion]]:
         """The tombstones of the records and of their parents, by the record's index."""
         kinds = [("id", entity.value), *((column, parent.name) for column, parent, _ in PARENTS[entity])]
 
-        def look(connection: Connection) -> dict[int, list[Tombstone]]:
-            found: dict[int, list[Tombstone]] = {}
+        def look(connection: Connection) -> dict[int, list[RememberedDeletion]]:
+            found: dict[int, list[RememberedDeletion]] = {}
             if has_tombstones(connection, self.account_id):
                 keys = self._fill(connection, entity, records)
                 for column, kind in kinds:
                     for ordinal, from_dump, is_later in connection.execute(self._buried(keys, column, kind)):
-                        found.setdefault(ordinal, []).append(Tombstone(column, bool(from_dump), bool(is_later)))
+                        found.setdefault(ordinal, []).append(
+                            RememberedDeletion(column, bool(from_dump), bool(is_later))
+                        )
             return found
 
         return self._read(look)

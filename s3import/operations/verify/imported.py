@@ -11,7 +11,9 @@ import sqlalchemy as sa
 from sqlalchemy import Connection
 
 from s3import import status
+from s3import.core import history
 from s3import.core.errors import AccountNotFound, NotImported, RejectCode, RunIsAlive
+from s3import.core.history import Happened
 from s3import.core.records import Pass
 from s3import.core.resets import look_at_account
 from s3import.core.tables import PARENTS, import_accounts, import_rejects, import_runs
@@ -138,6 +140,8 @@ def keep(connection: Connection, verified: Imported, result: dict[str, object]) 
         )
     runs = import_runs.c
     connection.execute(import_runs.update().where(runs.run_id.in_(_ids(verified.runs))).values(verified=result))
+    code = "differences" if result["differences"] else None
+    history.write(connection, verified.runs[0].account_id, Happened.VERIFIED, code=code)
 
 
 def _ids(runs: tuple[Run, ...]) -> list[str]:

@@ -22,7 +22,6 @@ from s3import.core.errors import DumpNotFound, Interrupted
 from s3import.core.events import Advanced, PassEnded, PassStarted
 from s3import.core.records import Batch, Entity, Pass
 from s3import.core.tables import TARGETS
-from s3import.importing.importer import SourceOpener
 from s3import.importing.transactions import Transactions
 from s3import.operations.spill import Spill
 from s3import.operations.verify import imported
@@ -30,8 +29,9 @@ from s3import.operations.verify.comparison import compare
 from s3import.operations.verify.expected import SCHEMA, DumpPart, DumpReader
 from s3import.operations.verify.explanation import Explainer
 from s3import.operations.verify.findings import Findings, Verified
-from s3import.operations.verify.found import Database, Sums
+from s3import.operations.verify.found import AccountRows, Sums
 from s3import.operations.verify.imported import Imported, ImportedPart
+from s3import.readers.sources.source import SourceOpener
 from s3import.status import Run
 
 
@@ -66,7 +66,7 @@ class Verification:
             self._account_id, lambda connection: imported.imported(connection, self._account_id)
         )
         parts, changed = self._plan(done)
-        database = Database(self._transactions, self._account_id, done.began)
+        database = AccountRows(self._transactions, self._account_id, done.began)
         with ThreadPoolExecutor(1) as asking, ThreadPoolExecutor(self._workers) as reading:
             sums = {entity: asking.submit(database.sums, entity) for entity in TARGETS}
             if self._transactions.database.dialect.in_process:  # both at once would wait for each other, row by row
@@ -180,7 +180,7 @@ class Verification:
     # --- compare ---------------------------------------------------------------------------------------------------
 
     def _compare(
-        self, entity: Entity, database: Database, parts: Sequence[DumpPart], versions: Spill, found: Sums
+        self, entity: Entity, database: AccountRows, parts: Sequence[DumpPart], versions: Spill, found: Sums
     ) -> None:
         doubtful = compare(entity, database, versions, found, self._findings)
         explainer = Explainer(database, replace(self._reader, observe=self._require_going), self._findings)

@@ -18,24 +18,13 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from s3import.core.errors import RejectCode
-from s3import.core.records import (
-    EARLIEST,
-    SCHEMAS,
-    TEXT,
-    TIMESTAMP,
-    Batch,
-    Entity,
-    Fault,
-    Position,
-    Reason,
-    is_id,
-    one_array,
-)
-from s3import.readers.dynamodb.columns import TOO_LATE_TICKS
+from s3import.core.ids import is_id
+from s3import.core.records import EARLIEST, SCHEMAS, TEXT, TIMESTAMP, Batch, Entity, Fault, Position, Reason, one_array
 from s3import.readers.dynamodb.decode import items_batch
+from s3import.readers.dynamodb.mapping import TOO_LATE_TICKS
 from s3import.readers.dynamodb.selection import Selection
 from s3import.readers.dynamodb.values import has_key, has_prefix, is_selected, text_of_field
-from s3import.readers.formats.jsonl import Block
+from s3import.readers.formats.blocks import Block
 from s3import.transform.validators.timestamps import read_timestamps
 
 IMAGE = "NewImage"

@@ -14,16 +14,14 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.json
 
-from s3import.core.records import TEXT, TIMESTAMP, TOO_LATE, one_array
-from s3import.readers.dynamodb.mapping import FieldMapping, Path
+from s3import.core.ids import ACCOUNT
+from s3import.core.records import TEXT, TIMESTAMP, one_array
+from s3import.readers.dynamodb.mapping import TICKS, TOO_LATE_TICKS, FieldMapping, Path
 from s3import.readers.dynamodb.selection import ITEM, Selection
-from s3import.readers.formats.jsonl import hold_an_object_each, split_lines
+from s3import.readers.formats.blocks import hold_an_object_each, split_lines
 from s3import.readers.formats.lines import Rows
-from s3import.readers.sources.location import ACCOUNT
 
 MAX_BRACES = 900  # in a line: with more of them it may be nested deeper than the line path can follow
-TICKS = {"seconds": 10**6, "milliseconds": 10**3}  # microseconds in each
-TOO_LATE_TICKS = int(TOO_LATE.timestamp()) * 10**6
 _WHOLE = r"\A-?[0-9]{1,18}\z"
 _EPOCH = r"\A-?[0-9]{1,15}(\.[0-9]+)?\z"
 _BEFORE_1970 = r"\A-[0.]*[1-9]"

@@ -11,7 +11,7 @@ from s3import.core.records import Batch, Position
 from s3import.readers.dynamodb.columns import ItemColumns
 from s3import.readers.dynamodb.selection import Selection
 from s3import.readers.dynamodb.values import read_item_lines
-from s3import.readers.formats.jsonl import Block, cut_blocks, make_batch, read_rows
+from s3import.readers.formats.blocks import Block, cut_blocks, make_batch, read_rows
 from s3import.readers.formats.lines import Rows, limit_names, too_long
 
 SAMPLED = 20  # records of a block whose attributes are looked at for names that the mapping does not know

@@ -23,8 +23,8 @@ from s3import.readers.dynamodb.mapping import EntityMapping, ItemMapping
 from s3import.readers.dynamodb.passes import NO_IDS, Parents, in_pass, no_items, parents_of_recent, unique
 from s3import.readers.dynamodb.selection import Selection
 from s3import.readers.dynamodb.shared import SharedFile, Sharing
+from s3import.readers.formats.blocks import Block, cut_blocks
 from s3import.readers.formats.compression import Text
-from s3import.readers.formats.jsonl import Block, cut_blocks
 from s3import.readers.sources.checksum import open_checked
 from s3import.readers.sources.source import Source
 

@@ -7,14 +7,17 @@ import datetime as dt
 import threading
 from collections.abc import Callable, Iterator
 from dataclasses import replace
-from typing import BinaryIO
+from typing import TYPE_CHECKING, BinaryIO
 
 from s3import.core.errors import PartMissing
 from s3import.core.records import EARLIEST, Batch, Pass, Plan, PlannedPart, Position, StoredObject, Window
 from s3import.readers.dynamodb.mapping import ItemMapping
-from s3import.readers.dynamodb.passes import Parents
 from s3import.readers.dynamodb.selection import Selection
 from s3import.readers.sources.source import Source
+
+if TYPE_CHECKING:
+    from s3import.readers.dynamodb.passes import Parents
+
 
 EVERYTHING = Window(Pass.DELTA, EARLIEST, EARLIEST)
 """A delta is not divided by time."""

@@ -12,14 +12,16 @@ from typing import Any, Literal, NoReturn
 import pyarrow as pa
 
 from s3import.core.errors import ConfigurationError
-from s3import.core.records import REQUIRED, ROW_ENTITIES, SCHEMAS, TIMESTAMP_FIELDS, Entity
-from s3import.readers.sources.location import ACCOUNT
+from s3import.core.ids import ACCOUNT
+from s3import.core.records import REQUIRED, ROW_ENTITIES, SCHEMAS, TIMESTAMP_FIELDS, TOO_LATE, Entity
 
 SHARD = "{shard}"
 MAX_SHARDS = 1000
 MAX_DIGITS = 38
 _NUMBER = r"0|-?(?:[1-9][0-9]{0,125}(?:\.[0-9]{0,130}[1-9])?|0\.[0-9]{0,130}[1-9])"
 TIMES = ("text", "seconds", "milliseconds")
+TICKS = {"seconds": 10**6, "milliseconds": 10**3}  # microseconds in each
+TOO_LATE_TICKS = int(TOO_LATE.timestamp()) * 10**6
 
 Path = tuple[str, ...]
 """Where a value lies in an item: the names of an attribute and of members of maps below it."""

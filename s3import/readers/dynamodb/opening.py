@@ -11,9 +11,8 @@ from s3import.readers.dynamodb.budget import ReadBudget
 from s3import.readers.dynamodb.export import ExportSource
 from s3import.readers.dynamodb.items import ItemSource
 from s3import.readers.dynamodb.mapping import ItemMapping
-from s3import.readers.dynamodb.passes import no_deltas
 from s3import.readers.dynamodb.shared import Sharing
-from s3import.readers.sources.location import ANYBODY, open_source, split_scheme
+from s3import.readers.sources.location import ANYBODY, is_table, open_source
 from s3import.readers.sources.source import RetryPolicy, Role
 
 if TYPE_CHECKING:
@@ -47,13 +46,13 @@ def open_items(
     mapping, days = items.mapping, items.recent_days
     open_stored = partial(open_source, policy=policy, connections=connections, role=role)
     companion = open_stored(mapping.companion, account_id) if mapping.companion else None
-    is_table = _is_table(uri)
+    in_tables = is_table(uri)
     fetch = None
-    if is_table or any(one.joins for one in mapping.entities):
+    if in_tables or any(one.joins for one in mapping.entities):
         from s3import.readers.dynamodb.table_source import TableSource  # boto3 takes its time to import
 
         tables = open_tables(policy=policy, connections=connections, role=role, budget=items.budget)
-        if is_table:
+        if in_tables:
             return TableSource(tables, mapping, account_id, recent_days=days, companion=companion)
         fetch = tables.fetch
     stored, sharing = open_stored(uri, account_id), items.sharing
@@ -75,27 +74,13 @@ def find_accounts(
 
     Raises: ConfigurationError for tables, which are only asked for accounts that are known; as `ExportSource.accounts`.
     """
-    if _is_table(uri):
+    if is_table(uri):
         raise ConfigurationError(
             "--all-accounts: tables are asked by the key of an account that is known, and never read as a whole; give "
             "--account or --accounts-from, or import from an export of them"
         )
     stored = open_source(uri, ANYBODY, policy=policy, connections=connections, role=role)
     return ExportSource(stored, mapping, ANYBODY, recent_days=0).accounts(sharing)
-
-
-def require_deltas(uri: str) -> None:
-    """Raises: DumpNotFound, where a source can have no deltas, before anything is kept of the request."""
-    if _is_table(uri):
-        raise no_deltas()
-
-
-def _is_table(uri: str) -> bool:
-    """Whether it is the URI of tables."""
-    scheme, rest = split_scheme(uri)
-    if scheme == "dynamodb" and rest.strip("/"):
-        raise ConfigurationError(f"the source {uri} names what the mapping names: give just dynamodb:")
-    return scheme == "dynamodb"
 
 
 def open_tables(

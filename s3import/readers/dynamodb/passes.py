@@ -46,14 +46,6 @@ def no_items(selections: Sequence[Selection], where: str) -> DumpNotFound:
     )
 
 
-def no_deltas() -> DumpNotFound:
-    """What is raised where tables are asked what changed in them."""
-    return DumpNotFound(
-        "tables do not tell what changed in them; export them incrementally (`aws dynamodb "
-        "export-table-to-point-in-time --export-type INCREMENTAL_EXPORT`), and give those exports as --source"
-    )
-
-
 def is_recent(batch: Batch, window: Window, parents: pa.StringArray, *, undated: bool | None = None) -> pa.BooleanArray:
     """For each row whether it is recent. One without a time that is right is if `undated` are; None: if its time would
     be."""

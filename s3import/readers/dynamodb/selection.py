@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cached_property
+from typing import TYPE_CHECKING
 
 import pyarrow as pa
 
 from s3import.core.records import SCHEMAS, TIMESTAMP, Entity
-from s3import.readers.dynamodb.mapping import EntityMapping, FieldMapping, ItemMapping, Path
+
+if TYPE_CHECKING:
+    from s3import.readers.dynamodb.mapping import EntityMapping, FieldMapping, ItemMapping, Path
 
 ITEM = "Item"
 

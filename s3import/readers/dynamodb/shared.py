@@ -24,7 +24,7 @@ from s3import.readers.dynamodb.columns import key_values_of
 from s3import.readers.dynamodb.decode import items_batch
 from s3import.readers.dynamodb.mapping import AccountKey
 from s3import.readers.dynamodb.selection import ITEM, Selection
-from s3import.readers.formats.jsonl import Block, split_lines
+from s3import.readers.formats.blocks import Block, split_lines
 from s3import.readers.sources.temporary_space import temporary_space_for
 
 EVERYBODY = ""  # whose a line is that cannot be read: no account has such an id

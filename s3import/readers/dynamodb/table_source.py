@@ -49,17 +49,17 @@ from s3import.readers.dynamodb.passes import (
     before,
     in_pass,
     is_recent,
-    no_deltas,
     no_items,
     parents_of_recent,
     reaches,
     unique,
 )
 from s3import.readers.dynamodb.selection import ITEM
-from s3import.readers.formats.jsonl import Block
+from s3import.readers.formats.blocks import Block
 from s3import.readers.sources import aws_retries
 from s3import.readers.sources.aws import client
 from s3import.readers.sources.aws_retries import is_temporary
+from s3import.readers.sources.location import no_deltas
 from s3import.readers.sources.remedies import shown_code
 from s3import.readers.sources.source import RetryPolicy, Role, Source
 
@@ -89,7 +89,7 @@ def connect(policy: RetryPolicy, connections: int, role: Role | None = None) -> 
 
 
 @dataclass(frozen=True, slots=True)
-class Page:
+class ItemPage:
     """What one request gave: the items, and the key to go on behind (None: there are no more)."""
 
     items: list[dict[str, Any]]
@@ -104,7 +104,7 @@ class Tables:
     policy: RetryPolicy
     budget: ReadBudget
 
-    def pages(self, query: dict[str, Any], last_key: dict[str, Any] | None) -> Iterator[Page]:
+    def pages(self, query: dict[str, Any], last_key: dict[str, Any] | None) -> Iterator[ItemPage]:
         """The pages of a query behind a key; one may be empty.
 
         A query with a Limit begins with pages so small, each twice as large as the one before.
@@ -115,7 +115,7 @@ class Tables:
             answer = self.ask(self.client.query, "Query", query["TableName"], {**query, **start, **TELLING})
             last_key = answer.get("LastEvaluatedKey")
             query = {**query, "Limit": 2 * query["Limit"]} if "Limit" in query else query
-            yield Page(answer["Items"], last_key)
+            yield ItemPage(answer["Items"], last_key)
             if not last_key:
                 return
 

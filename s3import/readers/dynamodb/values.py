@@ -14,21 +14,20 @@ from typing import Any
 import pyarrow as pa
 
 from s3import.core.errors import RejectCode
-from s3import.readers.dynamodb.columns import TICKS, TOO_LATE_TICKS
-from s3import.readers.dynamodb.mapping import FieldMapping, Path
+from s3import.core.ids import ACCOUNT
+from s3import.readers.dynamodb.mapping import TICKS, TOO_LATE_TICKS, FieldMapping, Path
 from s3import.readers.dynamodb.selection import Selection
 from s3import.readers.formats.lines import (
     Cell,
     LineReader,
-    Number,
     RecordFindings,
     Rows,
     Unreadable,
+    WrittenNumber,
     parse_line,
     text_cell,
     whole_cell,
 )
-from s3import.readers.sources.location import ACCOUNT
 
 _NUMBER = re.compile(r"-?[0-9]+(\.[0-9]+)?([eE][+-]?[0-9]+)?")
 _EXACT = Context(prec=80)  # 38 digits and what a factor adds
@@ -197,7 +196,7 @@ def _whole_cell(mapped: FieldMapping) -> Cell:
         if not isinstance(number, str) or not _NUMBER.fullmatch(number):
             _refuse(value, mapped.field, "a whole number", found)
             return None
-        taken: int | None = take(Number(number), found)
+        taken: int | None = take(WrittenNumber(number), found)
         return taken
 
     return cell

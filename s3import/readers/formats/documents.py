@@ -13,7 +13,8 @@ from typing import Any, BinaryIO, NoReturn
 import orjson
 
 from s3import.core.errors import MigrationFailed
-from s3import.core.records import LONE_SURROGATE, is_id
+from s3import.core.ids import is_id
+from s3import.core.records import LONE_SURROGATE
 
 CHUNK_BYTES = 256 * 1024
 MAX_VALUE_LENGTH = (

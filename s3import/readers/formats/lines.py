@@ -142,7 +142,7 @@ class Unreadable(Exception):
         self.reason = Reason(code, None, message)
 
 
-class Number(str):
+class WrittenNumber(str):
     """A number as it is written: it becomes a value only where a field wants one, and then exactly."""
 
     __slots__ = ()
@@ -168,12 +168,12 @@ def _refuse_constant(name: str) -> None:
 
 
 _DECODER = json.JSONDecoder(
-    object_pairs_hook=_object, parse_int=Number, parse_float=Number, parse_constant=_refuse_constant
+    object_pairs_hook=_object, parse_int=WrittenNumber, parse_float=WrittenNumber, parse_constant=_refuse_constant
 )
 
 
 def parse_line(line: bytes) -> dict[str, Any]:
-    """The object on a line, numbers as `Number`. Raises: Unreadable."""
+    """The object on a line, numbers as `WrittenNumber`. Raises: Unreadable."""
     try:
         value = _DECODER.decode(line.decode())
     except UnicodeDecodeError as error:
@@ -228,10 +228,10 @@ def text_cell(path: str) -> Cell:
 
 
 def whole_cell(path: str) -> Cell:
-    """What takes a whole number of at most 64 bits, given as `Number`."""
+    """What takes a whole number of at most 64 bits, given as `WrittenNumber`."""
 
     def cell(value: Any, found: RecordFindings) -> int | None:
-        number = _exactly(value) if type(value) is Number else None
+        number = _exactly(value) if type(value) is WrittenNumber else None
         if number is None or number != number.to_integral_value():
             found.wrong_type(path, "a whole number")
             return None
@@ -243,7 +243,7 @@ def whole_cell(path: str) -> Cell:
     return cell
 
 
-def _exactly(number: Number) -> Decimal:
+def _exactly(number: WrittenNumber) -> Decimal:
     try:
         return Decimal(number)
     except InvalidOperation:  # an exponent beyond all bounds

@@ -9,11 +9,10 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote, unquote
 
-from s3import.core.errors import ConfigurationError
-from s3import.core.records import check_account_id
+from s3import.core.errors import ConfigurationError, DumpNotFound
+from s3import.core.ids import ACCOUNT, check_account_id
 from s3import.readers.sources.source import RetryPolicy, Role, Source
 
-ACCOUNT = "{account}"
 ANYBODY = "anybody"  # stands for an account where a source is opened that is not one account's
 
 
@@ -87,6 +86,28 @@ def split_scheme(uri: str) -> tuple[str, str]:
     if found and uri.startswith("//", found.end()):
         raise ConfigurationError(f"the source {uri} is of no kind that can be read; give one of {_KINDS}")
     return "", uri
+
+
+def is_table(uri: str) -> bool:
+    """Whether it is the URI of tables."""
+    scheme, rest = split_scheme(uri)
+    if scheme == "dynamodb" and rest.strip("/"):
+        raise ConfigurationError(f"the source {uri} names what the mapping names: give just dynamodb:")
+    return scheme == "dynamodb"
+
+
+def require_deltas(uri: str) -> None:
+    """Raises: DumpNotFound, where a source can have no deltas, before anything is kept of the request."""
+    if is_table(uri):
+        raise no_deltas()
+
+
+def no_deltas() -> DumpNotFound:
+    """What is raised where tables are asked what changed in them."""
+    return DumpNotFound(
+        "tables do not tell what changed in them; export them incrementally (`aws dynamodb "
+        "export-table-to-point-in-time --export-type INCREMENTAL_EXPORT`), and give those exports as --source"
+    )
 
 
 def _open_folder(location: Location) -> Source:

@@ -98,3 +98,7 @@ class DumpSource(Protocol):
         Raises: PartUnreadable when the part is damaged; PartDiffers when it is not what its manifest says.
         """
         ...
+
+
+SourceOpener = Callable[[str, str], DumpSource]
+"""Opens the dump of an account: gives the source for a URI and an account id."""

@@ -14,6 +14,8 @@ from fastapi import FastAPI
 from fastapi.exceptions import RequestValidationError
 from fastapi.telemetry import TelemetryConfig
 from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import RedirectResponse, Response
 
 from s3import import __version__
 from s3import.core.errors import S3ImportError
@@ -22,9 +24,10 @@ from s3import.server.api.callbacks import callbacks
 from s3import.server.api.describe import describe
 from s3import.server.api.fast_path import FastPath
 from s3import.server.api.gate import Gate
-from s3import.server.api.problems import on_error, on_http_exception, on_invalid_request
+from s3import.server.api.problems import on_error, on_http_exception, on_invalid_request, status_of
 from s3import.server.api.routes import router
-from s3import.server.api.single_flight import SingleFlight
+from s3import.server.page.page import create_page
+from s3import.server.single_flight import SingleFlight
 
 THREADS = 8  # each may hold a connection to the database, whose pool has a few more than these and those of looks
 LOOK_THREADS = 4
@@ -58,6 +61,7 @@ def create_app(
         asyncio.get_running_loop().set_default_executor(ThreadPoolExecutor(LOOK_THREADS, thread_name_prefix="look"))
         async with lifespan(app):
             yield
+        page.state.jobs.close()
 
     app = FastAPI(
         title="s3import",
@@ -74,13 +78,25 @@ def create_app(
             RequestValidationError: on_invalid_request,
         },
     )
+    _add_endpoints(app, operations, render_metrics)
+    page = create_page(operations, tokens=tokens, render_metrics=render_metrics, status_of=status_of)
+    app.mount("/ui", page)
+    app.add_route("/", _to_page, include_in_schema=False)
+    app.add_middleware(FastPath, single_flight=app.state.single_flight)
+    app.add_middleware(Gate, tokens=tokens)
+    return app
+
+
+def _add_endpoints(app: FastAPI, operations: Operations, render_metrics: Callable[[], bytes] | None) -> None:
+    """The endpoints with what they work on, and their description."""
     app.state.operations = operations
     app.state.routes = [*app.routes, *router.routes]
     app.state.single_flight = SingleFlight(lambda account_id: orjson.dumps(operations.status_document(account_id)))
     app.state.render_metrics = render_metrics
     app.include_router(router)
     app.webhooks.include_router(callbacks)
-    app.add_middleware(FastPath, single_flight=app.state.single_flight)
-    app.add_middleware(Gate, tokens=tokens)
     app.openapi = partial(describe, app)  # type: ignore[method-assign]
-    return app
+
+
+async def _to_page(request: Request) -> Response:
+    return RedirectResponse("/ui/", 303)

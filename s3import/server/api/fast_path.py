@@ -10,7 +10,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from s3import.core.errors import S3ImportError
 from s3import.server.api.problems import on_error
-from s3import.server.api.single_flight import SingleFlight
+from s3import.server.single_flight import SingleFlight
 
 _PLAIN = re.compile(rb"account_id=([A-Za-z0-9._~-]{1,255})")
 
@@ -21,7 +21,7 @@ class FastPath:
     Polls come by the hundred a second beside an import, and a fifth of what one cost was its way through the framework.
     """
 
-    def __init__(self, app: ASGIApp, single_flight: SingleFlight) -> None:
+    def __init__(self, app: ASGIApp, single_flight: SingleFlight[str]) -> None:
         self._app = app
         self._single_flight = single_flight
 

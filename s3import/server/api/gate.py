@@ -17,6 +17,7 @@ from starlette.requests import ClientDisconnect
 from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from s3import.core.history import acting_as, token_name
 from s3import.core.http import is_loopback
 from s3import.core.logs import log_context
 from s3import.server.api.problems import problem, unexpected
@@ -26,7 +27,8 @@ MAX_DRAINED_BYTES = 1024 * 1024  # of a body that is too large: read to its end,
 BODY_SECONDS = 10.0
 MAX_HEADERS = 100
 MAX_HEADER_BYTES = 16 * 1024
-OPEN_PATHS = frozenset({"/health", "/openapi.json"})
+OPEN_PATHS = frozenset({"/health", "/openapi.json", "/"})
+PAGE = "/ui/"  # has a login of its own, see server/page/session
 
 log = logging.getLogger(__name__)
 _REQUEST_ID = re.compile(r"[A-Za-z0-9._:/+=-]{1,128}")
@@ -72,7 +74,8 @@ class Gate:
             body = b"" if refusal else await _read_body(scope, receive)
             if body is None:
                 refusal = _too_large(request_id)
-            await (refusal(scope, receive, answer) if refusal else self._app(scope, _replay(body, receive), answer))
+            with acting_as(self._actor(scope)):
+                await (refusal(scope, receive, answer) if refusal else self._app(scope, _replay(body, receive), answer))
         except TimeoutError:
             await _too_slow(request_id)(scope, receive, answer)
         except ClientDisconnect:
@@ -92,19 +95,31 @@ class Gate:
             return problem(
                 request_id, 421, "misdirected_request", "without tokens, only 127.0.0.1 or localhost is served"
             )
-        if self._digests and scope["path"] not in OPEN_PATHS and not self._knows(headers.get("authorization")):
+        if self._needs_token(scope["path"]) and not self._knows(headers.get("authorization")):
             detail = "send `Authorization: Bearer <token>` with one of this server's tokens"
             return problem(request_id, 401, "unauthorized", detail, headers={"WWW-Authenticate": "Bearer"})
         if _HIDDEN_SLASH.search(scope.get("raw_path") or b""):
             return problem(request_id, 422, "invalid_account_id", r"no id in a path holds / or \, encoded or not")
         return None
 
+    def _needs_token(self, path: str) -> bool:
+        return bool(self._digests) and path not in OPEN_PATHS and not path.startswith(PAGE)
+
+    def _actor(self, scope: Scope) -> str:
+        """Who asks, for the diary: by the name of the token, which is a right one by now."""
+        return token_name(_token(Headers(scope=scope).get("authorization"))) if self._digests else "this machine"
+
     def _knows(self, authorization: str | None) -> bool:
         """Whether the header carries a right token; takes as long whichever it is, or if it is none."""
-        scheme, _, token = (authorization or "").partition(" ")
-        digest = _digest(token.strip().encode("latin-1"))
+        scheme = (authorization or "").partition(" ")[0]
+        digest = _digest(_token(authorization).encode("latin-1"))
         matches = [hmac.compare_digest(digest, known) for known in self._digests]
         return any(matches) and scheme.lower() == "bearer"
+
+
+def _token(authorization: str | None) -> str:
+    """What the header carries behind its scheme."""
+    return (authorization or "").partition(" ")[2].strip()
 
 
 class _Answer:
@@ -122,8 +137,11 @@ class _Answer:
     async def __call__(self, message: Message) -> None:
         if message["type"] == "http.response.start":
             self.status = message["status"]
-            extra = [(b"x-request-id", self.request_id.encode()), (b"cache-control", b"no-store")]
-            message = {**message, "headers": [*message.get("headers", ()), *extra]}
+            headers = list(message.get("headers", ()))
+            headers.append((b"x-request-id", self.request_id.encode()))
+            if all(name.lower() != b"cache-control" for name, _ in headers):
+                headers.append((b"cache-control", b"no-store"))
+            message = {**message, "headers": headers}
         elif self._bodiless:
             message = {**message, "body": b""}
         await self._send(message)

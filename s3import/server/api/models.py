@@ -13,9 +13,10 @@ from pydantic import BaseModel, ConfigDict, Field, WithJsonSchema
 
 from s3import.core.accounts import AccountStatus
 from s3import.core.explanations import explain
+from s3import.core.history import Happened
 from s3import.core.records import MAX_ID_LENGTH, Pass
 from s3import.readers.sources.allowed import MAX_SOURCE_LENGTH
-from s3import.reporting.notify import Kind
+from s3import.reporting.notify.notice import Kind
 from s3import.reporting.progress import StageState
 from s3import.status import State
 
@@ -255,6 +256,10 @@ class PassStatus(BaseModel):
     rejects: Rejects
     ignored_fields: list[str]
     skipped_objects: list[str]
+    keys: Annotated[
+        Literal["rows", "sets"] | None,
+        Field(description="How its foreign keys are checked: in `sets` or by `rows`; null before it is planned."),
+    ]
     error: RunError | None
     verified: PassVerified | None = None
 
@@ -312,6 +317,62 @@ class Reject(BaseModel):
 
 class RejectPage(BaseModel):
     items: list[Reject]
+    next: Next
+
+
+class Event(BaseModel):
+    """What happened to a run, or (without a `run_id`) to the account's migration as a whole."""
+
+    at: dt.datetime
+    event: Happened
+    run_id: RunId | None
+    pass_: Annotated[Pass | None, Field(alias="pass")]
+    actor: Annotated[str | None, Field(description="A token by the first digits of its SHA-256, or user and host.")]
+    attempt: Annotated[int | None, Field(ge=1)]
+    code: Annotated[str | None, Field(description="Of what failed or was cancelled; `differences`: of `verified`.")]
+
+
+class EventPage(BaseModel):
+    items: list[Event]
+    next: Next
+
+
+class Sample(BaseModel):
+    """What was done of the stage at work: records (of the stage `files`: files) and bytes."""
+
+    at: dt.datetime
+    run_id: RunId
+    pass_: Annotated[Pass, Field(alias="pass")]
+    stage: str
+    records: Count
+    bytes: Count
+
+
+class SamplePage(BaseModel):
+    items: list[Sample]
+    next: Next
+
+
+class Part(BaseModel):
+    """A part of a pass's newest run, with what became of its records so far."""
+
+    pass_: Annotated[Pass, Field(alias="pass")]
+    number: Annotated[int, Field(ge=1)]
+    entity: str
+    key: str
+    size_bytes: Count
+    bytes_done: Count
+    done: bool
+    read: Count
+    written: Count
+    unchanged: Count
+    rejected: Count
+    sanitised: Count
+    rejects_by_code: dict[str, Count]
+
+
+class PartPage(BaseModel):
+    items: list[Part]
     next: Next
 
 

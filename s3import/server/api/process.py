@@ -12,16 +12,19 @@ import signal
 import socket
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
+from typing import Protocol
+
+from starlette.types import ASGIApp
 
 from s3import.core import logs
 from s3import.core.errors import ConfigurationError
 from s3import.core.settings import Settings
 from s3import.operations.composition import opened_for_clients
-from s3import.server.api.application import create_app
+from s3import.operations.operations import Operations
 from s3import.server.api.server import DRAIN_SECONDS, make_server
 
 log = logging.getLogger(__name__)
@@ -31,17 +34,31 @@ BIND_SECONDS = 5.0  # a server that was killed a moment ago may not have let go 
 CANNOT_LISTEN = 3
 
 
+class MakeApp(Protocol):
+    """Makes the application over what clients can ask for. Picklable: it is called in the child."""
+
+    def __call__(
+        self, operations: Operations, *, tokens: Sequence[str], render_metrics: Callable[[], bytes]
+    ) -> ASGIApp: ...
+
+
 @contextmanager
 def api_process(
-    settings: Settings, host: str, port: int, *, wake: Callable[[], None], render_metrics: Callable[[], bytes]
+    make_app: MakeApp,
+    settings: Settings,
+    host: str,
+    port: int,
+    *,
+    wake: Callable[[], None],
+    render_metrics: Callable[[], bytes],
 ) -> Iterator[BaseProcess]:
-    """Serve the API at `host` and `port` in a child for as long as the block runs.
+    """Serve what `make_app` makes at `host` and `port` in a child for as long as the block runs.
 
     `wake` is called when something was queued over HTTP; `render_metrics` gives what /metrics shows.
     """
     context = multiprocessing.get_context("spawn")  # a fork would copy threads' locks and open connections
     ours, theirs = context.Pipe()
-    child = context.Process(target=_serve, args=(settings, host, port, theirs), name="api")
+    child = context.Process(target=_serve, args=(make_app, settings, host, port, theirs), name="api")
     child.start()
     theirs.close()
     threading.Thread(target=_listen, args=(ours, wake, render_metrics), name="api line", daemon=True).start()
@@ -96,7 +113,7 @@ class _Line:
             self._line.send(word)
 
 
-def _serve(settings: Settings, host: str, port: int, connection: Connection) -> None:
+def _serve(make_app: MakeApp, settings: Settings, host: str, port: int, connection: Connection) -> None:
     logs.configure()
     try:
         listening = _bind(host, port)
@@ -104,7 +121,7 @@ def _serve(settings: Settings, host: str, port: int, connection: Connection) -> 
         raise SystemExit(CANNOT_LISTEN) from None
     line = _Line(connection)
     with opened_for_clients(settings, wake=line.wake) as operations:
-        api = create_app(operations, tokens=settings.api_tokens, render_metrics=line.render_metrics)
+        api = make_app(operations, tokens=settings.api_tokens, render_metrics=line.render_metrics)
         server = make_server(api, host, port)
 
         def leave(*_: object) -> None:

@@ -18,11 +18,11 @@ from s3import.core.errors import S3ImportError
 from s3import.core.records import Pass
 from s3import.operations.askers import check_id
 from s3import.operations.operations import Operations
-from s3import.operations.pages import MAX_PAGE
+from s3import.reporting.pages import MAX_PAGE
 from s3import.server.api import models
 from s3import.server.api.describe import PROBLEMS, answers
 from s3import.server.api.problems import problem, request_id
-from s3import.server.api.single_flight import SingleFlight
+from s3import.server.single_flight import SingleFlight
 from s3import.status import State
 
 READY_SECONDS = 5.0
@@ -36,8 +36,8 @@ async def _operations(request: Request) -> Operations:
     return operations
 
 
-async def _single_flight(request: Request) -> SingleFlight:
-    single_flight: SingleFlight = request.app.state.single_flight
+async def _single_flight(request: Request) -> SingleFlight[str]:
+    single_flight: SingleFlight[str] = request.app.state.single_flight
     return single_flight
 
 
@@ -157,7 +157,7 @@ def cancel_migration(run_id: models.RunId, operations: Asked) -> Response:
 
 @router.get("/check-migration", operation_id="checkMigration", responses=answers(models.StatusDocument))
 async def check_migration(
-    account_id: models.AccountId, single_flight: Annotated[SingleFlight, Depends(_single_flight)]
+    account_id: models.AccountId, single_flight: Annotated[SingleFlight[str], Depends(_single_flight)]
 ) -> Response:
     """Show how far an account is. Cheap enough to be asked every second."""
     check_id(account_id)
@@ -175,6 +175,36 @@ def list_rejects(
     """List the records that were not imported, in a stable order, page by page."""
     page = operations.rejects(account_id, (pass_,) if pass_ else tuple(Pass), after, limit)
     return shown(asdict(page))
+
+
+@router.get("/accounts/{account_id}/events", operation_id="listEvents", responses=answers(models.EventPage))
+def list_events(account_id: models.AccountId, operations: Asked, after: After = None, limit: Limit = 100) -> Response:
+    """List what happened to an account's runs, in that order, page by page."""
+    return shown(asdict(operations.events(account_id, after, limit)))
+
+
+@router.get("/accounts/{account_id}/samples", operation_id="listSamples", responses=answers(models.SamplePage))
+def list_samples(
+    account_id: models.AccountId,
+    operations: Asked,
+    pass_: Annotated[Pass | None, Query(alias="pass", description="Its newest run; left out: all runs.")] = None,
+    after: After = None,
+    limit: Limit = 100,
+) -> Response:
+    """List how far an account's runs were from time to time, by the instants, page by page."""
+    return shown(asdict(operations.samples(account_id, pass_, after, limit)))
+
+
+@router.get("/accounts/{account_id}/parts", operation_id="listParts", responses=answers(models.PartPage))
+def list_parts(
+    account_id: models.AccountId,
+    operations: Asked,
+    pass_: PassOfRejects = None,
+    after: After = None,
+    limit: Limit = 100,
+) -> Response:
+    """List the parts of an account's passes with what became of their records, page by page."""
+    return shown(asdict(operations.parts(account_id, (pass_,) if pass_ else tuple(Pass), after, limit)))
 
 
 # --- operations ----------------------------------------------------------------------------------------------------

@@ -98,6 +98,8 @@ class FleetWorker:
         database, settings = self._importer.database, self._importer.settings
         with database.begin() as connection:
             spread = offers.look_after(connection, settings.lease_seconds, self._capacity.in_all)
+            for run_id in spread:
+                self._importer.samples.take(connection, run_id, is_spread=True)
         for run_id in spread:
             self._advance(run_id)
         self._offer_due()

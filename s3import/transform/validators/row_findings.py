@@ -12,16 +12,16 @@ from s3import.core.records import Fault, Reason
 
 
 @dataclass(frozen=True, slots=True)
-class Finding:
-    """One reason, and the rows (whole numbers from 0, repeats allowed) that it applies to."""
+class BrokenRule:
+    """The rows (whole numbers from 0, repeats allowed) that break a rule, and the reason to give."""
 
     rows: pa.Array
     reason: Reason
 
 
-def where(wrong: pa.BooleanArray, code: str, field: str, message: str) -> Finding:
-    """The finding for the rows in which `wrong` is true; null counts as false."""
-    return Finding(pc.indices_nonzero(wrong), Reason(code, field, message))
+def where(wrong: pa.BooleanArray, code: str, field: str, message: str) -> BrokenRule:
+    """The rule is broken by the rows in which `wrong` is true; null counts as false."""
+    return BrokenRule(pc.indices_nonzero(wrong), Reason(code, field, message))
 
 
 class RowFindings:
@@ -38,11 +38,11 @@ class RowFindings:
             self._keep(fault.row, fault.reason)
             self._settled.add((fault.row, fault.reason.field))
 
-    def add(self, finding: Finding) -> None:
-        """Note the finding, except where the reader found that row or that field unusable already."""
-        for row in finding.rows.to_pylist():
-            if (row, None) not in self._settled and (row, finding.reason.field) not in self._settled:
-                self._keep(row, finding.reason)
+    def add(self, broken: BrokenRule) -> None:
+        """Note the reason, except where the reader found that row or that field unusable already."""
+        for row in broken.rows.to_pylist():
+            if (row, None) not in self._settled and (row, broken.reason.field) not in self._settled:
+                self._keep(row, broken.reason)
 
     def by_row(self) -> dict[int, list[Reason]]:
         return {row: sorted(reasons, key=self._place) for row, reasons in self._reasons.items()}

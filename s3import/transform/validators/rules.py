@@ -10,7 +10,7 @@ import pyarrow.compute as pc
 
 from s3import.core.errors import RejectCode
 from s3import.core.records import ID_FIELDS, MAX_ID_LENGTH, REQUIRED, VOCABULARY, Entity, Fault, Reason
-from s3import.transform.validators.row_findings import Finding, where
+from s3import.transform.validators.row_findings import BrokenRule, where
 from s3import.transform.validators.text import byte_range
 
 Columns = dict[str, pa.Array]
@@ -28,7 +28,7 @@ _WAYS_OUT = (
 _STEP_UP = r"(?:\A|[/\\])\.\.(?:[/\\]|\z)"
 
 
-def broken_rules(columns: Columns, entity: Entity, account_id: str, faults: Iterable[Fault]) -> Iterator[Finding]:
+def broken_rules(columns: Columns, entity: Entity, account_id: str, faults: Iterable[Fault]) -> Iterator[BrokenRule]:
     """Every rule of the entity's fields but those of timestamps, with the rows that break it."""
     yield from _required(columns, entity)
     yield from _ids(columns, account_id)
@@ -41,12 +41,12 @@ def broken_rules(columns: Columns, entity: Entity, account_id: str, faults: Iter
         yield from _location(columns, [fault for fault in faults if fault.reason.field == "url"])
 
 
-def _required(columns: Columns, entity: Entity) -> Iterator[Finding]:
+def _required(columns: Columns, entity: Entity) -> Iterator[BrokenRule]:
     for name in REQUIRED[entity]:
         yield where(columns[name].is_null(), RejectCode.MISSING_FIELD, name, "is required")
 
 
-def _ids(columns: Columns, account_id: str) -> Iterator[Finding]:
+def _ids(columns: Columns, account_id: str) -> Iterator[BrokenRule]:
     for name in sorted(ID_FIELDS & columns.keys() - {"account_id"}):
         yield _invalid_id(name, _not_an_id(columns[name]))
     column = columns.get("account_id")
@@ -60,7 +60,7 @@ def _ids(columns: Columns, account_id: str) -> Iterator[Finding]:
         yield where(pc.and_not(other, invalid), RejectCode.WRONG_ACCOUNT, "account_id", message)
 
 
-def _invalid_id(name: str, wrong: pa.BooleanArray) -> Finding:
+def _invalid_id(name: str, wrong: pa.BooleanArray) -> BrokenRule:
     return where(
         wrong,
         RejectCode.INVALID_ID,
@@ -81,7 +81,7 @@ def _wrong_length(lengths: pa.Array) -> pa.BooleanArray:
     return pc.or_(pc.less(lengths, 1), pc.greater(lengths, MAX_ID_LENGTH))
 
 
-def _words(columns: Columns) -> Iterator[Finding]:
+def _words(columns: Columns) -> Iterator[BrokenRule]:
     for field, words in VOCABULARY.items():
         column = _column(columns, field)
         if column is not None:
@@ -89,7 +89,7 @@ def _words(columns: Columns) -> Iterator[Finding]:
             yield where(wrong, RejectCode.INVALID_VALUE, field, f"must be one of {', '.join(words)}")
 
 
-def _whole_numbers(columns: Columns) -> Iterator[Finding]:
+def _whole_numbers(columns: Columns) -> Iterator[BrokenRule]:
     for field, greatest in _WHOLE_NUMBERS.items():
         column = _column(columns, field)
         if column is not None:
@@ -104,7 +104,7 @@ def _column(columns: Columns, field: str) -> pa.Array | None:
     return pc.struct_field(column, child) if column is not None and child else column
 
 
-def _tags(column: pa.ListArray) -> Iterator[Finding]:
+def _tags(column: pa.ListArray) -> Iterator[BrokenRule]:
     yield _in_elements(
         column,
         column.flatten().is_null(),
@@ -112,7 +112,7 @@ def _tags(column: pa.ListArray) -> Iterator[Finding]:
     )
 
 
-def _custom_fields(column: pa.ListArray) -> Iterator[Finding]:
+def _custom_fields(column: pa.ListArray) -> Iterator[BrokenRule]:
     elements = column.flatten()
     empty = elements.is_null()
     unnamed = pc.and_not(pc.struct_field(elements, "name").is_null(), empty)
@@ -122,11 +122,11 @@ def _custom_fields(column: pa.ListArray) -> Iterator[Finding]:
     yield _in_elements(column, unnamed, Reason(RejectCode.MISSING_FIELD, "custom_fields.name", message))
 
 
-def _in_elements(column: pa.ListArray, wrong: pa.BooleanArray, reason: Reason) -> Finding:
-    return Finding(pc.list_parent_indices(column).take(pc.indices_nonzero(wrong)), reason)
+def _in_elements(column: pa.ListArray, wrong: pa.BooleanArray, reason: Reason) -> BrokenRule:
+    return BrokenRule(pc.list_parent_indices(column).take(pc.indices_nonzero(wrong)), reason)
 
 
-def _location(columns: Columns, url_faults: list[Fault]) -> Iterator[Finding]:
+def _location(columns: Columns, url_faults: list[Fault]) -> Iterator[BrokenRule]:
     """Exactly one of `key` and `url`, an empty string and a url that the reader refused being one too."""
     has_key, has_url = columns["key"].is_valid(), columns["url"].is_valid()
     if url_faults:

@@ -7,7 +7,7 @@ import pyarrow.compute as pc
 
 from s3import.core.errors import RejectCode
 from s3import.core.records import EARLIEST, TIMESTAMP, TOO_LATE
-from s3import.transform.validators.row_findings import Finding, where
+from s3import.transform.validators.row_findings import BrokenRule, where
 
 _LEAP_YEAR = r"(?:\d\d(?:0[48]|[2468][048]|[13579][26])|(?:[02468][048]|[13579][26])00)"
 _DATE = (
@@ -19,7 +19,7 @@ _PLAIN = rf"\A{_DATE}T{_CLOCK}:[0-5]\d(?:\.\d{{1,6}})?(?:Z|[+-]{_CLOCK})\z"  # a
 _INSTANT = rf"\A{_DATE}[Tt]{_CLOCK}:[0-5]\d(?:\.\d{{1,9}})?(?:[Zz]|[+-]{_CLOCK})\z"
 
 
-def read_timestamps(field: str, column: pa.Array) -> tuple[pa.TimestampArray, Finding]:
+def read_timestamps(field: str, column: pa.Array) -> tuple[pa.TimestampArray, BrokenRule]:
     """The instants of a column of text (or of timestamps already), cut to microseconds, and the rows that hold none.
 
     An instant is right from 1970-01-01 to 2199-12-31, both in UTC and included. A wrong one stays in the result as

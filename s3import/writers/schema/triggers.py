@@ -14,7 +14,7 @@ from sqlalchemy import Connection
 
 from s3import.core.tables import attachments, brands, channels, messages, metadata, threads
 
-Path = tuple[tuple[sa.Table, str], ...]  # from a table down to a descendant: each step's table and its column
+_Path = tuple[tuple[sa.Table, str], ...]  # from a table down to a descendant: each step's table and its column
 
 WATCHED = (brands, channels, threads, messages, attachments)
 _PREFIX = "import_deletions_of_"
@@ -112,7 +112,7 @@ def _on_mysql() -> Iterator[str]:
         """
 
 
-def _remember(path: Path) -> str:
+def _remember(path: _Path) -> str:
     """Remember what `path` leads to from the row that goes."""
     (first, column), descendant = path[0], path[-1][0].name
     joins = "".join(
@@ -127,7 +127,7 @@ def _remember(path: Path) -> str:
     )
 
 
-def _paths_below(table: sa.Table) -> Iterator[Path]:
+def _paths_below(table: sa.Table) -> Iterator[_Path]:
     """Every way from the table to one that its rows take along."""
     for child in metadata.sorted_tables:
         for link in child.foreign_key_constraints:

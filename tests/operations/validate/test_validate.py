@@ -12,7 +12,7 @@ from s3import.core.errors import ConfigurationError, DumpNotFound, Interrupted
 from s3import.core.records import Entity, Pass
 from s3import.core.settings import Settings
 from s3import.operations import spill
-from s3import.operations.validate import files
+from s3import.operations.validate import named_files
 from tests import commands as app
 from tests.importing.dumps import (
     ACCOUNT,
@@ -292,7 +292,7 @@ def test_the_file_of_a_recording_lies_at_its_key(tmp_path: Path) -> None:
 
 def test_files_may_lie_in_very_many_folders(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """Then the source is listed once as a whole."""
-    monkeypatch.setattr(files, "MAX_FOLDERS", 1)
+    monkeypatch.setattr(named_files, "MAX_FOLDERS", 1)
     dump = attachment(key="other/there.txt") | {"other/there.txt": b""}
     assert validated(dump, tmp_path).rejected == 0
 

@@ -9,7 +9,7 @@ from typing import Any
 
 from s3import.core.records import Pass
 from s3import.core.settings import Settings
-from s3import.operations.validate import Report
+from s3import.operations.validate import ValidationReport
 from tests import commands as app
 from tests.importing.dumps import ACCOUNT, write
 from tests.importing.moving import ignore
@@ -18,13 +18,13 @@ Found = tuple[str, str, int, str | None, tuple[tuple[str, str | None], ...]]
 """A reject: pass, part, line, id, and code and field of each reason."""
 
 
-def validate(folder: Path | str, account: str | None = ACCOUNT, **settings: Any) -> Report:
+def validate(folder: Path | str, account: str | None = ACCOUNT, **settings: Any) -> ValidationReport:
     """What `s3import validate` does, with small batches."""
     small = Settings(**{"block_bytes": 700, "workers": 2, **settings})
     return app.validate(small, str(folder), account, observe=ignore, stop=threading.Event())
 
 
-def validated(dump: Mapping[str, bytes], folder: Path) -> Report:
+def validated(dump: Mapping[str, bytes], folder: Path) -> ValidationReport:
     """Write a dump and validate it."""
     return validate(write(dump, folder))
 
@@ -35,13 +35,13 @@ def words(reject: Mapping[str, Any]) -> Found:
     return (reject["pass"], reject["part"], reject["line"], reject["id"], reasons)
 
 
-def rejects(report: Report) -> list[Found]:
+def rejects(report: ValidationReport) -> list[Found]:
     """The rejects that a report shows, in their order."""
     passes = report.document()["passes"]
     return [words(reject) for pass_ in passes for reject in passes[pass_]["first_rejects"]]
 
 
-def codes(report: Report, pass_: Pass = Pass.RECENT) -> dict[str, int]:
+def codes(report: ValidationReport, pass_: Pass = Pass.RECENT) -> dict[str, int]:
     """How many rejects of a pass have each code."""
     found: dict[str, int] = report.document()["passes"][pass_]["rejects"]["by_code"]
     return found

@@ -12,7 +12,7 @@ import sqlalchemy as sa
 from s3import.core.records import ROW_ENTITIES, Entity, Pass
 from s3import.core.settings import Settings
 from s3import.core.tables import attachments, import_tombstones, messages, threads
-from s3import.operations.verify.findings import Kind
+from s3import.operations.verify.findings import FindingKind
 from tests.importing.dumps import ACCOUNT, lines, records, seeded_dump, simple_dump, write
 from tests.importing.moving import code_of, execute, migrate, rows, settings_for
 from tests.operations.verify.verifying import changes, differences, verify
@@ -170,6 +170,6 @@ def test_records_without_rows_are_looked_up_by_sets(settings: Settings, forget: 
         found = verify(settings).findings
     finally:
         sa.event.remove(sa.Engine, "before_cursor_execute", count)
-    kind = Kind.MISSING if forget else Kind.DELETED_SINCE
+    kind = FindingKind.MISSING if forget else FindingKind.DELETED_SINCE
     assert [found.kinds[entity, kind] for entity in ROW_ENTITIES] == [10, 10, 10]
     assert most < 10

@@ -12,7 +12,7 @@ import sqlalchemy as sa
 from s3import.core import tables
 from s3import.core.records import Entity, Pass
 from s3import.core.settings import Settings
-from s3import.operations.verify.findings import Kind
+from s3import.operations.verify.findings import FindingKind
 from tests.importing.dumps import ACCOUNT, Record, lines, records, simple_dump, write
 from tests.importing.moving import code_of, execute, migrate, settings_for
 from tests.operations.verify.verifying import differences, verify
@@ -102,7 +102,7 @@ def test_a_pass_that_was_read_again_is_compared_once(moved: Settings, tmp_path: 
     write({"recent/messages/part-1.jsonl": lines([reply("repaired")])}, tmp_path)
     migrate(moved, again=True)
     verified = verify(moved)
-    created = verified.findings.kinds[MESSAGES, Kind.CREATED_SINCE]
+    created = verified.findings.kinds[MESSAGES, FindingKind.CREATED_SINCE]
     assert (differences(verified), created) == (set(), 1)
     assert verified.findings.expected[MESSAGES] == 7
 

@@ -15,7 +15,7 @@ from s3import.core import tables
 from s3import.core.errors import DumpNotFound
 from s3import.core.records import HALVES, Pass
 from s3import.core.settings import Settings
-from s3import.importing.importer import Request, Result
+from s3import.importing.requests import Request, Result
 from s3import.readers.dynamodb.export import ExportSource
 from s3import.readers.sources.folder import FolderSource
 from tests import commands as app

@@ -20,7 +20,7 @@ from hypothesis import strategies as st
 from s3import.core.records import EARLIEST, HALVES, Entity, Pass, Plan, Position
 from s3import.core.settings import Settings
 from s3import.core.tables import TARGETS
-from s3import.importing.importer import Request, Result
+from s3import.importing.requests import Request, Result
 from s3import.readers.dynamodb.export import ExportSource
 from s3import.readers.dynamodb.mapping import read_mapping
 from s3import.readers.dynamodb.shared import Sharing

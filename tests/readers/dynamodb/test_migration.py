@@ -19,7 +19,7 @@ from s3import.core.errors import ConfigurationError, DumpNotFound
 from s3import.core.events import Advanced, Event
 from s3import.core.records import HALVES, Pass
 from s3import.core.settings import Settings
-from s3import.importing.importer import Request, Result
+from s3import.importing.requests import Request, Result
 from tests import commands as app
 from tests.cli.commands import environment
 from tests.readers.dynamodb.exports import write_export

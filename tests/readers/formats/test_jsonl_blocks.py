@@ -8,7 +8,8 @@ from collections.abc import Iterator
 import pytest
 
 from s3import.core.records import MAX_LINE_BYTES, MAX_RAW_BYTES, Batch, Entity, Position
-from s3import.readers.formats.jsonl import cut_blocks, read_columns, read_jsonl
+from s3import.readers.formats.blocks import cut_blocks
+from s3import.readers.formats.jsonl import read_columns, read_jsonl
 from tests.readers.formats.reading import read, seen
 
 LINE = b'{"id":"a"}\n'

@@ -12,7 +12,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from s3import.core.errors import ConfigurationError
-from s3import.core.records import check_account_id
+from s3import.core.ids import check_account_id
 from s3import.readers.sources.folder import FolderSource
 from s3import.readers.sources.location import account_folders, open_source, resolve
 

@@ -13,7 +13,8 @@ import sqlalchemy as sa
 from s3import.core.settings import Settings
 from s3import.core.tables import import_runs
 from s3import.operations.composition import opened_for_clients
-from s3import.reporting.notify import Notifier, senders
+from s3import.reporting.notify.notifier import Notifier
+from s3import.reporting.notify.senders import senders
 from tests import commands as app
 from tests.importing.dumps import ACCOUNT
 from tests.reporting.notify.receiver import Receiver

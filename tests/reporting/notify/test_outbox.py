@@ -15,8 +15,8 @@ from s3import.core.accounts import create_account
 from s3import.core.errors import AccountDeleted, DatabaseUnavailable, DumpNotFound, LeaseLost
 from s3import.core.records import Pass
 from s3import.importing import queueing
-from s3import.reporting.notify import NotDelivered, Notice, NoticeChannel, Refused, Sender, deliver_due, record
-from s3import.reporting.notify.outbox import KEEP_DAYS, MAX_ATTEMPTS, MAX_REFUSALS, forget_old
+from s3import.reporting.notify.notice import NotDelivered, Notice, NoticeChannel, Refused, Sender
+from s3import.reporting.notify.outbox import KEEP_DAYS, MAX_ATTEMPTS, MAX_REFUSALS, deliver_due, forget_old, record
 from s3import.writers import Database
 from tests.reporting.notify.runs import ACCOUNT, add_part, claim_run, make_due, notices
 

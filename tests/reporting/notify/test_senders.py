@@ -16,9 +16,9 @@ from standardwebhooks import Webhook, WebhookVerificationError
 from s3import.core.errors import ConfigurationError
 from s3import.core.explanations import explain
 from s3import.core.settings import Settings
-from s3import.reporting.notify import NotDelivered, Notice, NoticeChannel, Refused, Sender, senders
 from s3import.reporting.notify.callback import CallbackSender
-from s3import.reporting.notify.deadline import Deadline
+from s3import.reporting.notify.notice import NotDelivered, Notice, NoticeChannel, Refused, Sender
+from s3import.reporting.notify.senders import Deadline, senders
 from s3import.reporting.notify.slack import SlackSender, as_text
 from s3import.server.api import models
 from tests.reporting.notify.receiver import Receiver, Reply

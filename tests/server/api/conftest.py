@@ -8,7 +8,7 @@ import pytest
 from fastapi.testclient import TestClient
 
 from s3import.operations.operations import Operations
-from s3import.server.api import create_app
+from s3import.server.api.application import create_app
 from tests.server.api.services import TOKEN, open_service
 
 

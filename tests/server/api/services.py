@@ -13,6 +13,7 @@ from s3import.core.records import Brand, Channel, Pass
 from s3import.core.settings import Settings
 from s3import.core.tables import accounts, import_parts, import_rejects
 from s3import.importing import queueing
+from s3import.operations.composition import operations_for_clients
 from s3import.operations.operations import Operations
 from s3import.status import Claim, State
 from s3import.writers import open_database
@@ -24,7 +25,9 @@ ACCOUNT = "acme"
 
 def open_service(url: str, **settings: Any) -> Operations:
     """A service over the database at `url`."""
-    return Operations(Settings(**{"database": url, "source": SOURCE, **settings}), open_database(url, pool_size=16))
+    return operations_for_clients(
+        Settings(**{"database": url, "source": SOURCE, **settings}), open_database(url, pool_size=16)
+    )
 
 
 def put_account(service: Operations, account_status: str = "migrating", account_id: str = ACCOUNT) -> None:

@@ -8,7 +8,8 @@ from collections.abc import Iterator
 from contextlib import closing, contextmanager
 
 from s3import.operations.operations import Operations
-from s3import.server.api import create_app, make_server
+from s3import.server.api.application import create_app
+from s3import.server.api.server import make_server
 from tests.server.api.services import TOKEN
 
 

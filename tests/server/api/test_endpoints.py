@@ -10,7 +10,8 @@ from fastapi.testclient import TestClient
 
 from s3import.core.records import HALVES, Pass
 from s3import.operations.operations import Operations
-from s3import.server.api import create_app, routes
+from s3import.server.api import routes
+from s3import.server.api.application import create_app
 from s3import.status import State
 from tests.server.api.conftest import bearer
 from tests.server.api.services import ACCOUNT, TOKEN, open_service, put_account, put_rejects, put_run

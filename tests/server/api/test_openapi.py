@@ -20,7 +20,7 @@ from schemathesis.specs.openapi.checks import negative_data_rejection, positive_
 
 from s3import.core.records import Pass
 from s3import.operations.operations import Operations
-from s3import.server.api import create_app
+from s3import.server.api.application import create_app
 from s3import.server.api.routes import router
 from s3import.status import State
 from tests.server.api.conftest import bearer

@@ -14,7 +14,8 @@ from hypothesis import strategies as st
 from s3import.core.errors import ConfigurationError
 from s3import.core.explanations import explain
 from s3import.operations.operations import Operations
-from s3import.server.api import check_binding, create_app
+from s3import.server.api.application import create_app
+from s3import.server.api.loopback import check_binding
 from tests.server.api.conftest import bearer
 from tests.server.api.services import ACCOUNT, TOKEN, open_service, put_account
 
@@ -41,7 +42,6 @@ def problem_of(answer: Any, status: int, code: str) -> dict[str, Any]:
     ("method", "path", "content", "status", "code"),
     [
         ("GET", "/nowhere", None, 404, "not_found"),
-        ("GET", "/", None, 404, "not_found"),
         ("GET", "/accounts/", None, 404, "not_found"),
         ("GET", "/docs", None, 404, "not_found"),
         ("GET", "/metrics", None, 404, "not_found"),

@@ -12,8 +12,8 @@ from fastapi.testclient import TestClient
 
 from s3import.core.records import HALVES, Pass
 from s3import.core.tables import messages
-from s3import.operations.operations import Operations
-from s3import.server.api import create_app
+from s3import.operations.composition import operations_for_clients
+from s3import.server.api.application import create_app
 from s3import.writers import open_database
 from tests.importing.dumps import ACCOUNT, simple_dump, write
 from tests.importing.moving import migrate, settings_for
@@ -39,7 +39,7 @@ def looks(database_url: str, tmp_path: Path) -> list[tuple[Document, int]]:
     )
     importing = threading.Thread(target=migrate, args=(settings,))
     database = open_database(database_url)
-    apps = [create_app(Operations(settings, database), tokens=[TOKEN]) for _ in range(2)]
+    apps = [create_app(operations_for_clients(settings, database), tokens=[TOKEN]) for _ in range(2)]
     seen: list[tuple[Document, int]] = []
     with TestClient(apps[0], headers=bearer(TOKEN)) as first, TestClient(apps[1], headers=bearer(TOKEN)) as second:
         importing.start()

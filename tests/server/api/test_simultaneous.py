@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 
-import s3import.operations.operations
+import s3import.operations.composition
 from s3import.core.records import Pass
 from s3import.operations.operations import Operations
 from s3import.status import State
@@ -31,7 +31,7 @@ Answer = tuple[int, dict[str, Any]]
 
 def _serve(url: str, pipe: Connection) -> None:
     """Serve until the pipe says that it is enough, however long a crowd may have to wait for each other."""
-    s3import.operations.operations.PATIENCE_SECONDS = 120.0
+    s3import.operations.composition.CLIENT_SECONDS = 120.0
     with served(open_service(url)) as port:
         pipe.send(port)
         pipe.recv()

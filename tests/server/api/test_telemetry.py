@@ -15,7 +15,8 @@ from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 
 from s3import.operations.operations import Operations
-from s3import.server.api import application, create_app
+from s3import.server.api import application
+from s3import.server.api.application import create_app
 from tests.server.api.conftest import bearer
 from tests.server.api.services import TOKEN
 

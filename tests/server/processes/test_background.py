@@ -18,13 +18,13 @@ from s3import.core.records import Pass
 from s3import.core.settings import Settings
 from s3import.core.tables import accounts, import_parts
 from s3import.importing import backlog
-from s3import.importing.importer import Importer, SourceOpener
+from s3import.importing.importer import Importer
 from s3import.importing.parts import ActiveRun
 from s3import.importing.retries import Retries
 from s3import.importing.transactions import Transactions
 from s3import.operations.composition import file_copier
 from s3import.operations.sources import source_opener
-from s3import.readers.sources.source import DumpSource
+from s3import.readers.sources.source import DumpSource, SourceOpener
 from s3import.server.workers.background import BackgroundWorker
 from s3import.status import Run
 from tests import commands as app

@@ -16,8 +16,9 @@ from s3import.core.limits import RejectLimit
 from s3import.core.records import HALVES, ROW_ENTITIES, Pass
 from s3import.core.settings import Settings
 from s3import.core.tables import import_parts, import_runs
-from s3import.importing.importer import Importer, Request
+from s3import.importing.importer import Importer
 from s3import.importing.part_claims import Capacity
+from s3import.importing.requests import Request
 from s3import.importing.retries import Retries
 from s3import.importing.transactions import Transactions
 from s3import.operations.composition import file_copier

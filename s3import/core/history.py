@@ -1,0 +1,102 @@
+"""The diary of an account's migration: what happened to its runs, when, and who did it.
+
+Events are added in the transaction of what they tell of, and never changed. They go when the migration is forgotten.
+"""
+
+from __future__ import annotations
+
+import contextvars
+import datetime as dt
+import getpass
+import hashlib
+import os
+import socket
+from collections.abc import Iterator
+from contextlib import contextmanager
+from enum import StrEnum
+from functools import cache
+
+import sqlalchemy as sa
+from sqlalchemy import Connection
+
+from s3import.core.tables import import_events
+
+TOKEN_DIGITS = 8
+
+
+class Happened(StrEnum):
+    """What an event tells. A run that is to be tried again by itself has failed, too."""
+
+    ASKED_FOR = "asked_for"
+    CLAIMED = "claimed"
+    RESUMED = "resumed"
+    TAKEN_OVER = "taken_over"
+    FAILED = "failed"
+    CANCELLED = "cancelled"
+    FINISHED = "finished"
+    VERIFIED = "verified"
+    RESET = "reset"
+    PURGED = "purged"
+
+
+def write(
+    connection: Connection,
+    account_id: str,
+    event: Happened,
+    *,
+    run_id: str | None = None,
+    pass_: str | None = None,
+    attempt: int | None = None,
+    code: str | None = None,
+) -> None:
+    """Add an event, in the caller's transaction; no `run_id`: it is of the account as a whole."""
+    row = {
+        "account_id": account_id,
+        "run_id": run_id,
+        "pass": pass_,
+        "event": event.value,
+        "at": dt.datetime.now(dt.UTC),
+        "actor": actor(),
+        "attempt": attempt,
+        "code": code,
+    }
+    connection.execute(import_events.insert(), row)
+
+
+def forget(connection: Connection, *mine: sa.ColumnElement[bool]) -> None:
+    """Remove the events for which all of that holds."""
+    connection.execute(import_events.delete().where(*mine))
+
+
+# --- who -------------------------------------------------------------------------------------------------------------
+
+_actor: contextvars.ContextVar[str | None] = contextvars.ContextVar("actor", default=None)
+
+
+def actor() -> str:
+    """Who acts here: whom `acting_as` names, else the user and the host of this process."""
+    return _actor.get() or _operator()
+
+
+@contextmanager
+def acting_as(name: str) -> Iterator[None]:
+    """Have what the block does be done by `name`, in this thread or task."""
+    before = _actor.set(name)
+    try:
+        yield
+    finally:
+        _actor.reset(before)
+
+
+def token_name(token: str) -> str:
+    """How a token is called where the token itself must not stand: by the first digits of its SHA-256."""
+    return f"token {hashlib.sha256(token.encode()).hexdigest()[:TOKEN_DIGITS]}"
+
+
+@cache
+def _operator() -> str:
+    try:
+        user = getpass.getuser()
+    except (KeyError, OSError):  # a user that the system has no name for
+        user = str(os.getuid())
+    return f"{user}@{socket.gethostname()}"

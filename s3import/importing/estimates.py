@@ -1,0 +1,30 @@
+"""What a run is expected to take, kept with it from its first plan on."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import Any
+
+from sqlalchemy import Connection
+
+from s3import.core.records import HALVES, Plan
+from s3import.core.tables import import_runs
+from s3import.importing.checkpoints import Do, PartTotals
+from s3import.reporting import timing
+from s3import.reporting.timing import Place, Work
+from s3import.status import Claim
+
+
+def keep(do: Do[Any], held: Claim, plan: Plan, totals: PartTotals, place: Place) -> None:
+    """Write down how long the run will take, before it has read anything and where anybody can tell, in a transaction
+    that `do` runs."""
+    if not totals.read and not totals.parts_done and not held.again and held.pass_ in HALVES:
+        work = timing.work_of(plan.parts, with_files=bool(held.options.files_to))
+        if work is not None:
+            do(partial(_keep, held=held, work=work, place=place))
+
+
+def _keep(connection: Connection, held: Claim, work: Work, place: Place) -> None:
+    expected = timing.expect(connection, work, place)
+    mine = import_runs.c.run_id == held.run_id
+    connection.execute(import_runs.update().where(mine).values(estimate=expected.document()))

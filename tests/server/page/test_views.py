@@ -1,0 +1,171 @@
+"""What the page shows of accounts in every state, and what its forms do."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+from fastapi.testclient import TestClient
+
+from s3import.core.records import Pass
+from s3import.core.tables import import_runs
+from s3import.operations.operations import Operations
+from s3import.status import State
+from tests.server.api.services import ACCOUNT, put_account, put_rejects, put_run
+
+FRAGMENT = {"HX-Request": "true"}
+HOSTILE = """<script>alert(1)</script>'"&lt;"""
+
+
+@pytest.mark.parametrize("state", list(State))
+def test_every_state_is_told_by_a_word(viewer: TestClient, service: Operations, state: State) -> None:
+    put_account(service)
+    put_run(service, Pass.RECENT, state)
+    word = {State.SUCCEEDED: "done"}.get(state, state.value)
+    for path in ("/ui/migrations", f"/ui/accounts/{ACCOUNT}"):
+        assert f"</span> {word}</span>" in viewer.get(path).text
+
+
+def test_what_is_wrong_stands_first(viewer: TestClient, service: Operations) -> None:
+    put_account(service)
+    put_run(service, Pass.RECENT, State.FAILED)
+    put_account(service, account_id="later")
+    put_run(service, Pass.RECENT, State.QUEUED, "later")
+    text = viewer.get("/ui/migrations").text
+    assert text.index("What is wrong") < text.index("broken on purpose") < text.index("All accounts")
+
+
+def test_a_lost_worker_is_wrong(viewer: TestClient, service: Operations) -> None:
+    put_account(service)
+    put_run(service, Pass.RECENT, State.RUNNING)
+    with service.database.begin() as connection:
+        connection.execute(import_runs.update().values(lease_until=1.0))
+    text = viewer.get("/ui/migrations").text
+    assert "What is wrong" in text
+    assert "worker lost" in text
+    assert "shows no sign of life" in viewer.get(f"/ui/accounts/{ACCOUNT}").text
+    assert "</span> lost</span>" in viewer.get("/ui/fleet").text
+
+
+def test_done_with_rejects_never_looks_like_done(viewer: TestClient, service: Operations) -> None:
+    put_account(service)
+    put_rejects(service, put_run(service, Pass.RECENT, State.SUCCEEDED), {1: [3]})
+    text = viewer.get(f"/ui/accounts/{ACCOUNT}").text
+    assert "done with rejects" in text
+    assert "</span> done</span>" not in text
+    assert "s3import migrate --account acme --pass recent --again" in text
+
+
+def test_a_list_is_filtered_and_paged(viewer: TestClient, service: Operations, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("s3import.server.page.views.ACCOUNTS_A_PAGE", 2)
+    for account_id in ("one", "ones", "o_e", "two"):
+        put_account(service, account_id=account_id)
+        put_run(service, Pass.RECENT, State.FAILED if account_id == "two" else State.QUEUED, account_id)
+    assert _accounts(viewer, "?state=failed") == ["two"]
+    assert _accounts(viewer, "?text=o_") == ["o_e"]
+    first = viewer.get("/ui/migrations?text=o").text
+    link = first.split('rel="next" href="')[1].split('"')[0].replace("&amp;", "&")
+    assert _accounts(viewer, "?text=o") == ["o_e", "ones"]
+    assert _accounts(viewer, link.removeprefix("/ui/migrations")) == ["one"]
+    assert "No account fits" in viewer.get("/ui/migrations?text=nobody").text
+    assert viewer.get("/ui/migrations?state=nonsense").status_code == 422
+    assert viewer.get("/ui/migrations?after=nonsense").status_code == 422
+
+
+def _accounts(viewer: TestClient, query: str) -> list[str]:
+    table = viewer.get(f"/ui/migrations{query}").text.split("<tbody>")[1]
+    return [piece.split("<")[0] for piece in table.split("<bdi>")[1:]]
+
+
+@pytest.mark.parametrize("account_id", ["a b", "a?b", "a#b", "ümläut", "<b>", "x'\"y", "a&b=c", "a;b"])
+def test_every_id_has_a_view(viewer: TestClient, service: Operations, account_id: str) -> None:
+    put_account(service, account_id=account_id)
+    put_run(service, Pass.RECENT, State.FAILED, account_id)
+    link = viewer.get("/ui/migrations").text.split('href="/ui/accounts/')[1].split('"')[0]
+    answer = viewer.get(f"/ui/accounts/{link}")
+    assert answer.status_code == 200
+    again = answer.text.split('id="live" hx-get="')[1].split('"')[0]
+    assert viewer.get(again, headers=FRAGMENT).text.startswith('<section id="live"')
+
+
+def test_hostile_text_is_shown_and_never_run(viewer: TestClient, service: Operations) -> None:
+    account_id = HOSTILE.replace("/", "")
+    put_account(service, account_id=account_id)
+    run_id = put_run(service, Pass.RECENT, State.FAILED, account_id)
+    put_rejects(service, run_id, {1: [1]}, account_id)
+    with service.database.begin() as connection:
+        hostile = {"error_message": HOSTILE, "source": HOSTILE, "skipped_objects": [HOSTILE], "holder": HOSTILE}
+        connection.execute(import_runs.update().values(**hostile))
+    link = viewer.get("/ui/migrations").text.split('href="/ui/accounts/')[1].split('"')[0]
+    for path in ("/ui/migrations", f"/ui/accounts/{link}", f"/ui/accounts/{link}/rejects", "/ui/fleet"):
+        text = viewer.get(path).text
+        assert "<script>alert" not in text
+        assert "alert(1)" in text or path == "/ui/fleet"
+
+
+def test_an_open_view_asks_for_its_fragment_alone(viewer: TestClient, service: Operations) -> None:
+    put_account(service)
+    put_run(service, Pass.RECENT, State.QUEUED)
+    for path in ("/ui/migrations", f"/ui/accounts/{ACCOUNT}", f"/ui/accounts/{ACCOUNT}/more", "/ui/fleet"):
+        text = viewer.get(path, headers=FRAGMENT).text
+        assert text.startswith("<section id=")
+        assert "<html" not in text
+
+
+def test_the_text_of_a_record_is_shown_to_who_asks_for_it(viewer: TestClient, service: Operations) -> None:
+    put_account(service)
+    put_rejects(service, put_run(service, Pass.RECENT, State.SUCCEEDED), {1: [3, 5]})
+    assert "The record" not in viewer.get(f"/ui/accounts/{ACCOUNT}").text
+    assert "<bdi>{}</bdi>" in viewer.get(f"/ui/accounts/{ACCOUNT}/rejects").text
+    lines = viewer.get(f"/ui/accounts/{ACCOUNT}/rejects.jsonl").text.splitlines()
+    assert [json.loads(line)["line"] for line in lines] == [3, 5]
+
+
+@pytest.mark.parametrize("path", ["/ui/accounts/nobody", "/ui/accounts/nobody/rejects", "/ui/accounts/nobody/cancel"])
+def test_an_account_that_is_not_there_is_told_in_html(viewer: TestClient, path: str) -> None:
+    answer = viewer.get(path)
+    assert answer.status_code == 404
+    assert answer.headers["content-type"].startswith("text/html")
+    assert "account_not_found" in answer.text
+
+
+def test_a_pass_is_started_resumed_and_cancelled(viewer: TestClient, service: Operations) -> None:
+    put_account(service)
+    assert _said(viewer, "start") == "started"
+    assert _said(viewer, "start") == "at-work"
+    assert viewer.get(f"/ui/accounts/{ACCOUNT}/cancel").status_code == 200
+    assert service.status_document(ACCOUNT)["passes"]["recent"]["state"] == "queued"  # the question alone ends nothing
+    assert _said(viewer, "cancel") == "cancelled"
+    assert _said(viewer, "cancel") == "nothing-to-cancel"
+    assert _said(viewer, "start", {"pass": "recent"}) == "started"
+    assert "The migration was asked for" in viewer.get(f"/ui/accounts/{ACCOUNT}?said=started").text
+
+
+def test_a_refusal_says_why(viewer: TestClient, service: Operations) -> None:
+    put_account(service)
+    answer = viewer.post(f"/ui/accounts/{ACCOUNT}/start", data={"pass": "remaining"})
+    assert answer.status_code == 409
+    assert "recent_pass_first" in answer.text
+    assert viewer.post(f"/ui/accounts/{ACCOUNT}/start", data={"pass": "nonsense"}).status_code == 422
+
+
+def _said(viewer: TestClient, action: str, data: dict[str, str] | None = None) -> str:
+    answer = viewer.post(f"/ui/accounts/{ACCOUNT}/{action}", data=data)
+    assert answer.status_code == 303
+    return answer.headers["location"].partition("said=")[2]
+
+
+def test_a_database_that_does_not_answer_is_told_and_asked_again(
+    viewer: TestClient, service: Operations, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from s3import.core.errors import DatabaseUnavailable
+
+    def fail(*_: object, **__: object) -> None:
+        raise DatabaseUnavailable("secret host")
+
+    monkeypatch.setattr(type(service.database), "read", fail)
+    answer = viewer.get("/ui/migrations", headers=FRAGMENT)
+    assert answer.status_code == 503
+    assert "The database does not answer" in answer.text
+    assert 'hx-get="/ui/migrations"' in answer.text
+    assert "secret host" not in answer.text
