@@ -20,7 +20,7 @@ from s3import.core.events import Advanced, Event
 from s3import.core.limits import RejectLimit
 from s3import.core.records import HALVES, ROW_ENTITIES, Entity, Pass
 from s3import.core.settings import BLOCK_BYTES, Settings
-from s3import.importing.importer import Request
+from s3import.importing.requests import Request
 from s3import.operations.migrate import migrate
 from s3import.operations.sources import source_opener
 from s3import.readers.reading import read_checked

@@ -13,7 +13,7 @@ from matplotlib import pyplot as plt
 from matplotlib.axes import Axes
 
 # Okabe and Ito's colours differ in brightness, too; shapes and hatches say the same once more.
-STYLES = {
+STYLES: dict[str, dict[str, Any]] = {
     "PostgreSQL": {"color": "#0072B2", "marker": "o", "linestyle": "-"},
     "MariaDB": {"color": "#D55E00", "marker": "s", "linestyle": "--"},
     "SQLite": {"color": "#009E73", "marker": "^", "linestyle": ":"},
@@ -60,9 +60,9 @@ def _sizes(axes: Axes, rows: Sequence[dict[str, Any]]) -> None:
         )
         if mine:
             messages, complete, usable = zip(*mine, strict=True)
-            axes.plot(messages, complete, label=f"{database}, complete", **style)  # type: ignore[arg-type]
+            axes.plot(messages, complete, label=f"{database}, complete", **style)
             hollow = {**style, "linewidth": 0.8, "markerfacecolor": "white"}
-            axes.plot(messages, usable, label=f"{database}, usable", **hollow)  # type: ignore[arg-type]
+            axes.plot(messages, usable, label=f"{database}, usable", **hollow)
     axes.set(xscale="log", yscale="log", xlabel="messages of the account", ylabel="seconds from the command's start")
     for axis in (axes.xaxis, axes.yaxis):
         axis.set_major_formatter(_plain_number)

@@ -60,7 +60,7 @@ class Spill:
 
 
 def _between(table: pa.Table, keys: pa.ChunkedArray, first: int, end: int) -> pa.Table:
-    """The rows with keys from `first` up to `end`, of a table in the order of its `keys`, which is not read for that."""
+    """The rows with keys from `first` up to `end`, of a table in the order of its `keys`."""
     begin, stop = (bisect_left(keys, bound, key=lambda number: number.as_py()) for bound in (first, end))
     return table.slice(begin, stop - begin)
 

@@ -25,7 +25,7 @@ from s3import.core.records import (
     Reason,
     one_array,
 )
-from s3import.importing.parents import Parents
+from s3import.importing.parents import KnownParents
 from s3import.operations.spill import Spill, spans
 from s3import.operations.validate import dump_keys
 from s3import.operations.validate.validation_report import REJECTS_SHOWN, PassReport, RecordPlace
@@ -68,7 +68,7 @@ class PassReader:
     source: DumpSource
     account_id: str
     remembered: Remembered
-    parents: Parents
+    parents: KnownParents
     observe: Observer
     require_going: Callable[[], None]
     workers: int
@@ -80,7 +80,7 @@ class PassReader:
 
         `parents_are_here`: whether all that records may belong to is in the dump.
         """
-        left_out = []
+        left_out: list[Entity] = []
         incomplete: set[Entity] = set()
         for entity in ROW_ENTITIES:
             children, failures = Spill(dump_keys.CHILDREN), len(self.report.errors)

@@ -21,9 +21,10 @@ from s3import.core.errors import (
     PartMissing,
 )
 from s3import.core.events import Observer, PassEnded, PassStarted
-from s3import.core.records import HALVES, AccountDocument, Pass, is_id
+from s3import.core.ids import ACCOUNT, is_id
+from s3import.core.records import HALVES, AccountDocument, Pass
 from s3import.core.settings import Settings
-from s3import.importing.parents import Parents
+from s3import.importing.parents import KnownParents
 from s3import.operations.composition import readers
 from s3import.operations.foreground import in_thread
 from s3import.operations.sources import source_opener
@@ -33,7 +34,7 @@ from s3import.operations.validate.pass_reader import PassReader, Remembered
 from s3import.operations.validate.validation_report import IDS_SHOWN, PassReport, ValidationReport
 from s3import.readers.dump.account_document import ACCOUNT_DOCUMENT, read_account_document
 from s3import.readers.dump.objects import MANIFEST
-from s3import.readers.sources.location import ACCOUNT, ANYBODY
+from s3import.readers.sources.location import ANYBODY
 from s3import.readers.sources.source import DumpSource, Source
 
 NO_BRANDS = "brands and channels: there is no account.json that names them"
@@ -98,7 +99,7 @@ class Validation:
         self._find_repeated()
         return self._report
 
-    def _parents(self) -> Parents:
+    def _parents(self) -> KnownParents:
         """The brands and channels that threads may name; of what account.json does not list nothing is known."""
         document = None
         try:
@@ -114,11 +115,11 @@ class Validation:
             ids["channel_id"] = {channel.id for channel in document.channels}
         if len(ids) < 2:
             self._report.not_checked.append(NO_BRANDS)
-        return Parents(ids)
+        return KnownParents(ids)
 
     # --- a pass ------------------------------------------------------------------------------------------------------
 
-    def _check(self, pass_: Pass, parents: Parents) -> None:
+    def _check(self, pass_: Pass, parents: KnownParents) -> None:
         report = self._report.passes[pass_] = PassReport()
         try:
             plan = report.plan = self._source.plan(pass_)
