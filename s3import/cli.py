@@ -13,9 +13,9 @@ from typing import TYPE_CHECKING, Any, NoReturn
 import click
 
 from s3import import __version__
-from s3import.console import options, streams, times
+from s3import.console import explained, options, streams, times
 from s3import.console.exits import DONE, FAILED, SOME_REJECTED, exit_status, status_of, worst
-from s3import.console.output import after_the_work, complain, redraw, say, shown_width
+from s3import.console.output import after_the_work, complain, redraw, say
 from s3import.console.signals import signals
 from s3import.core.errors import (
     ConfigurationError,
@@ -46,6 +46,7 @@ def cli() -> None:
     """
 
 
+cli.add_command(explained.explain)
 cli.add_command(times.estimate)
 cli.add_command(times.history)
 
@@ -236,27 +237,6 @@ def rejects(account: str, database: str | None, pass_: str, as_json: bool) -> No
         f"account {account}: {f'{listed:,}' if listed else 'no'} rejects in {there}"
         + (f"; {summary.repair(account, codes)}" if listed else "")
     )
-
-
-@cli.command()
-@click.argument("code", required=False)
-@options.json("Print one JSON object a line.")
-def explain(code: str | None, as_json: bool) -> None:
-    """Explain a code of a reject, an error or an answer of the HTTP API; without CODE list them all.
-
-    What it means, its usual cause, what to do, and an example.
-    """
-    from s3import.console import explained
-    from s3import.core.explanations import explain, explanations
-
-    width = shown_width()
-    if as_json:
-        for explanation in explanations().values() if code is None else [explain(code)]:
-            click.echo(explained.as_json(explanation))
-    elif code is None:
-        click.echo(explained.list_as_text(explanations().values(), width))
-    else:
-        click.echo(explained.as_text(explain(code), width))
 
 
 @cli.command()

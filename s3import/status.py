@@ -23,8 +23,9 @@ Among many machines: (g) `offers.offer_run`: a queued run, or one whose process 
 and `offers.withdraw_runs` takes that back; (h) `offers.spread`: the planned run is nobody's, its parts are everybody's,
 and `offers.look_after` renews its lease.
 
-(i) `take_back`: a reset takes away what the run imported. Runs end by being forgotten, too: `forget_taken_back` after
-the reset, `forget_runs` by a purge, `queueing.enqueue` of an account that was deleted and begins anew,
+(i) `removals.take_back`: a reset takes away what the run imported. Runs end by being forgotten, too:
+`removals.forget_taken_back` after the reset, `removals.forget_runs` by a purge, `queueing.enqueue` of an account that
+was deleted and begins anew,
 `queueing.forget_last_reading` once the pass is read again, `fail` of a run whose account never existed.
 
 Nothing else writes a run's state, token, lease or holder, and nothing else makes or removes one; the other columns are
@@ -39,7 +40,7 @@ from __future__ import annotations
 
 import datetime as dt
 import secrets
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from enum import StrEnum
 from typing import Any
@@ -440,40 +441,6 @@ def cancel(connection: Connection, run_id: str) -> bool:
 def lock_runs(connection: Connection, account_id: str) -> None:
     """Have the account's runs stay as they are until the transaction ends."""
     connection.execute(sa.select(import_runs.c.run_id).where(import_runs.c.account_id == account_id).with_for_update())
-
-
-def take_back(connection: Connection, account_id: str, run_ids: Sequence[str]) -> None:
-    """None of these runs goes on: a reset takes away what they imported. The account's others are forgotten."""
-    runs = import_runs.c
-    mine = runs.account_id == account_id
-    connection.execute(import_runs.delete().where(mine, runs.run_id.not_in(run_ids)))
-    connection.execute(
-        import_runs.update()
-        .where(mine)
-        .values(
-            state=State.CANCELLED,
-            token=runs.token + 1,
-            spread=False,
-            not_before=None,
-            lease_until=None,
-            holder=None,
-            error_code=TAKEN_BACK,
-            error_message="the account's import is being taken back; `s3import reset` finishes that",
-        )
-    )
-
-
-def forget_runs(connection: Connection, account_id: str) -> None:
-    """Remove the account's runs, of which nothing else is left. Raises: as `idle_runs`."""
-    idle_runs(connection, account_id)
-    connection.execute(import_runs.delete().where(import_runs.c.account_id == account_id))
-
-
-def forget_taken_back(connection: Connection, account_id: str) -> None:
-    """Remove the runs that a reset was taking back, once nothing of them is left."""
-    runs = import_runs.c
-    over = sa.and_(runs.account_id == account_id, runs.state == State.CANCELLED, runs.error_code == TAKEN_BACK)
-    connection.execute(import_runs.delete().where(over))
 
 
 def why_lost(connection: Connection, held: Claim) -> S3ImportError:

@@ -1,4 +1,4 @@
-"""Explanations of codes as a person or a program reads them on stdout."""
+"""The command that explains codes, and how a person or a program reads its answer."""
 
 from __future__ import annotations
 
@@ -7,7 +7,30 @@ import textwrap
 from collections.abc import Iterable
 from dataclasses import asdict
 
-from s3import.core.explanations import GROUPS, Explanation
+import click
+
+from s3import.console import options
+from s3import.console.output import shown_width
+from s3import.core.explanations import GROUPS, Explanation, explanations
+from s3import.core.explanations import explain as explanation_of
+
+
+@click.command(cls=options.SingleCommand)
+@click.argument("code", required=False)
+@options.json("Print one JSON object a line.")
+def explain(code: str | None, as_json: bool) -> None:
+    """Explain a code of a reject, an error or an answer of the HTTP API; without CODE list them all.
+
+    What it means, its usual cause, what to do, and an example.
+    """
+    width = shown_width()
+    if as_json:
+        for explanation in explanations().values() if code is None else [explanation_of(code)]:
+            click.echo(as_json(explanation))
+    elif code is None:
+        click.echo(list_as_text(explanations().values(), width))
+    else:
+        click.echo(as_text(explanation_of(code), width))
 
 
 def as_text(explanation: Explanation, width: int) -> str:

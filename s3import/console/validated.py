@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from s3import.console.summary import LISTED, reject_as_text
 from s3import.core.errors import printable
-from s3import.operations.validate import ValidationReport
+
+if TYPE_CHECKING:
+    from s3import.operations.validate import ValidationReport
+
 
 _DELETIONS = {
     "effective": "take a record of this dump away",

@@ -27,6 +27,7 @@ from s3import.core.history import Happened
 from s3import.core.settings import Settings
 from s3import.core.tables import accounts, import_accounts, import_events, import_runs
 from s3import.core.timers import Ticker
+from s3import.importing import removals
 from s3import.importing.bookkeeping import remove_bookkeeping
 from s3import.importing.transactions import Transactions
 from s3import.operations.composition import connect, on_tables
@@ -121,7 +122,7 @@ def _runs(connection: Connection, account_id: str, standing: resets.Standing) ->
 
 def _end(account_id: str, connection: Connection) -> None:
     there = resets.lock_account(connection, account_id) is not None
-    status.forget_runs(connection, account_id)
+    removals.forget_runs(connection, account_id)
     history.forget(connection, import_events.c.account_id == account_id)
     if there:
         history.write(connection, account_id, Happened.PURGED)

@@ -43,6 +43,7 @@ from s3import.core.resets import Scope
 from s3import.core.settings import Settings
 from s3import.core.tables import FILES, TARGETS, import_events
 from s3import.files import TargetOpener, storage_keys
+from s3import.importing import removals
 from s3import.importing.bookkeeping import has_parts, remove_bookkeeping
 from s3import.importing.checkpoints import read_window
 from s3import.importing.leases import Lease, Leases
@@ -118,7 +119,7 @@ class AccountReset:
             with self._kept(held):
                 return self._take_back(held, self._extent_of(held))
         except AccountDeleted:
-            self._do(partial(status.forget_taken_back, account_id=self._account_id))
+            self._do(partial(removals.forget_taken_back, account_id=self._account_id))
             raise
 
     def count(self) -> dict[Entity, int]:
@@ -171,7 +172,7 @@ class AccountReset:
         """Whether the account itself is gone: then its runs are all that is left."""
         gone = resets.lock_account(connection, self._account_id) is None
         if gone:
-            status.forget_runs(connection, self._account_id)
+            removals.forget_runs(connection, self._account_id)
             history.forget(connection, import_events.c.account_id == self._account_id)
         return gone
 
@@ -224,7 +225,7 @@ class AccountReset:
         for run in extent.runs:
             if run.is_orphaned and run.holder:
                 self._transactions.database.evict(connection, run.holder)
-        status.take_back(connection, self._account_id, [run.run_id for run in extent.runs])
+        removals.take_back(connection, self._account_id, [run.run_id for run in extent.runs])
 
     def _extent_of(self, held: resets.Reset) -> Extent:
         return self._transactions.read(self._account_id, lambda connection: _extent(connection, held))
@@ -326,7 +327,7 @@ class AccountReset:
             if tries > 1 and resets.find_reset(connection, self._account_id) is None:
                 return  # the answer to a commit got lost
             resets.require_held(connection, held, self._settings.lease_seconds)
-            status.forget_taken_back(connection, self._account_id)
+            removals.forget_taken_back(connection, self._account_id)
             resets.end(connection, held)
             history.write(connection, self._account_id, Happened.RESET)
             set_status(connection, self._account_id, AccountStatus.MIGRATING)
