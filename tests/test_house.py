@@ -122,7 +122,7 @@ def _attributes(path: Path) -> set[str]:
 
 
 def test_every_transition_of_a_run_stands_beside_the_diagram() -> None:
-    """Runs are made, moved from state to state, held and removed by three modules only."""
+    """Runs are made, moved from state to state, held and removed by four modules only."""
     writers = {_name(path) for path in MODULES if any(map(_moves_runs, _nodes(path)))}
     assert writers == {
         "s3import/status.py",
@@ -153,7 +153,7 @@ def test_modules_stay_small_and_speak_plainly(path: Path) -> None:
 
 
 def test_the_fixtures_are_what_their_maker_writes() -> None:
-    """The committed dump says what `make fixtures` would write, and nothing else lies others it."""
+    """The committed dump says what `make fixtures` would write, and nothing else lies there."""
     made = dump()
     folder = DUMP / ACCOUNT
     kept = {p.relative_to(folder).as_posix(): p.read_bytes() for p in folder.rglob("*") if p.is_file()}
