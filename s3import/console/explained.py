@@ -26,14 +26,14 @@ def explain(code: str | None, as_json: bool) -> None:
     width = shown_width()
     if as_json:
         for explanation in explanations().values() if code is None else [explanation_of(code)]:
-            click.echo(as_json(explanation))
+            click.echo(code_as_json(explanation))
     elif code is None:
-        click.echo(list_as_text(explanations().values(), width))
+        click.echo(codes_as_text(explanations().values(), width))
     else:
-        click.echo(as_text(explanation_of(code), width))
+        click.echo(code_as_text(explanation_of(code), width))
 
 
-def as_text(explanation: Explanation, width: int) -> str:
+def code_as_text(explanation: Explanation, width: int) -> str:
     """What one code means, in lines of at most `width` columns."""
     texts = {
         "cause": explanation.cause,
@@ -45,7 +45,7 @@ def as_text(explanation: Explanation, width: int) -> str:
     return "\n".join([_wrapped("", f"{explanation.code}: {explanation.meaning}", width), *named])
 
 
-def list_as_text(explanations: Iterable[Explanation], width: int) -> str:
+def codes_as_text(explanations: Iterable[Explanation], width: int) -> str:
     """A line for each code, group by group; more lines where `width` is too small for its meaning."""
     shown = list(explanations)
     column = 4 + max(len(explanation.code) for explanation in shown)
@@ -59,7 +59,7 @@ def list_as_text(explanations: Iterable[Explanation], width: int) -> str:
     return "\n".join(lines[1:])
 
 
-def as_json(explanation: Explanation) -> str:
+def code_as_json(explanation: Explanation) -> str:
     """One JSON object."""
     return json.dumps({**asdict(explanation), "url": explanation.url}, ensure_ascii=False)
 
