@@ -220,17 +220,8 @@ def as_run(row: Any) -> Run:
 
 
 _AS_THEY_ARE = (
-    "run_id",
-    "account_id",
-    "source",
-    "token",
-    "attempts",
-    "tries",
-    "progress_at_claim",
-    "holder",
-    "spread",
-    "error_code",
-    "number",
+    *("run_id", "account_id", "number", "source", "holder", "token"),
+    *("attempts", "tries", "progress_at_claim", "spread", "error_code"),
 )
 
 
@@ -254,18 +245,8 @@ def claim(
     describe_calls = run.options.describe_calls or (options.describe_calls and is_first)
     chosen = RunOptions(options.files_to or run.options.files_to, describe_calls)
     token, attempts = run.token + 1 + secrets.randbits(TOKEN_STEP_BITS), run.attempts + 1
-    held = Claim(
-        run.run_id,
-        run.account_id,
-        run.pass_,
-        token,
-        attempts,
-        tries,
-        run.account_checked,
-        chosen,
-        run.again,
-        run.anew,
-    )
+    so_far = (token, attempts, tries, run.account_checked)
+    held = Claim(run.run_id, run.account_id, run.pass_, *so_far, chosen, run.again, run.anew)
     if not _take(connection, run, held, source=source, holder=holder, lease_seconds=lease_seconds, reached=reached):
         return None
     if run.attempts:  # else it has no parts yet

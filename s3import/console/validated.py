@@ -8,7 +8,7 @@ from typing import Any
 
 from s3import.console.summary import LISTED, reject_as_text
 from s3import.core.errors import printable
-from s3import.operations.validate import ValidationReport
+from s3import.operations.validate.validation_report import ValidationReport
 
 _DELETIONS = {
     "effective": "take a record of this dump away",
