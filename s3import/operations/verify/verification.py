@@ -25,12 +25,12 @@ from s3import.core.tables import TARGETS
 from s3import.importing.transactions import Transactions
 from s3import.operations.verify import imported
 from s3import.operations.verify.comparison import compare
+from s3import.operations.verify.dump_parts import DumpParts
 from s3import.operations.verify.expected import SCHEMA, DumpPart, DumpReader
 from s3import.operations.verify.explanation import Explainer
 from s3import.operations.verify.findings import Findings, Verified
 from s3import.operations.verify.found import AccountRows, Sums
 from s3import.operations.verify.imported import Imported
-from s3import.operations.verify.parts import DumpParts
 from s3import.operations.verify.spill import Spill
 from s3import.readers.dump.inventory import pages
 from s3import.readers.sources.source import SourceOpener

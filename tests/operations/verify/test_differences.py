@@ -197,7 +197,7 @@ def test_many_parts_are_compared_page_by_page(
     database_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """What is found of a part is told of that part, and no more parts than a page holds are in memory at a time."""
-    monkeypatch.setattr("s3import.operations.verify.parts.PAGE_PARTS", 2)
+    monkeypatch.setattr("s3import.operations.verify.dump_parts.PAGE_PARTS", 2)
     monkeypatch.setattr("s3import.operations.verify.spill.MOST_SMALL", 2)
     monkeypatch.setattr("s3import.importing.checkpoints.PAGE_PARTS", 2)
     dump = simple_dump(0)
@@ -225,6 +225,6 @@ def test_only_the_first_names_of_changed_parts_are_told(
     settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Of the others the number."""
-    monkeypatch.setattr("s3import.operations.verify.parts.MAX_CHANGED", 1)
+    monkeypatch.setattr("s3import.operations.verify.dump_parts.MAX_CHANGED", 1)
     write({f"recent/threads/part-{number}.jsonl": b"" for number in (1, 2, 3)}, tmp_path)
     assert verify(settings).changed_parts == ("recent/threads/part-1.jsonl", "… and 2 more")
