@@ -9,9 +9,10 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
-from benchmarks.clock import S3IMPORT, Timing, alternate, run
+from benchmarks.clock import S3IMPORT, Command, Timing, alternate, run
 from benchmarks.generate import Dump, Form, cached, cached_accounts
 from benchmarks.scratch import FORGET, MariaDB, Postgres, Scratch, SQLite
+from s3import.console.exits import SOME_REJECTED
 
 SMALL_MESSAGES = 100
 SMALL_ACCOUNTS = 200
@@ -47,10 +48,11 @@ class Bench:
         return cached(self.folder, self.messages, form)
 
 
-def migrate(scratch: Scratch, dump: Dump, accounts: tuple[str, ...] = ()) -> Timing:
+def migrate(scratch: Scratch, dump: Dump, accounts: tuple[str, ...] = (), *, keys: str = "auto") -> Timing:
     """The whole process, both passes, start-up included."""
     named = [word for account in accounts or (dump.account,) for word in ("--account", account)]
-    return run((S3IMPORT, "migrate", *named, "--source", dump.source, "--database", scratch.url))
+    command: Command = (S3IMPORT, "migrate", *named, "--source", dump.source, "--database", scratch.url)
+    return run(command, environment={"S3IMPORT_KEYS": keys})
 
 
 def afresh(scratch: Scratch, work: Callable[[], Timing]) -> Callable[[], Timing]:
@@ -74,18 +76,20 @@ def exported(scratch: Scratch, dump: Dump) -> Iterator[Path]:
 
 
 def postgres(bench: Bench) -> Iterator[Row]:
-    """`s3import migrate` beside `psql \\copy` of ready-made CSV, in one connection and in two."""
+    """`s3import migrate`, keys in sets and in rows, beside `psql \\copy` of ready-made CSV, in one connection and in
+    two."""
     dump = bench.dump()
     with Postgres(bench.postgres) as scratch, exported(scratch, dump) as files:
         contenders = {
             "psql \\copy": afresh(scratch, partial(scratch.load, files)),
-            "s3import": afresh(scratch, partial(migrate, scratch, dump)),
+            "sets": afresh(scratch, partial(migrate, scratch, dump, keys="sets")),
+            "rows": afresh(scratch, partial(migrate, scratch, dump, keys="rows")),
             "psql \\copy, two connections": afresh(scratch, partial(scratch.load_by_two, files)),
         }
         timings = alternate(contenders, bench.rounds)
-    ours = timings.pop("s3import")
-    for (name, theirs), target in zip(timings.items(), ("at most 0.75", "at most 1.05 (stretch)"), strict=True):
-        yield _compared("PostgreSQL", ours, name, theirs, target)
+    for keys, targets in (("sets", ("at most 0.64", "at most 1.05")), ("rows", ("at most 0.69", "at most 1.12"))):
+        for name, target in zip(("psql \\copy", "psql \\copy, two connections"), targets, strict=True):
+            yield _compared(f"PostgreSQL, keys in {keys}", timings[keys], name, timings[name], target)
 
 
 def formats(bench: Bench) -> Iterator[Row]:
@@ -123,6 +127,15 @@ def verify(bench: Bench) -> Iterator[Row]:
             timings = alternate(contenders, bench.rounds)
         what = f"{type(database).__name__}: verify"
         yield _compared(what, timings["verify"], "migrate", timings["migrate"], "at most 1.00")
+
+
+def validate(bench: Bench) -> Iterator[Row]:
+    """`s3import validate`, which finds that the dump comes without its files."""
+    dump = bench.dump()
+    command = (S3IMPORT, "validate", dump.source, "--account", dump.account)
+    timing = alternate({"validate": partial(run, command, status=SOME_REJECTED)}, bench.rounds)["validate"]
+    measured = f"{timing.seconds:.1f} s, {timing.peak_bytes >> 20} MB: {bench.messages / timing.seconds:,.0f} a second"
+    yield Row("validate", measured, target="at least 100,000 a second")
 
 
 def mariadb(bench: Bench) -> Iterator[Row]:
@@ -188,6 +201,6 @@ def _compared(what: str, ours: Timing, name: str, theirs: Timing, target: str) -
 
 ROWS: dict[str, Callable[[Bench], Iterator[Row]]] = {
     measure.__name__: measure
-    for measure in (postgres, formats, again, verify, mariadb, sqlite, memory, latency, accounts)
+    for measure in (postgres, formats, again, verify, validate, mariadb, sqlite, memory, latency, accounts)
 }
 """What can be asked for by name."""

@@ -126,7 +126,7 @@ class Run:
 
 @dataclass(frozen=True, slots=True)
 class Claim:
-    """The right to work on a run until somebody claims it with a higher token. `anew`: what is kept of it goes first."""
+    """The right to work on a run until somebody claims it with a higher token; `anew`: its parts go first."""
 
     run_id: str
     account_id: str

@@ -46,7 +46,6 @@ from s3import.readers.dump.account_document import read_account_document
 from s3import.readers.dump.inventory import inventory_of
 from s3import.readers.sources.location import require_deltas
 from s3import.readers.sources.source import DumpSource, SourceOpener
-from s3import.reporting.timing import Place
 from s3import.status import Again, Claim, Recorder, Run, State
 
 LONG_SECONDS = 0.5  # small parts that would take longer one after the other are worth other threads
@@ -96,7 +95,7 @@ class Importer:
         block_bytes = max(settings.block_bytes * min(workers, FULL_BLOCKS) // workers, 1)
         self.parts = PartImporter(transactions, block_bytes, settings.keep_raw)
         self.leases, self.samples = Leases(self.database, settings), Samples()
-        self.place = Place.of(self.database.dialect.name, workers, self.database.dialect.concurrent_writers)
+        self.place = estimates.place_of(self.database, workers)
         self.workers = ThreadPoolExecutor(workers, thread_name_prefix="part")
         self.files = files
         self._slots = threading.BoundedSemaphore(workers)

@@ -8,10 +8,10 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from s3import.core.records import Entity, one_array
+from s3import.operations.spill import Spill, spans
 from s3import.operations.verify.expected import contenders, one_each
 from s3import.operations.verify.findings import Finding, FindingKind, Findings
 from s3import.operations.verify.found import MODULUS, NOTHING, AccountRows, Sum, Sums
-from s3import.operations.verify.spill import Spill, spans
 
 _PLACES = pa.schema([("part", pa.int32()), ("line", pa.int64()), ("id", pa.string()), ("has_row", pa.bool_())])
 

@@ -73,7 +73,7 @@ class Findings:
         *,
         count: int | None = None,
     ) -> None:
-        """As `add`, of many records of a part at once. `count`: how many they are, where only the first are given."""
+        """Note many records of a part at once. `count`: how many they are, where only the first are given."""
         self.kinds[entity, kind] += len(ids) if count is None else count
         listed = self.differences if kind.is_difference else self.changes
         room = max(MAX_LISTED - len(listed), 0)

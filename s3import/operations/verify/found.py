@@ -15,7 +15,7 @@ from sqlalchemy import Connection
 from s3import.core.records import Entity
 from s3import.core.tables import PARENTS, TARGETS, UtcTime, import_tombstones
 from s3import.importing.transactions import Transactions
-from s3import.operations.verify.spill import Spill
+from s3import.operations.spill import Spill
 from s3import.transform.fingerprints import compared_columns, fingerprint_in, key_range_in
 from s3import.writers.temporary import fill, keys_table
 from s3import.writers.tombstones import has_tombstones

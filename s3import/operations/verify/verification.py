@@ -23,6 +23,7 @@ from s3import.core.events import Advanced, PassEnded
 from s3import.core.records import Batch, Entity, Pass, one_array
 from s3import.core.tables import TARGETS
 from s3import.importing.transactions import Transactions
+from s3import.operations.spill import Spill
 from s3import.operations.verify import imported
 from s3import.operations.verify.comparison import compare
 from s3import.operations.verify.dump_parts import DumpParts
@@ -31,7 +32,6 @@ from s3import.operations.verify.explanation import Explainer
 from s3import.operations.verify.findings import Findings, Verified
 from s3import.operations.verify.found import AccountRows, Sums
 from s3import.operations.verify.imported import Imported
-from s3import.operations.verify.spill import Spill
 from s3import.readers.dump.inventory import pages
 from s3import.readers.sources.source import SourceOpener
 

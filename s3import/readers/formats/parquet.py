@@ -102,6 +102,12 @@ def _parquet_file(file: BinaryIO) -> pq.ParquetFile:
     )
 
 
+def count_rows(file: BinaryIO, object_name: str) -> int:
+    """How many rows a part has, by its footer alone. Raises: PartUnreadable."""
+    with _naming(object_name):
+        return int(_parquet_file(file).metadata.num_rows)
+
+
 def _unknown(actual: pa.DataType, expected: pa.DataType, path: str) -> Iterator[str | None]:
     """For each leaf column below `actual`, in the file's order: None, or the name that the contract does not know."""
     if pa.types.is_struct(actual) and pa.types.is_struct(expected):

@@ -27,8 +27,8 @@ class Spill:
     stays behind, however the process ends.
     """
 
-    def __init__(self, schema: pa.Schema, rows_held: int = ROWS_HELD, *, key: str = "key_range") -> None:
-        self._schema, self.rows_held, self._key = schema, rows_held, key
+    def __init__(self, schema: pa.Schema, rows_held: int | None = None, *, key: str = "key_range") -> None:
+        self._schema, self.rows_held, self._key = schema, rows_held or ROWS_HELD, key
         self._lock = threading.Lock()
         self._small: list[pa.Table] = []  # those of small parts, before they become one
         self._held: list[pa.Table] = []
@@ -60,8 +60,8 @@ class Spill:
 
 
 def _between(table: pa.Table, keys: pa.ChunkedArray, first: int, end: int) -> pa.Table:
-    """The rows with these keys, of a table that is sorted by them."""
-    begin, stop = (bisect_left(range(len(keys)), one, key=lambda row: keys[row].as_py()) for one in (first, end))
+    """The rows with keys from `first` up to `end`, of a table in the order of its `keys`."""
+    begin, stop = (bisect_left(keys, bound, key=lambda number: number.as_py()) for bound in (first, end))
     return table.slice(begin, stop - begin)
 
 
@@ -75,7 +75,7 @@ def spans(*spills: Spill) -> Iterator[tuple[int, int]]:
 def _stored(table: pa.Table) -> pa.Table:
     """The same table, on disk and mapped into memory."""
     try:
-        with tempfile.NamedTemporaryFile(prefix="s3import-verify-") as file:
+        with tempfile.NamedTemporaryFile(prefix="s3import-") as file:
             with pyarrow.ipc.new_file(file.name, table.schema) as writer:
                 writer.write_table(table, max_chunksize=64 * 1024)
             return pyarrow.ipc.open_file(pa.memory_map(file.name)).read_all()
