@@ -5,8 +5,7 @@ Where a value is not of a kind that its field takes, there is no answer: `values
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Mapping, Sequence
 from decimal import Decimal
 from functools import lru_cache, reduce
 from typing import Any
@@ -20,8 +19,9 @@ from s3import.core.ids import ACCOUNT
 from s3import.core.records import MAX_IGNORED_FIELDS, TEXT, TIMESTAMP, one_array
 from s3import.readers.dynamodb.mapping import TICKS, TOO_LATE_TICKS, FieldMapping, Path
 from s3import.readers.dynamodb.selection import ITEM, Selection
+from s3import.readers.dynamodb.shapes import Shape, ignored_names, known_shape, shape_of, unknown_paths
 from s3import.readers.formats.blocks import hold_an_object_each, split_lines
-from s3import.readers.formats.lines import Rows, storable_names
+from s3import.readers.formats.lines import Rows
 
 MAX_BRACES = 900  # in a line: with more of them it may be nested deeper than the line path can follow
 UNKNOWN_COUNT = -(10**6)
@@ -81,7 +81,7 @@ class ItemColumns:
     ) -> tuple[pa.StructArray, _Found | None]:
         """All items, with those unknown attributes that are `known`, and what was found in them; nothing where anything
         is in doubt."""
-        type_ = _merged(type_, _shape_of(known).members_type())
+        type_ = _merged(type_, shape_of(known).members_type())
         items = _parse(text, type_, self._selection.member)
         # Objects cannot span these lines, so as many objects as lines means one on each.
         if items is None or len(items) != len(numbers) or items.null_count:
@@ -154,27 +154,6 @@ SCALAR = pa.struct([("S", TEXT), ("N", TEXT), ("BOOL", pa.bool_()), ("NULL", pa.
 NAME_AND_VALUE = pa.struct([("M", pa.struct([("name", SCALAR), ("value", SCALAR)]))])
 
 
-@dataclass
-class Shape:
-    """What is asked for of a value: the kinds it may be of, and the members it may have as a map."""
-
-    kinds: dict[str, pa.DataType] = field(default_factory=dict)
-    members: dict[str, Shape] = field(default_factory=dict)
-
-    def at(self, path: Path) -> Shape:
-        shape = self
-        for name in path:
-            shape = shape.members.setdefault(name, Shape())
-        return shape
-
-    def members_type(self) -> pa.StructType:
-        return pa.struct([(name, shape.type()) for name, shape in self.members.items()])
-
-    def type(self) -> pa.StructType:
-        kinds = {**self.kinds, "M": self.members_type()} if self.members else self.kinds
-        return pa.struct([*kinds.items(), ("NULL", pa.bool_())])
-
-
 @lru_cache(64)
 def _telling_type(selection: Selection) -> pa.StructType:
     """The Arrow type of what tells whose an item is."""
@@ -232,23 +211,6 @@ def _kinds(mapped: FieldMapping) -> dict[str, pa.DataType]:
 # --- names that the mapping does not know --------------------------------------------------------------------------
 
 
-@lru_cache(64)
-def known_shape(selection: Selection) -> Shape:
-    """All that the mapping knows of an item. What is joined to it is known as a whole."""
-    fields = selection.mapping.fields
-    paths = [path for field in fields if field.join is None for path in field.paths]
-    joins = [path for join in selection.mapping.joins for path in ((join.attribute_name,), join.by)]
-    sort = (selection.mapping.sort.attribute,) if selection.mapping.sort else selection.key_path
-    return _shape_of([*paths, *joins, selection.key_path, sort])
-
-
-def _shape_of(paths: Iterable[Path]) -> Shape:
-    shape = Shape()
-    for path in paths:
-        shape.at(path)
-    return shape
-
-
 def _parsed(line: str, member: str) -> Mapping[str, Any]:
     """The item on a line that Arrow has read. Raises: _Doubt where it is not so clear."""
     try:
@@ -258,21 +220,6 @@ def _parsed(line: str, member: str) -> Mapping[str, Any]:
     if not isinstance(item, dict):
         raise _Doubt
     return item
-
-
-def unknown_paths(members: Mapping[str, Any], known: Shape) -> Iterator[Path]:
-    """Where attributes lie that are not known, and members of known maps."""
-    for name, value in members.items():
-        inner = known.members.get(name)
-        if inner is None:
-            yield (name,)
-        elif inner.members and isinstance(value, dict) and isinstance(value.get("M"), dict):
-            yield from ((name, *path) for path in unknown_paths(value["M"], inner))
-
-
-def ignored_names(selection: Selection, paths: Iterable[Path]) -> frozenset[str]:
-    """The names of ignored fields, as they can be stored and shown."""
-    return storable_names(".".join((selection.entity.value, *path)) for path in paths)
 
 
 def _is_found(items: pa.StructArray, path: Path) -> bool:

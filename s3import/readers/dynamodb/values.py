@@ -16,9 +16,9 @@ import pyarrow as pa
 
 from s3import.core.errors import RejectCode
 from s3import.core.ids import ACCOUNT
-from s3import.readers.dynamodb.columns import ignored_names, known_shape, unknown_paths
 from s3import.readers.dynamodb.mapping import TICKS, TOO_LATE_TICKS, FieldMapping, Path
 from s3import.readers.dynamodb.selection import Selection
+from s3import.readers.dynamodb.shapes import ignored_names, known_shape, unknown_paths
 from s3import.readers.formats.lines import (
     Cell,
     LineReader,
