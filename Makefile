@@ -12,7 +12,7 @@ RUN := $(VENV)/bin/python -m
 unexport PYTHONDONTWRITEBYTECODE # where it is set, each process that a test starts would compile everything again
 
 .DEFAULT_GOAL := help
-.PHONY: help demo page vendor test unit lint check bench format fixtures constraints clean
+.PHONY: help demo page vendor test unit lint check bench study format fixtures constraints clean
 
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -40,6 +40,10 @@ check: lint test ## everything that CI asks for
 bench: $(READY) ## measure against the databases' own tools; ARGS="--help" lists the choices
 	@$(RUN) benchmarks $(ARGS)
 
+study: $(READY) ## how long imports take here, beside other tools, into docs/timing.md; ARGS=--quick: under five minutes
+	@$(RUN) pip install --quiet --constraint constraints.txt --editable '.[dev,study]'
+	@$(RUN) study $(ARGS)
+
 format: $(READY) ## put the code in shape
 	$(VENV)/bin/ruff format .
 	$(VENV)/bin/ruff check --fix .
@@ -59,7 +63,7 @@ fixtures: $(READY) ## write fixtures/dump again
 constraints: ## pin the newest releases that pyproject.toml allows
 	rm -rf build/newest
 	$(PYTHON) -m venv build/newest
-	build/newest/bin/python -m pip install --quiet --editable '.[dev]'
+	build/newest/bin/python -m pip install --quiet --editable '.[dev,study]'
 	{ sed -n '/^#/p' constraints.txt; build/newest/bin/python -m pip freeze --exclude-editable; } > build/constraints.txt
 	mv build/constraints.txt constraints.txt
 

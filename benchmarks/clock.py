@@ -24,8 +24,9 @@ class Timing:
     peak_bytes: int
 
 
-def run(*commands: Command, environment: Mapping[str, str] | None = None) -> Timing:
-    """Run all commands at the same time. Raises: RuntimeError with the end of what they printed when one fails."""
+def run(*commands: Command, environment: Mapping[str, str] | None = None, status: int = 0) -> Timing:
+    """Run all commands at the same time. Raises: RuntimeError with the end of what they printed when one ends with
+    another exit status."""
     with tempfile.TemporaryFile("w+b") as output:
         begun = time.perf_counter()
         processes = [_start(command, output.fileno(), environment) for command in commands]
@@ -37,7 +38,7 @@ def run(*commands: Command, environment: Mapping[str, str] | None = None) -> Tim
         output.seek(0)
         said = output.read()[-2_000:].decode(errors="replace")
     for process in processes:
-        if process.returncode:
+        if process.returncode != status:
             raise RuntimeError(f"{process.args!r} ended with exit {process.returncode}:\n{said}")
     return Timing(seconds, max(peaks))
 

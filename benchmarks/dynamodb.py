@@ -79,7 +79,7 @@ def _of_tables(mapping: Path, scratch: Postgres, given: argparse.Namespace) -> I
     import boto3
 
     messages, rounds = given.table_messages, range(given.rounds)
-    with _endpoint() as url:
+    with endpoint() as url:
         os.environ.update(CREDENTIALS, AWS_ENDPOINT_URL=url)
         client = boto3.client("dynamodb")
         fill_tables(client, Items(messages))
@@ -156,7 +156,7 @@ def _page_through(client: Any) -> int:
 
 
 @contextmanager
-def _endpoint() -> Iterator[str]:
+def endpoint() -> Iterator[str]:
     """A DynamoDB in a process of its own, so that it does not share our interpreter's lock."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))

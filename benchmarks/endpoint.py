@@ -1,4 +1,4 @@
-"""A small S3 that answers late: what `benchmarks.files` needs of the protocol, in a process of its own, in memory.
+"""A small S3 that answers late: what benchmarks need of the protocol, in a process of its own, in memory.
 
 moto's server takes longer for a request than the delay that is to be measured.
 """
@@ -15,7 +15,7 @@ from typing import Any
 from urllib.parse import parse_qs, quote, unquote, urlsplit
 from xml.sax.saxutils import escape
 
-REASONS = {200: "OK", 404: "Not Found"}
+REASONS = {200: "OK", 206: "Partial Content", 404: "Not Found"}
 Answer = tuple[int, dict[str, str], bytes]
 
 
@@ -104,9 +104,8 @@ def _sha256(body: bytes) -> str:
     return base64.b64encode(hashlib.sha256(body).digest()).decode()
 
 
-def _serve(ports: Any, delay_seconds: float) -> None:
+def _serve(ports: Any, delay_seconds: float, objects: Objects) -> None:
     async def serve() -> None:
-        objects = Objects()
         loop = asyncio.get_running_loop()
         server = await loop.create_server(lambda: _Connection(objects, delay_seconds), "127.0.0.1", 0)
         ports.put(server.sockets[0].getsockname()[1])
@@ -116,10 +115,10 @@ def _serve(ports: Any, delay_seconds: float) -> None:
 
 
 @contextmanager
-def late_endpoint(delay_seconds: float) -> Iterator[str]:
-    """The endpoint's URL; every answer comes `delay_seconds` late."""
+def late_endpoint(delay_seconds: float, objects: Objects | None = None) -> Iterator[str]:
+    """The endpoint's URL; every answer comes `delay_seconds` late. `objects`: what is there at first."""
     ports = multiprocessing.Queue()  # type: ignore[var-annotated]
-    server = multiprocessing.Process(target=_serve, args=(ports, delay_seconds), daemon=True)
+    server = multiprocessing.Process(target=_serve, args=(ports, delay_seconds, objects or Objects()), daemon=True)
     server.start()
     try:
         yield f"http://127.0.0.1:{ports.get()}"

@@ -12,6 +12,7 @@ from pathlib import Path
 from benchmarks.clock import S3IMPORT, Command, Timing, alternate, run
 from benchmarks.generate import Dump, Form, cached, cached_accounts
 from benchmarks.scratch import FORGET, MariaDB, Postgres, Scratch, SQLite
+from s3import.console.exits import SOME_REJECTED
 
 SMALL_MESSAGES = 100
 SMALL_ACCOUNTS = 200
@@ -128,6 +129,15 @@ def verify(bench: Bench) -> Iterator[Row]:
         yield _compared(what, timings["verify"], "migrate", timings["migrate"], "at most 1.00")
 
 
+def validate(bench: Bench) -> Iterator[Row]:
+    """`s3import validate`, which finds that the dump comes without its files."""
+    dump = bench.dump()
+    command = (S3IMPORT, "validate", dump.source, "--account", dump.account)
+    timing = alternate({"validate": partial(run, command, status=SOME_REJECTED)}, bench.rounds)["validate"]
+    measured = f"{timing.seconds:.1f} s, {timing.peak_bytes >> 20} MB: {bench.messages / timing.seconds:,.0f} a second"
+    yield Row("validate", measured, target="at least 100,000 a second")
+
+
 def mariadb(bench: Bench) -> Iterator[Row]:
     """`s3import migrate` beside LOAD DATA LOCAL INFILE of ready-made files."""
     with MariaDB(bench.mariadb) as scratch:
@@ -191,6 +201,6 @@ def _compared(what: str, ours: Timing, name: str, theirs: Timing, target: str) -
 
 ROWS: dict[str, Callable[[Bench], Iterator[Row]]] = {
     measure.__name__: measure
-    for measure in (postgres, formats, again, verify, mariadb, sqlite, memory, latency, accounts)
+    for measure in (postgres, formats, again, verify, validate, mariadb, sqlite, memory, latency, accounts)
 }
 """What can be asked for by name."""

@@ -46,6 +46,7 @@ def cli() -> None:
     """
 
 
+cli.add_command(times.estimate)
 cli.add_command(times.history)
 
 
@@ -259,6 +260,31 @@ def explain(code: str | None, as_json: bool) -> None:
 
 
 @cli.command()
+@click.argument("source", metavar="PATH|URI")
+@options.any_account
+@options.role
+@options.workers
+@options.json("Print one JSON document: counts, the first rejects of each pass, and what else was found.")
+def validate(source: str, account: str | None, as_json: bool, **given: Any) -> None:
+    """Check a dump before it is handed over: all that an import would say of it, without a database.
+
+    Its manifests, account.json and every record; parents within the dump, ids that occur twice, files behind `key`,
+    deletions. --account may be left out where account.json or a manifest names the account. Exit status 0 when the dump
+    is right, 3 when records would be rejected, 1 when it cannot be imported as a whole.
+    """
+    with signals() as stop:
+        from s3import.console import summary, validated
+        from s3import.operations.validate import validate
+
+        settings = options.settings_from(**given)
+        with screen_at(f"from {source}", settings) as screen:
+            report = validate(settings, source, account, observe=screen, stop=stop)
+    with after_the_work():
+        click.echo(summary.document_as_json(report.document()) if as_json else validated.as_text(report))
+    raise click.exceptions.Exit(FAILED if report.failures else SOME_REJECTED if report.rejected else DONE)
+
+
+@cli.command()
 @options.account
 @options.source
 @options.items
@@ -424,7 +450,7 @@ def worker(**given: Any) -> None:
     work(options.settings_from(**given))
 
 
-def screen_at(place: WorkPlace, settings: Settings, accounts: int = 1) -> Terminal:
+def screen_at(place: WorkPlace | str, settings: Settings, accounts: int = 1) -> Terminal:
     """What shows the progress of a command on stderr, for as long as it is entered."""
     from s3import.console.terminal import Terminal
 

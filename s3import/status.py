@@ -38,6 +38,7 @@ comes back writes nothing.
 from __future__ import annotations
 
 import datetime as dt
+import secrets
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from enum import StrEnum
@@ -55,6 +56,9 @@ from s3import.core.limits import Rates
 from s3import.core.records import Pass, RunOptions
 from s3import.core.resets import look_at_account
 from s3import.core.tables import import_events, import_parts, import_runs
+
+TOKEN_STEP_BITS = 32
+"""Claims raise a run's token by so many random bits: no two that are tried at one moment have the same."""
 
 UNTAKEN = -1
 """The token of a part that nobody may write a checkpoint of: of a large plan, until its page is taken."""
@@ -108,6 +112,7 @@ class Run:
     options: RunOptions = RunOptions()
     number: int = 1
     again: Again | None = None
+    anew: bool = False
 
     @property
     def is_orphaned(self) -> bool:
@@ -124,7 +129,8 @@ class Run:
 
 @dataclass(frozen=True, slots=True)
 class Claim:
-    """The right to work on a run until somebody claims it with a higher token."""
+    """The right to work on a run until somebody claims it with a higher token. `anew`: what is kept of the run's parts
+    goes before it is planned."""
 
     run_id: str
     account_id: str
@@ -135,6 +141,7 @@ class Claim:
     account_checked: bool
     options: RunOptions = RunOptions()
     again: Again | None = None
+    anew: bool = False
 
 
 # --- runs ----------------------------------------------------------------------------------------------------------
@@ -208,6 +215,7 @@ def as_run(row: Any) -> Run:
         account_checked=bool(row.checked),
         options=RunOptions(row.files_to, row.describe_calls),
         again=Again(row.again) if row.again else None,
+        anew=bool(row.anew),
     )
 
 
@@ -245,8 +253,19 @@ def claim(
     is_first = not run.attempts and not run.again
     describe_calls = run.options.describe_calls or (options.describe_calls and is_first)
     chosen = RunOptions(options.files_to or run.options.files_to, describe_calls)
-    token, attempts = run.token + 1, run.attempts + 1
-    held = Claim(run.run_id, run.account_id, run.pass_, token, attempts, tries, run.account_checked, chosen, run.again)
+    token, attempts = run.token + 1 + secrets.randbits(TOKEN_STEP_BITS), run.attempts + 1
+    held = Claim(
+        run.run_id,
+        run.account_id,
+        run.pass_,
+        token,
+        attempts,
+        tries,
+        run.account_checked,
+        chosen,
+        run.again,
+        run.anew,
+    )
     if not _take(connection, run, held, source=source, holder=holder, lease_seconds=lease_seconds, reached=reached):
         return None
     if run.attempts:  # else it has no parts yet
@@ -489,6 +508,11 @@ def note_keys(connection: Connection, held: Claim, keys: str) -> None:
     """Note how the run's foreign keys are checked. Raises: as `require_held`, and holds the run as that does."""
     if not connection.execute(import_runs.update().where(_held(held)).values(keys=keys)).rowcount:
         raise why_lost(connection, held)
+
+
+def is_held(connection: Connection, held: Claim) -> bool:
+    """Whether the run is this claim's: the answer to the commit of a claim can get lost."""
+    return connection.execute(sa.select(import_runs.c.run_id).where(_held(held))).first() is not None
 
 
 def _held(held: Claim) -> sa.ColumnElement[bool]:

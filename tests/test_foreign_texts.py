@@ -49,7 +49,7 @@ from slack_sdk.webhook import WebhookClient
 from s3import import cli
 from s3import.core import logs
 from s3import.core.errors import AccountNotFound, S3ImportError, TemporaryFailure, as_failure
-from s3import.operations.verify.spill import Spill
+from s3import.operations.spill import Spill
 from s3import.reporting.notify.callback import CallbackSender, event
 from s3import.reporting.notify.notice import NoticeChannel, Sender
 from s3import.reporting.notify.outbox import deliver_due, record

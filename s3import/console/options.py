@@ -119,6 +119,11 @@ role_arn = setting("--role-arn", metavar="ARN")
 external_id = setting("--external-id", metavar="ID")
 
 
+def role(command: Command) -> Command:
+    """What a source in AWS takes."""
+    return role_arn(external_id(command))
+
+
 def items(command: Command) -> Command:
     """What a source in AWS takes, and one that holds items of DynamoDB."""
     for add in (max_read_units, external_id, role_arn, mapping):

@@ -12,8 +12,9 @@ from typing import TYPE_CHECKING, Any
 import orjson
 
 from s3import.console.place import WorkPlace
+from s3import.console.telling import spans
 from s3import.core.accounts import AccountStatus, is_imported
-from s3import.core.durations import in_words
+from s3import.core.durations import in_words, span_in_words
 from s3import.core.errors import Interrupted, S3ImportError, can_be_repaired, printable
 from s3import.core.records import Entity, Pass
 from s3import.core.tables import COUNTS
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
 
 
 _LINE_ENDS = re.compile(b"\xc2\x85|\xe2\x80[\xa8\xa9]")  # U+0085, U+2028, U+2029
+WORTH_SECONDS = 2.0  # of a pass whose estimate is told
 LISTED = 10  # rejects of a dry run, for a person to read
 
 QUEUED = "queued: `s3import serve` or the workers of a broker import it, `s3import status --watch` shows how far it is"
@@ -369,7 +371,10 @@ def _state(shown: dict[str, Any]) -> str:
     if seconds is None:
         return text
     several = f" ({shown['attempts']} attempts, the time between them included)" if shown["attempts"] > 1 else ""
-    return f"{text}, {seconds:,.1f} s{several}"
+    if not shown.get("estimate") or shown["state"] != "succeeded" or shown["estimate"]["expected"] < WORTH_SECONDS:
+        return f"{text}, {seconds:,.1f} s{several}"
+    expected = span_in_words(shown["estimate"]["low"], shown["estimate"]["high"])
+    return f"{text}, estimated {expected}, took {in_words(seconds)}{several}"
 
 
 def _progress(shown: dict[str, Any]) -> str:
@@ -407,6 +412,10 @@ def _table(counts: dict[str, dict[str, int]]) -> list[str]:
 
 
 def _advice(document: dict[str, Any]) -> list[str]:
+    if document.get("estimate"):
+        expected = document["estimate"]
+        times = spans(expected["usable_seconds"], expected["complete_seconds"])
+        return [f"  the import: {times}; this rests on {expected['basis']}"]
     if document.get("dry_run") or not _rejected_in(document):
         return []
     account = shlex.quote(document["account_id"])

@@ -22,7 +22,7 @@ def look(settings: Settings, account: str | None, state: str | None) -> list[dic
 
 
 def looks(settings: Settings, account: str | None, state: str | None) -> Iterator[tuple[list[dict[str, Any]], int]]:
-    """As `look`, again and again for as long as somebody is at work, and how many looks in a row, this one included,
+    """The documents, each second for as long as somebody is at work, and how many looks in a row, this one included,
     found the account queued and nobody to take it."""
     alone = 0
     while any(map(at_work, documents := look(settings, account, state))):

@@ -24,6 +24,8 @@ def span_in_words(low: float, high: float) -> str:
     first, last = _rough(low), _rough(high)
     if first == last:
         return f"about {last}" if high >= 1 else last
+    if low < 1:
+        return f"at most {last}"
     (number, _, unit), (_, _, last_unit) = first.rpartition(" "), last.rpartition(" ")
     return f"{number} to {last}" if unit == last_unit and last.count(" ") == 1 else f"{first} to {last}"
 

@@ -98,10 +98,8 @@ class Counters:
         return self.rejected >= (1 if final else ENOUGH_TO_DESPAIR)
 
     def add_files(self, number: int) -> None:
-        """Count files that were copied or have failed: a stage of their own."""
+        """Count files that were copied or have failed."""
         with self._lock:
-            if not self.files:
-                self._samples.clear()
             self.files += number
 
     def require_within_limit(self, account_id: str, *, final: bool = False) -> None:
@@ -125,6 +123,7 @@ class Counters:
         """Forget how fast it went: what comes now goes at a pace of its own."""
         with self._lock:
             self._samples.clear()
+            self._samples.append((time.monotonic(), self.read, self.bytes, self.files))
 
     def rates(self) -> Rates:
         """How fast the stage at work went over the last seconds; nothing is known until two samples were taken."""

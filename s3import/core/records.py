@@ -47,6 +47,7 @@ MAX_RAW_BYTES = 64 * 1024  # contract, section 5: how much of a reject's text is
 MAX_ID_LENGTH = 255  # code points
 MAX_IGNORED_FIELDS = 1000  # names kept of one batch, and of one part: there may be a new name in every record
 
+REPLACEMENT = "\N{REPLACEMENT CHARACTER}"  # for what cannot be stored
 LONE_SURROGATE = re.compile("[\ud800-\udfff]")  # after parsing: pairs have become one character
 
 TEXT = pa.string()

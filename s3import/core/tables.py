@@ -234,6 +234,8 @@ import_runs = _table(
     ),
     sa.Column("verified", JSON_TEXT),  # what came of comparing its dump with the database
     sa.Column("estimate", JSON_TEXT),  # how long it was expected to take, before it began
+    sa.Column("texts", BIG),  # its rejects whose text is kept; NULL: none
+    sa.Column("anew", sa.Boolean),  # what is kept of its parts goes before it is planned: nothing of them came over
     sa.Column("keys", WORD),  # how foreign keys were checked: in "sets" or by "rows"; NULL: not known
     sa.UniqueConstraint("account_id", "pass", "number", name="import_runs_of_pass"),
     sa.Index("import_runs_by_state", "state", "requested_at"),

@@ -68,6 +68,7 @@ class FileCopier:
             self._transactions, claim.account_id, claim.run_id, claim.pass_, claim=claim, count=run.counters.add_files
         )
         place = self._open_target(claim.options.files_to, claim.account_id)
+        run.counters.begin_stage()
         self._copy(states, [run.source], place, require_going)
         return self._transactions.read(claim.account_id, partial(ledger.failed_files, run_id=claim.run_id))
 

@@ -16,7 +16,7 @@ from sqlalchemy import Connection
 
 from s3import.core.errors import MigrationFailed
 from s3import.core.records import Position, Reason, Reject
-from s3import.core.tables import FILES, import_files, import_parts, import_rejects
+from s3import.core.tables import FILES, import_files, import_parts, import_rejects, import_runs
 from s3import.files.file import Copied, Failed, File
 from s3import.importing import checkpoints, file_places
 from s3import.importing.checkpoints import Part
@@ -177,5 +177,8 @@ class Texts:
         kept = import_rejects.c
         this = (kept.run_id == self.run_id, kept.part_number == number, kept.line == sa.bindparam("this_line"))
         texts: dict[str, sa.BindParameter[Any]] = {"raw": sa.bindparam("text"), "raw_truncated": sa.bindparam("is_cut")}
+        runs = import_runs.c
+        more = sa.func.coalesce(runs.texts, 0) + len(found)
+        connection.execute(import_runs.update().where(runs.run_id == self.run_id).values(texts=more))
         rows = [{"this_line": one.line, "text": one.raw, "is_cut": one.raw_truncated} for one in found]
         connection.execute(import_rejects.update().where(*this, kept.raw.is_(None)).values(texts), rows)

@@ -12,8 +12,9 @@ from sqlalchemy import Connection
 
 from s3import.core.errors import PartMissing
 from s3import.core.records import MAX_IGNORED_FIELDS, Entity, Pass, Plan, PlannedPart, Position, StoredObject, Window
-from s3import.core.tables import COUNTS, accounts, import_parts, import_rejects, import_reread, import_runs
+from s3import.core.tables import COUNTS, accounts, import_parts, import_reread, import_runs
 from s3import.importing import file_places
+from s3import.importing.rejects import remove_rejects
 from s3import.readers.dump.inventory import FEW, Inventory, inventory_of, pages
 from s3import.status import UNTAKEN, Claim, require_held, why_lost
 
@@ -221,9 +222,10 @@ def _replan(connection: Connection, held: Claim, part: Part, planned: PlannedPar
     else:
         file_places.reopen(connection, held.run_id, part.number)
         row["restarted"] = _leaves_rows(part)
-        for table in (import_rejects, import_reread):
-            mine = (table.c.run_id == held.run_id, table.c.part_number == part.number)
-            connection.execute(table.delete().where(*mine))
+        remove_rejects(connection, held.run_id, part.number)
+        read_again = import_reread.c
+        mine = (read_again.run_id == held.run_id, read_again.part_number == part.number)
+        connection.execute(import_reread.delete().where(*mine))
     connection.execute(import_parts.update().where(_part(held, part.number)).values(**row))
 
 

@@ -13,6 +13,12 @@ from s3import.importing.checkpoints import Do, PartTotals
 from s3import.reporting import timing
 from s3import.reporting.timing import Place, Work
 from s3import.status import Claim
+from s3import.writers import Database
+
+
+def place_of(database: Database, workers: int) -> Place:
+    """Where so many parts at once are imported into that database."""
+    return Place.of(database.dialect.name, workers, database.dialect.concurrent_writers)
 
 
 def keep(do: Do[Any], held: Claim, plan: Plan, totals: PartTotals, place: Place) -> None:

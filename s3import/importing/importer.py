@@ -46,11 +46,10 @@ from s3import.readers.dump.account_document import read_account_document
 from s3import.readers.dump.inventory import inventory_of
 from s3import.readers.sources.location import require_deltas
 from s3import.readers.sources.source import DumpSource, SourceOpener
-from s3import.reporting.timing import Place
 from s3import.status import Again, Claim, Recorder, Run, State
 
 LONG_SECONDS = 0.5  # small parts that would take longer one after the other are worth other threads
-FULL_BLOCKS = 4  # workers that may each have a batch of the full size; more share what these may hold
+FULL_BLOCKS = 3  # workers that may each have a batch of the full size; more share what these may hold
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,7 +95,7 @@ class Importer:
         block_bytes = max(settings.block_bytes * min(workers, FULL_BLOCKS) // workers, 1)
         self.parts = PartImporter(transactions, block_bytes, settings.keep_raw)
         self.leases, self.samples = Leases(self.database, settings), Samples()
-        self.place = Place.of(self.database.dialect.name, workers, self.database.dialect.concurrent_writers)
+        self.place = estimates.place_of(self.database, workers)
         self.workers = ThreadPoolExecutor(workers, thread_name_prefix="part")
         self.files = files
         self._slots = threading.BoundedSemaphore(workers)
@@ -167,13 +166,12 @@ class Importer:
 
         def attempt(connection: Connection) -> tuple[Run | None, Claim | None]:
             nonlocal tried
+            if tried and status.is_held(connection, tried):
+                return None, tried  # its commit went through, only the answer got lost
             if again and first and _has_succeeded(connection, first):
                 return None, None  # somebody else has just read the pass again
-            run, claim = self._try_claim(connection, account_id, pass_, source, again)
-            if run and tried and (run.token, run.holder) == (tried.token, self.database.application_name):
-                return run, tried  # its commit went through, only the answer got lost
-            tried = claim
-            return run, claim
+            run, tried = self._try_claim(connection, account_id, pass_, source, again)
+            return run, tried
 
         while True:
             run, claim = self.transactions.run(account_id, attempt)
@@ -217,16 +215,29 @@ class Importer:
                 status.fail(connection, claim, WorkerLost(message))
         return run.is_orphaned
 
-    def take(self, connection: Connection, run: Run, source: str) -> Claim | None:
-        """Claim a queued or orphaned run for this process; what a dead or paused holder left open is ended first.
+    def take(self, account_id: str, find: Callable[[Connection], Run | None]) -> Claim | None:
+        """Claim the queued or orphaned run that `find` gives for this process; what a dead or paused holder left open
+        is ended first.
 
         None when somebody else was first or another pass of the account is under way. Raises: ResetAtWork,
         ResetUnfinished; AccountPurged.
         """
+        tried: Claim | None = None
+
+        def attempt(connection: Connection) -> Claim | None:
+            nonlocal tried
+            if tried is None or not status.is_held(connection, tried):  # else only the answer to its commit got lost
+                run = find(connection)
+                tried = self._take_next(connection, run) if run else None
+            return tried
+
+        return self.transactions.run(account_id, attempt)
+
+    def _take_next(self, connection: Connection, run: Run) -> Claim | None:
         open_account(connection, run.account_id).require_remembered()
         if deltas.other_at_work(connection, run.account_id, run.pass_, again=run.again is not None):
             return None
-        return self._take(connection, run, source)
+        return self._take(connection, run, run.source)
 
     def _take(self, connection: Connection, run: Run, source: str) -> Claim | None:
         if run.is_orphaned and run.holder:
@@ -282,6 +293,8 @@ class Importer:
         plan = run.source.plan(claim.pass_, lambda: self.transactions.run(account_id, divided))
         if not claim.account_checked:
             self._check_account(run)
+        if claim.anew:
+            queueing.forget_parts(partial(self.transactions.run, account_id), claim)
 
         def remember(connection: Connection) -> Parts | None:
             _require_account(connection, run)

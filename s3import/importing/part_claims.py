@@ -134,20 +134,29 @@ class TakenPart:
     lost_by: str | None
 
 
+def new_token() -> int:
+    """A fencing token of a part that nobody else has: fencing only asks whether it is still the same."""
+    return 1 + secrets.randbits(62)
+
+
 def claim_part(
-    connection: Connection, run_id: str, number: int, *, holder: str, lease_seconds: float
+    connection: Connection, run_id: str, number: int, *, token: int, holder: str, lease_seconds: float
 ) -> TakenPart | None:
-    """Take a part of a spread run that is on offer; None when somebody has it, it is done, or the run has ended."""
+    """Take a part of a spread run that is on offer, or was taken with this very `token`: the answer to a commit can get
+    lost. None when somebody else has it, it is done, or the run has ended."""
     parts, runs = import_parts.c, import_runs.c
     one = sa.and_(parts.run_id == run_id, parts.number == number)
-    before = connection.execute(sa.select(parts.holder, parts.tries).where(one)).first()
+    before = connection.execute(sa.select(parts.holder, parts.tries, parts.token).where(one)).first()
+    if before is not None and before.token == token:
+        run, [part] = read_run(connection, run_id), read_parts(connection, run_id, number)
+        return TakenPart(run, part, before.tries, None) if run else None
     at_work = sa.exists().where(runs.run_id == run_id, runs.state == State.RUNNING, runs.spread.is_(True))
     on_offer = sa.and_(parts.token == ON_OFFER, parts.lease_until > clock())
     taken = connection.execute(
         import_parts.update()
         .where(one, parts.done == sa.false(), on_offer, at_work)
         .values(
-            token=1 + secrets.randbits(62),  # fencing only asks whether it is still the same
+            token=token,
             holder=holder,
             lease_until=clock() + lease_seconds,
             tries=parts.tries + 1,

@@ -35,7 +35,7 @@ from s3import.core.tables import import_rejects
 from s3import.importing import all_rejected, checkpoints
 from s3import.importing.checkpoints import Part, Progress
 from s3import.importing.recordings import NotedFiles
-from s3import.importing.rejects import as_rows
+from s3import.importing.rejects import as_rows, take_texts
 from s3import.importing.transactions import Transactions
 from s3import.readers.reading import read_checked, require_expected_rows
 from s3import.readers.sources.source import DumpSource
@@ -126,10 +126,10 @@ class PartImporter:
         )
         rejects = [*prepared.checked.rejects, *_rejected_by_the_database(prepared, written)]
         after = _after(claim, part, prepared, written, rejects)
+        texts = take_texts(connection, claim.run_id, len(rejects), self.keep_raw)  # the run before its part, as others
         checkpoints.checkpoint(connection, claim, after)
         _noted_files(claim, part).note(connection, writer, prepared.batch, prepared.checked, written)
         if rejects:
-            texts = max(self.keep_raw - run.counters.rejected, 0)
             rows = as_rows(
                 rejects, run_id=claim.run_id, part_number=part.number, account_id=claim.account_id, texts=texts
             )

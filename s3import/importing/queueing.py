@@ -17,7 +17,7 @@ from s3import.core.accounts import account_status, account_was_checked, is_impor
 from s3import.core.errors import AllRejected
 from s3import.core.history import Happened
 from s3import.core.records import Pass, RunOptions
-from s3import.core.tables import import_events, import_parts, import_runs
+from s3import.core.tables import import_events, import_runs
 from s3import.importing.bookkeeping import remove_parts
 from s3import.importing.checkpoints import Do
 from s3import.status import Again, Claim, Run, State, find_run, note, require_held
@@ -45,7 +45,7 @@ def enqueue(
         return _begin(connection, run, Run("", account_id, pass_, source, State.QUEUED, options=options, again=again))
     if run.state not in (State.FAILED, State.CANCELLED) or not _queue_again(connection, run, source, again):
         return run, False
-    return replace(run, state=State.QUEUED, source=source, tries=0, again=again or run.again), True
+    return replace(run, state=State.QUEUED, source=source, tries=0, again=again or run.again, anew=_is_anew(run)), True
 
 
 def _begin(connection: Connection, last: Run | None, requested: Run) -> tuple[Run, bool]:
@@ -92,6 +92,19 @@ def forget_last_reading(do: Do[Any], held: Claim) -> None:
         do(partial(_if_held, held=held, work=partial(_forget_run, run_id=run_id)))
 
 
+def forget_parts(do: Do[Any], held: Claim) -> None:
+    """Remove what is kept of the parts of a run that begins anew, and their rejects: page by page, each in a
+    transaction that `do` runs; cut off, the next attempt goes on with it. Raises: as `require_held`."""
+    for _ in remove_parts(lambda work: do(partial(_if_held, held=held, work=work)), held.run_id):
+        pass
+    do(partial(_if_held, held=held, work=partial(_begin_anew, run_id=held.run_id)))
+
+
+def _begin_anew(connection: Connection, run_id: str) -> int:
+    mine = import_runs.c.run_id == run_id
+    return connection.execute(import_runs.update().where(mine).values(anew=None, texts=None)).rowcount
+
+
 def _last_readings(connection: Connection, held: Claim) -> Sequence[str]:
     mine, others = import_runs.alias().c, import_runs.c
     number, source = (
@@ -128,10 +141,13 @@ def _insert_run(connection: Connection, run: Run) -> None:
     connection.execute(import_runs.insert(), row)
 
 
+def _is_anew(run: Run) -> bool:
+    """Whether the run begins anew: nothing came over, and what is kept of that attempt stays until the next one."""
+    return run.anew or run.error_code == AllRejected.code
+
+
 def _queue_again(connection: Connection, run: Run, source: str, again: Again | None) -> bool:
     runs = import_runs.c
-    if run.error_code == AllRejected.code:  # it begins anew
-        connection.execute(import_parts.delete().where(import_parts.c.run_id == run.run_id))  # with their rejects
     queued = (
         import_runs.update()
         .where(runs.run_id == run.run_id, runs.state.in_([State.FAILED, State.CANCELLED]))
@@ -144,6 +160,7 @@ def _queue_again(connection: Connection, run: Run, source: str, again: Again | N
             finished_at=None,
             error_code=None,
             error_message=None,
+            anew=_is_anew(run) or None,
         )
     )
     if not connection.execute(queued).rowcount:

@@ -1,4 +1,4 @@
-"""Rejects as rows of their table."""
+"""Rejects as rows of their table, and how many of a run keep their texts."""
 
 from __future__ import annotations
 
@@ -6,8 +6,11 @@ from collections.abc import Sequence
 
 import orjson
 import pyarrow as pa
+import sqlalchemy as sa
+from sqlalchemy import Connection
 
 from s3import.core.records import Reject
+from s3import.core.tables import import_rejects, import_runs
 
 SCHEMA = pa.schema(
     [
@@ -41,6 +44,32 @@ def as_rows(
         [reject.raw_truncated for reject in rejects[:kept]] + [True] * (count - kept),
     ]
     return pa.table(columns, schema=SCHEMA)
+
+
+def take_texts(connection: Connection, run_id: str, wanted: int, most: int) -> int:
+    """How many of `wanted` further rejects keep their texts, of the `most` of the run: they are counted as kept.
+
+    Until there are so many, the run is this transaction's from then on, so that others count on from there.
+    """
+    runs = import_runs.c
+    kept = sa.select(sa.func.coalesce(runs.texts, 0)).where(runs.run_id == run_id)
+    if not wanted or (connection.execute(kept).scalar() or 0) >= most:
+        return 0
+    before = int(connection.execute(kept.with_for_update()).scalar() or 0)
+    taken = min(wanted, max(most - before, 0))
+    connection.execute(import_runs.update().where(runs.run_id == run_id).values(texts=before + taken))
+    return taken
+
+
+def remove_rejects(connection: Connection, run_id: str, part_number: int) -> None:
+    """Remove the part's rejects; others may have texts in place of theirs."""
+    kept, runs = import_rejects.c, import_runs.c
+    mine = sa.and_(kept.run_id == run_id, kept.part_number == part_number)
+    freed = int(connection.execute(sa.select(sa.func.count(kept.raw)).where(mine)).scalar_one())
+    connection.execute(import_rejects.delete().where(mine))
+    if freed:
+        update = import_runs.update().where(runs.run_id == run_id, runs.texts >= freed)
+        connection.execute(update.values(texts=runs.texts - freed))
 
 
 def _json(reject: Reject) -> str:

@@ -23,8 +23,8 @@ def cancel_run(connection: Connection, run_id: str, record: Recorder) -> Run:
 
 
 def cancel_account(connection: Connection, account_id: str, record: Recorder) -> list[tuple[Run, State]]:
-    """As `cancel_run`, whatever of an account is queued or at work; the runs of its passes as they were, with their
-    states now. Raises: AccountNotFound, where it has none."""
+    """End whatever of an account is queued or at work; the runs of its passes as they were, with their states now.
+    Raises: AccountNotFound, where it has none."""
     status.lock_runs(connection, account_id)
     found = [status.find_run(connection, account_id, pass_) for pass_ in Pass]
     ended = [(run, _end(connection, run.run_id, record)) for run in found if run is not None]

@@ -82,7 +82,7 @@ def opened(
 
 @contextmanager
 def opened_telling(settings: Settings) -> Iterator[Operations]:
-    """As `opened`; what is ended is told to Slack and the callback before the block is left."""
+    """What the operator can ask for. Slack and the callback hear of what is ended, before the block is left."""
     with opened(settings) as operations, Notifier(operations.database, senders(settings)) as notifier:
         operations.record = notifier.record
         yield operations

@@ -27,11 +27,13 @@ from s3import.importing.importer import no_account, require_turn
 from s3import.importing.parents import KnownParents, parents_of
 from s3import.importing.requests import Request, Result
 from s3import.importing.transactions import Transactions
-from s3import.operations.composition import opened
+from s3import.operations.composition import opened, readers
 from s3import.operations.sources import Shared, source_opener
 from s3import.readers.dump.account_document import read_account_document
 from s3import.readers.reading import CheckedBatch, read_checked, require_expected_rows
 from s3import.readers.sources.source import DumpSource, SourceOpener
+from s3import.reporting import timing
+from s3import.reporting.timing import Forecast, Load, Place, Work, load_of, work_for
 from s3import.transform.validators import make_rejects
 from s3import.writers import schema
 
@@ -59,7 +61,10 @@ def dry_run_accounts(
     with opened(settings, observe=observe, stop=stop) as operations:
         look = _reader(operations.transactions, named=settings.database != Settings().database)
         dry_runs = (DryRun(request, settings.block_bytes, observe, stop, look) for request in requests)
-        return [_result_of(dry_run, open_dump, observe) for dry_run in dry_runs]
+        dialect = operations.database.dialect
+        place = Place.of(dialect.name, readers(settings), dialect.concurrent_writers)
+        estimate = partial(DryRun.estimate, place=place, with_files=bool(settings.files_to))
+        return [_result_of(dry_run, open_dump, observe, estimate) for dry_run in dry_runs]
 
 
 def _reader(transactions: Transactions, *, named: bool) -> Reader | None:
@@ -74,10 +79,13 @@ def _look_into_nothing(work: Callable[[Connection], T]) -> T:
         return work(connection)
 
 
-def _result_of(dry_run: DryRun, open_dump: SourceOpener, observe: Observer) -> Result:
+def _result_of(
+    dry_run: DryRun, open_dump: SourceOpener, observe: Observer, estimate: Callable[[DryRun], None]
+) -> Result:
     error = None
     try:
         dry_run.run(open_dump)
+        estimate(dry_run)
     except S3ImportError as found:
         error = found
     observe(AccountEnded(dry_run.account_id, error.code if error else None))
@@ -95,6 +103,7 @@ class DryRun:
         self.account_id = request.account_id
         self._parents: KnownParents | None = None
         self._checks: dict[Pass, _PassCheck] = {}
+        self._estimate: dict[str, Any] = {}
 
     def run(self, open_source: SourceOpener) -> None:
         """Check everything.
@@ -110,6 +119,25 @@ class DryRun:
             if self._parents is None:
                 self._parents = self._find_parents(source)
             check_.run(source, plan, self._parents, self._block_bytes)
+
+    def estimate(self, place: Place, *, with_files: bool) -> None:
+        """Say how long the import of what was checked would take there."""
+        forecasts = {
+            pass_: self._expect(check_.work(with_files=with_files), place)
+            for pass_, check_ in self._checks.items()
+            if pass_ in HALVES
+        }
+        if forecasts:
+            usable, complete = timing.until(forecasts)
+            basis = next(iter(forecasts.values())).basis
+            spans = {"usable_seconds": usable.document(), "complete_seconds": complete and complete.document()}
+            self._estimate = {**spans, "basis": basis}
+
+    def _expect(self, work: Work, place: Place) -> Forecast:
+        def look(connection: Connection) -> Forecast | None:
+            return timing.expect(connection, work, place) if schema.is_there(connection) else None
+
+        return (self._look(look) if self._look else None) or timing.forecast(work, place, timing.inexperienced())
 
     def _require_turn(self, connection: Connection) -> None:
         nobody = Standing(self._request.account_id, None, None)
@@ -145,6 +173,7 @@ class DryRun:
         return {
             "account_id": self._request.account_id,
             "dry_run": True,
+            **({"estimate": self._estimate} if self._estimate else {}),
             "passes": {
                 pass_.value: self._pass_document(pass_, error) for pass_ in {**dict.fromkeys(HALVES), **self._checks}
             },
@@ -168,6 +197,7 @@ class _PassCheck:
         self._account_id, self._pass, self._observe = request.account_id, pass_, observe
         self._require_going = require_going
         self._counts = {entity.value: _nothing() for entity in ROW_ENTITIES}
+        self._loads: dict[Entity, Load] = {}
         self._codes: dict[Entity, Counter[str]] = {entity: Counter() for entity in Entity}
         self._shown: list[dict[str, Any]] = []
         self._ignored: frozenset[str] = frozenset()
@@ -183,8 +213,13 @@ class _PassCheck:
         for part in plan.parts:
             self._check_part(source, part, parents, block_bytes)
         self._require_within_limit(parents, final=True)
+        self._loads = {entity: load.of(self._counts[entity.value]["read"]) for entity, load in self._loads.items()}
         self.done = True
         self._observe(PassEnded(self._account_id, self._pass, None))
+
+    def work(self, *, with_files: bool) -> Work:
+        """What importing the pass would ask for, now that it is read."""
+        return work_for(self._loads, with_files=with_files)
 
     def document(self, error: S3ImportError | None) -> dict[str, Any]:
         by_code = sum(self._codes.values(), Counter[str]())
@@ -199,6 +234,7 @@ class _PassCheck:
 
     def _check_part(self, source: DumpSource, part: PlannedPart, parents: KnownParents, block_bytes: int) -> None:
         before = self.counters.read
+        self._loads[part.entity] = self._loads.get(part.entity, Load()) + load_of(part)
         for read in read_checked(source, part, self._account_id, block_bytes=block_bytes):
             self._require_going()
             self._count(part, read, parents)

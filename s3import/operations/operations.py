@@ -146,8 +146,8 @@ class Operations:
         return self.transactions.run("", partial(cancel.cancel_run, run_id=run_id, record=self.record))
 
     def cancel_account(self, account_id: str) -> list[tuple[Run, State]]:
-        """As `cancel`, whatever of an account is queued or running; the runs of its passes as they were, with their
-        states now. Raises: AccountNotFound, where it has none; SchemaMismatch."""
+        """End whatever of an account is queued or running; the runs of its passes as they were, with their states
+        now. Raises: AccountNotFound, where it has none; SchemaMismatch."""
         self.asker.check_id(account_id)
         account_setup.require_migrated(self.transactions, account_id)
         return self._write(account_id, partial(cancel.cancel_account, account_id=account_id, record=self.record))

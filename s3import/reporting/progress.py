@@ -153,13 +153,14 @@ def _seconds_left(run: Any, stages: Sequence[Stage]) -> float | None:
     if at_work is None:
         return LEAST_SECONDS_LEFT if stages else None
     expected, left = _expected(run), _by_its_rate(run, at_work)
-    pace = run.estimate["seconds"]["expected"] / (sum(expected.values()) or 1.0) if expected else 1.0
+    usual = pace = run.estimate["seconds"]["expected"] / (sum(expected.values()) or 1.0) if expected else 1.0
     if left is None:
         left = expected[at_work.name] * pace * (1 - at_work.fraction) if at_work.name in expected else None
     elif expected.get(at_work.name) and at_work.fraction < 1:
         pace = left / (1 - at_work.fraction) / expected[at_work.name]
         pace = min(max(pace, 1 / MOST_DOUBT), MOST_DOUBT)
-    to_come = [_to_come(run, stage, expected, pace) for stage in stages if stage.state is StageState.PENDING]
+    pending = [stage for stage in stages if stage.state is StageState.PENDING]
+    to_come = [_to_come(run, stage, expected, usual if stage.name == FILES else pace) for stage in pending]
     known = [seconds for seconds in (left, *to_come) if seconds is not None]
     return sum(known) if len(known) == 1 + len(to_come) else None
 

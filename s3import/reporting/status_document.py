@@ -147,6 +147,7 @@ def _pass_document(run: Any, slices: Sequence[Any]) -> dict[str, Any]:
         "ignored_fields": sorted({name for one in slices for name in one.ignored_fields}),
         "skipped_objects": run.skipped_objects,
         "keys": run.keys,
+        "estimate": run.estimate["seconds"] if run.estimate else None,
         "error": _error_document(run),
         **({"verified": run.verified} if run.verified else {}),
     }

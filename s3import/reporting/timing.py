@@ -12,7 +12,7 @@ import json
 import math
 import os
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from functools import cache
 from importlib import resources
 from statistics import quantiles
@@ -21,7 +21,7 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy import Connection
 
-from s3import.core.records import HALVES, Entity, PlannedPart
+from s3import.core.records import HALVES, Entity, Pass, PlannedPart
 from s3import.core.tables import import_runs
 from s3import.reporting.progress import FILES
 from s3import.status import State
@@ -74,9 +74,9 @@ class Load:
             self.parts + other.parts,
         )
 
-    def scaled(self, factor: float) -> Load:
-        """So many times as much of it, in as many parts."""
-        return Load(self.records * factor, self.text_bytes * factor, self.read_seconds * factor, self.parts)
+    def of(self, records: float) -> Load:
+        """The same text, which holds so many records."""
+        return replace(self, records=records)
 
 
 @dataclass(frozen=True, slots=True)
@@ -166,6 +166,11 @@ def work_of(parts: Iterable[PlannedPart], *, with_files: bool) -> Work | None:
         if part.window is not None:
             return None
         loads[part.entity] = loads.get(part.entity, Load()) + load_of(part)
+    return work_for(loads, with_files=with_files)
+
+
+def work_for(loads: Mapping[Entity, Load], *, with_files: bool) -> Work:
+    """These loads, and with the files each attachment's, of a usual size."""
     attachments = loads.get(Entity.ATTACHMENTS, Load()).records
     return Work(loads, attachments if with_files else None, attachments * coefficients()["file_bytes"])
 
@@ -199,22 +204,33 @@ def expect(connection: Connection, work: Work, place: Place) -> Forecast:
     return forecast(work, place, experience_of(connection, plain.model_seconds))
 
 
+def until(forecasts: Mapping[Pass, Forecast]) -> tuple[Range, Range | None]:
+    """The seconds from a command until the account is usable (0: it is), and until it is complete (None: nobody can
+    tell), by what is expected of the passes that are left to do."""
+    start, recent, last = Range.exactly(coefficients()["start_seconds"]), *map(forecasts.get, HALVES)
+    usable = start + recent.seconds if recent else Range.exactly(0.0)
+    return usable, (usable if recent else start) + last.seconds if last else None
+
+
 def _stage(load: Load, entity: Entity, place: Place) -> float:
     known = coefficients()
     written = known["databases"].get(place.database, known["databases"]["postgresql"])[entity.value]
     writing = load.records * written["seconds_per_record"] + load.text_bytes / MB * written["seconds_per_megabyte"]
     at_once = min(place.workers, max(load.parts, 1))
-    slower = max(load.read_seconds / at_once, writing / min(place.writers, at_once))
-    return slower + load.parts * known["part_seconds"]
+    slower: float = max(load.read_seconds / at_once, writing / min(place.writers, at_once))
+    per_part: float = known["part_seconds"]
+    return slower + load.parts * per_part
 
 
 def experience_of(connection: Connection, model_seconds: float) -> Experience:
     """What finished runs of this database tell of one for which the coefficients say so many seconds."""
     ratios = [ratio for ratio, said in _ratios(connection) if said >= max(LEAST_SECONDS, model_seconds / COMPARABLE)]
-    prior = Range(**coefficients()["factors"])
-    if not ratios:
-        return Experience(prior)
-    return Experience(_learnt(ratios, prior), len(ratios))
+    return Experience(_learnt(ratios, inexperienced().factors), len(ratios)) if ratios else inexperienced()
+
+
+def inexperienced() -> Experience:
+    """What is known where no run has finished yet: the study, made on some other machine."""
+    return Experience(Range(**coefficients()["factors"]))
 
 
 def _learnt(ratios: Sequence[float], prior: Range) -> Range:

@@ -211,6 +211,8 @@ def test_status_has_the_shape_of_the_contract(odd: Dump, database_url: str) -> N
     sizes = {entity: sum(path.stat().st_size for path in paths) for entity, paths in parts.items()}
     size = sum(sizes.values())
     assert isinstance(recent.pop("run_id"), str)
+    estimate = recent.pop("estimate")
+    assert 0 < estimate["low"] < estimate["expected"] < estimate["high"]
     assert {name: value for name, value in recent.items() if not name.endswith("_at")} == {
         "state": "succeeded",
         "source": f"{odd.root}/{ACCOUNT}",

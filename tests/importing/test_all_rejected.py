@@ -158,3 +158,45 @@ def test_the_text_of_the_first_rejects_is_kept(database_url: str, tmp_path: Path
     assert [reject["raw"] for reject in kept] == ['{"id":"x0"}', '{"id":"x1"}', '{"id":"x2"}', *[None] * 6]
     assert [reject["raw_truncated"] for reject in kept] == [False] * 3 + [True] * 6
     assert all(reject["reasons"] and reject["line"] for reject in kept)
+
+
+def test_what_was_rejected_goes_page_by_page(
+    database_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """However many parts there were, no statement takes them all away; cut off in between, the next attempt goes on."""
+    monkeypatch.setattr("s3import.importing.bookkeeping.PAGE_ROWS", 2)
+    settings = settings_for(tmp_path, database_url)
+    parts = {f"recent/threads/{number}.jsonl": lines(records(THREADS, 1, prefix=f"{number}-")) for number in range(5)}
+    write({**simple_dump(), **parts, "account.json": NO_BRANDS}, tmp_path)
+    assert code_of(migrate(settings, passes=[Pass.RECENT])) == "all_rejected"
+    write(simple_dump(), tmp_path)
+    deleted: list[int] = []
+
+    def note(_connection: Any, cursor: Any, statement: str, *_: Any) -> None:
+        if statement.startswith("DELETE FROM import_parts"):
+            deleted.append(cursor.rowcount)
+            if len(deleted) == 1:
+                raise RuntimeError("the process dies")
+
+    sa.event.listen(sa.Engine, "after_cursor_execute", note)
+    try:
+        assert code_of(migrate(settings, passes=[Pass.RECENT])) == "internal_error"
+        assert listed(settings) < 14
+        result = migrate(settings, passes=[Pass.RECENT])
+    finally:
+        sa.event.remove(sa.Engine, "after_cursor_execute", note)
+    assert (code_of(result), listed(settings)) == (None, 0)
+    assert counts(result)["threads"] == (8, 0, 0)
+    assert 0 < max(deleted) <= 2
+
+
+def test_a_part_that_is_read_anew_frees_its_texts(settings: Settings, tmp_path: Path) -> None:
+    """Others may have them, and never more than the run may have in all."""
+    settings = dataclasses.replace(settings, keep_raw=3)
+    bad = lines([{"id": f"x{number}"} for number in range(4)])
+    write({**simple_dump(), "recent/threads/part-1.jsonl": bad, "recent/messages/0.jsonl": b"\x1f\x8b\x08"}, tmp_path)
+    assert code_of(migrate(settings, passes=[Pass.RECENT])) == "part_unreadable"
+    write({"recent/threads/part-1.jsonl": lines([{"id": "x"}]), "recent/messages/0.jsonl": bad}, tmp_path)
+    assert code_of(migrate(settings, passes=[Pass.RECENT])) is None
+    raw = [reject["raw"] for reject in app.rejects(settings, ACCOUNT, (Pass.RECENT,))]
+    assert raw == ['{"id":"x"}', '{"id":"x0"}', '{"id":"x1"}', None, None]

@@ -20,7 +20,7 @@ from tests.importing.moving import execute, migrate, settings_for
 pytestmark = pytest.mark.integration
 
 PAGE = 3
-KEPT = (tables.import_rejects, tables.import_parts, tables.import_tombstones)
+KEPT = (tables.import_rejects, tables.import_parts, tables.import_tombstones, tables.import_events)
 
 
 def test_bookkeeping_goes_in_pages(database_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

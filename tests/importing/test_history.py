@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import threading
 from contextlib import closing
 from dataclasses import replace
@@ -31,7 +32,7 @@ def diary(settings: Settings) -> list[Told]:
     events = import_events.c
     query = sa.select(events.event, events["pass"], events.attempt, events.code).order_by(events.id)
     with closing(open_database(settings.database)) as database, database.read() as connection:
-        return [tuple(row) for row in connection.execute(query)]  # type: ignore[misc]
+        return [tuple(row) for row in connection.execute(query)]
 
 
 def happened(settings: Settings) -> list[str]:
@@ -111,7 +112,7 @@ def test_a_typing_error_leaves_no_trace(dump: Settings) -> None:
 def test_an_account_that_is_forgotten_has_that_as_its_only_event(dump: Settings, what: str) -> None:
     """Samples go, too."""
     migrate(dump)
-    sample = {"at": history.dt.datetime(2026, 1, 1, tzinfo=history.dt.UTC), "stage": "threads", "records": 1}
+    sample = {"at": dt.datetime(2026, 1, 1, tzinfo=dt.UTC), "stage": "threads", "records": 1}
     run_ids = sa.select(import_runs.c.run_id, *map(sa.literal, sample.values()), sa.literal(2))
     execute(dump, sa.insert(import_samples).from_select(["run_id", *sample, "bytes"], run_ids))
     if what == "reset":

@@ -206,10 +206,10 @@ def test_small_parts_are_read_side_by_side_once_they_take_long(
 
 
 def test_workers_share_what_batches_may_hold(settings: Settings) -> None:
-    """Two workers have batches of the full size, eight have no more in all than four would."""
+    """Three workers have batches of the full size, more have no more in all than these."""
     with closing(open_database(settings.database)) as database:
         transactions = Transactions(database, 1, ignore, threading.Event())
-        for workers, share in ((1, 1), (2, 1), (4, 1), (8, 2), (16, 4)):
+        for workers, share in ((1, 1), (2, 1), (3, 1), (6, 2), (12, 4)):
             of_size = replace(settings, block_bytes=1 << 20)
             with Importer(
                 transactions,

@@ -44,7 +44,7 @@ def database(database_url: str) -> Iterator[Database]:
 def taken(connection: sa.Connection) -> list[tuple[str, int, int]]:
     samples = import_samples.c
     query = sa.select(samples.stage, samples.records, samples.bytes).order_by(samples.at)
-    return [tuple(row) for row in connection.execute(query)]  # type: ignore[misc]
+    return [tuple(row) for row in connection.execute(query)]
 
 
 def age(connection: sa.Connection, seconds: float) -> None:

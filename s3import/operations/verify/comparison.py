@@ -8,19 +8,19 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from s3import.core.records import Entity, one_array
+from s3import.operations.spill import Spill, spans
 from s3import.operations.verify.expected import contenders, one_each
 from s3import.operations.verify.findings import Finding, FindingKind, Findings
 from s3import.operations.verify.found import MODULUS, NOTHING, AccountRows, Sum, Sums
-from s3import.operations.verify.spill import Spill, spans
 
-_PLACES = pa.schema([("part", pa.int32()), ("line", pa.int64()), ("has_row", pa.bool_())])
+_PLACES = pa.schema([("part", pa.int32()), ("line", pa.int64()), ("id", pa.string()), ("has_row", pa.bool_())])
 
 
-def compare(entity: Entity, database: AccountRows, versions: Spill, found: Sums, findings: Findings) -> pa.Table:
+def compare(entity: Entity, database: AccountRows, versions: Spill, found: Sums, findings: Findings) -> Spill:
     """Compare the dump's versions with the database's sums, and within the ranges that differ with its rows.
 
-    Rows that no record explains become findings; the result has the places (`part`, `line`) of the records whose rows
-    are not there (`has_row` is false) or not surely the same.
+    Rows that no record explains become findings; the result has, by `part`, the places (`part`, `line`) and ids of the
+    records whose rows are not there (`has_row` is false) or not surely the same.
     """
     expected = _sums_of(versions)
     findings.expected[entity] = sum(each.rows for each in expected.values())
@@ -31,7 +31,10 @@ def compare(entity: Entity, database: AccountRows, versions: Spill, found: Sums,
         found.get((key_range, True), NOTHING).rows - expected.get((key_range, True), NOTHING).rows
         for key_range in key_ranges - differing
     )
-    return _compare_rows(entity, database, versions, differing, findings) if differing else _PLACES.empty_table()
+    places = Spill(_PLACES, key="part")
+    if differing:
+        _compare_rows(entity, database, versions, differing, findings, places)
+    return places
 
 
 def _differs(key_range: int, expected: Sums, found: Sums) -> bool:
@@ -54,10 +57,14 @@ def _sums_of(versions: Spill) -> Sums:
 
 
 def _compare_rows(
-    entity: Entity, database: AccountRows, versions: Spill, key_ranges: Collection[int], findings: Findings
-) -> pa.Table:
+    entity: Entity,
+    database: AccountRows,
+    versions: Spill,
+    key_ranges: Collection[int],
+    findings: Findings,
+    places: Spill,
+) -> None:
     found, wanted = database.spill(entity, key_ranges), pa.array(sorted(key_ranges), pa.int16())
-    places = [_PLACES.empty_table()]
     for first, end in spans(versions, found):
         records, rows = versions.rows(first, end), found.rows(first, end)
         records = contenders(records.filter(pc.is_in(records["key_range"], wanted)))
@@ -65,8 +72,7 @@ def _compare_rows(
         equal = records.join(rows, ["id", "fingerprint"], join_type="left semi")["id"]
         doubtful = one_each(records.filter(pc.invert(pc.is_in(records["id"], one_array(equal)))))
         has_row = pc.is_in(doubtful["id"], one_array(rows["id"]))
-        places.append(doubtful.append_column("has_row", has_row).select(_PLACES.names))
-    return pa.concat_tables(places)
+        places.add(doubtful.append_column("has_row", has_row).select(_PLACES.names))
 
 
 def _add_unexplained(entity: Entity, rows: pa.Table, records: pa.Table, findings: Findings) -> None:

@@ -10,7 +10,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from s3import.core.records import TIMESTAMP, Batch, Pass, PlannedPart, RunOptions, one_array
-from s3import.operations.verify.spill import Spill
+from s3import.operations.spill import Spill
 from s3import.readers.reading import CheckedBatch, read_checked, require_expected_rows
 from s3import.readers.sources.source import DumpSource
 from s3import.transform.fingerprints import fingerprints_of, key_ranges_of

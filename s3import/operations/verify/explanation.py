@@ -11,7 +11,14 @@ import pyarrow.compute as pc
 from s3import.core.records import one_array
 from s3import.core.tables import PARENTS
 from s3import.operations.verify.expected import DumpPart, DumpReader
-from s3import.operations.verify.findings import Finding, FindingKind, Findings, different_fields, is_changed_since
+from s3import.operations.verify.findings import (
+    MAX_LISTED,
+    Finding,
+    FindingKind,
+    Findings,
+    different_fields,
+    is_changed_since,
+)
 from s3import.operations.verify.found import AccountRows, RememberedDeletion, Row
 
 LOOKED_UP_AT_ONCE = 50  # rows, by their keys: for many a planner without statistics would rather read the whole account
@@ -26,10 +33,22 @@ class Explainer:
     reader: DumpReader
     findings: Findings
 
-    def explain(self, part: DumpPart, places: pa.Table) -> None:
-        """Look at the records of the part in the lines of `places`, whose `has_row` says whether they have one."""
+    def explain(self, part: DumpPart, places: pa.Table, *, has_tombstones: bool) -> None:
+        """Look at the records of the part in the lines of `places`, whose `has_row` says whether they have one.
+        `has_tombstones`: of anything of the account; where there is none, nothing excuses that a row is not there."""
         there = one_array(places.filter(places["has_row"])["line"])
-        absent = one_array(places.filter(pc.invert(places["has_row"]))["line"])
+        without_row = places.filter(pc.invert(places["has_row"]))
+        if part.is_as_imported and not has_tombstones:
+            self._add_missing(part, without_row)
+            without_row = without_row.slice(0, 0)
+        if len(there) or without_row.num_rows:
+            self._read_again(part, there, one_array(without_row["line"]))
+
+    def _add_missing(self, part: DumpPart, records: pa.Table) -> None:
+        ids, lines = (records[name].slice(0, MAX_LISTED).to_pylist() for name in ("id", "line"))
+        self.findings.add_all(part.planned.entity, FindingKind.MISSING, ids, part.key, lines, count=records.num_rows)
+
+    def _read_again(self, part: DumpPart, there: pa.Int64Array, absent: pa.Int64Array) -> None:
         told_by = ["id", *(column for column, _, _ in PARENTS[part.planned.entity]), "created_at", "updated_at", "line"]
         for rows, row_lines in self.reader.rows(part):
             placed = rows.append_column("line", row_lines)

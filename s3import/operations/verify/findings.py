@@ -63,9 +63,18 @@ class Findings:
         if len(listed) < MAX_LISTED:
             listed.append(finding)
 
-    def add_all(self, entity: Entity, kind: FindingKind, ids: Sequence[str], part: str, lines: Sequence[int]) -> None:
-        """As `add`, of many records of a part at once."""
-        self.kinds[entity, kind] += len(ids)
+    def add_all(
+        self,
+        entity: Entity,
+        kind: FindingKind,
+        ids: Sequence[str],
+        part: str,
+        lines: Sequence[int],
+        *,
+        count: int | None = None,
+    ) -> None:
+        """Note many records of a part at once. `count`: how many they are, where only the first are given."""
+        self.kinds[entity, kind] += len(ids) if count is None else count
         listed = self.differences if kind.is_difference else self.changes
         room = max(MAX_LISTED - len(listed), 0)
         places = zip(ids[:room], lines[:room], strict=True)

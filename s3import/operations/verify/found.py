@@ -15,7 +15,7 @@ from sqlalchemy import Connection
 from s3import.core.records import Entity
 from s3import.core.tables import PARENTS, TARGETS, UtcTime, import_tombstones
 from s3import.importing.transactions import Transactions
-from s3import.operations.verify.spill import Spill
+from s3import.operations.spill import Spill
 from s3import.transform.fingerprints import compared_columns, fingerprint_in, key_range_in
 from s3import.writers.temporary import fill, keys_table
 from s3import.writers.tombstones import has_tombstones
@@ -98,6 +98,10 @@ class AccountRows:
         columns = [_readable(column) for column in compared_columns(entity)]
         query = sa.select(*columns).where(target.c.account_id == self.account_id, target.c.id.in_(ids))
         return self._read(lambda connection: {row["id"]: dict(row) for row in connection.execute(query).mappings()})
+
+    def has_tombstones(self) -> bool:
+        """Whether anything that the account had is remembered as deleted."""
+        return self._read(lambda connection: has_tombstones(connection, self.account_id))
 
     def orphans(self, entity: Entity, records: pa.Table) -> set[int]:
         """The indices of the records that lack a parent."""

@@ -1,9 +1,10 @@
-"""What was imported so far, by the bookkeeping: whole passes, their parts, and what of them the database rejected."""
+"""What was imported so far, by the bookkeeping: whole passes, and what of their parts the database
+rejected."""
 
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import pyarrow as pa
@@ -16,12 +17,13 @@ from s3import.core.errors import AccountNotFound, NotImported, RejectCode, RunIs
 from s3import.core.history import Happened
 from s3import.core.records import Pass
 from s3import.core.resets import look_at_account
-from s3import.core.tables import PARENTS, import_accounts, import_rejects, import_runs
-from s3import.importing.checkpoints import Part, read_parts
+from s3import.core.tables import PARENTS, import_accounts, import_parts, import_rejects, import_runs
+from s3import.importing.file_places import in_chunks
 from s3import.status import Run, State
 
 BY_THE_DATABASE = {RejectCode.DELETED_IN_TARGET, *(code for links in PARENTS.values() for _, _, code in links)}
 """The codes of records that have no fault of their own."""
+_NO_LINES = pa.array([], pa.int64())
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,11 +41,10 @@ class Imported:
 
 
 @dataclass(frozen=True, slots=True)
-class ImportedPart:
-    """A part as it was imported; `rejected_lines`: those that the database rejected; `is_complete`: all are known."""
+class Rejected:
+    """What the database rejected of a part: `lines`; `is_complete`: all of them are known."""
 
-    part: Part
-    rejected_lines: pa.Int64Array
+    lines: pa.Int64Array
     is_complete: bool
 
 
@@ -107,24 +108,26 @@ def _require_imported(run: Run) -> None:
         )
 
 
-def imported_parts(connection: Connection, run: Run) -> Iterator[ImportedPart]:
-    """The run's parts, with what the database rejected of each."""
-    for part in read_parts(connection, run.run_id):
-        if BY_THE_DATABASE.isdisjoint(part.progress.rejects_by_code):
-            yield ImportedPart(part, pa.array([], pa.int64()), is_complete=True)
-        else:
-            yield _with_rejects(connection, run, part)
+def rejected_by_the_database(connection: Connection, run_id: str, numbers: Sequence[int]) -> dict[int, Rejected]:
+    """What the database rejected of these parts of the run, by their numbers."""
+    found, parts = {}, import_parts.c
+    for some in in_chunks(numbers):
+        query = sa.select(parts.number, parts.rejected_count, parts.rejects_by_code)
+        for number, count, by_code in connection.execute(query.where(parts.run_id == run_id, parts.number.in_(some))):
+            known = Rejected(_NO_LINES, is_complete=True)
+            found[number] = known if BY_THE_DATABASE.isdisjoint(by_code) else _kept(connection, run_id, number, count)
+    return found
 
 
-def _with_rejects(connection: Connection, run: Run, part: Part) -> ImportedPart:
+def _kept(connection: Connection, run_id: str, number: int, rejected: int) -> Rejected:
     kept = import_rejects.c
-    query = sa.select(kept.line, kept.reasons).where(kept.run_id == run.run_id, kept.part_number == part.number)
+    query = sa.select(kept.line, kept.reasons).where(kept.run_id == run_id, kept.part_number == number)
     count, lines = 0, []
     for line, reasons in connection.execution_options(yield_per=1000).execute(query):
         count += 1
         if not BY_THE_DATABASE.isdisjoint(reason["code"] for reason in reasons):
             lines.append(line)
-    return ImportedPart(part, pa.array(lines, pa.int64()), is_complete=count >= part.progress.rejected)
+    return Rejected(pa.array(lines, pa.int64()), is_complete=count >= rejected)
 
 
 def keep(connection: Connection, verified: Imported, result: dict[str, object]) -> None:

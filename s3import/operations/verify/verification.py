@@ -9,30 +9,33 @@ are read a third time, to be compared with their rows field by field.
 from __future__ import annotations
 
 import datetime as dt
-import itertools
 import threading
 from collections.abc import Iterator, Sequence
-from concurrent.futures import FIRST_EXCEPTION, Future, ThreadPoolExecutor, wait
+from concurrent.futures import FIRST_COMPLETED, FIRST_EXCEPTION, Future, ThreadPoolExecutor, wait
 from dataclasses import replace
+from itertools import chain
 
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from s3import.core.errors import DumpNotFound, Interrupted
-from s3import.core.events import Advanced, PassEnded, PassStarted
-from s3import.core.records import Batch, Entity, Pass
+from s3import.core.errors import Interrupted
+from s3import.core.events import Advanced, PassEnded
+from s3import.core.records import Batch, Entity, Pass, one_array
 from s3import.core.tables import TARGETS
 from s3import.importing.transactions import Transactions
+from s3import.operations.spill import Spill
 from s3import.operations.verify import imported
 from s3import.operations.verify.comparison import compare
 from s3import.operations.verify.expected import SCHEMA, DumpPart, DumpReader
 from s3import.operations.verify.explanation import Explainer
 from s3import.operations.verify.findings import Findings, Verified
 from s3import.operations.verify.found import AccountRows, Sums
-from s3import.operations.verify.imported import Imported, ImportedPart
-from s3import.operations.verify.spill import Spill
+from s3import.operations.verify.imported import Imported
+from s3import.operations.verify.parts import DumpParts
+from s3import.readers.dump.inventory import pages
 from s3import.readers.sources.source import SourceOpener
-from s3import.status import Run
+
+WAITING = 4  # parts handed to each thread before it is done with the last one
 
 
 class Verification:
@@ -48,14 +51,12 @@ class Verification:
         block_bytes: int,
         workers: int,
     ) -> None:
-        self._transactions, self._account_id, self._source = transactions, account_id, source
-        self._open_source = open_source
+        self._transactions, self._account_id = transactions, account_id
+        self._parts = DumpParts(transactions, account_id, source, open_source)
         self._reader = DumpReader(account_id, block_bytes, self._advance)
         self._workers = workers
         self._failed = threading.Event()
         self._findings = Findings()
-        self._rejected = 0
-        self._sources: list[str] = []
 
     def run(self) -> Verified:
         """Compare everything, and keep the result with the runs.
@@ -65,109 +66,55 @@ class Verification:
         done = self._transactions.read(
             self._account_id, lambda connection: imported.imported(connection, self._account_id)
         )
-        parts, changed = self._plan(done)
+        self._parts.take(done)
         database = AccountRows(self._transactions, self._account_id, done.began)
         with ThreadPoolExecutor(1) as asking, ThreadPoolExecutor(self._workers) as reading:
             sums = {entity: asking.submit(database.sums, entity) for entity in TARGETS}
             if self._transactions.database.dialect.in_process:  # both at once would wait for each other, row by row
                 wait(sums.values())
             for entity in TARGETS:
-                these = [part for part in parts if part.planned.entity is entity]
-                versions = self._read(reading, these, done)
-                self._compare(entity, database, these, versions, sums[entity].result())
+                versions = self._read(reading, entity, done)
+                self._compare(entity, database, versions, sums[entity].result())
         passes = tuple(pass_ for pass_ in Pass if any(run.pass_ is pass_ for run in done.runs))
         verified = Verified(
             self._account_id,
             passes,
             dt.datetime.now(dt.UTC),
-            changed,
+            self._parts.changed,
             self._findings,
-            self._rejected,
-            tuple(dict.fromkeys(self._sources)),
+            self._parts.rejected,
+            tuple(dict.fromkeys(self._parts.sources)),
         )
         self._transactions.run(self._account_id, lambda connection: imported.keep(connection, done, verified.summary()))
         for pass_ in passes:
             self._transactions.observe(PassEnded(self._account_id, pass_, None))
         return verified
 
-    # --- plan ------------------------------------------------------------------------------------------------------
-
-    def _plan(self, done: Imported) -> tuple[list[DumpPart], tuple[str, ...]]:
-        """The dump's parts as they are now, and the names of those that are not as they were imported."""
-        parts: list[DumpPart] = []
-        changed: list[str] = []
-        for run in self._runs_to_read(done):
-            known = self._imported_parts(run)
-            self._rejected += sum(was.part.progress.rejected for was in known.values())
-            these = list(self._planned(run, known, len(parts), done))
-            self._announce(run, these)
-            changed += (part.key for part in these if not _is_as_imported(known.get(part.planned.key), part))
-            gone = known.keys() - {part.planned.key for part in these}
-            changed += (f"{run.pass_}/{key}" for key in gone)
-            parts += these
-        return parts, tuple(sorted(set(changed)))
-
-    def _runs_to_read(self, done: Imported) -> Iterator[Run]:
-        """All of them, but for a pass that was read again from where it is read now anyway."""
-        newest = {run.pass_: run for run in done.runs if run.run_id in done.newest}
-        for run in done.runs:
-            later = newest[run.pass_]
-            is_same = run.pass_ is not Pass.DELTA and (self._source or run.source) == (self._source or later.source)
-            if run is later or not is_same:
-                yield run
-
-    def _planned(self, run: Run, known: dict[str, ImportedPart], first: int, done: Imported) -> Iterator[DumpPart]:
-        """The run's parts as they are now. Of a run that is not its pass's newest only those that are as they were:
-        other ones in their place are a later run's."""
-        source = self._open_source(self._source or run.source, self._account_id)
-        self._sources.append(source.uri)
-        window = next((was.part.planned.window for was in known.values()), None)
-        is_newest, number = run.run_id in done.newest, itertools.count(first)
-        nothing = pa.array([], pa.int64())
-        try:
-            plan = source.plan(run.pass_, lambda: window)
-        except DumpNotFound:
-            if is_newest:
-                raise
-            return
-        for planned in plan.parts:
-            part = DumpPart(0, done.ranks[run.run_id], run.pass_, planned, run.options, source, nothing, False)
-            was = known.get(planned.key)
-            if was is not None and _is_as_imported(was, part):
-                lines, is_complete = was.rejected_lines, was.is_complete
-                yield replace(part, number=next(number), rejected_lines=lines, is_as_imported=is_complete)
-            elif is_newest:
-                yield replace(part, number=next(number))
-
-    def _imported_parts(self, run: Run) -> dict[str, ImportedPart]:
-        parts = self._transactions.read(
-            self._account_id, lambda connection: list(imported.imported_parts(connection, run))
-        )
-        return {part.part.planned.key: part for part in parts}
-
-    def _announce(self, run: Run, parts: Sequence[DumpPart]) -> None:
-        size_bytes = sum(part.planned.stored.size_bytes for part in parts)
-        started = PassStarted(run.account_id, run.pass_, run.run_id, 1, len(parts), 0, size_bytes, 0, 0, 0)
-        self._transactions.observe(started)
-
     # --- read ------------------------------------------------------------------------------------------------------
 
-    def _read(self, reading: ThreadPoolExecutor, parts: Sequence[DumpPart], done: Imported) -> Spill:
+    def _read(self, reading: ThreadPoolExecutor, entity: Entity, done: Imported) -> Spill:
         versions = Spill(SCHEMA)
-        futures = [reading.submit(self._read_part, part, versions, done) for part in parts]
-        self._require_all(futures)
+        under_way: set[Future[None]] = set()
+        for part in chain.from_iterable(self._parts.of(entity)):
+            under_way.add(reading.submit(self._read_part, part, versions, done))
+            if len(under_way) >= self._workers * WAITING:
+                under_way = self._require_all(wait(under_way, return_when=FIRST_COMPLETED))
+        while under_way:
+            under_way = self._require_all(wait(under_way, return_when=FIRST_EXCEPTION))
         return versions
 
     def _read_part(self, part: DumpPart, versions: Spill, done: Imported) -> None:
         self._reader.spill(part, versions, done.began)
         self._transactions.observe(Advanced(self._account_id, part.pass_, 0, 0, 0, 1))
 
-    def _require_all(self, futures: Sequence[Future[None]]) -> None:
-        finished, _ = wait(futures, return_when=FIRST_EXCEPTION)
+    def _require_all(self, read: tuple[set[Future[None]], set[Future[None]]]) -> set[Future[None]]:
+        """What is under way still. Raises: what reading a part has ended with."""
+        finished, under_way = read
         first = next((error for future in finished if (error := future.exception())), None)
         if first is not None:
             self._failed.set()
             raise first
+        return under_way
 
     def _advance(self, part: DumpPart, batch: Batch, size_bytes: int) -> None:
         self._require_going(part, batch, size_bytes)
@@ -179,19 +126,29 @@ class Verification:
 
     # --- compare ---------------------------------------------------------------------------------------------------
 
-    def _compare(
-        self, entity: Entity, database: AccountRows, parts: Sequence[DumpPart], versions: Spill, found: Sums
-    ) -> None:
-        doubtful = compare(entity, database, versions, found, self._findings)
+    def _compare(self, entity: Entity, database: AccountRows, versions: Spill, found: Sums) -> None:
+        places = compare(entity, database, versions, found, self._findings)
+        if not places.num_rows:
+            return
         explainer = Explainer(database, replace(self._reader, observe=self._require_going), self._findings)
-        for part in parts:
-            places = doubtful.filter(pc.field("part") == part.number)
-            if places.num_rows:
-                explainer.explain(part, places)
+        has_tombstones = database.has_tombstones()
+        for page in self._parts.of(entity):
+            for some in pages(page, _few_enough(len(page), places)):
+                for part, of_part in _by_part(some, places):
+                    explainer.explain(part, of_part, has_tombstones=has_tombstones)
 
 
-def _is_as_imported(was: ImportedPart | None, part: DumpPart) -> bool:
-    if was is None:
-        return False
-    then, now = was.part.planned, part.planned
-    return (then.entity, then.stored) == (now.entity, now.stored)
+def _few_enough(parts: int, places: Spill) -> int:
+    """How many of so many parts to look at at a time, so that their places fit into memory."""
+    return max(1, parts * places.rows_held // max(places.num_rows, places.rows_held))
+
+
+def _by_part(parts: Sequence[DumpPart], places: Spill) -> Iterator[tuple[DumpPart, pa.Table]]:
+    """Each of the parts, whose numbers are consecutive, that has places, with these by their lines."""
+    first = parts[0].number
+    found = places.rows(first, first + len(parts)).sort_by([("part", "ascending"), ("line", "ascending")])
+    begin = 0
+    for counted in pc.value_counts(one_array(found["part"])):
+        count = counted["counts"].as_py()
+        yield parts[counted["values"].as_py() - first], found.slice(begin, count)
+        begin += count

@@ -117,6 +117,21 @@ class Inventory:
         query = "SELECT number, planned.part FROM planned JOIN known USING (key) WHERE planned.part != known.part"
         return ((number, _as_part(text)) for number, text in self._read(query))
 
+    def beside_known(self, entity: Entity) -> Iterator[tuple[PlannedPart, int | None, PlannedPart | None]]:
+        """The entity's planned parts, keys in order, each with its number and how it is known, None: it is not."""
+        query = (
+            "SELECT planned.part, number, known.part FROM planned LEFT JOIN known USING (key) WHERE entity = ?"
+            " ORDER BY planned.key"
+        )
+        for text, number, known in self._read(query, _ORDER[entity]):
+            part = _as_part(text)
+            yield part, number, known and (part if known == text else _as_part(known))
+
+    def gone(self) -> Iterator[str]:
+        """The keys of parts that are known and not planned any more, in order."""
+        query = "SELECT key FROM known WHERE key NOT IN (SELECT key FROM planned) ORDER BY key"
+        return (key for (key,) in self._read(query))
+
     def vanished(self) -> Iterator[tuple[int, str]]:
         """The numbers and keys of parts that are known, not done, and not planned any more."""
         query = "SELECT number, key FROM known WHERE NOT done AND key NOT IN (SELECT key FROM planned)"

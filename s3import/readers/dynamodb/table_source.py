@@ -245,6 +245,16 @@ class TableSource(ItemSource):
             yield before(in_pass(batch, window, parents, undated=undated, zone=zone), window.until)
             undated = undated and not reaches(batch, window, Pass.REMAINING)
 
+    def table_size(self, part: PlannedPart) -> tuple[int, int]:
+        """Items and bytes of the whole table that a part is of, as DynamoDB counted them within the last six hours.
+
+        Raises: as `Tables.pages`.
+        """
+        table = self._selections[part.entity].mapping.table
+        ask = self._tables.client.describe_table
+        told = self._tables.ask(ask, "DescribeTable", table, {"TableName": table})["Table"]
+        return int(told["ItemCount"]), int(told["TableSizeBytes"])
+
     def _has_items(self, part: PlannedPart) -> bool:
         query = _query(self._selections[part.entity].mapping, part.stored.etag, backwards=False)
         return any(page.items for page in self._tables.pages({**query, "Limit": 1}, None))

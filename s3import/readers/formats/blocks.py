@@ -15,8 +15,8 @@ import pyarrow.compute as pc
 
 from s3import.core.records import MAX_BATCH_ROWS, MAX_LINE_BYTES, MAX_RAW_BYTES, Batch, Position
 from s3import.readers.formats.lines import Rows, limit_names
+from s3import.readers.formats.signatures import BYTE_ORDER_MARK
 
-BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 PIECE_BYTES = 256 * 1024  # of a block that could not be parsed at once
 
 

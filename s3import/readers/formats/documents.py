@@ -15,12 +15,12 @@ import orjson
 from s3import.core.errors import MigrationFailed
 from s3import.core.ids import is_id
 from s3import.core.records import LONE_SURROGATE
+from s3import.readers.formats.signatures import BYTE_ORDER_MARK
 
 CHUNK_BYTES = 256 * 1024
 MAX_VALUE_LENGTH = (
     16 * 1024 * 1024
 )  # characters of one member, or one element of a list, of a document that is streamed
-BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 _ESCAPED_SURROGATE = re.compile(rb"\\u[dD][89a-fA-F][0-9a-fA-F]{2}")
 
 

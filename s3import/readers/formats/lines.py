@@ -21,6 +21,7 @@ from s3import.core.records import (
     LONE_SURROGATE,
     MAX_IGNORED_FIELDS,
     MAX_LINE_BYTES,
+    REPLACEMENT,
     SCHEMAS,
     TIMESTAMP_FIELDS,
     VOCABULARY,
@@ -31,7 +32,6 @@ from s3import.core.records import (
 
 MAX_NAME_LENGTH = 255  # code points kept of an unknown field's dotted name
 
-REPLACEMENT = "\N{REPLACEMENT CHARACTER}"
 UNSTORABLE = re.compile("[\0\ud800-\udfff]")
 INT64_MIN, INT64_MAX = -(2**63), 2**63 - 1
 

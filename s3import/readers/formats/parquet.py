@@ -1,13 +1,14 @@
 """Parquet parts: only the contract's columns are read, a few rows at a time, whatever the size of the row groups.
 
 What a file says of its sizes is not believed: a few kilobytes decode to gigabytes where rows share a long text. So the
-first row of a row group is read alone, and then as many at a time as those before them had room for.
+first row of a row group is read alone, and then as many at a time as those before them had room for. A page is decoded
+as a whole: one that is too large for that is refused.
 """
 
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import repeat
@@ -20,9 +21,11 @@ from s3import.core.errors import PartUnreadable
 from s3import.core.records import MAX_BATCH_ROWS, SCHEMAS, Batch, Entity, Position
 from s3import.readers.formats.conform import conform, is_list, raw_records
 from s3import.readers.formats.dense import WithoutNote, as_written, has_dictionaries
+from s3import.readers.formats.pages import WatchedPages
 from s3import.readers.formats.signatures import SIGNATURE_BYTES, require_signature
 
-_BUFFER_BYTES = 1024 * 1024  # read ahead in each column
+_BUFFER_BYTES = 256 * 1024  # read ahead in each column
+HELD = 3  # pages and dictionaries of every column are in memory besides: batches are so many times smaller
 _STEPS_IN_BATCH = 8
 _MAX_STEP_ROWS = 64  # a step costs little compared to them, and so many of a megabyte each fit into memory
 
@@ -30,7 +33,8 @@ _MAX_STEP_ROWS = 64  # a step costs little compared to them, and so many of a me
 def read_parquet(
     file: BinaryIO, entity: Entity, start: Position, *, object_name: str, batch_bytes: int
 ) -> Iterator[Batch]:
-    """The records of a Parquet part from row `start.offset` on, in batches of about `batch_bytes` of Arrow memory.
+    """The records of a Parquet part from row `start.offset` on, in batches of about a third of `batch_bytes` of Arrow
+    memory: all in all that takes what as many bytes of text do.
 
     `file` is seekable. Offsets and lines count rows: read again from the end of any batch, the part gives the same
     batches. A batch is drawn together from small steps, so memory follows the rows at hand and not the row group; it
@@ -40,11 +44,12 @@ def read_parquet(
     """
     try:
         with _naming(object_name):
-            part = _open(file, entity)
+            part = _open(file, entity, object_name)
     except PartUnreadable:
         file.seek(0)
         require_signature(file.read(SIGNATURE_BYTES), ".parquet", object_name)
         raise
+    batch_bytes //= HELD
     place = start
     for steps in _gather(_named_steps(part, start.offset, batch_bytes, object_name), batch_bytes):
         batch = _batch(part, entity, pa.Table.from_batches(steps), place)
@@ -54,12 +59,13 @@ def read_parquet(
 
 @dataclass(frozen=True, slots=True)
 class _Part:
-    """An open part: `paths` are those of its leaf columns that the contract knows; `written`: the types that its
-    columns were written with, None where they are read with just these."""
+    """An open part: `leaves` are those of its leaf columns that the contract knows, by number, with their paths;
+    `written`: the types that its columns were written with, None where they are read with just these."""
 
     file: pq.ParquetFile
+    pages: WatchedPages
     size_bytes: int
-    paths: tuple[str, ...]
+    leaves: Mapping[int, str]
     ignored_fields: frozenset[str]
     written: pa.Schema | None = None
 
@@ -68,19 +74,22 @@ class _Ambiguous(ValueError):
     """A part that can be understood in two ways."""
 
 
-def _open(file: BinaryIO, entity: Entity) -> _Part:
+def _open(file: BinaryIO, entity: Entity, object_name: str) -> _Part:
     size_bytes = file.seek(0, os.SEEK_END)
-    parquet = _parquet_file(file)
+    pages = WatchedPages(file, size_bytes, object_name)
+    watched = cast("BinaryIO", pages)
+    parquet = _parquet_file(watched)
     schema = parquet.schema_arrow
     if twice := [name for name in SCHEMAS[entity].names if schema.names.count(name) > 1]:
         raise _Ambiguous(f"the column {twice[0]} is there twice")
     actual, expected = pa.struct(list(schema)), pa.struct(list(SCHEMAS[entity]))
     unknown = list(_unknown(actual, expected, entity.value))
-    paths = tuple(parquet.schema.column(leaf).path for leaf, name in enumerate(unknown) if name is None)
+    leaves = {leaf: parquet.schema.column(leaf).path for leaf, name in enumerate(unknown) if name is None}
     ignored_fields = frozenset(name for name in unknown if name is not None)
     if not has_dictionaries(actual):
-        return _Part(parquet, size_bytes, paths, ignored_fields)
-    return _Part(_parquet_file(cast("BinaryIO", WithoutNote(file))), size_bytes, paths, ignored_fields, schema)
+        return _Part(parquet, pages, size_bytes, leaves, ignored_fields)
+    without_note = _parquet_file(cast("BinaryIO", WithoutNote(watched)))
+    return _Part(without_note, pages, size_bytes, leaves, ignored_fields, schema)
 
 
 def _parquet_file(file: BinaryIO) -> pq.ParquetFile:
@@ -91,6 +100,12 @@ def _parquet_file(file: BinaryIO) -> pq.ParquetFile:
         page_checksum_verification=True,
         coerce_int96_timestamp_unit="us",  # nanoseconds would wrap around in the year 2262
     )
+
+
+def count_rows(file: BinaryIO, object_name: str) -> int:
+    """How many rows a part has, by its footer alone. Raises: PartUnreadable."""
+    with _naming(object_name):
+        return int(_parquet_file(file).metadata.num_rows)
 
 
 def _unknown(actual: pa.DataType, expected: pa.DataType, path: str) -> Iterator[str | None]:
@@ -146,7 +161,8 @@ def _steps(part: _Part, first_row: int, batch_bytes: int) -> Iterator[tuple[int,
 
 def _steps_of_group(part: _Part, group: int, step_bytes: int) -> Iterator[pa.RecordBatch]:
     """The rows of a row group in steps of about `step_bytes`; each has at most twice the rows of the one before it."""
-    steps = part.file.iter_batches(1, row_groups=[group], columns=part.paths, use_threads=False)
+    part.pages.watch(group, part.leaves)
+    steps = part.file.iter_batches(1, row_groups=[group], columns=tuple(part.leaves.values()), use_threads=False)
     for step in steps:
         yield step if part.written is None else as_written(step, part.written)
         fitting = step_bytes * step.num_rows // max(step.nbytes, 1)

@@ -6,6 +6,7 @@ import re
 
 from s3import.core.errors import PartUnreadable
 
+BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 SIGNATURE_BYTES = 16
 """How many of an object's first bytes tell."""
 

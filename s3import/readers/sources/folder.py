@@ -6,7 +6,7 @@ import errno
 import io
 import os
 import stat
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, BinaryIO, cast
@@ -48,7 +48,7 @@ class FolderSource:
 
     def folders(self, prefix: str) -> Iterator[str]:
         """The names of the folders right below the root that start with `prefix`, in order; links to folders too."""
-        found = [name for name, _ in self._entries("") if name.startswith(prefix)]
+        found = [name.removesuffix("/") for name in self._entries("") if name.startswith(prefix)]
         return (name for name in found if self._path(name).is_dir())
 
     def read(self, key: str) -> bytes | None:
@@ -81,20 +81,23 @@ class FolderSource:
 
     def _walk(self, folder: str) -> Iterator[str]:
         """Every file's key below `folder` ("" or ending with "/") in the order of keys, as S3 lists them."""
-        for name, is_folder in self._entries(folder):
-            if is_folder:
-                yield from self._walk(f"{folder}{name}/")
+        for name in self._entries(folder):
+            if name.endswith("/"):
+                yield from self._walk(folder + name)
             else:
                 yield folder + name
 
-    def _entries(self, folder: str) -> Sequence[tuple[str, bool]]:
+    def _entries(self, folder: str) -> Iterator[str]:
+        """The names in a folder in the order of keys, those of folders with a slash at their end. Of a million there is
+        no more in memory than the names."""
         path = self._path(folder)
         try:
             with _translated(path), os.scandir(path) as entries:
-                found = [(entry.name, entry.is_dir(follow_symlinks=False)) for entry in entries]
+                found = [os.fsencode(entry.name) + b"/" * entry.is_dir(follow_symlinks=False) for entry in entries]
         except PartMissing:
-            return []
-        return sorted(found, key=lambda entry: os.fsencode(entry[0]) + b"/" * entry[1])
+            return iter(())
+        found.sort()
+        return map(os.fsdecode, found)
 
     def _stored(self, key: str) -> StoredObject:
         path = self._path(key)

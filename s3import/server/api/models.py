@@ -242,6 +242,14 @@ class PassVerified(BaseModel):
     counts: dict[str, VerifiedEntity]
 
 
+class Span(BaseModel):
+    """From the tenth to the ninetieth percentile of what may come."""
+
+    low: Annotated[float, Field(ge=0)]
+    expected: Annotated[float, Field(ge=0)]
+    high: Annotated[float, Field(ge=0)]
+
+
 class PassStatus(BaseModel):
     run_id: RunId
     state: State
@@ -262,6 +270,10 @@ class PassStatus(BaseModel):
     ]
     error: RunError | None
     verified: PassVerified | None = None
+    estimate: Annotated[
+        Span | None,
+        Field(description="Seconds that it was expected to take, before it began; null: nobody could tell."),
+    ]
 
 
 class Passes(BaseModel):

@@ -104,7 +104,7 @@ class BackgroundWorker:
     def _claim(self, run: Run) -> Claim | None:
         """Take the run; one that took too many workers' lives is left alone, failed."""
         importer = self._importer
-        claim = importer.transactions.run(run.account_id, lambda connection: importer.take(connection, run, run.source))
+        claim = importer.take(run.account_id, lambda _: run)
         if claim is not None and run.is_orphaned and claim.tries > self._retries.limit:
             message = (
                 f"account {run.account_id}: {run.tries} workers in a row died or hung during the {run.pass_} pass; "

@@ -64,9 +64,11 @@ class FleetWorker:
 
     def plan(self, run_id: str) -> None:
         """Claim a run on offer and plan it; import it right here where it is small, else offer its parts to all."""
-        run, claim = self._importer.transactions.run("", partial(self._take, run_id=run_id))
-        if run is None or claim is None:
+        found: list[Run] = []
+        claim = self._importer.take("", partial(self._on_offer, run_id=run_id, found=found))
+        if claim is None:
             return
+        run = found[-1]
         try:
             spread = self._plan(claim, run)
         except Exception as error:  # noqa: BLE001 - recorded in the run, which is what its owner looks at
@@ -76,7 +78,9 @@ class FleetWorker:
 
     def import_part(self, run_id: str, number: int) -> None:
         """Import one part of a spread run, unless somebody else has it; then see what follows."""
-        taken = self._importer.transactions.run("", partial(self._take_part, run_id=run_id, number=number))
+        token = dispatch.new_token()  # of all tries to take it: the answer to a commit can get lost
+        take = partial(self._take_part, run_id=run_id, number=number, token=token)
+        taken = self._importer.transactions.run("", take)
         if taken is None:
             return
         run, part, claim = taken.run, taken.part, _claim_of(taken.run)
@@ -106,11 +110,13 @@ class FleetWorker:
 
     # --- their steps -----------------------------------------------------------------------------------------------
 
-    def _take(self, connection: Connection, run_id: str) -> tuple[Run | None, Claim | None]:
+    def _on_offer(self, connection: Connection, run_id: str, found: list[Run]) -> Run | None:
+        """The run, if its planning is on offer; `found` takes it down."""
         run = status.read_run(connection, run_id)
         if run is None or run.state is not State.QUEUED or run.lease_left <= 0:
-            return run, None
-        return run, self._importer.take(connection, run, run.source)
+            return None
+        found.append(run)
+        return run
 
     def _plan(self, claim: Claim, run: Run) -> bool:
         """Plan the run; False when it was so small that it is imported by now, True when its parts are everybody's."""
@@ -133,10 +139,15 @@ class FleetWorker:
         few = totals.parts - totals.parts_done <= FEW
         return few and totals.bytes_left <= self._importer.settings.block_bytes
 
-    def _take_part(self, connection: Connection, run_id: str, number: int) -> TakenPart | None:
+    def _take_part(self, connection: Connection, run_id: str, number: int, token: int) -> TakenPart | None:
         database, settings = self._importer.database, self._importer.settings
         taken = dispatch.claim_part(
-            connection, run_id, number, holder=database.application_name, lease_seconds=settings.lease_seconds
+            connection,
+            run_id,
+            number,
+            token=token,
+            holder=database.application_name,
+            lease_seconds=settings.lease_seconds,
         )
         if taken is not None and taken.lost_by:
             database.evict(connection, taken.lost_by)

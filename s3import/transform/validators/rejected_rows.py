@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from s3import.core.records import MAX_ID_LENGTH, MAX_RAW_BYTES, Batch, Reason, Reject
-from s3import.transform.validators.text import NUL, REPLACEMENT
+from s3import.core.records import MAX_ID_LENGTH, MAX_RAW_BYTES, REPLACEMENT, Batch, Reason, Reject
+from s3import.transform.validators.text import NUL
 
 
 def make_rejects(batch: Batch, reasons_by_row: Mapping[int, Sequence[Reason]]) -> list[Reject]:

@@ -5,10 +5,9 @@ from __future__ import annotations
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from s3import.core.records import ID_FIELDS, TIMESTAMP_FIELDS, VOCABULARY
+from s3import.core.records import ID_FIELDS, REPLACEMENT, TIMESTAMP_FIELDS, VOCABULARY
 
 NUL = "\x00"
-REPLACEMENT = "\ufffd"
 _STRICT = frozenset({*ID_FIELDS, *TIMESTAMP_FIELDS, *VOCABULARY})  # what is never repaired, only rejected
 
 

@@ -12,6 +12,7 @@ import sqlalchemy as sa
 from s3import.core.records import ROW_ENTITIES, Entity, Pass
 from s3import.core.settings import Settings
 from s3import.core.tables import attachments, import_tombstones, messages, threads
+from s3import.operations.verify.expected import DumpPart, DumpReader
 from s3import.operations.verify.findings import FindingKind
 from tests.importing.dumps import ACCOUNT, lines, records, seeded_dump, simple_dump, write
 from tests.importing.moving import code_of, execute, migrate, rows, settings_for
@@ -173,3 +174,57 @@ def test_records_without_rows_are_looked_up_by_sets(settings: Settings, forget: 
     kind = FindingKind.MISSING if forget else FindingKind.DELETED_SINCE
     assert [found.kinds[entity, kind] for entity in ROW_ENTITIES] == [10, 10, 10]
     assert most < 10
+
+
+def test_missing_rows_need_no_further_reading(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where nothing of the account was deleted, nothing can excuse them: their records are not read once more."""
+    execute(settings, sa.delete(threads).where(threads.c.account_id == ACCOUNT), sa.delete(import_tombstones))
+    read: list[str] = []
+    rows_of = DumpReader.rows
+
+    def note(reader: DumpReader, part: DumpPart) -> Any:
+        read.append(part.key)
+        return rows_of(reader, part)
+
+    monkeypatch.setattr(DumpReader, "rows", note)
+    found = verify(settings).findings
+    assert [found.kinds[entity, FindingKind.MISSING] for entity in ROW_ENTITIES] == [10, 10, 10]
+    assert {finding.id for finding in found.differences} >= {"t3", "m3", "a3"}
+    assert len(read) == len(set(read))
+
+
+def test_many_parts_are_compared_page_by_page(
+    database_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What is found of a part is told of that part, and no more parts than a page holds are in memory at a time."""
+    monkeypatch.setattr("s3import.operations.verify.parts.PAGE_PARTS", 2)
+    monkeypatch.setattr("s3import.operations.verify.spill.MOST_SMALL", 2)
+    monkeypatch.setattr("s3import.importing.checkpoints.PAGE_PARTS", 2)
+    dump = simple_dump(0)
+    for number, record in enumerate(records(Entity.THREADS, 7)):
+        dump[f"recent/threads/part-{number}.jsonl"] = lines([record])
+    folder = write(dump, tmp_path)
+    settings = settings_for(tmp_path, database_url)
+    assert code_of(migrate(settings)) is None
+    execute(settings, *lose(threads, "t1"), change(threads, "t4", subject="another"), *lose(threads, "t6"))
+    (folder / "recent/threads/part-5.jsonl").unlink()
+    write({"recent/threads/part-8.jsonl": lines(records(Entity.THREADS, 1, prefix="new-"))}, tmp_path)
+    verified = verify(settings)
+    listed = {(one.part, one.line, one.kind.value) for one in verified.findings.differences}
+    assert listed == {
+        ("recent/threads/part-1.jsonl", 1, "missing"),
+        ("recent/threads/part-4.jsonl", 1, "different"),
+        ("recent/threads/part-6.jsonl", 1, "missing"),
+        ("recent/threads/part-8.jsonl", 1, "missing"),
+        (None, None, "unexpected"),
+    }
+    assert verified.changed_parts == ("recent/threads/part-5.jsonl", "recent/threads/part-8.jsonl")
+
+
+def test_only_the_first_names_of_changed_parts_are_told(
+    settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of the others the number."""
+    monkeypatch.setattr("s3import.operations.verify.parts.MAX_CHANGED", 1)
+    write({f"recent/threads/part-{number}.jsonl": b"" for number in (1, 2, 3)}, tmp_path)
+    assert verify(settings).changed_parts == ("recent/threads/part-1.jsonl", "… and 2 more")

@@ -17,6 +17,7 @@ from hypothesis import strategies as st
 
 from s3import.core.errors import PartUnreadable, SourceChanged
 from s3import.core.records import SCHEMAS, Batch, Entity, Position
+from s3import.readers.formats.pages import column_places
 from s3import.readers.formats.parquet import read_parquet
 
 THREADS = Entity.THREADS
@@ -198,6 +199,47 @@ def test_any_flipped_byte_is_noticed_or_harmless(compression: str) -> None:
             continue
 
 
+@pytest.mark.parametrize("noted", [True, False])
+@pytest.mark.parametrize("compression", ["none", "snappy", "zstd"])
+@pytest.mark.parametrize("dense", [True, False])
+def test_refuses_a_page_that_is_too_large(
+    monkeypatch: pytest.MonkeyPatch, compression: str, noted: bool, dense: bool
+) -> None:
+    """Wherever it stands; pages of columns that are not ours, and smaller ones, do no harm."""
+    monkeypatch.setattr("s3import.readers.formats.pages.MAX_PAGE_BYTES", 40_000)
+    words = pa.array(["some words"] * 3000)
+    table = pa.table({"id": [str(number) for number in range(3000)], "other": words, "tags": [["a"]] * 3000})
+    options = {"compression": compression, "use_dictionary": False, "row_group_size": 1000, "write_batch_size": 10}
+    content = write(table, data_page_size=2000, **options)
+    assert len(ids(read(content))) == 3000
+    large = pa.array(["x" * 45] * 1000 + ["y" * 44] * 1000 + ["z" * 5] * 1000)
+    whole = table.append_column("subject", large.dictionary_encode() if dense else large)
+    with pytest.raises(
+        PartUnreadable, match=r"part\.parquet has a page of \d+ bytes in its column subject, and at most"
+    ):
+        read(write(whole, data_page_size=1 << 30, **{**options, "write_batch_size": 1000}, store_schema=noted))
+    others = whole.rename_columns(["id", "other", "tags", "another"])
+    assert len(ids(read(write(others, data_page_size=30_000, **options)))) == 3000
+
+
+def test_finds_the_columns_of_any_footer() -> None:
+    """Where each begins and ends, as Arrow says it."""
+    table = numbered(5000).append_column("tags", pa.array([["a", "b"], None] * 2500))
+    content = write(table, row_group_size=900, use_dictionary=["subject"])
+    metadata = pq.ParquetFile(io.BytesIO(content)).metadata
+    told = [
+        [metadata.row_group(group).column(number) for number in range(metadata.num_columns)]
+        for group in range(metadata.num_row_groups)
+    ]
+    places = [
+        [(min(one.dictionary_page_offset or one.data_page_offset, one.data_page_offset), one) for one in group]
+        for group in told
+    ]
+    expected = [[(begin, begin + one.total_compressed_size) for begin, one in group] for group in places]
+    size = int.from_bytes(content[-8:-4], "little")
+    assert column_places(content[-8 - size : -8]) == expected
+
+
 def test_refuses_a_part_with_a_column_twice() -> None:
     """Two columns of one name leave it open which one counts."""
     twice = pa.Table.from_arrays([pa.array(["a"]), pa.array(["b"])], names=["id", "id"])
@@ -229,6 +271,7 @@ def test_lets_errors_of_the_source_through(reads: int) -> None:
 CRASH_TEST = """
 import io, sys
 from s3import.core.errors import PartUnreadable
+from s3import.readers.formats.pages import column_places
 from s3import.readers.formats.parquet import read_parquet
 from s3import.core.records import Entity, Position
 content = sys.stdin.buffer.read()

@@ -103,6 +103,27 @@ def test_refuses_text_that_is_no_utf8(kind: pa.DataType) -> None:
     assert json.loads(batch.raw([1])[0]) == {"subject": "\ufffd\ufffd"}
 
 
+@pytest.mark.parametrize("noted", [True, False], ids=["dictionaries", "text"])
+@pytest.mark.parametrize("kind", [TEXT, pa.large_string(), pa.binary(), pa.large_binary()], ids=str)
+@pytest.mark.parametrize("nested", [False, True])
+def test_refuses_values_of_a_dictionary_that_are_no_utf8(kind: pa.DataType, noted: bool, nested: bool) -> None:
+    """They are a fault of each row that has one, as in any other column."""
+    large = kind in (pa.large_string(), pa.large_binary())
+    binary = pa.array([b"a", b"\xff\xfe", b"\xc3"], pa.large_binary() if large else pa.binary())
+    indices = pa.array([0, 1, None, 2, 1], pa.int32())
+    column: pa.Array = pa.DictionaryArray.from_arrays(indices, binary.view(kind))
+    field, entity = ("telephony", MESSAGES) if nested else ("subject", THREADS)
+    if nested:
+        column = pa.StructArray.from_arrays([column], ["transcript"])
+    batch = read(entity, field, column, store_schema=noted)
+    found = batch.records[field].to_pylist()
+    assert [one["transcript"] if nested else one for one in found] == ["a", None, None, None, None]
+    codes = [(fault.row, fault.reason.code) for fault in batch.faults]
+    assert codes == [(row, "invalid_utf8") for row in (1, 3, 4)]
+    shown = json.loads(batch.raw([1])[0])[field]
+    assert (shown["transcript"] if nested else shown) == "\ufffd\ufffd"
+
+
 @pytest.mark.parametrize(
     "column",
     [

@@ -20,6 +20,7 @@ from tests.server.api.test_listings import pages
 pytestmark = pytest.mark.integration
 
 AT = dt.datetime(2026, 1, 1, tzinfo=dt.UTC)
+REMAINING: dict[str, Any] = {"pass": "remaining"}
 
 
 def put_samples(service: Operations, run_id: str, stages: list[str]) -> None:
@@ -66,7 +67,7 @@ def test_samples_come_by_their_instants(each_service: Operations, each_client: T
         assert sorted((one["run_id"], one["records"]) for one in found) == sorted(
             [(recent, 0), (recent, 10), (remaining, 0), (remaining, 10), (remaining, 20)]
         )
-        of_pass = pages(each_client, f"/accounts/{ACCOUNT}/samples", limit=limit, **{"pass": "remaining"})
+        of_pass = pages(each_client, f"/accounts/{ACCOUNT}/samples", True, limit=limit, **REMAINING)
         assert [(one["stage"], one["records"], one["bytes"]) for one in of_pass] == [
             ("messages", 10 * n, 100 * n) for n in range(3)
         ]
@@ -86,7 +87,7 @@ def test_parts_come_by_pass_and_number(each_service: Operations, each_client: Te
             ("remaining", 1, 1),
         ]
     assert found[0]["rejects_by_code"] == {"invalid_id": 2}
-    only = pages(each_client, f"/accounts/{ACCOUNT}/parts", limit=100, **{"pass": "remaining"})
+    only = pages(each_client, f"/accounts/{ACCOUNT}/parts", True, limit=100, **REMAINING)
     assert only == found[3:]
 
 

@@ -17,7 +17,7 @@ from s3import.core.errors import SourceUnavailable
 from s3import.core.limits import RejectLimit
 from s3import.core.records import Pass
 from s3import.core.settings import Settings
-from s3import.core.tables import accounts, import_parts, import_runs
+from s3import.core.tables import accounts, import_parts, import_rejects, import_runs
 from s3import.importing import backlog
 from s3import.importing.offers import look_after
 from s3import.importing.part_claims import Capacity
@@ -26,7 +26,7 @@ from s3import.readers.sources.source import DumpSource
 from tests import commands as app
 from tests.importing.dumps import ACCOUNT, write
 from tests.importing.moving import execute, migrate, rows, settings_for, snapshot
-from tests.importing.strikes import Moment, Transactions
+from tests.importing.strikes import Moment, Transactions, end_session
 from tests.server.workers.conftest import prepared
 from tests.server.workers.fleets import (
     FEW_SECONDS,
@@ -312,3 +312,44 @@ def test_the_longest_waiting_are_due_first(settings: Settings) -> None:
     with database.read() as connection:
         assert [run.account_id for run in backlog.due(connection, 10)] == ["zulu", "acme"]
     database.close()
+
+
+def test_workers_keep_no_more_texts_than_a_run_may_have(tmp_path: Path, database_url: str) -> None:
+    """However many of them reject at one moment, knowing nothing of each other."""
+    write(spread_dump(parts=4, count=1), tmp_path)
+    settings = settings_for(tmp_path, database_url, lease_seconds=60.0, block_bytes=300, keep_raw=5)
+    with fleet(settings, 4, capacity=Capacity(per_account=4)) as workers:
+        ask(settings, passes=[Pass.RECENT])
+        workers.sweep()
+        workers.deliver()  # plans
+        while states(settings) == ["running"]:
+            with ThreadPoolExecutor(4) as pool:
+                calls = [workers.queue.take() for _ in range(len(workers.queue.waiting))]
+                list(pool.map(workers.deliver, calls, range(len(calls))))
+            workers.sweep()
+    texts = scalars(settings, sa.select(import_rejects.c.raw))
+    assert (len(texts), sum(text is not None for text in texts)) == (12, 5)
+
+
+@pytest.mark.parametrize("k", [1, 2])
+@pytest.mark.parametrize("planning", [True, False])
+def test_a_worker_that_missed_the_answer_to_its_claim_goes_on(
+    tmp_path: Path, postgres_url: str, planning: bool, k: int
+) -> None:
+    """The plan, or the part, is its own: nobody has to wait for a lease to end."""
+    write(spread_dump(parts=2), tmp_path)
+    settings = settings_for(tmp_path, postgres_url, lease_seconds=60.0, block_bytes=300)
+    lost = Transactions(k, Moment.ANSWER, end_session(settings.database))
+    with fleet(settings, 1) as workers:
+        ask(settings, passes=[Pass.RECENT])
+        workers.sweep()
+        if not planning:
+            workers.deliver()
+        with lost.watched(), fleet(settings, 1, queue=workers.queue) as other:
+            other.deliver()
+            assert lost.count >= k
+        workers.deliver_all()
+        for _ in range(20):
+            workers.sweep()
+            workers.deliver_all()
+        assert states(settings) == ["succeeded"]

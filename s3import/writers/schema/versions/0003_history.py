@@ -1,4 +1,5 @@
-"""How a run went: samples of its progress, a diary, what was estimated, and how its keys were checked."""
+"""How a run went: samples of its progress, a diary, what was estimated, and how its keys were checked. How many of its
+rejects keep their text, and whether it begins anew."""
 
 from typing import Any
 
@@ -18,6 +19,8 @@ def upgrade() -> None:
     import_events.create(connection, checkfirst=True)
     _add_column(import_runs.c["estimate"])
     _add_column(import_runs.c["keys"])
+    _add_column(import_runs.c["texts"])
+    _add_column(import_runs.c["anew"])
 
 
 def _add_column(column: sa.Column[Any]) -> None:

@@ -10,7 +10,7 @@ import pyarrow as pa
 import pytest
 
 from s3import.core.errors import MigrationFailed
-from s3import.operations.verify.spill import Spill, spans
+from s3import.operations.spill import Spill, spans
 from s3import.transform.fingerprints import RANGES
 
 SCHEMA = pa.schema([("id", pa.string()), ("key_range", pa.int16())])

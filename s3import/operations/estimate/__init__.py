@@ -1,0 +1,1 @@
+"""What an import will take, said before anything is written."""

@@ -1,0 +1,264 @@
+"""The pages of a Parquet file, looked at as they are read: Arrow decodes each as a whole, however large it says it is.
+
+Understood here is the head of a page, how many bytes it takes and how many they become, and of the footer where columns
+lie: to ask Arrow for that would end the process where the footer is damaged.
+"""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Callable, Mapping
+from functools import partial
+from types import MappingProxyType
+from typing import Any, BinaryIO, NamedTuple
+
+from s3import.core.errors import PartUnreadable
+
+Skip = Callable[[bytes, int], int]  # (chunk, place): where what begins there ends
+
+MAX_PAGE_BYTES = 256 * 1024 * 1024  # decoded: what writers pack into one when they count rows, and not bytes
+_HEAD_BYTES = 1024 * 1024  # of a page's head, which may tell of its least and its largest value
+_UNPACKED, _PACKED = 2, 3  # fields of a page's head: its size when decoded, and in the file
+
+
+class WatchedPages(io.RawIOBase):
+    """A Parquet file of `size_bytes` of which no page larger than `MAX_PAGE_BYTES` is read in the columns watched.
+
+    A read of such a page raises PartUnreadable naming `object_name`.
+    """
+
+    def __init__(self, file: BinaryIO, size_bytes: int, object_name: str) -> None:
+        self._file, self._size_bytes, self._object_name = file, size_bytes, object_name
+        self._end: list[tuple[int, bytes]] = []  # what was read of the footer, with its places
+        self._groups: list[list[tuple[int, int]]] | None = None
+        self._columns: dict[str, tuple[int, int]] = {}
+
+    def watch(self, group: int, columns: Mapping[int, str]) -> None:
+        """Watch the columns of a row group from now on, which are given by number among all, with their names."""
+        if self._groups is None:
+            self._groups, self._end = column_places(self._footer()), []
+        places = self._groups[group] if group < len(self._groups) else []
+        self._columns = {name: places[number] for number, name in columns.items() if number < len(places)}
+
+    def _footer(self) -> bytes:
+        """The footer, which has been read for sure: mostly all at once."""
+        end = self._size_bytes - _TAIL_BYTES
+        size_bytes = int.from_bytes(self._read_before(end, _TAIL_BYTES)[:4], "little")
+        return self._read_before(end - size_bytes, size_bytes)
+
+    def _read_before(self, place: int, size_bytes: int) -> bytes:
+        for start, chunk in self._end:
+            if start <= place and place + size_bytes <= start + len(chunk):
+                return chunk[place - start : place - start + size_bytes]
+        return self._read_aside(max(place, 0), size_bytes)
+
+    def _read_aside(self, place: int, size_bytes: int) -> bytes:
+        before = self._file.tell()
+        self._file.seek(place)
+        chunk = self._file.read(size_bytes)
+        self._file.seek(before)
+        return chunk
+
+    def readable(self) -> bool:
+        return True
+
+    def seekable(self) -> bool:
+        return True
+
+    def tell(self) -> int:
+        return self._file.tell()
+
+    def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
+        return self._file.seek(offset, whence)
+
+    def read(self, size: int | None = -1) -> bytes:
+        start = self._file.tell()
+        chunk = self._file.read(-1 if size is None else size)
+        if self._groups is None:
+            self._end.append((start, chunk))
+        for name, (place, end) in self._columns.items():
+            if start <= place < min(start + len(chunk), end):
+                self._columns[name] = (self._look(name, start, chunk, place), end)
+        return chunk
+
+    def readall(self) -> bytes:
+        return self.read()
+
+    def readinto(self, buffer: Any) -> int:
+        chunk = self.read(len(buffer))
+        buffer[: len(chunk)] = chunk
+        return len(chunk)
+
+    def _look(self, column: str, start: int, chunk: bytes, place: int) -> int:
+        """Look at the heads of pages in the chunk from `place` on; where the next page begins."""
+        while place < start + len(chunk):
+            head = _head(chunk, place - start) or self._head_at(place)
+            if head is None or head.packed < 0:
+                return -1  # Arrow will say what is wrong
+            if head.unpacked > MAX_PAGE_BYTES:
+                raise PartUnreadable(
+                    f"{self._object_name} has a page of {head.unpacked} bytes in its column {column}, and at most "
+                    f"{MAX_PAGE_BYTES} are decoded at a time; write it again with smaller pages, then run the same "
+                    "command"
+                )
+            place += head.size_bytes + head.packed
+        return place
+
+    def _head_at(self, place: int) -> _Head | None:
+        """The head of a page that goes on behind what was read."""
+        return _head(self._read_aside(place, _HEAD_BYTES), 0)
+
+
+class _Head(NamedTuple):
+    """The head of a page: its own size, that of the page behind it, and what that becomes."""
+
+    size_bytes: int
+    packed: int
+    unpacked: int
+
+
+def _head(chunk: bytes, start: int) -> _Head | None:
+    """The head that begins at `start` of the chunk; None where it is not whole, or is none."""
+    numbers: dict[int, int] = {}
+    try:
+        end = _skip_struct(chunk, start, numbers)
+    except _WRONG:
+        return None
+    if end > len(chunk) or not {_PACKED, _UNPACKED} <= numbers.keys():
+        return None
+    return _Head(end - start, numbers[_PACKED], numbers[_UNPACKED])
+
+
+def column_places(footer: bytes) -> list[list[tuple[int, int]]]:
+    """Where each column begins and ends in the file, by row group and number; nothing of a footer that is damaged."""
+    groups: list[list[tuple[int, int]]] = []
+
+    def take_group(chunk: bytes, place: int) -> int:
+        columns: list[tuple[int, int]] = []
+
+        def take_column(chunk: bytes, place: int) -> int:
+            numbers: dict[int, int] = {}
+            place = _skip_struct(
+                chunk, place, inner={_METADATA: lambda chunk, place: _skip_struct(chunk, place, numbers)}
+            )
+            data = numbers.get(_DATA, -1)
+            begin = min(numbers.get(_DICTIONARY) or data, data)
+            columns.append((begin, begin + numbers.get(_SIZE, 0)))
+            return place
+
+        groups.append(columns)
+        return _skip_struct(chunk, place, inner={_COLUMNS: partial(_each_struct, take_column)})
+
+    try:
+        _skip_struct(footer, 0, inner={_ROW_GROUPS: partial(_each_struct, take_group)})
+    except _WRONG:
+        return []
+    return groups
+
+
+_ROW_GROUPS, _COLUMNS, _METADATA = 4, 1, 3  # fields of a footer, of a row group, of a column
+_SIZE, _DATA, _DICTIONARY = 7, 9, 11  # fields of a column's metadata: its size in the file, its pages' places
+_TAIL_BYTES = 8  # behind the footer: its length and a magic word
+_WRONG = (IndexError, ValueError, RecursionError)
+
+
+# --- Thrift's compact protocol, as far as a head needs it ------------------------------------------------------------
+
+_TRUE, _FALSE, _BYTE, _DOUBLE, _BINARY, _LIST, _SET, _STRUCT = 1, 2, 3, 7, 8, 9, 10, 12
+_INTEGERS = (4, 5, 6)
+
+
+def _skip_struct(
+    chunk: bytes, place: int, numbers: dict[int, int] | None = None, inner: Mapping[int, Skip] = MappingProxyType({})
+) -> int:
+    """Where the struct ends that begins there; `numbers` takes its integers by their fields' numbers, `inner` looks
+    into some of its fields."""
+    field = 0
+    while chunk[place]:
+        step, kind = divmod(chunk[place], 16)
+        place += 1
+        if step:
+            field += step
+        else:
+            number, place = _varint(chunk, place)
+            field = _signed(number)
+        if kind in _INTEGERS:
+            number, place = _varint(chunk, place)
+            if numbers is not None:
+                numbers[field] = _signed(number)
+        elif kind not in (_TRUE, _FALSE):
+            place = (inner.get(field) or _SKIP[kind])(chunk, place)
+    return place + 1
+
+
+def _each_struct(take: Skip, chunk: bytes, place: int) -> int:
+    """Where the list of structs ends, each of which is taken."""
+    count, kind, place = _list_head(chunk, place)
+    if kind != _STRUCT:
+        raise ValueError("it is no list of structs")
+    for _ in range(count):
+        place = take(chunk, place)
+    return place
+
+
+def _skip_integer(chunk: bytes, place: int) -> int:
+    return _varint(chunk, place)[1]
+
+
+def _skip_binary(chunk: bytes, place: int) -> int:
+    length, place = _varint(chunk, place)
+    return place + length
+
+
+def _list_head(chunk: bytes, place: int) -> tuple[int, int, int]:
+    """How many elements a list has, of which kind, and where the first one begins."""
+    count, kind = divmod(chunk[place], 16)
+    place += 1
+    if count == 15:
+        count, place = _varint(chunk, place)
+    return count, kind, place
+
+
+def _skip_list(chunk: bytes, place: int) -> int:
+    count, kind, place = _list_head(chunk, place)
+    for _ in range(count):
+        place = place + 1 if kind in (_TRUE, _FALSE) else _SKIP[kind](chunk, place)
+        if place > len(chunk):
+            raise IndexError
+    return place
+
+
+def _varint(chunk: bytes, place: int) -> tuple[int, int]:
+    value = shift = 0
+    while True:
+        byte = chunk[place]
+        value |= (byte & 127) << shift
+        place, shift = place + 1, shift + 7
+        if byte < 128:
+            return value, place
+        if shift > 63:
+            raise ValueError("no number has so many digits")
+
+
+def _signed(number: int) -> int:
+    return (number >> 1) ^ -(number & 1)
+
+
+class _Skips(dict[int, Skip]):
+    """How what is of no interest is passed over, by its kind."""
+
+    def __missing__(self, kind: int) -> Skip:
+        raise ValueError(f"there is no kind {kind}")
+
+
+_SKIP = _Skips(
+    {
+        _BYTE: lambda _, place: place + 1,
+        **dict.fromkeys(_INTEGERS, _skip_integer),
+        _DOUBLE: lambda _, place: place + 8,
+        _BINARY: _skip_binary,
+        _LIST: _skip_list,
+        _SET: _skip_list,
+        _STRUCT: _skip_struct,
+    }
+)

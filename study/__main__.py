@@ -1,0 +1,114 @@
+"""Measures how long imports take here, beside what one would use instead, and shows it in docs/timing.md.
+
+``make study`` takes hours, ``make study ARGS=--quick`` under five minutes; ``--render`` only makes the page again.
+"""
+
+from __future__ import annotations
+
+import argparse
+import csv
+import json
+import math
+import os
+import signal
+import sys
+import tempfile
+import time
+from collections.abc import Sequence
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any
+
+from benchmarks.scratch import Postgres
+from study import coefficients, page
+from study.machine import describe
+from study.runs import cells, measure, scratches_of
+
+RESULTS = Path("study/results")
+DOCS = Path("docs")
+QUICK_SECONDS = 270.0
+PEERS_SECONDS = 75.0  # of a quick study, kept for them
+QUICK_MESSAGES, MESSAGES = 100_000, 1_000_000  # of what peers load
+
+
+def main() -> int:
+    """Measure, keep the results, draw them. Returns the exit status."""
+    options = _options()
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # scratch databases are dropped either way
+    if not options.render:
+        began = time.monotonic()
+        options.folder.mkdir(parents=True, exist_ok=True)
+        _study(options, began + QUICK_SECONDS if options.quick else math.inf)
+        print(f"measured in {time.monotonic() - began:.0f} s", file=sys.stderr)
+    render()
+    return 0
+
+
+def _study(options: argparse.Namespace, until: float) -> None:
+    RESULTS.mkdir(parents=True, exist_ok=True)
+    with ExitStack() as stack:
+        scratches = scratches_of(options.postgres, options.mariadb, options.folder)
+        for scratch in scratches.values():
+            stack.enter_context(scratch)
+            scratch.recreate()
+        machine = describe([(name, scratch.url) for name, scratch in scratches.items()])
+        (RESULTS / "machine.json").write_text(json.dumps(machine, indent=2) + "\n")
+        if options.learn:
+            messages = QUICK_MESSAGES // 2 if options.quick else QUICK_MESSAGES
+            coefficients.learn(scratches, options.folder, messages, machine["date"])
+        peers_at = until - PEERS_SECONDS
+        runs = list(measure(list(cells(quick=options.quick)), scratches, options.folder, peers_at))
+        _keep(RESULTS / "runs.csv", runs)
+        if options.learn:
+            coefficients.correct(runs, max(2, os.cpu_count() or 1))
+        with Postgres(options.postgres) as scratch:
+            size = QUICK_MESSAGES if options.quick else MESSAGES
+            from study import peers
+
+            _keep(RESULTS / "peers.csv", list(peers.measure(scratch, size, options.folder, until)))
+
+
+def render() -> None:
+    """Draw what is kept, and write the page."""
+    machine, runs, peers = kept()
+    (DOCS / "timing.md").write_text(page.render(machine, runs, peers))
+    try:
+        from study import plots
+    except ModuleNotFoundError:
+        print("the plots need matplotlib: pip install -e '.[study]'", file=sys.stderr)
+        return
+    plots.draw(runs, peers, DOCS / "timing")
+
+
+def kept() -> tuple[dict[str, str], list[dict[str, Any]], list[dict[str, Any]]]:
+    """The results of the last study: of what machine, the runs, and the peers."""
+    machine = json.loads((RESULTS / "machine.json").read_text())
+    tables = ([dict(row) for row in csv.DictReader((RESULTS / name).open())] for name in ("runs.csv", "peers.csv"))
+    return machine, *tables
+
+
+def _keep(path: Path, rows: Sequence[dict[str, Any]]) -> None:
+    with path.open("w", newline="") as file:
+        writer = csv.DictWriter(file, rows[0].keys(), lineterminator="\n")
+        writer.writeheader()
+        writer.writerows(rows)
+
+
+def _options() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="make study", description=__doc__)
+    parser.add_argument("--quick", action="store_true", help="under five minutes: what fits, smallest first")
+    parser.add_argument("--render", action="store_true", help="measure nothing, make the page and its plots again")
+    parser.add_argument("--learn", action="store_true", help="write the coefficients that estimates begin with, too")
+    parser.add_argument(
+        "--folder", type=Path, default=Path(tempfile.gettempdir()) / "s3import-study", help="keeps the dumps"
+    )
+    parser.add_argument("--postgres", default="postgresql://postgres@127.0.0.1:5432", help="a server, by URL")
+    parser.add_argument("--mariadb", default="mysql://root@127.0.0.1:3306", help="a server, by URL")
+    return parser.parse_args()
+
+
+if __name__ == "__main__":
+    try:
+        sys.exit(main())
+    except KeyboardInterrupt:
+        sys.exit(130)
