@@ -254,7 +254,7 @@ def validate(source: str, account: str | None, as_json: bool, **given: Any) -> N
     """
     with signals() as stop:
         from s3import.console import summary, validated
-        from s3import.operations.validate import validate
+        from s3import.operations.validate.validation import validate
 
         settings = options.settings_from(**given)
         with screen_at(f"from {source}", settings) as screen:

@@ -51,15 +51,13 @@ from sqlalchemy import Connection
 from s3import.core import history
 from s3import.core.accounts import STATUS_AFTER, account_exists, account_status, raise_status
 from s3import.core.clock import clock
+from s3import.core.committed import committed
 from s3import.core.errors import AccountDeleted, AllRejected, Interrupted, LeaseLost, RunIsAlive, S3ImportError
 from s3import.core.history import Happened
 from s3import.core.limits import Rates
 from s3import.core.records import Pass, RunOptions
 from s3import.core.resets import look_at_account
 from s3import.core.tables import import_events, import_parts, import_runs
-
-TOKEN_STEP_BITS = 32
-"""Claims raise a run's token by so many random bits: no two that are tried at one moment have the same."""
 
 UNTAKEN = -1
 """The token of a part that nobody may write a checkpoint of: of a large plan, until its page is taken."""
@@ -91,9 +89,8 @@ class Again(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Run:
-    """A run as it stands in the database: the pass's `number`-th. `lease_left` is in seconds, negative or zero when the
-    lease has ended; `account_checked`: some run of the account has been past the point where account.json is applied.
-    """
+    """A run as it stands in the database: the pass's `number`-th. `lease_left`: in seconds, not positive when the lease
+    has ended; `account_checked`: some run of the account has been past the point where account.json is applied."""
 
     run_id: str
     account_id: str
@@ -130,8 +127,7 @@ class Run:
 
 @dataclass(frozen=True, slots=True)
 class Claim:
-    """The right to work on a run until somebody claims it with a higher token. `anew`: what is kept of the run's parts
-    goes before it is planned."""
+    """The right to work on a run until somebody claims it with a higher token; `anew`: its parts go first."""
 
     run_id: str
     account_id: str
@@ -221,17 +217,8 @@ def as_run(row: Any) -> Run:
 
 
 _AS_THEY_ARE = (
-    "run_id",
-    "account_id",
-    "source",
-    "token",
-    "attempts",
-    "tries",
-    "progress_at_claim",
-    "holder",
-    "spread",
-    "error_code",
-    "number",
+    *("run_id", "account_id", "number", "source", "holder", "token"),
+    *("attempts", "tries", "progress_at_claim", "spread", "error_code"),
 )
 
 
@@ -249,24 +236,14 @@ def claim(
     `run` is what was seen a moment ago: its token guards against somebody else's claim in between. `options`: the
     claimant's; where they say nothing the run's stay. Calls that an earlier attempt wrote decide for all of them.
     """
-    reached = progress(connection, run.run_id) if run.attempts else 0
+    reached = committed(connection, run.run_id) if run.attempts else 0
     tries = 1 if reached != run.progress_at_claim else run.tries + 1
     is_first = not run.attempts and not run.again
     describe_calls = run.options.describe_calls or (options.describe_calls and is_first)
     chosen = RunOptions(options.files_to or run.options.files_to, describe_calls)
-    token, attempts = run.token + 1 + secrets.randbits(TOKEN_STEP_BITS), run.attempts + 1
-    held = Claim(
-        run.run_id,
-        run.account_id,
-        run.pass_,
-        token,
-        attempts,
-        tries,
-        run.account_checked,
-        chosen,
-        run.again,
-        run.anew,
-    )
+    token, attempts = run.token + 1 + secrets.randbits(32), run.attempts + 1  # no two claims have the same
+    so_far = (token, attempts, tries, run.account_checked)
+    held = Claim(run.run_id, run.account_id, run.pass_, *so_far, chosen, run.again, run.anew)
     if not _take(connection, run, held, source=source, holder=holder, lease_seconds=lease_seconds, reached=reached):
         return None
     if run.attempts:  # else it has no parts yet
@@ -309,17 +286,6 @@ def _take(
         )
     )
     return bool(taken.rowcount)
-
-
-def progress(connection: Connection, run_id: str) -> int:
-    """A number that is another one whenever the run has committed something."""
-    parts, runs = import_parts.c, import_runs.c
-    of_parts = sa.select(sa.func.sum(parts.read_count + sa.case((parts.done, 1), else_=0))).where(
-        parts.run_id == run_id
-    )
-    of_files = sa.select(runs.files_copied + runs.files_missing + runs.files_differ).where(runs.run_id == run_id)
-    sums = [connection.execute(one).scalar() for one in (of_parts, of_files)]
-    return sum(int(one or 0) for one in sums)
 
 
 def fence(connection: Connection, run_id: str, token: int) -> None:
@@ -479,7 +445,7 @@ def note_keys(connection: Connection, held: Claim, keys: str) -> None:
 
 def is_held(connection: Connection, held: Claim) -> bool:
     """Whether the run is this claim's: the answer to the commit of a claim can get lost."""
-    return connection.execute(sa.select(import_runs.c.run_id).where(_held(held))).first() is not None
+    return bool(connection.execute(sa.select(sa.func.count()).where(_held(held))).scalar())
 
 
 def _held(held: Claim) -> sa.ColumnElement[bool]:

@@ -14,7 +14,7 @@ from s3import.operations.migrate import migrate
 from s3import.operations.purge import purge, purge_expired
 from s3import.operations.queue import queue
 from s3import.operations.reset import reset
-from s3import.operations.validate import validate
+from s3import.operations.validate.validation import validate
 from s3import.operations.verify.account import verify
 from s3import.status import Run, State
 

@@ -4,14 +4,11 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from s3import.console.summary import LISTED, reject_as_text
 from s3import.core.errors import printable
-
-if TYPE_CHECKING:
-    from s3import.operations.validate import ValidationReport
-
+from s3import.operations.validate.validation_report import ValidationReport
 
 _DELETIONS = {
     "effective": "take a record of this dump away",

@@ -213,7 +213,7 @@ import_runs = _table(
     sa.Column("finished_at", UtcTime),
     sa.Column("attempts", sa.Integer, nullable=False, default=0),
     sa.Column("tries", sa.Integer, nullable=False, default=0),  # since it was asked for, or last committed anything
-    sa.Column("progress_at_claim", BIG, nullable=False, default=0),  # see status.progress
+    sa.Column("progress_at_claim", BIG, nullable=False, default=0),  # see core.committed
     sa.Column("not_before", sa.Double),  # the database's clock: a worker does not try again earlier
     sa.Column("token", BIG, nullable=False, default=0),  # fencing: grows with every claim
     sa.Column("holder", LONG_TEXT),  # host and process, for people

@@ -1,4 +1,4 @@
-"""What is known of an item: the kinds its values may be of, and the members of its maps."""
+"""What a mapping knows of items, and the attributes that it does not know."""
 
 from __future__ import annotations
 
@@ -48,6 +48,7 @@ def known_shape(selection: Selection) -> Shape:
 
 
 def shape_of(paths: Iterable[Path]) -> Shape:
+    """What has members at these paths."""
     shape = Shape()
     for path in paths:
         shape.at(path)

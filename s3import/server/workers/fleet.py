@@ -13,6 +13,7 @@ from typing import Protocol, TypeVar
 from sqlalchemy import Connection
 
 from s3import import status
+from s3import.core.committed import committed
 from s3import.core.errors import Interrupted, LeaseLost, S3ImportError, TooManyRejects, WorkerLost, as_failure
 from s3import.core.limits import Counters, RejectLimit
 from s3import.importing import offers
@@ -237,7 +238,7 @@ class FleetWorker:
     def _offer(self, connection: Connection, run: Run) -> bool:
         """Offer a due run for planning; one that took too many workers' lives ends failed."""
         many = run.is_orphaned and run.tries >= self._retries.limit
-        if many and status.progress(connection, run.run_id) == run.progress_at_claim:
+        if many and committed(connection, run.run_id) == run.progress_at_claim:
             status.fail(connection, _claim_of(run), _lost(run, "planning it"))
             self._importer.record(connection, run.run_id)
             return False

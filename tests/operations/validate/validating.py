@@ -9,7 +9,7 @@ from typing import Any
 
 from s3import.core.records import Pass
 from s3import.core.settings import Settings
-from s3import.operations.validate import ValidationReport
+from s3import.operations.validate.validation_report import ValidationReport
 from tests import commands as app
 from tests.importing.dumps import ACCOUNT, write
 from tests.importing.moving import ignore

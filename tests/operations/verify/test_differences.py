@@ -198,7 +198,7 @@ def test_many_parts_are_compared_page_by_page(
 ) -> None:
     """What is found of a part is told of that part, and no more parts than a page holds are in memory at a time."""
     monkeypatch.setattr("s3import.operations.verify.dump_parts.PAGE_PARTS", 2)
-    monkeypatch.setattr("s3import.operations.verify.spill.MOST_SMALL", 2)
+    monkeypatch.setattr("s3import.operations.spill.MOST_SMALL", 2)
     monkeypatch.setattr("s3import.importing.checkpoints.PAGE_PARTS", 2)
     dump = simple_dump(0)
     for number, record in enumerate(records(Entity.THREADS, 7)):

@@ -17,8 +17,8 @@ from hypothesis import strategies as st
 
 from s3import.core.errors import PartUnreadable, SourceChanged
 from s3import.core.records import SCHEMAS, Batch, Entity, Position
+from s3import.readers.formats.page_heads import column_places
 from s3import.readers.formats.parquet import read_parquet
-from s3import.readers.formats.parquet_pages import column_places
 
 THREADS = Entity.THREADS
 
@@ -206,7 +206,7 @@ def test_refuses_a_page_that_is_too_large(
     monkeypatch: pytest.MonkeyPatch, compression: str, noted: bool, dense: bool
 ) -> None:
     """Wherever it stands; pages of columns that are not ours, and smaller ones, do no harm."""
-    monkeypatch.setattr("s3import.readers.formats.parquet_pages.MAX_PAGE_BYTES", 40_000)
+    monkeypatch.setattr("s3import.readers.formats.page_heads.MAX_PAGE_BYTES", 40_000)
     words = pa.array(["some words"] * 3000)
     table = pa.table({"id": [str(number) for number in range(3000)], "other": words, "tags": [["a"]] * 3000})
     options = {"compression": compression, "use_dictionary": False, "row_group_size": 1000, "write_batch_size": 10}
@@ -271,7 +271,7 @@ def test_lets_errors_of_the_source_through(reads: int) -> None:
 CRASH_TEST = """
 import io, sys
 from s3import.core.errors import PartUnreadable
-from s3import.readers.formats.parquet_pages import column_places
+from s3import.readers.formats.page_heads import column_places
 from s3import.readers.formats.parquet import read_parquet
 from s3import.core.records import Entity, Position
 content = sys.stdin.buffer.read()
