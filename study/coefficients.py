@@ -57,6 +57,8 @@ def correct(rows: Sequence[dict[str, Any]], workers: int) -> None:
     """Have the factors be what imports took here, divided by what the coefficients say of them."""
     ratios = [ratio for row in rows if (ratio := _ratio(row, workers))]
     known = orjson.loads(FILE.read_bytes())
+    if len(ratios) < 2:
+        return  # of a study that had no time for them
     deciles = quantiles(ratios, n=10, method="inclusive")
     low, high = deciles[0] * ELSEWHERE[0], deciles[-1] * ELSEWHERE[1]
     known["factors"] = {"low": round(low, 3), "expected": round(median(ratios), 3), "high": round(high, 3)}
