@@ -150,22 +150,19 @@ def _writing(scratch: Scratch, usual: Dump, long: Dump) -> dict[str, dict[str, f
 def _write(scratch: Scratch, dump: Dump) -> dict[Entity, tuple[int, int, float]]:
     """By entity: records, bytes of text, and the seconds of its stages, times the writers at work."""
     read, size, seconds = Counter[Entity](), Counter[Entity](), dict.fromkeys(ROW_ENTITIES, 0.0)
-    stage_began = time.perf_counter()
-    at_work: Entity | None = None
-    latest = stage_began
+    latest = time.perf_counter()
+    lock = threading.Lock()
 
     def observe(event: Event) -> None:
-        nonlocal stage_began, at_work, latest
-        now = time.perf_counter()
-        if isinstance(event, PassStarted):
-            stage_began, at_work = now, None
-        if isinstance(event, Advanced) and event.entity is not None:
-            if event.entity is not at_work:
-                stage_began, at_work = (stage_began if at_work is None else latest), event.entity
-            seconds[at_work] += now - max(latest, stage_began)
-            latest = now
-            read[at_work] += event.read
-            size[at_work] += event.bytes
+        nonlocal latest
+        with lock:
+            now = time.perf_counter()
+            if isinstance(event, Advanced) and event.entity is not None:
+                seconds[event.entity] += now - latest
+                read[event.entity] += event.read
+                size[event.entity] += event.bytes
+            if isinstance(event, PassStarted | Advanced):
+                latest = now
 
     scratch.recreate()
     settings = Settings(database=scratch.url)
