@@ -20,7 +20,7 @@ from benchmarks.scratch import Scratch, SQLite
 from s3import.core.events import Advanced, Event, PassStarted
 from s3import.core.records import HALVES, ROW_ENTITIES, Entity, Pass
 from s3import.core.settings import BLOCK_BYTES, Settings
-from s3import.importing.importer import Request
+from s3import.importing.requests import Request
 from s3import.operations.migrate import migrate
 from s3import.operations.sources import source_opener
 from s3import.readers.reading import read_checked
