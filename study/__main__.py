@@ -54,8 +54,7 @@ def _study(options: argparse.Namespace, until: float) -> None:
         machine = describe([(name, scratch.url) for name, scratch in scratches.items()])
         (RESULTS / "machine.json").write_text(json.dumps(machine, indent=2) + "\n")
         if options.learn:
-            messages = QUICK_MESSAGES // 2 if options.quick else QUICK_MESSAGES
-            coefficients.learn(scratches, options.folder, messages, machine["date"])
+            coefficients.learn(scratches, options.folder, QUICK_MESSAGES, machine["date"])
         peers_at = until - PEERS_SECONDS
         runs = list(measure(list(cells(quick=options.quick)), scratches, options.folder, peers_at))
         _keep(RESULTS / "runs.csv", runs)

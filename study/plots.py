@@ -70,7 +70,7 @@ def _sizes(axes: Axes, rows: Sequence[dict[str, Any]]) -> None:
     axes.legend(ncols=3, fontsize=8, loc="lower center", bbox_to_anchor=(0.5, 1.0))
 
 
-def _plain_number(value: float, _position: int) -> str:
+def _plain_number(value: float, _position: float) -> str:
     return f"{value:,.0f}" if value >= 1 else f"{value:g}"
 
 

@@ -57,11 +57,11 @@ def cells(*, quick: bool) -> Iterator[Cell]:
     """The smallest first, so that a study that is cut short has the most of them."""
     for messages in QUICK_SIZES if quick else SIZES:
         for source in SOURCES:
-            too_large = source == "DynamoDB tables" and messages > TABLE_MESSAGES
+            too_large = source == "DynamoDB tables" and messages > (SIZES[0] if quick else TABLE_MESSAGES)
             if too_large or (quick and messages >= LARGE and source != SOURCES[0]):
                 continue
             for database in DATABASES:
-                if not quick or messages < LARGE or database == DATABASES[0]:
+                if not quick or messages < LARGE or database in (DATABASES[0], DATABASES[2]):
                     yield Cell(messages, source, database)
 
 

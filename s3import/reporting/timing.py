@@ -217,9 +217,8 @@ def _stage(load: Load, entity: Entity, place: Place) -> float:
     written = known["databases"].get(place.database, known["databases"]["postgresql"])[entity.value]
     writing = load.records * written["seconds_per_record"] + load.text_bytes / MB * written["seconds_per_megabyte"]
     at_once = min(place.workers, max(load.parts, 1))
-    slower: float = max(load.read_seconds / at_once, writing / min(place.writers, at_once))
-    per_part: float = known["part_seconds"]
-    return slower + load.parts * per_part
+    slower = max(load.read_seconds / at_once, writing / min(place.writers, at_once))
+    return float(slower + load.parts * known["part_seconds"])
 
 
 def experience_of(connection: Connection, model_seconds: float) -> Experience:
