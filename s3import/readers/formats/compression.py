@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import gzip
 import zlib
-from typing import Any, BinaryIO, Literal
+from typing import BinaryIO, Literal, cast
 
 import pyarrow as pa
 
@@ -14,7 +15,6 @@ Compression = Literal["gzip", "zstd"]
 
 SKIP_BYTES = 1024 * 1024
 CHUNK_BYTES = 256 * 1024  # of stored bytes read at least: decompressors ask for less
-GZIP = 16 + zlib.MAX_WBITS  # with its header, and its checksum compared
 _EXTENSIONS = {None: ".jsonl", "gzip": ".jsonl.gz", "zstd": ".jsonl.zst"}
 
 
@@ -59,9 +59,9 @@ class Text:
                 "same command: it resumes"
             ) from error
 
-    def _decompressed(self, compression: Compression) -> _Gzip | pa.CompressedInputStream:
-        if compression == "gzip":
-            return _Gzip(self._stored)
+    def _decompressed(self, compression: Compression) -> gzip.GzipFile | pa.CompressedInputStream:
+        if compression == "gzip":  # as `gzip` does, Python's reader takes zeros behind a member for padding
+            return gzip.GzipFile(fileobj=cast("BinaryIO", self._stored))
         return pa.CompressedInputStream(pa.PythonFile(self._stored, mode="r"), compression)
 
     def _skip(self, size_bytes: int) -> None:
@@ -81,38 +81,6 @@ def _fault(error: Exception) -> str:
     if "too much memory" in str(error):
         return "its window is larger than 128 MiB; compress it again without --long, or with --long=27 at most"
     return "it is damaged or ends too early; repair or upload the object again"
-
-
-class _Gzip:
-    """The text of gzip's members, one after the other; as for `gzip`, zeros behind a member are padding. A fifth faster
-    than Python's reader."""
-
-    def __init__(self, stored: _Counted) -> None:
-        self._stored = stored
-        self._compressed = b""
-        self._member: Any = None  # the one that is being read
-
-    def read(self, size_bytes: int) -> bytes:
-        """At most `size_bytes`; nothing only at the end. Raises: zlib.error, EOFError."""
-        while compressed := self._compressed or self._stored.read(CHUNK_BYTES):
-            if self._member is None:
-                self._member = zlib.decompressobj(GZIP)
-            text: bytes = self._member.decompress(compressed, size_bytes)
-            self._compressed = self._member.unconsumed_tail
-            if self._member.eof:
-                self._compressed = self._behind_padding(self._member.unused_data)
-                self._member = None
-            if text:
-                return text
-        if self._member is not None:
-            raise EOFError
-        return b""
-
-    def _behind_padding(self, compressed: bytes) -> bytes:
-        """What follows a member, without the zeros."""
-        while not (rest := compressed.lstrip(b"\0")) and (compressed := self._stored.read(CHUNK_BYTES)):
-            pass
-        return rest
 
 
 class _Counted:

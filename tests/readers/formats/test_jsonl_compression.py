@@ -4,16 +4,12 @@ from __future__ import annotations
 
 import gzip
 import io
-from collections.abc import Callable
 
 import pyarrow as pa
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
 from s3import.core.errors import PartUnreadable, SourceChanged, SourceUnavailable
 from s3import.core.records import Entity, Position
-from s3import.readers.formats import compression
 from s3import.readers.formats.compression import Compression
 from s3import.readers.formats.jsonl import read_jsonl
 from tests.readers.formats.reading import read, seen
@@ -185,32 +181,3 @@ def test_a_window_that_is_too_large_is_named() -> None:
     frame = bytes.fromhex("28b52ffd 00 a8") + bytes.fromhex("010000")  # a window of 2 GiB, and an empty last block
     with pytest.raises(PartUnreadable, match="--long=27"):
         read(frame, compression="zstd")
-
-
-@settings(max_examples=60, deadline=None)
-@given(
-    members=st.lists(st.tuples(st.binary(max_size=40), st.integers(0, 9)), max_size=4),
-    chunk=st.integers(1, 9),
-    size=st.integers(1, 9),
-    cut=st.integers(0, 200),
-)
-def test_gzip_is_read_as_python_reads_it(members: list[tuple[bytes, int]], chunk: int, size: int, cut: int) -> None:
-    """Wherever the stored bytes are cut in pieces: members, padding and a part that ends too early."""
-    stored = b"".join(gzip.compress(text) + bytes(zeros) for text, zeros in members)
-    stored = stored[: len(stored) - cut] if cut < len(stored) and cut % 2 else stored
-    with pytest.MonkeyPatch.context() as patched:
-        patched.setattr(compression, "CHUNK_BYTES", chunk)
-        patched.setattr(compression, "require_signature", lambda *_: None)
-        assert _text_or_fault(lambda: _all_of(stored, size)) == _text_or_fault(lambda: gzip.decompress(stored))
-
-
-def _all_of(stored: bytes, size: int) -> bytes:
-    text = compression.Text(io.BytesIO(stored), "gzip", "part")
-    return b"".join(iter(lambda: text.read(size), b""))
-
-
-def _text_or_fault(read_all: Callable[[], bytes]) -> bytes | None:
-    try:
-        return read_all()
-    except (PartUnreadable, EOFError, gzip.BadGzipFile):
-        return None
