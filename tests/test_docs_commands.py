@@ -44,6 +44,7 @@ NOT_HERE = {
     "worker": "stays too, and needs a broker: tests/server/workers starts it",
     "mapping": "needs DynamoDB: tests/readers/dynamodb runs it",
     "export": "as mapping",
+    "validate": "names its dump by its place: tests/operations/validate runs it",
 }
 """Commands that are not run on a folder and a file of SQLite, by their first word, and why."""
 FILLED = {"A": ACCOUNT, "CODE": "all_rejected"}

@@ -7,7 +7,6 @@ from pathlib import Path
 
 import pytest
 
-import study.__main__ as command
 from s3import.reporting import timing
 from study import page
 from study.dumps import SOURCES
@@ -63,13 +62,6 @@ def test_a_page_names_what_was_left_out() -> None:
     assert "- psql: gone" in shown
     assert "- no time: 100 JSON Lines SQLite" in shown
     assert "| 100 | SQLite | 0.7 s | 1 min 5 s | 2 | 130 MB | 0.6 s |" in shown
-
-
-def test_the_page_is_made_of_the_results() -> None:
-    """`python -m study --render` would write the same."""
-    assert (command.DOCS / "timing.md").read_text() == page.render(*command.kept())
-    for name in ("sizes", "sources", "peers"):
-        assert (command.DOCS / "timing" / f"{name}.svg").exists()
 
 
 def test_the_coefficients_are_the_studys() -> None:

@@ -135,8 +135,8 @@ def _deleting_after(batches: int, settings: Settings) -> Callable[[Event], None]
 
 
 def _traces(settings: Settings) -> int:
-    """The rows left in all tables that have to do with the account, besides its runs."""
-    kept = {tables.import_runs.name}
+    """The rows left in all tables that have to do with the account, besides its runs and their diary."""
+    kept = {tables.import_runs.name, tables.import_events.name}
     found = 0
     with open_database(settings.database).read() as connection:
         for table in tables.metadata.sorted_tables:
