@@ -84,7 +84,7 @@ class PostgresKeys:
     def __init__(self, wanted: Keys) -> None:
         self._wanted = wanted
         self._lock = threading.Lock()
-        self._targets: dict[str, _Target] | None = {} if wanted is Keys.ROWS else None
+        self._targets: dict[str, _Target] | None = None
 
     def way(self, connection: sa.Connection) -> Keys:
         """SETS or ROWS, looked up within the connection's transaction if nobody has yet.
@@ -144,6 +144,9 @@ class PostgresKeys:
         _log(Keys.ROWS, reasons)
 
     def _found(self, connection: sa.Connection) -> dict[str, _Target]:
+        _require_origin(connection)
+        if self._wanted is Keys.ROWS:
+            return {}
         keys, reasons = _look(connection)
         if not reasons and not _may_skip(connection):
             reasons = [f"the role may not set session_replication_role; {GRANT}"]
@@ -177,14 +180,18 @@ def _changed(table: sa.Table) -> Conflict:
 # --- what there is ---------------------------------------------------------------------------------------------------
 
 
-def _look(connection: sa.Connection) -> tuple[dict[str, list[_Key]], list[str]]:
-    """Our keys by table, and what speaks against asking them in sets."""
+def _require_origin(connection: sa.Connection) -> None:
+    """Raises: DatabaseMisconfigured, where the database would check no key, row by row or otherwise."""
     role = connection.exec_driver_sql("SHOW session_replication_role").scalar_one()
     if role != "origin":
         raise DatabaseMisconfigured(
             f"session_replication_role is {role} for this role or database, so that foreign keys and triggers are "
             "skipped; ALTER ROLE … (or DATABASE …) RESET session_replication_role, then run the same command again"
         )
+
+
+def _look(connection: sa.Connection) -> tuple[dict[str, list[_Key]], list[str]]:
+    """Our keys by table, and what speaks against asking them in sets."""
     relations = {row.name: row for row in connection.execute(_RELATIONS, {"names": _TABLES})}
     missing = [f"there is no table {name}" for name in _TABLES if name not in relations]
     if missing:

@@ -367,12 +367,13 @@ def test_sets_that_cannot_be_end_the_run_and_say_why(bare: str) -> None:
             put(database, THREADS, thread("t"))
 
 
-def test_a_session_that_skips_keys_is_refused(postgres_url: str) -> None:
-    """A role for which somebody has turned keys off would write orphans."""
+@pytest.mark.parametrize("keys", [Keys.AUTO, Keys.ROWS])
+def test_a_session_that_skips_keys_is_refused(postgres_url: str, keys: Keys) -> None:
+    """Whatever way was asked for: a role for which somebody has turned keys off would write orphans."""
     url = sa.make_url(postgres_url)
     options = f"{url.query['options']} -csession_replication_role=replica"
     off = url.update_query_dict({"options": options}).render_as_string(hide_password=False)
-    with opened(off, Keys.AUTO) as database, pytest.raises(DatabaseMisconfigured, match="session_replication_role"):
+    with opened(off, keys) as database, pytest.raises(DatabaseMisconfigured, match="session_replication_role"):
         way(database)
 
 

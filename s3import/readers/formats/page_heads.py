@@ -17,7 +17,7 @@ from s3import.core.errors import PartUnreadable
 Skip = Callable[[bytes, int], int]  # (chunk, place): where what begins there ends
 
 MAX_PAGE_BYTES = 256 * 1024 * 1024  # decoded: what writers pack into one when they count rows, and not bytes
-_HEAD_BYTES = 1024 * 1024  # of a page's head, which may tell of its least and its largest value
+_HEAD_BYTES = (64 * 1024, 64 * 1024 * 1024)  # of a page's head, which may tell of its least and its largest value
 _UNPACKED, _PACKED = 2, 3  # fields of a page's head: its size when decoded, and in the file
 
 
@@ -106,7 +106,7 @@ class WatchedPages(io.RawIOBase):
 
     def _head_at(self, place: int) -> _Head | None:
         """The head of a page that goes on behind what was read."""
-        return _head(self._read_aside(place, _HEAD_BYTES), 0)
+        return next(filter(None, (_head(self._read_aside(place, size), 0) for size in _HEAD_BYTES)), None)
 
 
 class _Head(NamedTuple):

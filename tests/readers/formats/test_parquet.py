@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 
 from s3import.core.errors import PartUnreadable, SourceChanged
 from s3import.core.records import SCHEMAS, Batch, Entity, Position
-from s3import.readers.formats.page_heads import column_places
+from s3import.readers.formats.page_heads import MAX_PAGE_BYTES, WatchedPages, column_places
 from s3import.readers.formats.parquet import read_parquet
 
 THREADS = Entity.THREADS
@@ -220,6 +220,31 @@ def test_refuses_a_page_that_is_too_large(
         read(write(whole, data_page_size=1 << 30, **{**options, "write_batch_size": 1000}, store_schema=noted))
     others = whole.rename_columns(["id", "other", "tags", "another"])
     assert len(ids(read(write(others, data_page_size=30_000, **options)))) == 3000
+
+
+def length(number: int) -> bytes:
+    """A length as Thrift's compact protocol writes it: seven bits a byte, the lowest first."""
+    return bytes([number]) if number < 128 else bytes([number & 127 | 128]) + length(number >> 7)
+
+
+def zigzag(number: int) -> bytes:
+    """An integer as that protocol writes it, which is not negative here."""
+    return length(2 * number)
+
+
+def test_understands_a_page_whose_head_tells_of_long_values(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Least and largest value may be cells of megabytes, of which a read mostly holds the beginning alone."""
+    largest = b"x" * (3 << 20)
+    too_large = zigzag(MAX_PAGE_BYTES + 1)
+    binary = b"\x18" + length(len(largest)) + largest + b"\x00"  # field 1, a binary, within the statistics
+    head = b"\x15\x00" + b"\x15" + too_large + b"\x15" + zigzag(10) + b"\x2c" + b"\x5c" + binary + b"\x00" + b"\x00"
+    content = head + b"." * 10 + bytes(8)
+    place = [[(0, len(content) - 8)]]
+    monkeypatch.setattr("s3import.readers.formats.page_heads.column_places", lambda footer: place)
+    pages = WatchedPages(io.BytesIO(content), len(content), "part.parquet")
+    pages.watch(0, {0: "body"})
+    with pytest.raises(PartUnreadable, match="in its column body"):
+        pages.read(100)
 
 
 def test_finds_the_columns_of_any_footer() -> None:
