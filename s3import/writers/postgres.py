@@ -50,10 +50,14 @@ _ARROW_TYPES: dict[int, pa.DataType] = {
     1184: TIMESTAMP,
     _JSONB: TEXT,
 }
+# Statistics know nothing of an account that has just come: it seems to have no rows, and one index as good as another,
+# so that the one by thread or by message would be read for all of the account, for each row. Plans for any account are
+# made for one of the usual size.
+_ANY_ACCOUNT = "plan_cache_mode", "force_generic_plan"
 # One look into an index per row: a target that grows faster than its statistics would be read as a whole instead.
 _INDEX_LOOKUPS = sa.text(
     "SELECT set_config('enable_seqscan', 'off', true), set_config('enable_hashjoin', 'off', true),"
-    " set_config('enable_mergejoin', 'off', true), set_config('jit', 'off', true)"
+    f" set_config('enable_mergejoin', 'off', true), set_config('{_ANY_ACCOUNT[0]}', '{_ANY_ACCOUNT[1]}', true)"
 )
 
 _OPTIONS = frozenset(option.keyword.decode() for option in psycopg.pq.Conninfo.get_defaults())
@@ -178,7 +182,7 @@ def _begin(connection: sa.Connection) -> None:
     driver.limit(seconds + GRACE_SECONDS)
     options = connection.get_execution_options()
     if not _is_look(connection):
-        mode = "" if options.get(READ_ONLY) else ", READ WRITE"
+        mode = "" if options.get(READ_ONLY) else f", READ WRITE; SET LOCAL {' = '.join(_ANY_ACCOUNT)}"
         begin = (
             f"BEGIN ISOLATION LEVEL READ COMMITTED{mode}; {_PINNED}; SET LOCAL statement_timeout = {seconds * 1000:.0f}"
         )

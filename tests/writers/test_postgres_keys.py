@@ -403,3 +403,29 @@ def test_rows_of_two_accounts_are_checked_one_by_one(database: Database) -> None
     rows = [thread("t"), {**thread("u"), "account_id": "nobody"}]
     with pytest.raises(Conflict), database.begin() as connection:
         writer.load(connection, tables.threads, arrow(THREADS, rows))
+
+
+def test_a_second_account_is_read_by_key_whatever_statistics_say(tmp_path: Any, postgres_url: str) -> None:
+    """They know the first alone, so that any index of the tables seems as good as the key's for the second: that by
+    thread or by message would be read for all of the account, for each row."""
+    settings = settings_for(tmp_path, postgres_url, block_bytes=50_000)
+    for account in ("first", "second"):
+        write_dump(simple_dump(300, account), tmp_path, account)
+    assert code_of(migrate(settings, "first")) is None
+    with opened(postgres_url, Keys.ROWS) as database:
+        run_sql(database, "ANALYZE threads, messages, attachments")
+        before = _read_by_parent(database)
+        for again in (False, True):
+            assert code_of(migrate(settings, "second", again=again)) is None
+        assert _read_by_parent(database) - before < 10_000
+
+
+def _read_by_parent(database: Database) -> int:
+    """How many entries of the indexes by thread and by message were read, as far as sessions have told."""
+    with database.read() as connection:
+        return int(
+            connection.exec_driver_sql(
+                "SELECT sum(idx_tup_read) FROM pg_stat_user_indexes"
+                " WHERE indexrelname IN ('messages_by_thread', 'attachments_by_message')"
+            ).scalar_one()
+        )
