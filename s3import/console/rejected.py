@@ -86,7 +86,7 @@ def dump_as_text(found: RejectDump) -> str:
         told = ", ".join(f"{count:,} {why}" for why, count in found.not_written.items())
         lines.append(f"  only named, in not-written.jsonl: {told}")
     if found.without_id:
-        lines.append(f"  {found.without_id:,} without an id that could be read: they stay listed when they are mended")
+        lines.append(f"  {found.without_id:,} without an id that could be read: these stay listed, mended or not")
     if found.written:
         source = f"--pass delta --source {shlex.quote(folder)}"
         lines.append("  what is wrong with line N of delta/ENTITY/rejects.jsonl: line N of reasons/ENTITY.jsonl")

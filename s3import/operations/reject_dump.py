@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any, BinaryIO
@@ -37,7 +37,8 @@ class RejectDump:
 
     def document(self) -> dict[str, Any]:
         """It as a JSON document."""
-        return asdict(self)
+        counts = {"written": dict(self.written), "without_id": self.without_id, "not_written": dict(self.not_written)}
+        return {"account_id": self.account_id, "folder": self.folder, **counts}
 
 
 def write_rejects(
