@@ -10,6 +10,7 @@ import click
 
 from s3import.console import options
 from s3import.console.output import say
+from s3import.core.errors import can_be_repaired
 
 if TYPE_CHECKING:
     from s3import.core.settings import Settings
@@ -70,11 +71,10 @@ def list_rejects(settings: Settings, account: str, wanted: WantedRejects, limit:
             click.echo(show(reject))
             listed += 1
             codes |= {reason["code"] for reason in reject["reasons"]}
-    there = place_of(settings).database
-    say(
-        f"account {account}: {f'{listed:,}' if listed else 'no'} rejects in {there}"
-        + (f"; {summary.repair(account, codes)}" if listed else "")
-    )
+    advice = f"; {summary.repair(account, codes)}" if listed else ""
+    if can_be_repaired(codes):
+        advice += "; --as-dump DIR writes them down to be mended one by one"
+    say(f"account {account}: {f'{listed:,}' if listed else 'no'} rejects in {place_of(settings).database}{advice}")
 
 
 def dump_as_text(found: RejectDump) -> str:

@@ -40,7 +40,9 @@ def test_lists_those_of_an_entity(listing: list[str]) -> None:
 def test_lists_the_first_so_many(listing: list[str]) -> None:
     """And says how many it has listed."""
     assert lines_of(listing, "--limit", "3") == ["threads 1", "threads 2", "messages 1"]
-    assert "3 rejects" in s3import(*listing, "--limit", "3").err
+    said = s3import(*listing, "--limit", "3").err
+    assert said.startswith("s3import: account acme: 3 rejects in sqlite:///")
+    assert said.endswith("--again` brings them in; --as-dump DIR writes them down to be mended one by one\n")
 
 
 @pytest.mark.parametrize("wrong", [["--code", "nonsense"], ["--entity", "brands"], ["--limit", "0"]])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -21,7 +22,7 @@ from s3import.operations.reject_dump import write_rejects
 from s3import.reporting.pages import ALL_REJECTS
 from tests import commands as app
 from tests.importing.dumps import ACCOUNT, Record, deletion, lines, records, simple_dump, write
-from tests.importing.moving import code_of, counts, ids, migrate, settings_for
+from tests.importing.moving import code_of, counts, ids, ignore, migrate, settings_for
 
 pytestmark = pytest.mark.integration
 
@@ -121,6 +122,8 @@ def test_rejects_go_out_as_a_delta_and_come_back_mended(database_url: str, tmp_p
     assert "recent-t0" not in ids(settings, tables.threads)
     assert {"p-a0", "p-a1", "p-a2"} <= set(ids(settings, tables.attachments))
     assert diary(settings)[-2:] == [("delta", "finished"), ("delta", "resolved")]
+    verified = app.verify(replace(settings, source=None), ACCOUNT, observe=ignore, stop=threading.Event())
+    assert (verified.findings.difference_count, verified.rejected) == (0, 0)
 
 
 def test_what_stays_wrong_stays_open(sqlite_url: str, tmp_path: Path) -> None:
