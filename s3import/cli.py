@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 import click
 
 from s3import import __version__
-from s3import.console import explained, options, streams, times
+from s3import.console import explained, options, rejected, streams, times
 from s3import.console.exits import DONE, FAILED, SOME_REJECTED, exit_status, status_of, worst
 from s3import.console.output import after_the_work, complain, redraw, say
 from s3import.console.signals import signals
@@ -49,6 +49,7 @@ def cli() -> None:
 cli.add_command(explained.explain)
 cli.add_command(times.estimate)
 cli.add_command(times.history)
+cli.add_command(rejected.rejects)
 
 
 @cli.group()
@@ -209,34 +210,6 @@ def watch_to_the_end(
         if alone == LOOKS_ALONE or (alone > LOOKS_ALONE and sys.stdout.isatty()):  # there it was cleared
             click.echo(summary.NOBODY_WORKS, err=True)
     return documents
-
-
-@cli.command()
-@options.account
-@options.database
-@options.pass_
-@options.json("Print one JSON object a line.")
-def rejects(account: str, database: str | None, pass_: str, as_json: bool) -> None:
-    """List the records that were not imported, each with its place, its reasons and (with --json) its text."""
-    from s3import.console import summary
-    from s3import.console.place import place_of
-    from s3import.core.records import Pass
-    from s3import.operations.composition import opened
-
-    show = summary.reject_as_json if as_json else summary.reject_as_text
-    passes = tuple(Pass) if pass_ == "all" else options.passes_from(pass_)
-    settings = options.settings_from(database=database)
-    listed, codes = 0, set[str]()
-    with opened(settings) as operations:
-        for reject in operations.each_reject(account, passes):
-            click.echo(show(reject))
-            listed += 1
-            codes |= {reason["code"] for reason in reject["reasons"]}
-    there = place_of(settings).database
-    say(
-        f"account {account}: {f'{listed:,}' if listed else 'no'} rejects in {there}"
-        + (f"; {summary.repair(account, codes)}" if listed else "")
-    )
 
 
 @cli.command()

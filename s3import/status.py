@@ -308,9 +308,9 @@ def heartbeat(connection: Connection, held: Claim, *, lease_seconds: float, rate
     )
 
 
-def finish(connection: Connection, held: Claim) -> None:
+def finish(connection: Connection, held: Claim) -> bool:
     """The pass is in: the run succeeds and the account's status follows (but for deltas, and never back), in the
-    caller's transaction.
+    caller's transaction. False: this claim had finished it before.
 
     Raises: LeaseLost, Interrupted (cancelled) or AccountDeleted, when that is no longer so.
     """
@@ -327,6 +327,7 @@ def finish(connection: Connection, held: Claim) -> None:
         raise_status(connection, held.account_id, STATUS_AFTER[held.pass_])
     if ended and held.pass_ is Pass.REMAINING and held.again:
         _end_round(connection, held.account_id)
+    return bool(ended)
 
 
 def _end_round(connection: Connection, account_id: str) -> None:

@@ -119,7 +119,7 @@ def test_every_command_works(page: str, line: str, imported: Path, tmp_path: Pat
 
 
 def _filled(word: str, folder: Path) -> str:
-    return FILLED.get(word, word).replace("s3://bucket", str(folder))
+    return str(folder / "new") if word == "DIR" else FILLED.get(word, word).replace("s3://bucket", str(folder))
 
 
 @pytest.mark.integration

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, TextIO
 
 import click
 
-from s3import.core.errors import ConfigurationError
+from s3import.core.errors import ConfigurationError, RejectCode
 from s3import.core.settings import BLANK, DECLARED, Number, variable_of
 
 if TYPE_CHECKING:
@@ -166,6 +166,21 @@ dry_run = option(
 )
 limit = option(
     "--limit", type=click.IntRange(1), default=20, show_default=True, help="How many items of each entity to show."
+)
+code = option(
+    "--code", type=click.Choice(sorted(RejectCode.ALL)), metavar="CODE", help="Only those that have this code."
+)
+entity = option(
+    "--entity",
+    type=click.Choice(["threads", "messages", "attachments", "deletions"]),
+    help="Only those of such records.",
+)
+at_most = option("--limit", type=click.IntRange(1), help="Only the first so many.")
+as_dump = option(
+    "--as-dump",
+    type=click.Path(file_okay=False),
+    metavar="DIR",
+    help="Write them below this folder as a delta to be mended, instead of listing them.",
 )
 state = option(
     "--state",

@@ -168,7 +168,13 @@ def _overview_line(document: dict[str, Any]) -> str:
 
 
 def _rejected(shown: dict[str, Any]) -> str:
-    return f", {shown['rejects']['total']:,} rejected" if shown["rejects"]["total"] else ""
+    return f", {_open(shown):,} rejected" if _open(shown) else ""
+
+
+def _open(shown: dict[str, Any]) -> int:
+    """How many rejects of a pass no delta has resolved."""
+    rejects = shown["rejects"]
+    return int(rejects["total"]) - int(rejects.get("resolved", 0))
 
 
 def document_as_text(document: dict[str, Any], place: WorkPlace) -> str:
@@ -342,7 +348,8 @@ def _pass_lines(name: str, shown: dict[str, Any], sources_differ: bool) -> list[
         lines.append(f"    files: {_files(shown['files'])}")
     if shown["rejects"]["total"]:
         codes = ", ".join(f"{code} {count:,}" for code, count in sorted(shown["rejects"]["by_code"].items()))
-        lines.append(f"    rejects: {codes}")
+        resolved = shown["rejects"].get("resolved", 0)
+        lines.append(f"    rejects: {codes}" + (f"; {resolved:,} resolved by a delta since" if resolved else ""))
     lines += [f"      {reject_as_text({**reject, 'pass': name})}" for reject in shown.get("first_rejects", [])[:LISTED]]
     if shown["ignored_fields"]:
         lines.append(f"    ignored fields: {', '.join(map(printable, shown['ignored_fields']))}")
@@ -421,7 +428,8 @@ def _advice(document: dict[str, Any]) -> list[str]:
     account = shlex.quote(document["account_id"])
     advice = [f"  every reject with its reasons: s3import rejects --account {account}"]
     if any(
-        shown["state"] == "succeeded" and can_be_repaired(shown["rejects"]["by_code"]) for shown in _passes(document)
+        shown["state"] == "succeeded" and _open(shown) and can_be_repaired(shown["rejects"]["by_code"])
+        for shown in _passes(document)
     ):
         advice.append(f"  once the dump is repaired: s3import migrate --account {account} --again")
     return advice
@@ -462,7 +470,7 @@ def _how_many_rejected(document: dict[str, Any]) -> str:
 
 
 def _rejected_in(document: dict[str, Any]) -> int:
-    return sum(shown["rejects"]["total"] for shown in _passes(document))
+    return sum(map(_open, _passes(document)))
 
 
 def _passes(document: dict[str, Any]) -> list[dict[str, Any]]:

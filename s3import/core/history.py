@@ -25,7 +25,8 @@ TOKEN_DIGITS = 8
 
 
 class Happened(StrEnum):
-    """What an event tells. A run that is to be tried again by itself has failed, too."""
+    """What an event tells. A run that is to be tried again by itself has failed, too; a delta that brought in
+    records which other passes had rejected has resolved those rejects."""
 
     ASKED_FOR = "asked_for"
     CLAIMED = "claimed"
@@ -35,6 +36,7 @@ class Happened(StrEnum):
     CANCELLED = "cancelled"
     FINISHED = "finished"
     VERIFIED = "verified"
+    RESOLVED = "resolved"
     RESET = "reset"
     PURGED = "purged"
 

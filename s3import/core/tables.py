@@ -74,6 +74,11 @@ def _table(name: str, *columns: Any) -> sa.Table:
     )
 
 
+def _prefix(column: str, length: int) -> dict[str, Any]:
+    """Options of an index that MySQL makes over the first `length` characters of a column."""
+    return {f"{dialect}_length": {column: length} for dialect in ("mysql", "mariadb")}
+
+
 def _key(*names: str) -> sa.PrimaryKeyConstraint:
     return sa.PrimaryKeyConstraint(*names)
 
@@ -235,6 +240,7 @@ import_runs = _table(
     sa.Column("verified", JSON_TEXT),  # what came of comparing its dump with the database
     sa.Column("estimate", JSON_TEXT),  # how long it was expected to take, before it began
     sa.Column("texts", BIG),  # its rejects whose text is kept; NULL: none
+    sa.Column("resolved", BIG),  # its rejects that deltas have brought in since; NULL: none
     sa.Column("anew", sa.Boolean),  # what is kept of its parts goes before it is planned: nothing of them came over
     sa.Column("keys", WORD),  # how foreign keys were checked: in "sets" or by "rows"; NULL: not known
     sa.UniqueConstraint("account_id", "pass", "number", name="import_runs_of_pass"),
@@ -287,10 +293,13 @@ import_rejects = _table(
     sa.Column("reasons", JSON_TEXT, nullable=False),
     sa.Column("raw", LONG_TEXT),  # NULL: not kept any more, there are so many
     sa.Column("raw_truncated", sa.Boolean, nullable=False),
+    sa.Column("resolved_by", WORD),  # the delta run that brought the record in; NULL: the reject is open
     _key("run_id", "part_number", "line"),
     sa.ForeignKeyConstraint(
         ["run_id", "part_number"], ["import_parts.run_id", "import_parts.number"], ondelete="CASCADE"
     ),
+    # The whole id, as at most so many characters of it are kept; MySQL takes none of the text without a length.
+    sa.Index("import_rejects_by_record", "account_id", "record_id", **_prefix("record_id", MAX_ID_LENGTH)),
 )
 
 import_reread = _table(

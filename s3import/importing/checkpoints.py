@@ -142,6 +142,7 @@ def _forget(connection: Connection, held: Claim, plan: Plan, gone: Sequence[tupl
     if not plan.from_manifest:
         raise _vanished(held, gone[0][1])
     numbers = [number for number, _ in gone]
+    remove_rejects(connection, held.run_id, numbers)
     parts = import_parts.c
     connection.execute(import_parts.delete().where(parts.run_id == held.run_id, parts.number.in_(numbers)))
 
@@ -203,6 +204,7 @@ def _forget_vanished(connection: Connection, held: Claim, plan: Plan, known: dic
         if not plan.from_manifest:
             raise _vanished(held, key)
         file_places.reopen(connection, held.run_id, part.number)
+        remove_rejects(connection, held.run_id, [part.number])
         connection.execute(import_parts.delete().where(_part(held, part.number)))
         del known[key]
 
@@ -222,7 +224,7 @@ def _replan(connection: Connection, held: Claim, part: Part, planned: PlannedPar
     else:
         file_places.reopen(connection, held.run_id, part.number)
         row["restarted"] = _leaves_rows(part)
-        remove_rejects(connection, held.run_id, part.number)
+        remove_rejects(connection, held.run_id, [part.number])
         read_again = import_reread.c
         mine = (read_again.run_id == held.run_id, read_again.part_number == part.number)
         connection.execute(import_reread.delete().where(*mine))

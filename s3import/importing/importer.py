@@ -33,7 +33,7 @@ from s3import.core.logs import in_context, log_context
 from s3import.core.records import Entity, Pass, Plan
 from s3import.core.resets import Standing, open_account
 from s3import.core.settings import Settings
-from s3import.importing import admission, checkpoints, deltas, estimates, file_places, queueing
+from s3import.importing import admission, checkpoints, deltas, estimates, file_places, queueing, resolutions
 from s3import.importing.checkpoints import Part, PartTotals
 from s3import.importing.leases import Lease, Leases
 from s3import.importing.notes import note
@@ -417,7 +417,8 @@ class Importer:
         run.notes[:] = note(self.transactions, claim.account_id, run.source)
 
         def finish(connection: Connection) -> None:
-            status.finish(connection, claim)
+            if status.finish(connection, claim):
+                resolutions.tell(connection, claim)
             self.record(connection, claim.run_id, run.notes)
 
         self.transactions.run(claim.account_id, finish)

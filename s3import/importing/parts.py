@@ -5,7 +5,8 @@
 2. Check: `transform/validators` tell right records from rejects.
 3. Map: `transform/rows.py` makes rows of the target table.
 4. Write: `writers` load and merge the rows; `recordings.py` notes their files, `rejects.py` keeps the rejects, and
-   `checkpoints.py` the place. `transactions.py` tries again what may be tried again.
+   `checkpoints.py` the place; of a delta `resolutions.py` closes the rejects of what is in by now. `transactions.py`
+   tries again what may be tried again.
 5. Tell: observers hear what was committed, and the limit of rejects is held to it.
 
 Steps 1 to 3 are outside of any transaction, one batch ahead of the one that is being written. Step 4 is one
@@ -30,9 +31,9 @@ from s3import.core.errors import Interrupted
 from s3import.core.events import Advanced
 from s3import.core.limits import Counters
 from s3import.core.logs import in_context
-from s3import.core.records import Batch, Checked, Reject, Written
+from s3import.core.records import Batch, Checked, Pass, Reject, Written
 from s3import.core.tables import import_rejects
-from s3import.importing import all_rejected, checkpoints
+from s3import.importing import all_rejected, checkpoints, resolutions
 from s3import.importing.checkpoints import Part, Progress
 from s3import.importing.recordings import NotedFiles
 from s3import.importing.rejects import as_rows, take_texts
@@ -134,6 +135,8 @@ class PartImporter:
                 rejects, run_id=claim.run_id, part_number=part.number, account_id=claim.account_id, texts=texts
             )
             writer.load(connection, import_rejects, rows)
+        if claim.pass_ is Pass.DELTA:
+            resolutions.resolve(connection, claim, part.planned.entity, _taken_in(prepared, written))
         return after, existing
 
     def _complete(self, run: ActiveRun, part: Part) -> None:
@@ -213,6 +216,14 @@ def _rejected_by_the_database(prepared: Prepared, written: Written) -> list[Reje
         return []
     rows = prepared.checked.rows
     return make_rejects(prepared.batch, {rows[index].as_py(): reasons for index, reasons in written.rejected.items()})
+
+
+def _taken_in(prepared: Prepared, written: Written) -> pa.Table:
+    """The accepted records but for those that the database rejected."""
+    accepted = prepared.checked.accepted
+    if not written.rejected:
+        return accepted
+    return accepted.take(pa.array([row for row in range(accepted.num_rows) if row not in written.rejected], pa.int64()))
 
 
 def _after(claim: Claim, part: Part, prepared: Prepared, written: Written, rejects: list[Reject]) -> Part:

@@ -102,7 +102,7 @@ def forget_parts(do: Do[Any], held: Claim) -> None:
 
 def _begin_anew(connection: Connection, run_id: str) -> int:
     mine = import_runs.c.run_id == run_id
-    return connection.execute(import_runs.update().where(mine).values(anew=None, texts=None)).rowcount
+    return connection.execute(import_runs.update().where(mine).values(anew=None, texts=None, resolved=None)).rowcount
 
 
 def _last_readings(connection: Connection, held: Claim) -> Sequence[str]:

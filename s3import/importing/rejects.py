@@ -61,15 +61,17 @@ def take_texts(connection: Connection, run_id: str, wanted: int, most: int) -> i
     return taken
 
 
-def remove_rejects(connection: Connection, run_id: str, part_number: int) -> None:
-    """Remove the part's rejects; others may have texts in place of theirs."""
+def remove_rejects(connection: Connection, run_id: str, part_numbers: Sequence[int]) -> None:
+    """Remove the rejects of these parts (at most a thousand); others may have texts in place of theirs."""
     kept, runs = import_rejects.c, import_runs.c
-    mine = sa.and_(kept.run_id == run_id, kept.part_number == part_number)
-    freed = int(connection.execute(sa.select(sa.func.count(kept.raw)).where(mine)).scalar_one())
+    mine = sa.and_(kept.run_id == run_id, kept.part_number.in_(part_numbers))
+    counts = sa.select(sa.func.count(kept.raw), sa.func.count(kept.resolved_by)).where(mine)
+    texts, resolved = connection.execute(counts).one()
     connection.execute(import_rejects.delete().where(mine))
-    if freed:
-        update = import_runs.update().where(runs.run_id == run_id, runs.texts >= freed)
-        connection.execute(update.values(texts=runs.texts - freed))
+    if texts or resolved:
+        left = sa.case((runs.texts >= texts, runs.texts - texts), else_=runs.texts)  # older versions counted none
+        fewer = {"texts": left, "resolved": runs.resolved - resolved}
+        connection.execute(import_runs.update().where(runs.run_id == run_id).values(fewer))
 
 
 def _json(reject: Reject) -> str:

@@ -12,10 +12,11 @@ from sqlalchemy import Connection
 
 from s3import.core.accounts import AccountStatus, account_status
 from s3import.core.errors import Conflict, SchemaMismatch
-from s3import.core.records import Brand, Channel, Pass
+from s3import.core.records import Brand, Channel, Entity, Pass
 from s3import.core.settings import Settings
 from s3import.importing import backlog
 from s3import.importing.admission import Admission, admit
+from s3import.importing.resolutions import rejected_by_delta
 from s3import.importing.transactions import Transactions
 from s3import.operations import account_setup, cancel
 from s3import.operations.account_setup import Account
@@ -24,8 +25,10 @@ from s3import.reporting import diary, listings, overview
 from s3import.reporting import status_document as report
 from s3import.reporting.overview import Fleet, PassTotals
 from s3import.reporting.pages import (
+    ALL_REJECTS,
     MAX_PAGE,
     Page,
+    WantedRejects,
     account_cursor,
     id_cursor,
     parse_account_cursor,
@@ -223,34 +226,47 @@ class Operations:
         return self._read(account_id, partial(backlog.is_left_alone, account_id=account_id))
 
     def rejects(
-        self, account_id: str, passes: Sequence[Pass] = tuple(Pass), after: str | None = None, limit: int = 100
+        self, account_id: str, wanted: WantedRejects = ALL_REJECTS, after: str | None = None, limit: int = 100
     ) -> Page:
-        """At most `limit` (up to 1000) kept rejects by pass, part and line, behind the cursor `after`.
-
-        Raises: AccountNotFound.
-        """
+        """At most `limit` (up to 1000) of the wanted rejects that are open, by pass, part and line, behind the cursor
+        `after`. Raises: AccountNotFound."""
         cursor = parse_reject_cursor(after) if after else None  # `after=` asks for the first page
 
         def look(connection: Connection) -> Page:
             if not report.is_known(connection, account_id):
                 raise self.asker.no_account(account_id)
-            items, place = report.reject_page(connection, account_id, passes, cursor, min(limit, MAX_PAGE))
+            items, place = report.reject_page(connection, account_id, wanted, cursor, min(limit, MAX_PAGE))
             return Page(items, reject_cursor(place) if place else None)
 
         return self._read(account_id, look)
 
     def each_reject(
-        self, account_id: str, passes: Sequence[Pass] = tuple(Pass), *, at_once: int = MAX_PAGE
+        self, account_id: str, wanted: WantedRejects = ALL_REJECTS, *, at_once: int = MAX_PAGE
     ) -> Iterator[dict[str, Any]]:
+        """The rejects of `reject_pages`, one by one."""
+        for page in self.reject_pages(account_id, wanted, at_once=at_once):
+            yield from page
+
+    def reject_pages(
+        self, account_id: str, wanted: WantedRejects = ALL_REJECTS, *, at_once: int = MAX_PAGE
+    ) -> Iterator[list[dict[str, Any]]]:
         """The pages of `rejects` in one go.
 
         No transaction is open while whoever asked looks at them: in a pager that may take hours.
         """
-        page = self.rejects(account_id, passes, limit=at_once)
-        yield from page.items
+        page = self.rejects(account_id, wanted, limit=at_once)
+        yield page.items
         while page.next is not None:
-            page = self.rejects(account_id, passes, page.next, at_once)
-            yield from page.items
+            page = self.rejects(account_id, wanted, page.next, at_once)
+            yield page.items
+
+    def passes_of_items(self, account_id: str) -> set[Pass]:
+        """The passes that were imported from items of DynamoDB. Raises: AccountNotFound."""
+        return self._look_at(account_id, report.passes_of_items)
+
+    def rejected_by_delta(self, account_id: str, entity: Entity, ids: Sequence[str]) -> set[str]:
+        """Of these ids of the entity's records, those that the last delta rejected as well. Raises: AccountNotFound."""
+        return self._look_at(account_id, partial(rejected_by_delta, entity=entity, ids=ids))
 
     def events(self, account_id: str, after: str | None = None, limit: int = 100) -> Page:
         """At most `limit` (up to 1000) events of the account's migration, in the order in which they happened, behind

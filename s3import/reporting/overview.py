@@ -158,8 +158,8 @@ def _work(row: Any, parts: int) -> HeldWork:
 
 
 def newest_rejects(connection: Connection, account_id: str, limit: int) -> list[dict[str, Any]]:
-    """At most `limit` of an account's rejects without their texts, those furthest in the last parts first: of a run at
-    work these are about the newest."""
+    """At most `limit` of an account's open rejects without their texts, those furthest in the last parts first: of a
+    run at work these are about the newest."""
     runs = import_runs.c
     newest = sa.select(runs.run_id, runs["pass"]).where(runs.account_id == account_id, is_newest())
     found: list[dict[str, Any]] = []
@@ -175,5 +175,6 @@ def _rejects(run_id: str) -> sa.Select[Any]:
     kept, parts = import_rejects.c, import_parts.c
     columns = (parts.entity, parts.key.label("part"), kept.part_number, kept.line, kept.record_id, kept.reasons)
     of_part = sa.and_(parts.run_id == kept.run_id, parts.number == kept.part_number)
-    query = sa.select(*columns).join_from(import_rejects, import_parts, of_part).where(kept.run_id == run_id)
+    query = sa.select(*columns).join_from(import_rejects, import_parts, of_part)
+    query = query.where(kept.run_id == run_id, kept.resolved_by.is_(None))
     return query.order_by(kept.part_number.desc(), kept.line.desc())

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import datetime as dt
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, NoReturn
 from urllib.parse import quote, unquote
 
 from s3import.core.errors import InvalidRequest
-from s3import.core.records import Pass
+from s3import.core.records import Entity, Pass
 
 MAX_PAGE = 1000
 _REJECT_CURSOR = re.compile(rf"({'|'.join(Pass)})\.(\d{{1,9}})\.(\d{{1,18}})", re.ASCII)
@@ -28,6 +29,19 @@ class Page:
 
     items: list[dict[str, Any]]
     next: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class WantedRejects:
+    """Which open rejects are meant: of these passes, with `code` among their reasons (None: any), of records of
+    `entity` (None: any)."""
+
+    passes: Sequence[Pass] = tuple(Pass)
+    code: str | None = None
+    entity: Entity | None = None
+
+
+ALL_REJECTS = WantedRejects()
 
 
 @dataclass(frozen=True, slots=True)

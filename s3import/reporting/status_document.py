@@ -16,7 +16,7 @@ from s3import.core.errors import RejectCode
 from s3import.core.records import HALVES, ROW_ENTITIES, Entity, Pass
 from s3import.core.tables import COUNTS, Id, accounts, import_parts, import_rejects, import_runs
 from s3import.reporting import progress
-from s3import.reporting.pages import RejectCursor
+from s3import.reporting.pages import RejectCursor, WantedRejects
 from s3import.reporting.progress import rfc3339
 from s3import.status import State, is_newest
 
@@ -143,6 +143,7 @@ def _pass_document(run: Any, slices: Sequence[Any]) -> dict[str, Any]:
         "rejects": {
             "total": sum(count["rejected"] for count in counts.values()) + sum(files_by_code.values()),
             "by_code": dict(sorted((by_code | +files_by_code).items())),
+            **({"resolved": run.resolved} if run.resolved else {}),
         },
         "ignored_fields": sorted({name for one in slices for name in one.ignored_fields}),
         "skipped_objects": run.skipped_objects,
@@ -176,13 +177,14 @@ def is_known(connection: Connection, account_id: str) -> bool:
 
 
 def reject_page(
-    connection: Connection, account_id: str, passes: Sequence[Pass], after: RejectCursor | None, limit: int
+    connection: Connection, account_id: str, wanted: WantedRejects, after: RejectCursor | None, limit: int
 ) -> tuple[list[dict[str, Any]], RejectCursor | None]:
-    """At most `limit` rejects that come `after` that place, as the contract's section 5 shows them, by pass, part and
-    line; and where the next page begins (None: there is none). A page ends early once its texts come to 4 MiB."""
+    """At most `limit` of the wanted rejects that come `after` that place, as the contract's section 5 shows them, by
+    pass, part and line; and where the next page begins (None: there is none). A page ends early once its texts come to
+    4 MiB."""
     page: list[dict[str, Any]] = []
     place, size = after, 0
-    for row in _rejects_after(connection, account_id, passes, after, limit + 1):
+    for row in _rejects_after(connection, account_id, wanted, after, limit + 1):
         if len(page) == limit or size >= MAX_PAGE_CHARACTERS:
             return page, place
         page.append(_reject_document(row))
@@ -191,16 +193,17 @@ def reject_page(
 
 
 def _rejects_after(
-    connection: Connection, account_id: str, passes: Sequence[Pass], after: RejectCursor | None, limit: int
+    connection: Connection, account_id: str, wanted: WantedRejects, after: RejectCursor | None, limit: int
 ) -> Iterator[Any]:
     """At most `limit` rows, by one look into the primary key for each piece of it that has a beginning and an end."""
     runs = import_runs.c
     newest = sa.select(runs["pass"], runs.run_id).where(runs.account_id == account_id, is_newest())
     known = connection.execute(newest).all()
-    run_ids = {pass_: run_id for pass_, run_id in known if pass_ in passes}
+    run_ids = {pass_: run_id for pass_, run_id in known if pass_ in wanted.passes}
     for pass_ in Pass:
         for piece in _pieces(pass_, after) if pass_ in run_ids else ():
-            query = _reject_query().where(import_rejects.c.run_id == run_ids[pass_], piece).order_by(*_BY_PLACE)
+            mine = (import_rejects.c.run_id == run_ids[pass_], piece, *_conditions(wanted))
+            query = _reject_query().where(*mine).order_by(*_BY_PLACE)
             rows = connection.execution_options(yield_per=100).execute(query.limit(limit))
             for row in rows:
                 limit -= 1
@@ -218,6 +221,24 @@ def _pieces(pass_: Pass, after: RejectCursor | None) -> list[sa.ColumnElement[bo
         sa.and_(kept.part_number == after.part_number, kept.line > after.line),
         kept.part_number > after.part_number,
     ]
+
+
+def _conditions(wanted: WantedRejects) -> Iterator[sa.ColumnElement[bool]]:
+    yield import_rejects.c.resolved_by.is_(None)
+    if wanted.entity is not None:
+        yield import_parts.c.entity == wanted.entity.value
+    if wanted.code is not None:  # databases write JSON with a blank behind the colon, or without
+        reasons = sa.cast(import_rejects.c.reasons, sa.Text)
+        spellings = (f'"code":{blank}"{wanted.code}"' for blank in ("", " "))
+        yield sa.or_(*(reasons.contains(text, autoescape=True) for text in spellings))
+
+
+def passes_of_items(connection: Connection, account_id: str) -> set[Pass]:
+    """The passes whose newest run read items of DynamoDB: the text of their rejects is no record."""
+    runs, parts = import_runs.c, import_parts.c
+    items = sa.exists().where(parts.run_id == runs.run_id, parts.window.is_not(None))
+    query = sa.select(runs["pass"]).where(runs.account_id == account_id, is_newest(), items)
+    return {Pass(name) for name in connection.scalars(query)}
 
 
 def _reject_query() -> sa.Select[Any]:

@@ -49,7 +49,7 @@ def test_lists_the_options_of_the_contract() -> None:
             *("--account", "--source", "--database", "--pass", "--workers", "--max-rejects", "--dry-run", "--json"),
         },
         "status": {"--account", "--database", "--watch", "--json"},
-        "rejects": {"--account", "--database", "--pass", "--json"},
+        "rejects": {*("--account", "--database", "--pass", "--json", "--code", "--entity", "--limit", "--as-dump")},
         "verify": {"--account", "--source", "--database", "--json"},
         "reset": {"--account", "--yes"},
         "purge": {"--account"},

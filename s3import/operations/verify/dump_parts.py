@@ -47,9 +47,9 @@ class DumpParts:
     def take(self, done: Imported) -> None:
         """Find out what there is to read. Raises: DumpNotFound, and what else planning a dump may raise."""
         for run in self._runs_to_read(done):
-            self.rejected += self._transactions.read(self._account_id, partial(checkpoints.totals, run_id=run.run_id))[
-                1
-            ]
+            self.rejected += self._transactions.read(
+                self._account_id, partial(imported.open_rejects, run_id=run.run_id)
+            )
             reading = self._reading(run, done)
             self._readings.append(reading)
             self._announce(reading)

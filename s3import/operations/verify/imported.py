@@ -108,6 +108,14 @@ def _require_imported(run: Run) -> None:
         )
 
 
+def open_rejects(connection: Connection, run_id: str) -> int:
+    """How many records the run rejected that no delta has brought in since."""
+    parts, runs = import_parts.c, import_runs.c
+    rejected = sa.select(sa.func.coalesce(sa.func.sum(parts.rejected_count), 0)).where(parts.run_id == run_id)
+    resolved = sa.select(sa.func.coalesce(runs.resolved, 0)).where(runs.run_id == run_id)
+    return int(connection.execute(rejected).scalar_one()) - int(connection.execute(resolved).scalar_one())
+
+
 def rejected_by_the_database(connection: Connection, run_id: str, numbers: Sequence[int]) -> dict[int, Rejected]:
     """What the database rejected of these parts of the run, by their numbers."""
     found, parts = {}, import_parts.c

@@ -9,9 +9,10 @@ import datetime as dt
 from enum import StrEnum
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, WithJsonSchema
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, WithJsonSchema
 
 from s3import.core.accounts import AccountStatus
+from s3import.core.errors import RejectCode
 from s3import.core.explanations import explain
 from s3import.core.history import Happened
 from s3import.core.records import MAX_ID_LENGTH, Pass
@@ -92,6 +93,17 @@ Again = Annotated[
 
 class _Taken(BaseModel):
     model_config = ConfigDict(extra="forbid")
+
+
+def _reject_code(text: str) -> str:
+    if text not in RejectCode.ALL:
+        raise ValueError("is no code of a reject")
+    return text
+
+
+RejectCodeWanted = Annotated[
+    str, AfterValidator(_reject_code), WithJsonSchema({"type": "string", "enum": sorted(RejectCode.ALL)})
+]
 
 
 class NewAccount(_Taken):
@@ -215,6 +227,9 @@ class Files(BaseModel):
 class Rejects(BaseModel):
     total: Count
     by_code: Annotated[dict[str, Count], Field(examples=[{"missing_field": 2}])]
+    resolved: Annotated[
+        Count, Field(description="Of `total` those that deltas have brought in since, where there are any.")
+    ] = 0
 
 
 class RunError(BaseModel):

@@ -15,10 +15,10 @@ from starlette.responses import PlainTextResponse, Response
 from s3import.core import records
 from s3import.core.accounts import AccountStatus
 from s3import.core.errors import S3ImportError
-from s3import.core.records import Pass
+from s3import.core.records import Entity, Pass
 from s3import.operations.askers import check_id
 from s3import.operations.operations import Operations
-from s3import.reporting.pages import MAX_PAGE
+from s3import.reporting.pages import MAX_PAGE, WantedRejects
 from s3import.server.api import models
 from s3import.server.api.describe import PROBLEMS, answers
 from s3import.server.api.problems import problem, request_id
@@ -169,12 +169,14 @@ def list_rejects(
     account_id: models.AccountId,
     operations: Asked,
     pass_: PassOfRejects = None,
+    code: Annotated[models.RejectCodeWanted | None, Query(description="Among the reasons; left out: any.")] = None,
+    entity: Annotated[Entity | None, Query(description="Left out: any.")] = None,
     after: After = None,
     limit: Limit = 100,
 ) -> Response:
-    """List the records that were not imported, in a stable order, page by page."""
-    page = operations.rejects(account_id, (pass_,) if pass_ else tuple(Pass), after, limit)
-    return shown(asdict(page))
+    """List the records that were not imported, nor by a delta since, in a stable order, page by page."""
+    wanted = WantedRejects((pass_,) if pass_ else tuple(Pass), code, entity)
+    return shown(asdict(operations.rejects(account_id, wanted, after, limit)))
 
 
 @router.get("/accounts/{account_id}/events", operation_id="listEvents", responses=answers(models.EventPage))

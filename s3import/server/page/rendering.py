@@ -40,6 +40,7 @@ def _environment() -> Environment:
     environment.globals.update(
         explained=explanations().get,
         mood=wording.mood,
+        open_rejects=wording.open_rejects,
         spoken=wording.spoken,
         command=wording.command,
         version=__version__,

@@ -36,12 +36,18 @@ _MOODS = {
 }
 
 
+def open_rejects(run: dict[str, Any]) -> int:
+    """How many rejects of a pass no delta has resolved."""
+    rejects = run["rejects"]
+    return int(rejects["total"]) - int(rejects.get("resolved", 0))
+
+
 def mood(run: dict[str, Any]) -> Mood:
     """How a pass of a status document is shown. What is done with rejects never looks like what is done."""
     state = run["state"]
     if state == State.RUNNING and (run["error"] or {}).get("code") == "worker_lost":
         state = LOST
-    if state == State.SUCCEEDED and run["rejects"]["total"]:
+    if state == State.SUCCEEDED and open_rejects(run):
         state = WITH_REJECTS
     return _MOODS[state]
 

@@ -9,6 +9,7 @@ import pytest
 from fastapi.testclient import TestClient
 
 from s3import.core.records import HALVES, Pass
+from s3import.core.tables import import_parts, import_rejects
 from s3import.operations.operations import Operations
 from s3import.server.api import routes
 from s3import.server.api.application import create_app
@@ -156,6 +157,29 @@ def test_rejects_of_one_pass(service: Operations, client: TestClient) -> None:
     reasons = [{"code": "invalid_id", "field": "id", "message": "wrong"}]
     expected = {"pass": "remaining", "entity": "threads", "part": "threads/part-1.jsonl", "line": 7, "id": "t7"}
     assert page == {"items": [{**expected, "reasons": reasons, "raw": "{}", "raw_truncated": False}], "next": None}
+
+
+def test_rejects_of_a_code_and_an_entity(each_service: Operations, each_client: TestClient) -> None:
+    """Pages of any size hold those alone, on every database; what a delta has resolved is in none."""
+    put_account(each_service)
+    put_rejects(each_service, put_run(each_service, Pass.RECENT, State.QUEUED), {1: [1, 2, 3, 4], 2: [5, 6]})
+    kept, part = import_rejects.c, import_parts.c.number == 2
+    several = [{"code": "invalid_json", "field": None, "message": '"code":"too_long"'}, {"code": "invalid_id"}]
+    with each_service.database.begin() as connection:
+        connection.execute(import_rejects.update().where(kept.line.in_([2, 3, 5])).values(reasons=several))
+        connection.execute(import_rejects.update().where(kept.line == 3).values(resolved_by="delta"))
+        connection.execute(import_parts.update().where(part).values(entity="messages"))
+    for query, lines in {
+        "code=invalid_json": [2, 5],
+        "code=invalid_id": [1, 2, 4, 5, 6],
+        "code=too_long": [],
+        "entity=messages": [5, 6],
+        "entity=messages&code=invalid_json": [5],
+        "entity=deletions": [],
+    }.items():
+        for limit in (1, 2, 100):
+            found = _all_pages(each_client, f"{query}&limit={limit}")
+            assert [item["line"] for item in found] == lines, query
 
 
 def test_the_server_is_live_before_it_is_ready(bare_sqlite_url: str) -> None:

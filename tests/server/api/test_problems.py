@@ -76,6 +76,8 @@ def problem_of(answer: Any, status: int, code: str) -> dict[str, Any]:
         ("GET", "/accounts/acme/rejects?limit=0", None, 422, "invalid_request"),
         ("GET", "/accounts/acme/rejects?limit=1001", None, 422, "invalid_request"),
         ("GET", "/accounts/acme/rejects?pass=all", None, 422, "invalid_request"),
+        ("GET", "/accounts/acme/rejects?code=nonsense", None, 422, "invalid_request"),
+        ("GET", "/accounts/acme/rejects?entity=brands", None, 422, "invalid_request"),
         ("GET", "/accounts/acme/rejects?after=recent.1", None, 422, "invalid_cursor"),
         ("GET", "/accounts?after=a%25b", None, 422, "invalid_cursor"),
         ("GET", "/accounts?status=gone", None, 422, "invalid_request"),

@@ -8,7 +8,7 @@ import pytest
 from fastapi.testclient import TestClient
 
 from s3import.core.records import Pass
-from s3import.core.tables import import_runs
+from s3import.core.tables import import_rejects, import_runs
 from s3import.operations.operations import Operations
 from s3import.status import State
 from tests.server.api.services import ACCOUNT, put_account, put_rejects, put_run
@@ -119,6 +119,39 @@ def test_the_text_of_a_record_is_shown_to_who_asks_for_it(viewer: TestClient, se
     assert "<bdi>{}</bdi>" in viewer.get(f"/ui/accounts/{ACCOUNT}/rejects").text
     lines = viewer.get(f"/ui/accounts/{ACCOUNT}/rejects.jsonl").text.splitlines()
     assert [json.loads(line)["line"] for line in lines] == [3, 5]
+
+
+def test_the_rejects_of_a_code_or_an_entity_are_shown_alone(
+    viewer: TestClient, service: Operations, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("s3import.server.page.views.REJECTS_A_PAGE", 1)
+    put_account(service)
+    put_rejects(service, put_run(service, Pass.RECENT, State.SUCCEEDED), {1: [3, 5, 7]})
+    with service.database.begin() as connection:
+        others = import_rejects.update().where(import_rejects.c.line == 5)
+        connection.execute(others.values(reasons=[{"code": "invalid_json", "field": None, "message": "wrong"}]))
+    page = f"/ui/accounts/{ACCOUNT}/rejects"
+    assert f'href="{page}?code=invalid_id"' in viewer.get(f"/ui/accounts/{ACCOUNT}").text
+    first = viewer.get(f"{page}?code=invalid_id&entity=threads").text
+    assert "with <code>invalid_id</code>" in first
+    link = first.split('rel="next" href="')[1].split('"')[0].replace("&amp;", "&")
+    assert "line 7" in viewer.get(link).text
+    assert "No open rejects" in viewer.get(f"{page}?entity=messages").text
+    [line] = viewer.get(f"{page}.jsonl?code=invalid_json").text.splitlines()
+    assert json.loads(line)["line"] == 5
+    assert viewer.get(f"{page}?code=<b>").status_code == viewer.get(f"{page}?entity=brands").status_code == 422
+
+
+def test_what_a_delta_has_resolved_is_done(viewer: TestClient, service: Operations) -> None:
+    put_account(service)
+    put_rejects(service, put_run(service, Pass.RECENT, State.SUCCEEDED), {1: [3]})
+    with service.database.begin() as connection:
+        connection.execute(import_rejects.update().values(resolved_by="delta"))
+        connection.execute(import_runs.update().values(resolved=1))
+    text = viewer.get(f"/ui/accounts/{ACCOUNT}").text
+    assert "</span> done</span>" in text
+    assert "1 reject, 1 resolved by a delta since" in text
+    assert "Newest rejects" not in text
 
 
 @pytest.mark.parametrize("path", ["/ui/accounts/nobody", "/ui/accounts/nobody/rejects", "/ui/accounts/nobody/cancel"])

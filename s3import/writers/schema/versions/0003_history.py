@@ -1,12 +1,12 @@
 """How a run went: samples of its progress, a diary, what was estimated, and how its keys were checked. How many of its
-rejects keep their text, and whether it begins anew."""
+rejects keep their text, which of them a delta has resolved, and whether it begins anew."""
 
 from typing import Any
 
 import sqlalchemy as sa
 from alembic import op
 
-from s3import.core.tables import import_events, import_runs, import_samples
+from s3import.core.tables import import_events, import_rejects, import_runs, import_samples
 
 revision = "0003"
 down_revision = "0002"
@@ -21,6 +21,10 @@ def upgrade() -> None:
     _add_column(import_runs.c["keys"])
     _add_column(import_runs.c["texts"])
     _add_column(import_runs.c["anew"])
+    _add_column(import_runs.c["resolved"])
+    _add_column(import_rejects.c["resolved_by"])
+    for index in import_rejects.indexes:
+        index.create(connection, checkfirst=True)
 
 
 def _add_column(column: sa.Column[Any]) -> None:

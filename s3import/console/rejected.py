@@ -1,0 +1,94 @@
+"""The command that lists rejects, or writes them down to be mended."""
+
+from __future__ import annotations
+
+import shlex
+from itertools import islice
+from typing import TYPE_CHECKING
+
+import click
+
+from s3import.console import options
+from s3import.console.output import say
+from s3import.core.errors import can_be_repaired
+
+if TYPE_CHECKING:
+    from s3import.core.settings import Settings
+    from s3import.operations.reject_dump import RejectDump
+    from s3import.reporting.pages import WantedRejects
+
+
+@click.command(cls=options.SingleCommand)
+@options.account
+@options.database
+@options.pass_
+@options.code
+@options.entity
+@options.at_most
+@options.as_dump
+@options.json("Print one JSON object a line; with --as-dump, one of what was written.")
+def rejects(
+    account: str,
+    database: str | None,
+    pass_: str,
+    code: str | None,
+    entity: str | None,
+    limit: int | None,
+    as_dump: str | None,
+    as_json: bool,
+) -> None:
+    """List the records that were not imported, each with its place, its reasons and (with --json) its text.
+
+    With --as-dump they are written as a delta instead, one on a line, with the reasons beside them: mend the lines,
+    then import them by `migrate --pass delta`. What comes in so is listed no more.
+    """
+    from s3import.core.records import Entity, Pass
+    from s3import.reporting.pages import WantedRejects
+
+    passes = tuple(Pass) if pass_ == "all" else options.passes_from(pass_)
+    wanted = WantedRejects(passes, code, Entity(entity) if entity else None)
+    settings = options.settings_from(database=database)
+    if as_dump is None:
+        list_rejects(settings, account, wanted, limit, as_json=as_json)
+    else:
+        from s3import.console import summary
+        from s3import.operations.reject_dump import write_rejects
+
+        found = write_rejects(settings, account, as_dump, wanted, limit)
+        click.echo(summary.document_as_json(found.document()) if as_json else dump_as_text(found))
+
+
+def list_rejects(settings: Settings, account: str, wanted: WantedRejects, limit: int | None, *, as_json: bool) -> None:
+    """Show the first `limit` rejects, a line each, and on stderr how many they are and what can be done."""
+    from s3import.console import summary
+    from s3import.console.place import place_of
+    from s3import.operations.composition import opened
+
+    show = summary.reject_as_json if as_json else summary.reject_as_text
+    listed, codes = 0, set[str]()
+    with opened(settings) as operations:
+        for reject in islice(operations.each_reject(account, wanted), limit):
+            click.echo(show(reject))
+            listed += 1
+            codes |= {reason["code"] for reason in reject["reasons"]}
+    advice = f"; {summary.repair(account, codes)}" if listed else ""
+    if can_be_repaired(codes):
+        advice += "; --as-dump DIR writes them down to be mended one by one"
+    say(f"account {account}: {f'{listed:,}' if listed else 'no'} rejects in {place_of(settings).database}{advice}")
+
+
+def dump_as_text(found: RejectDump) -> str:
+    """What was written where, what was not, and what comes next."""
+    name, folder = found.account_id, found.folder
+    written = ", ".join(f"{count:,} {entity}" for entity, count in found.written.items()) or "nothing to mend"
+    lines = [f"account {name}: rejects written below {folder}: {written}"]
+    if found.not_written:
+        told = ", ".join(f"{count:,} {why}" for why, count in found.not_written.items())
+        lines.append(f"  only named, in not-written.jsonl: {told}")
+    if found.without_id:
+        lines.append(f"  {found.without_id:,} without an id that could be read: these stay listed, mended or not")
+    if found.written:
+        source = f"--pass delta --source {shlex.quote(folder)}"
+        lines.append("  what is wrong with line N of delta/ENTITY/rejects.jsonl: line N of reasons/ENTITY.jsonl")
+        lines.append(f"  once they are mended: s3import migrate --account {shlex.quote(name)} {source}")
+    return "\n".join(lines)
