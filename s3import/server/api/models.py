@@ -15,6 +15,7 @@ from s3import.core.accounts import AccountStatus
 from s3import.core.explanations import explain
 from s3import.core.history import Happened
 from s3import.core.ids import ACCOUNT_ID_SCHEMA, ID_SCHEMA
+from s3import.core.json_schemas import SCHEMA_NAMES
 from s3import.core.records import Pass
 from s3import.readers.sources.allowed import MAX_SOURCE_LENGTH
 from s3import.reporting.notify.notice import Kind
@@ -28,6 +29,7 @@ _RUN_ID = {"type": "string", "pattern": "^[0-9a-f]{32}$", "examples": ["0f3c5a2f
 AccountId = Annotated[str, WithJsonSchema(_ACCOUNT_ID)]
 """Checked by the operations, which say `invalid_account_id`."""
 Id = Annotated[str, WithJsonSchema(_ID)]
+SchemaName = Annotated[str, WithJsonSchema({"type": "string", "enum": [*SCHEMA_NAMES]})]
 RunId = Annotated[str, WithJsonSchema(_RUN_ID)]
 Next = Annotated[str | None, Field(description="Ask with it as `after` for the next page; null: there is none.")]
 Count = Annotated[int, Field(ge=0)]
