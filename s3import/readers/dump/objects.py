@@ -25,7 +25,7 @@ from s3import.readers.formats.members import (
     ACCOUNT_ID,
     COUNT,
     SHA256,
-    Kind,
+    MemberKind,
     Members,
     constant,
     listed,
@@ -159,7 +159,7 @@ _PART_KEY = {
 }
 PART: Members = {
     "entity": word(Entity),
-    "key": Kind(_read_key, _PART_KEY),
+    "key": MemberKind(_read_key, _PART_KEY),
     "rows": COUNT,
     "bytes": COUNT,
     "sha256": SHA256,

@@ -12,7 +12,7 @@ from s3import.readers.formats.documents import GREATEST_COUNT, SHA256_PATTERN, N
 
 
 @dataclass(frozen=True, slots=True)
-class Kind:
+class MemberKind:
     """`read` gives the member of that name, None where it is absent or null, and raises the node's error for what
     `schema` does not allow. `required`: whether it may be absent."""
 
@@ -21,22 +21,24 @@ class Kind:
     required: bool = True
 
 
-Members = Mapping[str, Kind]
+Members = Mapping[str, MemberKind]
 """The members of an object by their names. Others are passed over."""
 
-ID = Kind(Node.id, ID_SCHEMA)
-ACCOUNT_ID = Kind(Node.required_text, ACCOUNT_ID_SCHEMA)  # that it is the right one is for whoever knows it to say
-FREE_TEXT = Kind(Node.free_text, {"type": ["string", "null"]}, required=False)
-COUNT = Kind(Node.count, {"type": ["integer", "null"], "minimum": 0, "maximum": GREATEST_COUNT}, required=False)
-SHA256 = Kind(Node.sha256, {"type": ["string", "null"], "pattern": f"^{SHA256_PATTERN}$"}, required=False)
+ID = MemberKind(Node.id, ID_SCHEMA)
+ACCOUNT_ID = MemberKind(
+    Node.required_text, ACCOUNT_ID_SCHEMA
+)  # that it is the right one is for whoever knows it to say
+FREE_TEXT = MemberKind(Node.free_text, {"type": ["string", "null"]}, required=False)
+COUNT = MemberKind(Node.count, {"type": ["integer", "null"], "minimum": 0, "maximum": GREATEST_COUNT}, required=False)
+SHA256 = MemberKind(Node.sha256, {"type": ["string", "null"], "pattern": f"^{SHA256_PATTERN}$"}, required=False)
 
 
-def constant(value: int) -> Kind:
+def constant(value: int) -> MemberKind:
     """Exactly that value."""
-    return Kind(lambda node, name: node.exactly(name, value), {"const": value})
+    return MemberKind(lambda node, name: node.exactly(name, value), {"const": value})
 
 
-def word(words: Iterable[str]) -> Kind:
+def word(words: Iterable[str]) -> MemberKind:
     """One of the words."""
     known = tuple(words)
 
@@ -46,10 +48,10 @@ def word(words: Iterable[str]) -> Kind:
             raise node.fault(name, f"must be one of {', '.join(known)}")
         return found
 
-    return Kind(read, {"enum": list(known)})
+    return MemberKind(read, {"enum": list(known)})
 
 
-def listed(members: Members, *, required: bool = False) -> Kind:
+def listed(members: Members, *, required: bool = False) -> MemberKind:
     """A list of objects with these members, each read as a dictionary. Where they have an `id`, each has its own."""
 
     def read(node: Node, name: str) -> list[dict[str, Any]]:
@@ -57,7 +59,7 @@ def listed(members: Members, *, required: bool = False) -> Kind:
         return [read_members(each, members) for each in (_unique(nodes) if "id" in members else nodes)]
 
     items = {"type": "array" if required else ["array", "null"], "items": schema_of(members)}
-    return Kind(read, items, required)
+    return MemberKind(read, items, required)
 
 
 def read_members(node: Node, members: Members) -> dict[str, Any]:
