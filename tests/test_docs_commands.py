@@ -44,10 +44,11 @@ NOT_HERE = {
     "worker": "stays too, and needs a broker: tests/server/workers starts it",
     "mapping": "needs DynamoDB: tests/readers/dynamodb runs it",
     "export": "as mapping",
+    "sample": "writes a dump: tests/operations/sample runs it",
     "validate": "names its dump by its place: tests/operations/validate runs it",
 }
 """Commands that are not run on a folder and a file of SQLite, by their first word, and why."""
-FILLED = {"A": ACCOUNT, "CODE": "all_rejected"}
+FILLED = {"A": ACCOUNT, "CODE": "all_rejected", "NAME": "thread"}
 SHELL_PAGES = [ROOT / "README.md", ROOT / "docs/service.md", ROOT / "docs/undo.md", ROOT / "docs/files.md"]
 SHELL_LINE = re.compile(r"(?:/?[a-z][a-z0-9/_-]*) (?:-|[./'\"]|[a-z]+ |[a-zA-Z0-9_]+=)(?![^ ]*:$)")
 SYNOPSIS = re.compile(r"\s*\[(?:--[^\]]*|\w+)\]")

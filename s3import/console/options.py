@@ -189,6 +189,11 @@ state = option(
 )
 watch = option("--watch", is_flag=True, help="Show it again and again until nothing is at work any more.")
 
+messages = option(
+    "--messages", type=click.IntRange(1, 10_000_000), default=100, show_default=True, help="How many messages to write."
+)
+faults = option("--faults", is_flag=True, help="Also write a record for each reject code, and what must come of them.")
+
 # What cannot be undone is said each time, and never by an environment.
 yes = click.option("--yes", is_flag=True, help="Do it; without it, only tell what there is.")
 force = option("--force", is_flag=True, help="Also where the account is active, and people work in it.")

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-
 from s3import.core.errors import InvalidAccountDocument
 from s3import.core.records import AccountDocument, Brand, Channel
 from s3import.readers.formats.documents import Node
+from s3import.readers.formats.members import ACCOUNT_ID, FREE_TEXT, ID, Members, listed, read_members
 from s3import.readers.sources.source import Source
 
 ACCOUNT_DOCUMENT = "account.json"
+BRAND: Members = {"id": ID, "name": FREE_TEXT}
+CHANNEL: Members = {"id": ID, "brand_id": ID, "kind": FREE_TEXT, "name": FREE_TEXT}
+ACCOUNT: Members = {"id": ACCOUNT_ID, "name": FREE_TEXT, "brands": listed(BRAND), "channels": listed(CHANNEL)}
+"""The members of the document."""
 
 
 def read_account_document(source: Source, account_id: str) -> AccountDocument | None:
@@ -24,18 +27,7 @@ def read_account_document(source: Source, account_id: str) -> AccountDocument | 
         return None
     top = Node.parse(raw, f"{source.uri}: {ACCOUNT_DOCUMENT}", InvalidAccountDocument)
     top.exactly("id", account_id)
-    brands = [Brand(node.id("id"), node.free_text("name")) for node in _unique(top.nodes("brands"))]
-    channels = [
-        Channel(node.id("id"), node.id("brand_id"), node.free_text("kind"), node.free_text("name"))
-        for node in _unique(top.nodes("channels"))
-    ]
-    return AccountDocument(account_id, top.free_text("name"), tuple(brands), tuple(channels))
-
-
-def _unique(nodes: Iterable[Node]) -> Iterable[Node]:
-    seen: set[str] = set()
-    for node in nodes:
-        if node.id("id") in seen:
-            raise node.fault("id", f"{node.id('id')!r} is there a second time")
-        seen.add(node.id("id"))
-        yield node
+    given = read_members(top, ACCOUNT)
+    brands = tuple(Brand(**brand) for brand in given["brands"])
+    channels = tuple(Channel(**channel) for channel in given["channels"])
+    return AccountDocument(account_id, given["name"], brands, channels)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import posixpath
+import re
 from collections.abc import Callable, Iterator
 from contextlib import closing
 from typing import Any, BinaryIO
@@ -20,6 +21,17 @@ from s3import.core.records import Batch, Entity, Pass, Plan, PlannedPart, Positi
 from s3import.readers.dump.decoders import EXTENSIONS, decoder_of
 from s3import.readers.dump.inventory import Inventory
 from s3import.readers.formats.documents import Node, stream_members
+from s3import.readers.formats.members import (
+    ACCOUNT_ID,
+    COUNT,
+    SHA256,
+    MemberKind,
+    Members,
+    constant,
+    listed,
+    read_members,
+    word,
+)
 from s3import.readers.sources.location import open_source
 from s3import.readers.sources.source import Source
 
@@ -104,18 +116,15 @@ def _read_manifest(inventory: Inventory, stream: BinaryIO, document: str, accoun
             _take_named(inventory, top.node(place, value))
         else:
             members[place] = value
-    top.exactly("version", 1)
+    read_members(top, MANIFEST_MEMBERS)
     top.exactly("account_id", account_id)
     top.exactly("pass", str(pass_))
-    list(top.nodes("parts", required=True))
 
 
 def _take_named(inventory: Inventory, node: Node) -> None:
-    key, plain_key = _keys(node)
-    entity = node.required_text("entity")
-    if entity not in tuple(Entity):
-        raise node.fault("entity", f"must be one of {', '.join(Entity)}")
-    if not inventory.name(key, plain_key, [entity, node.count("bytes"), node.count("rows"), node.sha256("sha256")]):
+    part = read_members(node, PART)
+    key = part["key"]
+    if not inventory.name(key, posixpath.normpath(key), [part[name] for name in ("entity", "bytes", "rows", "sha256")]):
         raise node.fault("key", f"names the part {key} a second time")
 
 
@@ -132,15 +141,36 @@ def _named_parts(inventory: Inventory, document: str, folder: str) -> Iterator[P
         yield PlannedPart(Entity(entity), key, stored, rows, sha256)
 
 
-def _keys(node: Node) -> tuple[str, str]:
-    """The key of a manifest's part: as it is written, and without ``./`` and the like."""
-    written = node.required_text("key")
-    plain = posixpath.normpath(written)
-    if not written or "\0" in written or plain.startswith("/") or plain.split("/")[0] in (".", ".."):
-        raise node.fault("key", f"is {written!r}, which is not within the pass's folder")
-    if not plain.endswith(EXTENSIONS):
-        raise node.fault("key", f"is {written!r}, but parts end with one of {', '.join(EXTENSIONS)}")
-    return written, plain
+def _read_key(node: Node, name: str) -> str:
+    """The key of a manifest's part as it is written, which may be with ``./`` and the like."""
+    key = node.required_text(name)
+    if not key or re.search(_WAYS_OUT, key) or posixpath.normpath(key).split("/")[0] in (".", ".."):
+        raise node.fault(name, f"is {key!r}, which is not within the pass's folder")
+    if not key.endswith(EXTENSIONS):
+        raise node.fault(name, f"is {key!r}, but parts end with one of {', '.join(EXTENSIONS)}")
+    return key
+
+
+_WAYS_OUT = r"^/|^(\./+)*\.\./|\u0000"  # as far as a pattern can tell: a key may also step up later
+_PART_KEY = {
+    "type": "string",
+    "pattern": rf"({'|'.join(map(re.escape, EXTENSIONS))})$",
+    "not": {"pattern": _WAYS_OUT},
+}
+PART: Members = {
+    "entity": word(Entity),
+    "key": MemberKind(_read_key, _PART_KEY),
+    "rows": COUNT,
+    "bytes": COUNT,
+    "sha256": SHA256,
+}
+MANIFEST_MEMBERS: Members = {
+    "version": constant(1),
+    "account_id": ACCOUNT_ID,
+    "pass": word(Pass),
+    "parts": listed(PART, required=True),
+}
+"""The members of a manifest."""
 
 
 def _entity_of(key: str) -> Entity | None:

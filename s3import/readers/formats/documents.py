@@ -17,6 +17,8 @@ from s3import.core.ids import is_id
 from s3import.core.records import LONE_SURROGATE
 from s3import.readers.formats.signatures import BYTE_ORDER_MARK
 
+GREATEST_COUNT = 2**63 - 1
+SHA256_PATTERN = "[0-9A-Fa-f]{64}"
 CHUNK_BYTES = 256 * 1024
 MAX_VALUE_LENGTH = (
     16 * 1024 * 1024
@@ -87,23 +89,25 @@ class Node:
         return value
 
     def count(self, name: str) -> int | None:
-        """The member `name`, a whole number from 0 to 2^63 - 1 or nothing."""
+        """The member `name`, a whole number from 0 to `GREATEST_COUNT`, however it is written, or nothing."""
         value = self.members.get(name)
-        if value is not None and (type(value) is not int or not 0 <= value < 2**63):
+        if value is None:
+            return None
+        if type(value) not in (int, float) or not 0 <= value <= GREATEST_COUNT or value != int(value):
             raise self.fault(name, "must be a whole number from 0 to 2^63 - 1")
-        return value
+        return int(value)
 
     def sha256(self, name: str) -> str | None:
         """The member `name`, 64 hexadecimal digits (in lower case here) or nothing."""
         value = self.text(name)
-        if value is not None and not re.fullmatch("[0-9A-Fa-f]{64}", value):
+        if value is not None and not re.fullmatch(SHA256_PATTERN, value):
             raise self.fault(name, "must be 64 hexadecimal digits")
         return value and value.lower()
 
     def exactly(self, name: str, expected: str | int) -> None:
-        """Insist that the member `name` is `expected`, in type too."""
+        """Insist that the member `name` is `expected`; a number may be written in any way."""
         value = self.members.get(name)
-        if type(value) is not type(expected) or value != expected:
+        if isinstance(value, bool) or value != expected:
             raise self.fault(name, f"must be {expected!r}")
 
     def nodes(self, name: str, *, required: bool = False) -> Iterator[Node]:

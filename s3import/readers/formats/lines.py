@@ -184,7 +184,10 @@ def parse_line(line: bytes) -> dict[str, Any]:
     except UnicodeDecodeError as error:
         raise Unreadable(RejectCode.INVALID_UTF8, f"no valid UTF-8 at byte {error.start + 1} of the line") from None
     except json.JSONDecodeError as error:
-        raise Unreadable(RejectCode.INVALID_JSON, f"{error.msg.rstrip(': ')} at character {error.pos + 1}") from None
+        raise Unreadable(
+            RejectCode.INVALID_JSON,
+            f"{error.msg.removesuffix(' starting at').rstrip(': ')} at character {error.pos + 1}",
+        ) from None
     except RecursionError:
         raise Unreadable(RejectCode.INVALID_JSON, "nested too deeply to be read") from None
     if not isinstance(value, dict):

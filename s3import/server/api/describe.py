@@ -63,7 +63,8 @@ def describe(app: FastAPI) -> dict[str, Any]:
             parts["schemas"][model.__name__] = schema
         parts["securitySchemes"] = {"token": {"type": "http", "scheme": "bearer"}}
         document["security"] = [{"token": []}]
-        document["paths"]["/health"]["get"]["security"] = []
+        for path in ("/health", "/schemas/{name}.json"):
+            document["paths"][path]["get"]["security"] = []
         document["webhooks"]["migration"]["post"]["security"] = []
         app.openapi_schema = document
     return app.openapi_schema

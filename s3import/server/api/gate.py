@@ -28,7 +28,7 @@ BODY_SECONDS = 10.0
 MAX_HEADERS = 100
 MAX_HEADER_BYTES = 16 * 1024
 OPEN_PATHS = frozenset({"/health", "/openapi.json", "/"})
-PAGE = "/ui/"  # has a login of its own, see server/page/session
+OPEN_FOLDERS = ("/schemas/", "/ui/")  # public documents, and the page, which has a login of its own
 
 log = logging.getLogger(__name__)
 _REQUEST_ID = re.compile(r"[A-Za-z0-9._:/+=-]{1,128}")
@@ -103,7 +103,7 @@ class Gate:
         return None
 
     def _needs_token(self, path: str) -> bool:
-        return bool(self._digests) and path not in OPEN_PATHS and not path.startswith(PAGE)
+        return bool(self._digests) and path not in OPEN_PATHS and not path.startswith(OPEN_FOLDERS)
 
     def _actor(self, scope: Scope) -> str:
         """Who asks, for the diary: by the name of the token, which is a right one by now."""

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import datetime as dt
 from enum import StrEnum
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, WithJsonSchema
 
@@ -15,30 +15,22 @@ from s3import.core.accounts import AccountStatus
 from s3import.core.errors import RejectCode
 from s3import.core.explanations import explain
 from s3import.core.history import Happened
-from s3import.core.records import MAX_ID_LENGTH, Pass
+from s3import.core.ids import ACCOUNT_ID_SCHEMA, ID_SCHEMA
+from s3import.core.json_schemas import SCHEMA_NAMES
+from s3import.core.records import Pass
 from s3import.readers.sources.allowed import MAX_SOURCE_LENGTH
 from s3import.reporting.notify.notice import Kind
 from s3import.reporting.progress import StageState
 from s3import.status import State
 
-_ID: dict[str, Any] = {
-    "type": "string",
-    "minLength": 1,
-    "maxLength": MAX_ID_LENGTH,
-    "pattern": r"^[^\u0000-\u001f\u007f-\u009f]+$",
-    "examples": ["b1"],
-}
-_ACCOUNT_ID = {
-    **_ID,
-    "pattern": r"^[^\u0000-\u001f\u007f-\u009f/\\{}]+$",
-    "not": {"enum": [".", ".."]},
-    "examples": ["acme"],
-}
+_ID = {**ID_SCHEMA, "examples": ["b1"]}
+_ACCOUNT_ID = {**ACCOUNT_ID_SCHEMA, "examples": ["acme"]}
 _RUN_ID = {"type": "string", "pattern": "^[0-9a-f]{32}$", "examples": ["0f3c5a2f6a7e4a1c9d53b7a0c2d4e6f8"]}
 
 AccountId = Annotated[str, WithJsonSchema(_ACCOUNT_ID)]
 """Checked by the operations, which say `invalid_account_id`."""
 Id = Annotated[str, WithJsonSchema(_ID)]
+SchemaName = Annotated[str, WithJsonSchema({"type": "string", "enum": [*SCHEMA_NAMES]})]
 RunId = Annotated[str, WithJsonSchema(_RUN_ID)]
 Next = Annotated[str | None, Field(description="Ask with it as `after` for the next page; null: there is none.")]
 Count = Annotated[int, Field(ge=0)]

@@ -15,6 +15,7 @@ from starlette.responses import PlainTextResponse, Response
 from s3import.core import records
 from s3import.core.accounts import AccountStatus
 from s3import.core.errors import S3ImportError
+from s3import.core.json_schemas import SCHEMA_NAMES, schema_text
 from s3import.core.records import Entity, Pass
 from s3import.operations.askers import check_id
 from s3import.operations.operations import Operations
@@ -26,6 +27,7 @@ from s3import.server.single_flight import SingleFlight
 from s3import.status import State
 
 READY_SECONDS = 5.0
+SCHEMA_TYPE = "application/schema+json"
 METRICS_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 
 router = APIRouter(responses=PROBLEMS)
@@ -228,6 +230,19 @@ async def get_health(
         detail = "the server answers, but its database cannot be used; the log says why"
         return problem(request_id(request), 503, "not_ready", detail, ready=False)
     return shown({"status": "ok", "ready": True})
+
+
+@router.get(
+    "/schemas/{name}.json",
+    operation_id="getSchema",
+    response_class=Response,
+    responses={200: {"description": "OK", "content": {SCHEMA_TYPE: {"schema": {"type": "object"}}}}},
+)
+async def get_schema(name: models.SchemaName) -> Response:
+    """Give the JSON Schema of a record, a document of a dump, the status document or the callback. No token needed."""
+    if name not in SCHEMA_NAMES:
+        raise HTTPException(404)
+    return Response(schema_text(name), headers={"Cache-Control": "max-age=3600"}, media_type=SCHEMA_TYPE)
 
 
 @router.get("/metrics", operation_id="getMetrics", response_class=PlainTextResponse)

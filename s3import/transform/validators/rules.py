@@ -9,22 +9,31 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from s3import.core.errors import RejectCode
+from s3import.core.ids import CONTROL
 from s3import.core.records import ID_FIELDS, MAX_ID_LENGTH, REQUIRED, VOCABULARY, Entity, Fault, Reason
 from s3import.transform.validators.row_findings import BrokenRule, where
 from s3import.transform.validators.text import byte_range
 
 Columns = dict[str, pa.Array]
 
-_CONTROL = r"[\x00-\x1f\x7f-\x{9f}]"
-_WHOLE_NUMBERS = {"size_bytes": 2**63 - 1, "telephony.duration_seconds": 2**31 - 1}  # the greatest; the least is 0
+_RANGES = (rf"\x{{{first:x}}}-\x{{{last:x}}}" for first, last in CONTROL)
+_CONTROL = f"[{''.join(_RANGES)}]"
+WHOLE_NUMBERS = {"size_bytes": 2**63 - 1, "telephony.duration_seconds": 2**31 - 1}
+"""The greatest that each may be; the least is 0."""
+REQUIRED_WITHIN = {"custom_fields": "name"}
+"""What each element of a list of objects must have."""
+ONE_OF = {Entity.ATTACHMENTS: ("key", "url")}
+"""Fields of which a record has exactly one."""
 
 # A key is joined to the source's own path, on S3 and on a file system: what one of the two would take for a way out
 # is refused on both. A backslash therefore counts as a separator, and a key of single dots and slashes names no file.
-_WAYS_OUT = (
+WAYS_OUT = (
     r"\A[/\\]"  # absolute
     r"|\A(?:\.?[/\\]+)*\.?\z"  # the source itself, or nothing
     r"|\A[A-Za-z][A-Za-z0-9+.-]*:[/\\]"  # a scheme, or a drive
+    r"|\A(?:\.[/\\]+)*\.\.(?:[/\\]|\z)"  # a step up before any step down
 )
+"""What no `key` begins with. One that steps up later may still leave the source: then it is counted."""
 _STEP_UP = r"(?:\A|[/\\])\.\.(?:[/\\]|\z)"
 
 
@@ -37,8 +46,9 @@ def broken_rules(columns: Columns, entity: Entity, account_id: str, faults: Iter
     if entity is Entity.THREADS:
         yield from _tags(columns["tags"])
         yield from _custom_fields(columns["custom_fields"])
-    if entity is Entity.ATTACHMENTS:
-        yield from _location(columns, [fault for fault in faults if fault.reason.field == "url"])
+    if entity in ONE_OF:
+        key, url = ONE_OF[entity]
+        yield from _location(columns[key], columns[url], [fault for fault in faults if fault.reason.field == url])
 
 
 def _required(columns: Columns, entity: Entity) -> Iterator[BrokenRule]:
@@ -90,7 +100,7 @@ def _words(columns: Columns) -> Iterator[BrokenRule]:
 
 
 def _whole_numbers(columns: Columns) -> Iterator[BrokenRule]:
-    for field, greatest in _WHOLE_NUMBERS.items():
+    for field, greatest in WHOLE_NUMBERS.items():
         column = _column(columns, field)
         if column is not None:
             wrong = pc.or_(pc.less(column, 0), pc.greater(column, greatest))
@@ -115,20 +125,21 @@ def _tags(column: pa.ListArray) -> Iterator[BrokenRule]:
 def _custom_fields(column: pa.ListArray) -> Iterator[BrokenRule]:
     elements = column.flatten()
     empty = elements.is_null()
-    unnamed = pc.and_not(pc.struct_field(elements, "name").is_null(), empty)
+    name = REQUIRED_WITHIN["custom_fields"]
+    unnamed = pc.and_not(pc.struct_field(elements, name).is_null(), empty)
     message = "must hold objects, none of them null"
     yield _in_elements(column, empty, Reason(RejectCode.WRONG_TYPE, "custom_fields", message))
     message = "is required in every custom field"
-    yield _in_elements(column, unnamed, Reason(RejectCode.MISSING_FIELD, "custom_fields.name", message))
+    yield _in_elements(column, unnamed, Reason(RejectCode.MISSING_FIELD, f"custom_fields.{name}", message))
 
 
 def _in_elements(column: pa.ListArray, wrong: pa.BooleanArray, reason: Reason) -> BrokenRule:
     return BrokenRule(pc.list_parent_indices(column).take(pc.indices_nonzero(wrong)), reason)
 
 
-def _location(columns: Columns, url_faults: list[Fault]) -> Iterator[BrokenRule]:
+def _location(keys: pa.StringArray, urls: pa.StringArray, url_faults: list[Fault]) -> Iterator[BrokenRule]:
     """Exactly one of `key` and `url`, an empty string and a url that the reader refused being one too."""
-    has_key, has_url = columns["key"].is_valid(), columns["url"].is_valid()
+    has_key, has_url = keys.is_valid(), urls.is_valid()
     if url_faults:
         faulty = pa.array(sorted({fault.row for fault in url_faults}), pa.int64())
         has_url = pc.or_(has_url, pc.is_in(pa.arange(0, len(has_url)), faulty))
@@ -136,11 +147,11 @@ def _location(columns: Columns, url_faults: list[Fault]) -> Iterator[BrokenRule]
     yield where(neither, RejectCode.MISSING_FIELD, "key", "is required where there is no url")
     both = pc.and_(has_key, has_url)
     yield where(both, RejectCode.INVALID_VALUE, "key", "must not stand beside a url; give one of the two")
-    yield where(_leaves_source(columns["key"]), RejectCode.INVALID_VALUE, "key", "must name a file within the source")
+    yield where(_leaves_source(keys), RejectCode.INVALID_VALUE, "key", "must name a file within the source")
 
 
 def _leaves_source(keys: pa.StringArray) -> pa.BooleanArray:
-    leaves = pc.match_substring_regex(keys, _WAYS_OUT)
+    leaves = pc.match_substring_regex(keys, WAYS_OUT)
     steps_up = pc.match_substring_regex(keys, _STEP_UP)
     if not pc.any(steps_up).as_py():
         return leaves

@@ -9,14 +9,17 @@ from s3import.core.errors import RejectCode
 from s3import.core.records import EARLIEST, TIMESTAMP, TOO_LATE
 from s3import.transform.validators.row_findings import BrokenRule, where
 
-_LEAP_YEAR = r"(?:\d\d(?:0[48]|[2468][048]|[13579][26])|(?:[02468][048]|[13579][26])00)"
+# The years from 1970 to 2199 and, as zones may shift an instant over an end of them, the two beside them.
+_YEAR = r"(?:19(?:69|[7-9]\d)|2[01]\d\d|2200)"
+_LEAP_YEAR = r"(?:19(?:[79][26]|8[048])|2000|2[01](?:0[48]|[2468][048]|[13579][26]))"
 _DATE = (
-    r"(?:\d{4}-(?:(?:0[13578]|1[02])-(?:0[1-9]|[12]\d|3[01])|(?:0[469]|11)-(?:0[1-9]|[12]\d|30)"
+    rf"(?:{_YEAR}-(?:(?:0[13578]|1[02])-(?:0[1-9]|[12]\d|3[01])|(?:0[469]|11)-(?:0[1-9]|[12]\d|30)"
     rf"|02-(?:0[1-9]|1\d|2[0-8]))|{_LEAP_YEAR}-02-29)"
 )
 _CLOCK = r"(?:[01]\d|2[0-3]):[0-5]\d"
 _PLAIN = rf"\A{_DATE}T{_CLOCK}:[0-5]\d(?:\.\d{{1,6}})?(?:Z|[+-]{_CLOCK})\z"  # as Arrow reads it
-_INSTANT = rf"\A{_DATE}[Tt]{_CLOCK}:[0-5]\d(?:\.\d{{1,9}})?(?:[Zz]|[+-]{_CLOCK})\z"
+INSTANT = rf"\A{_DATE}[Tt]{_CLOCK}:[0-5]\d(?:\.\d{{1,9}})?(?:[Zz]|[+-]{_CLOCK})\z"
+"""What a timestamp looks like; its instant besides lies between `EARLIEST` and `TOO_LATE`."""
 
 
 def read_timestamps(field: str, column: pa.Array) -> tuple[pa.TimestampArray, BrokenRule]:
@@ -35,5 +38,5 @@ def read_timestamps(field: str, column: pa.Array) -> tuple[pa.TimestampArray, Br
 def _parse(column: pa.StringArray) -> pa.TimestampArray:
     if pc.all(pc.match_substring_regex(column, _PLAIN)).as_py():
         return column.cast(TIMESTAMP)
-    right = pc.if_else(pc.match_substring_regex(column, _INSTANT), column, None)
+    right = pc.if_else(pc.match_substring_regex(column, INSTANT), column, None)
     return pc.replace_substring_regex(pc.ascii_upper(right), r"(\.\d{6})\d+", r"\1").cast(TIMESTAMP)

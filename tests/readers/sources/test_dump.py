@@ -158,7 +158,7 @@ def test_lets_a_manifest_name_deletions(folder: FolderPlace) -> None:
         (manifest(named("a.jsonl"), named("a.jsonl")), "a second time"),
         (manifest(named("a.jsonl"), named("./a.jsonl", "messages")), "a second time"),
         (manifest(named("a.jsonl", rows=-1)), r"parts\[0\].rows must be a whole number"),
-        (manifest(named("a.jsonl", rows=1.0)), r"parts\[0\].rows must be a whole number"),
+        (manifest(named("a.jsonl", rows=1.5)), r"parts\[0\].rows must be a whole number"),
         (manifest(named("a.jsonl", rows=True)), r"parts\[0\].rows must be a whole number"),
         (manifest(named("a.jsonl", bytes="5")), r"parts\[0\].bytes must be a whole number"),
         (manifest(named("a.jsonl", sha256="abc")), r"parts\[0\].sha256 must be 64 hexadecimal digits"),

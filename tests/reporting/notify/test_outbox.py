@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import json
 import logging
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 
+import jsonschema_rs
 import pytest
 import sqlalchemy as sa
 
@@ -13,8 +15,10 @@ from s3import import status
 from s3import.core import tables
 from s3import.core.accounts import create_account
 from s3import.core.errors import AccountDeleted, DatabaseUnavailable, DumpNotFound, LeaseLost
+from s3import.core.json_schemas import schema_text
 from s3import.core.records import Pass
 from s3import.importing import queueing
+from s3import.reporting.notify.callback import event
 from s3import.reporting.notify.notice import NotDelivered, Notice, NoticeChannel, Refused, Sender
 from s3import.reporting.notify.outbox import KEEP_DAYS, MAX_ATTEMPTS, MAX_REFUSALS, deliver_due, forget_old, record
 from s3import.writers import Database
@@ -60,6 +64,7 @@ def test_a_notice_for_each_channel(database: Database) -> None:
     told = rows[0].payload
     assert (told["account_id"], told["pass"], told["run_id"]) == (ACCOUNT, "recent", claim.run_id)
     assert (told["kind"], told["state"], told["attempts"], told["next"]) == ("started", "running", 1, None)
+    jsonschema_rs.validate(json.loads(schema_text("callback")), event(told))
 
 
 def test_nothing_without_channels(sqlite: Database) -> None:

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 from fastapi.testclient import TestClient
 
+from s3import.core.json_schemas import SCHEMA_NAMES, schema_text
 from s3import.core.records import HALVES, Pass
 from s3import.core.tables import import_parts, import_rejects
 from s3import.operations.operations import Operations
@@ -214,3 +215,18 @@ def test_health_does_not_wait_for_a_database_that_hangs(service: Operations, mon
         answer = client.get("/health")
         over.set()
     assert (answer.status_code, answer.json()["code"]) == (503, "not_ready")
+
+
+@pytest.mark.parametrize("name", SCHEMA_NAMES)
+def test_a_schema_is_given_as_it_is_shipped(client: TestClient, name: str) -> None:
+    """Byte by byte what `s3import schema` prints, as a JSON Schema that may be kept for an hour."""
+    answer = client.get(f"/schemas/{name}.json")
+    assert (answer.status_code, answer.text) == (200, schema_text(name))
+    assert answer.headers["content-type"] == "application/schema+json"
+    assert answer.headers["cache-control"] == "max-age=3600"
+
+
+@pytest.mark.parametrize("path", ["/schemas/threads.json", "/schemas/thread", "/schemas/", "/schemas/..json"])
+def test_there_is_nothing_beside_the_schemas(client: TestClient, path: str) -> None:
+    """Another name below their folder is not found."""
+    assert client.get(path).json()["code"] == "not_found"

@@ -63,7 +63,11 @@ def test_every_operation_has_a_name_and_every_answer_a_schema(app: Any) -> None:
             for status, answer in answers.items():
                 kinds = set(answer["content"])
                 good = status != "default" and int(status) < 400
-                assert kinds <= ({"application/json", "text/plain"} if good else {"application/problem+json"})
+                assert kinds <= (
+                    {"application/json", "application/schema+json", "text/plain"}
+                    if good
+                    else {"application/problem+json"}
+                )
                 assert all(content["schema"] for content in answer["content"].values()), f"{method} {path} {status}"
 
 

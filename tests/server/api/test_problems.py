@@ -178,7 +178,7 @@ def test_a_wrong_token_opens_nothing(client: TestClient, path: str, authorizatio
     assert answer.headers["www-authenticate"] == "Bearer"
 
 
-@pytest.mark.parametrize("path", ["/health", "/openapi.json"])
+@pytest.mark.parametrize("path", ["/health", "/openapi.json", "/schemas/thread.json"])
 def test_health_and_description_are_open(client: TestClient, path: str) -> None:
     """A probe and a client's generator need no token."""
     assert client.get(path, headers={"Authorization": ""}).status_code == 200

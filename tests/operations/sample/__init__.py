@@ -1,0 +1,1 @@
+"""The sample that `s3import sample` writes."""
