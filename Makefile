@@ -40,7 +40,7 @@ check: lint test ## everything that CI asks for
 bench: $(READY) ## measure against the databases' own tools; ARGS="--help" lists the choices
 	@$(RUN) benchmarks $(ARGS)
 
-study: $(READY) ## how long imports take here, beside other tools, into docs/timing.md; ARGS=--quick: under five minutes
+study: $(READY) ## how long imports take here, beside other tools, into docs/explanation/timing.md; ARGS=--quick: under five minutes
 	@$(RUN) pip install --quiet --constraint constraints.txt --editable '.[dev,study]'
 	@$(RUN) study $(ARGS)
 

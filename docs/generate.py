@@ -34,8 +34,8 @@ def codes() -> str:
     return "\n".join(lines) + "\n"
 
 
-PAGES: dict[str, Callable[[], str]] = {"codes.md": codes}
-"""What is generated, by file name."""
+PAGES: dict[str, Callable[[], str]] = {"guides/errors.md": codes}
+"""What is generated, by its path below `docs`."""
 
 
 def main() -> None:

@@ -1,4 +1,4 @@
-"""docs/contract.md says what the code does: fields, words, codes, columns, statuses."""
+"""docs/reference/contract.md says what the code does: fields, words, codes, columns, statuses."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from s3import.core.records import (
 )
 from s3import.status import State
 
-CONTRACT = (Path(__file__).parent.parent / "docs" / "contract.md").read_text(encoding="utf-8")
+CONTRACT = (Path(__file__).parent.parent / "docs" / "reference" / "contract.md").read_text(encoding="utf-8")
 ROWS = dict(re.findall(r"^\| ([^|]+?) \| (.+) \|$", CONTRACT, re.MULTILINE))
 TARGETS = (tables.accounts, tables.brands, tables.channels, *tables.TARGETS.values())
 

@@ -183,8 +183,8 @@ def test_the_callback_is_signed(receiver: Receiver, zone: dt.timezone) -> None:
 
 
 def test_the_documented_receiver_takes_callbacks(receiver: Receiver) -> None:
-    """The code that docs/api.md shows verifies what is sent, and knows what it has seen before."""
-    page = Path(__file__, "../../../../docs/api.md").resolve().read_text()
+    """The code that docs/guides/api.md shows verifies what is sent, and knows what it has seen before."""
+    page = Path(__file__, "../../../../docs/guides/api.md").resolve().read_text()
     block = re.search(r"^    from standardwebhooks.*?(?=^\S)", page, re.MULTILINE | re.DOTALL)
     assert block is not None
     documented: dict[str, Any] = {}
