@@ -1,4 +1,4 @@
-"""Looks through a built site for links that lead nowhere: `python -m docs.check FOLDER`; exit status 1 where there are any.
+"""Finds links of a built site that lead nowhere: `python -m docs.check FOLDER`; exit status 1 where there are any.
 
 Sphinx checks what it makes links of; this checks what a browser would follow. A page may also not need any other host.
 """

@@ -32,7 +32,7 @@ HTTP_API = """<!doctype html>
 <script src="redoc.standalone.js"></script>
 <script>
 const description = {description};
-Redoc.init(description, {{ hideDownloadButton: true, expandResponses: "200,201,202" }}, document.getElementById("redoc"));
+Redoc.init(description, {{ hideDownloadButton: true }}, document.getElementById("redoc"));
 </script>
 </html>
 """
@@ -56,7 +56,7 @@ copybutton_exclude = ".linenos, .gp, .go"
 
 
 def write_beside(app: Sphinx, config: Any) -> None:
-    """Put together what goes into the site as it is. Raises: ValueError for another Redoc than the one that is named."""
+    """Put together what goes into the site as it is. Raises: ValueError for another Redoc than `REDOC_SHA256`'s."""
     folder = BESIDE / "reference"
     shutil.rmtree(BESIDE, ignore_errors=True)
     folder.mkdir(parents=True)

@@ -24,10 +24,9 @@ from s3import.cli import cli
 from s3import.console.exits import status_of
 from s3import.core import errors, tables
 from s3import.core.errors import S3ImportError
-from s3import.core.explanations import GROUPS, explanations
+from s3import.core.explanations import GROUPS, Explanation, explanations
 from s3import.core.records import (
     ID_FIELDS,
-    MAX_ID_LENGTH,
     REQUIRED,
     SCHEMAS,
     TIMESTAMP_FIELDS,
@@ -60,8 +59,8 @@ def pages() -> list[Path]:
 
 def table(*heads: str, rows: Iterable[Iterable[str]]) -> str:
     """A table of Markdown."""
-    lines = (f"| {' | '.join(cells)} |".replace("|  |", "| |") for cells in (heads, ["---"] * len(heads), *rows))
-    return "\n".join(lines)
+    lines = (map(str.strip, cells) for cells in (heads, ["---"] * len(heads), *rows))
+    return "\n".join(f"|{'|'.join(f' {cell} ' if cell else ' ' for cell in cells)}|" for cells in lines)
 
 
 def code(text: str) -> str:
@@ -148,7 +147,7 @@ def words() -> str:
 
 # --- the tables -----------------------------------------------------------------------------------------------------
 
-DIALECTS: tuple[Dialect, ...] = (postgresql.dialect(), mysql.dialect(), sqlite.dialect())
+DIALECTS: tuple[Dialect, ...] = tuple(dialect() for dialect in (postgresql.dialect, mysql.dialect, sqlite.dialect))
 
 
 def columns(name: str) -> str:
@@ -203,23 +202,32 @@ def every_explanation() -> str:
 
 
 def codes(group: str) -> str:
-    """The codes of a group, each with its meaning and, of errors, the exit status."""
-    exits = _exit_statuses()
-    rows = (
-        (
-            f"[`{one.code}`](../guides/errors.md#{one.code})",
-            one.meaning,
-            *([str(exits.get(one.code, ""))] if group == "errors" else []),
-        )
-        for one in explanations().values()
-        if one.group == group
-    )
-    return table("code", "meaning", *(["exit status"] if group == "errors" else []), rows=rows)
+    """The codes of a group, each with its meaning and, of errors and answers, the status that goes with it."""
+    found = [one for one in explanations().values() if one.group == group]
+    heads = {"errors": ("exit status",), "answers": ("HTTP status",)}.get(group, ())
+    of_group: dict[str, Callable[[Explanation], tuple[str, ...]]] = {
+        "errors": lambda one: (_exit_status(one.code),),
+        "answers": lambda one: (one.example[:3],),
+    }
+    more: Callable[[Explanation], tuple[str, ...]] = of_group.get(group, lambda one: ())
+    rows = ((f"[`{one.code}`](../guides/errors.md#{one.code})", one.meaning, *more(one)) for one in found)
+    return table("code", "meaning", *heads, rows=rows)
 
 
-def _exit_statuses() -> dict[str, int]:
-    """The exit status of each error's code, as far as one class has it."""
-    return {kind.code: status_of(kind("")) for kind in _errors(S3ImportError) if "code" in vars(kind)}
+WITHOUT_CLASS = {
+    "interrupted": "130, 143",
+    "cancelled": "1",
+    "temporary_folder": "1",
+    "not_delivered": "",
+    "refused": "",
+}
+"""Codes whose exit status their class does not tell: signals, codes of single places, and what ends no command."""
+
+
+def _exit_status(code: str) -> str:
+    """The exit status of an error's code. Raises: KeyError for one that has neither a class nor a line above."""
+    statuses = {kind.code: str(status_of(kind(""))) for kind in _errors(S3ImportError) if "code" in vars(kind)}
+    return {**statuses, **WITHOUT_CLASS}[code]
 
 
 def _errors(kind: type[S3ImportError]) -> Iterator[type[S3ImportError]]:
@@ -237,28 +245,27 @@ def members(model: str) -> str:
     from s3import.server.api import models
 
     schema = getattr(models, model).model_json_schema(by_alias=True)
-    rows = ((code(path), kind, told) for path, kind, told in _members(schema, schema.get("$defs", {}), "", model))
-    return table("member", "value", "what it says", rows=rows)
+    return table("member", "value", "what it says", rows=_members(schema, schema.get("$defs", {}), ""))
 
 
-def _members(schema: dict[str, Any], known: dict[str, Any], prefix: str, seen: str) -> Iterator[tuple[str, str, str]]:
+APART = {"PassStatus": "a pass", "Counts": "counts", "VerifiedEntity": "counts of a verification", "Span": "a range"}
+"""Objects that occur several times, and what a page calls the table of their members."""
+
+
+def _members(schema: dict[str, Any], known: dict[str, Any], prefix: str) -> Iterator[tuple[str, str, str]]:
     for name, member in schema["properties"].items():
         shapes = member.get("anyOf", [member])
         shape = next(one for one in shapes if one.get("type") != "null")
         is_list = shape.get("type") == "array"
-        inner = shape["items"] if is_list else shape
+        inner = shape.get("items") or shape.get("additionalProperties") or shape
         refers = inner.get("$ref", "").rpartition("/")[2]
         target = known.get(refers, inner)
-        path = f"{prefix}{name}{'[]' if is_list else ''}"
+        path = f"{prefix}{name}{'[]' if is_list else '.*' if 'additionalProperties' in shape else ''}"
         null = ", or null" if len(shapes) > 1 else ""
         told = member.get("description") or (target.get("description", "") if "properties" in target else "")
-        yield path, _kind(target) + null, " ".join(told.split())
-        if "properties" in target and not (refers in EXPLAINED_ONCE and refers in seen):
-            seen += f" {refers}"
-            yield from _members(target, known, f"{path}.", seen)
-
-
-EXPLAINED_ONCE = {"PassStatus", "Counts", "Span", "VerifiedEntity"}
+        yield code(path), APART.get(refers) or _kind(target) + null, " ".join(told.split())
+        if "properties" in target and refers not in APART:
+            yield from _members(target, known, f"{path}.")
 
 
 def _kind(schema: dict[str, Any]) -> str:
@@ -273,11 +280,9 @@ def _kind(schema: dict[str, Any]) -> str:
 
 def metrics() -> str:
     """Each metric with its labels."""
-    from s3import.reporting.metrics import described
+    from s3import.reporting.metrics import DESCRIBED
 
-    rows = (
-        (code(one.name), one.kind, ", ".join(map(code, one.labels)), one.told) for one in described(Settings())
-    )
+    rows = ((code(one.name), one.kind, ", ".join(map(code, one.labels)), one.told) for one in DESCRIBED)
     return table("metric", "type", "labels", "what it says", rows=rows)
 
 
