@@ -5,6 +5,7 @@ VENV := .venv
 READY := $(VENV)/.ready
 DYNALITE := build/dynalite/.ready
 AXE := build/axe/.ready
+TYPESCRIPT := build/typescript/.ready
 REDOC := build/redoc/package/LICENSE
 STATIC := s3import/server/page/static
 HTMX := 4.0.1
@@ -25,7 +26,7 @@ demo: $(READY) ## import a small dump from a real S3 endpoint into a real Postgr
 page: $(READY) ## show the page with some accounts in it, one import under way; PAGE_PORT=8000 to choose the port
 	@$(RUN) demo.page
 
-test: $(READY) $(DYNALITE) $(AXE) ## every test; ARGS="-k lease" narrows them
+test: $(READY) $(DYNALITE) $(AXE) $(TYPESCRIPT) ## every test; ARGS="-k lease" narrows them
 	$(RUN) pytest $(ARGS)
 
 unit: $(READY) ## the tests that need no database, server or process, within seconds
@@ -79,7 +80,8 @@ clean: ## remove whatever was made here
 
 $(DYNALITE): PACKAGE := dynalite@4
 $(AXE): PACKAGE := axe-core@4.14
-$(DYNALITE) $(AXE):
+$(TYPESCRIPT): PACKAGE := typescript@7 @types/node@22
+$(DYNALITE) $(AXE) $(TYPESCRIPT):
 	@mkdir -p $(@D)
 	@if npm install --silent --no-audit --no-fund --prefix $(@D) $(PACKAGE); then touch $@; \
 	else echo "$(PACKAGE) could not be installed with npm: what needs it is skipped, or fails where CI is set"; fi

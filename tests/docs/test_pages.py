@@ -45,7 +45,7 @@ def test_a_page_shows_what_happens(page: Path, tmp_path: Path, request: pytest.F
     for folder in ("fixtures", "docs/clients"):
         (tmp_path / folder).parent.mkdir(exist_ok=True)
         (tmp_path / folder).symlink_to(ROOT / folder)
-    with Bash(tmp_path, environment(tmp_path), instead) as bash:
+    with Bash(tmp_path, {**environment(tmp_path), "S3IMPORT_PORT": instead[PORT]}, instead) as bash:
         for example in parsed(page, bash).examples():
             with suppress(SkipTest):  # the page says why
                 example.evaluate()
@@ -75,5 +75,7 @@ def test_every_shell_command_is_run(page: Path) -> None:
     """Commands stand in sessions, in no other kind of block."""
     blocks = re.findall(r"^```(\w*)\n(.*?)^```", page.read_text("utf-8"), re.MULTILINE | re.DOTALL)
     assert [kind for kind, _ in blocks if kind in ("bash", "sh", "shell")] == []
-    plain = re.findall(r"^ {4}(?:\$ )?((?:s3import|curl|pip|export|make|docker|podman) .*)", page.read_text("utf-8"), re.MULTILINE)
+    plain = re.findall(
+        r"^ {4}(?:\$ )?((?:s3import|curl|pip|export|make|docker|podman) .*)", page.read_text("utf-8"), re.MULTILINE
+    )
     assert plain == []
