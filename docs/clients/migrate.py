@@ -39,7 +39,7 @@ class Client:
     token: str
 
     def ask(self, method: str, path: str, body: object = None) -> Any:
-        """The answer to a request. While the server is not available it waits and asks again: any request may be repeated.
+        """The answer to a request. It is sent again while the server is not available; any request may be repeated.
 
         Raises: Problem; URLError when the server is not available for too long.
         """

@@ -40,7 +40,8 @@ def compiled(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("typescript")
     types = ["--typeRoots", str(TYPESCRIPT / "@types"), "--types", "node"]
     target = ["--target", "es2022", "--module", "nodenext", "--outDir", str(folder)]
-    command = [TYPESCRIPT / ".bin/tsc", *RIGHT, *types, *target, *CLIENTS.glob("*.ts")]
+    files = map(str, CLIENTS.glob("*.ts"))
+    command = [str(TYPESCRIPT / ".bin/tsc"), *RIGHT, *types, *target, *files]
     done = subprocess.run(command, check=False, capture_output=True, text=True)
     assert done.returncode == 0, done.stdout
     return folder

@@ -21,7 +21,8 @@ from tests.docs.sessions import Bash, parsed
 
 pytestmark = pytest.mark.integration
 
-PAGES = [page for page in (README, *sorted(HERE.rglob("*.md"))) if "\n```console\n" in page.read_text("utf-8")]
+SESSION = re.compile(r"^ *```console$", re.MULTILINE)
+PAGES = [page for page in (README, *sorted(HERE.rglob("*.md"))) if SESSION.search(page.read_text("utf-8"))]
 FOLDER = "/srv/s3import"  # what the pages call the folder that they work in
 PORT = "8080"
 POSTGRESQL = "postgresql://importer@localhost/reamaze"
