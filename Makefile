@@ -5,14 +5,17 @@ VENV := .venv
 READY := $(VENV)/.ready
 DYNALITE := build/dynalite/.ready
 AXE := build/axe/.ready
+TYPESCRIPT := build/typescript/.ready
+REDOC := build/redoc/package/LICENSE
 STATIC := s3import/server/page/static
 HTMX := 4.0.1
 PICO := 2.1.1
+REDOC_VERSION := 2.5.4
 RUN := $(VENV)/bin/python -m
 unexport PYTHONDONTWRITEBYTECODE # where it is set, each process that a test starts would compile everything again
 
 .DEFAULT_GOAL := help
-.PHONY: help demo page vendor test unit lint check bench study format fixtures constraints clean
+.PHONY: help demo page docs vendor test unit lint check bench study format fixtures constraints clean
 
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -23,7 +26,7 @@ demo: $(READY) ## import a small dump from a real S3 endpoint into a real Postgr
 page: $(READY) ## show the page with some accounts in it, one import under way; PAGE_PORT=8000 to choose the port
 	@$(RUN) demo.page
 
-test: $(READY) $(DYNALITE) $(AXE) ## every test; ARGS="-k lease" narrows them
+test: $(READY) $(DYNALITE) $(AXE) $(TYPESCRIPT) ## every test; ARGS="-k lease" narrows them
 	$(RUN) pytest $(ARGS)
 
 unit: $(READY) ## the tests that need no database, server or process, within seconds
@@ -35,12 +38,16 @@ lint: $(READY) ## format, style, types and layers, without changing anything
 	$(VENV)/bin/mypy
 	$(VENV)/bin/lint-imports --no-logo
 
-check: lint test ## everything that CI asks for
+docs: $(READY) $(REDOC) ## the documentation as a site, in build/site: every warning and every broken link fails
+	$(RUN) sphinx -q -n -W --keep-going --fresh-env --doctree-dir build/doctrees docs build/site
+	$(RUN) docs.check build/site
+
+check: lint test docs ## everything that CI asks for
 
 bench: $(READY) ## measure against the databases' own tools; ARGS="--help" lists the choices
 	@$(RUN) benchmarks $(ARGS)
 
-study: $(READY) ## how long imports take here, beside other tools, into docs/timing.md; ARGS=--quick: under five minutes
+study: $(READY) ## how long imports take here, beside other tools, into docs/explanation/timing.md; ARGS=--quick: under five minutes
 	@$(RUN) pip install --quiet --constraint constraints.txt --editable '.[dev,study]'
 	@$(RUN) study $(ARGS)
 
@@ -73,10 +80,16 @@ clean: ## remove whatever was made here
 
 $(DYNALITE): PACKAGE := dynalite@4
 $(AXE): PACKAGE := axe-core@4.14
-$(DYNALITE) $(AXE):
+$(TYPESCRIPT): PACKAGE := typescript@7 @types/node@22
+$(DYNALITE) $(AXE) $(TYPESCRIPT):
 	@mkdir -p $(@D)
 	@if npm install --silent --no-audit --no-fund --prefix $(@D) $(PACKAGE); then touch $@; \
 	else echo "$(PACKAGE) could not be installed with npm: what needs it is skipped, or fails where CI is set"; fi
+
+$(REDOC):
+	rm -rf build/redoc && mkdir -p build/redoc
+	npm pack --silent --pack-destination build/redoc redoc@$(REDOC_VERSION)
+	tar xzf build/redoc/redoc-$(REDOC_VERSION).tgz -C build/redoc
 
 $(READY): pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "s3import needs Python 3.11 or later: make PYTHON=...")'

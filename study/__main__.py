@@ -1,4 +1,4 @@
-"""Measures how long imports take here, beside what one would use instead, and shows it in docs/timing.md.
+"""Measures how long imports take here, beside what one would use instead, and shows it in docs/explanation/timing.md.
 
 ``make study`` takes hours, ``make study ARGS=--quick`` under five minutes; ``--render`` only makes the page again.
 """
@@ -25,7 +25,7 @@ from study.machine import describe
 from study.runs import cells, measure, scratches_of
 
 RESULTS = Path("study/results")
-DOCS = Path("docs")
+DOCS = Path("docs/explanation")
 QUICK_SECONDS = 270.0
 PEERS_SECONDS = 75.0  # of a quick study, kept for them
 QUICK_MESSAGES, MESSAGES = 100_000, 1_000_000  # of what peers load

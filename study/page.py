@@ -1,4 +1,4 @@
-"""docs/timing.md, made of the results."""
+"""docs/explanation/timing.md, made of the results."""
 
 from __future__ import annotations
 

@@ -60,8 +60,8 @@ def test_every_log_line_has_an_event() -> None:
 
 
 def test_the_documented_events_are_those_that_are_logged() -> None:
-    """docs/service.md lists each event once, in order, and none that is not logged any more."""
-    logs = (ROOT / "docs" / "service.md").read_text().partition("## Logs")[2]
+    """docs/guides/service.md lists each event once, in order, and none that is not logged any more."""
+    logs = (ROOT / "docs" / "guides" / "service.md").read_text().partition("## Logs")[2]
     assert re.findall(r"^\| `(\w+)` \|", logs, re.MULTILINE) == sorted({event for _, event in _log_calls() if event})
 
 
@@ -102,7 +102,7 @@ def test_no_file_names_a_place_of_work() -> None:
 
 def test_files_that_the_architecture_names_are_there() -> None:
     """Whoever looks for the answer to a question finds its file."""
-    page = (ROOT / "docs" / "architecture.md").read_text()
+    page = (ROOT / "docs" / "explanation" / "architecture.md").read_text()
     named = set(re.findall(r"`([a-z_/]+(?:\.py|/))`", page))
     assert len(named) > 10
     assert [name for name in sorted(named) if not (ROOT / "s3import" / name).exists()] == []
@@ -110,7 +110,7 @@ def test_files_that_the_architecture_names_are_there() -> None:
 
 def test_the_architecture_shows_every_room() -> None:
     """The folder list is the architecture: nothing lies beside the rooms, and there are few."""
-    page = (ROOT / "docs" / "architecture.md").read_text()
+    page = (ROOT / "docs" / "explanation" / "architecture.md").read_text()
     rooms = {path.name for path in (ROOT / "s3import").iterdir() if path.suffix == "" and path.name != "__pycache__"}
     assert {name for name in rooms if f"{name}/" not in page} == set()
     assert len(rooms) <= 10

@@ -24,7 +24,7 @@ from tests.server.api.services import TOKEN, open_service
 from tests.server.api.serving import served
 
 ROOT = Path(__file__).parent.parent
-PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("[!d]*/*.md"))]
 NOT_RUN = {
     "pip": "installs from a registry; that its extras exist is tested below",
     "/opt/s3import/bin/pip": "as pip",
@@ -49,7 +49,7 @@ NOT_HERE = {
 }
 """Commands that are not run on a folder and a file of SQLite, by their first word, and why."""
 FILLED = {"A": ACCOUNT, "CODE": "all_rejected", "NAME": "thread"}
-SHELL_PAGES = [ROOT / "README.md", ROOT / "docs/service.md", ROOT / "docs/undo.md", ROOT / "docs/files.md"]
+SHELL_PAGES = [ROOT / "README.md", *(ROOT / f"docs/guides/{name}.md" for name in ("service", "undo", "files"))]
 SHELL_LINE = re.compile(r"(?:/?[a-z][a-z0-9/_-]*) (?:-|[./'\"]|[a-z]+ |[a-zA-Z0-9_]+=)(?![^ ]*:$)")
 SYNOPSIS = re.compile(r"\s*\[(?:--[^\]]*|\w+)\]")
 
@@ -127,7 +127,8 @@ def _filled(word: str, folder: Path) -> str:
 def test_the_dump_of_the_contract_is_right(sqlite_url: str, tmp_path: Path) -> None:
     """Written down as the page shows it, it comes over as a whole, and is proved."""
     names = re.compile(r"[a-z]+(/[a-z0-9-]+)*\.jsonl?")
-    shown = (ROOT / "docs/contract.md").read_text().partition("A small dump that is right")[2].partition("Below the")[0]
+    contract = (ROOT / "docs/reference/contract.md").read_text()
+    shown = contract.partition("A small dump that is right")[2].partition("Below the")[0]
     file = tmp_path
     for line in filter(None, map(str.strip, shown.splitlines()[1:])):
         if names.fullmatch(line):
@@ -225,7 +226,7 @@ def dump(tmp_path: Path) -> Dump:
 
 
 def _grants() -> list[str]:
-    return [line for line in _lines(ROOT / "docs/security.md") if line.startswith(("GRANT", "ALTER"))]
+    return [line for line in _lines(ROOT / "docs/guides/security.md") if line.startswith(("GRANT", "ALTER"))]
 
 
 def _grant_of_sets() -> str:

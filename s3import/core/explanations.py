@@ -44,7 +44,7 @@ class Explanation:
     @property
     def url(self) -> str:
         """Where the documentation explains the code."""
-        return f"{DOCUMENTATION}codes.html#{self.code.replace('_', '-')}"
+        return f"{DOCUMENTATION}guides/errors.html#{self.code.replace('_', '-')}"
 
 
 @cache

@@ -1,7 +1,7 @@
 """The one configuration of a process: made at the edge, frozen, handed down.
 
 Each setting is declared once. Its variable is S3IMPORT_ and its name; options of the command line take their help from
-here, and docs/service.md its table.
+here, and docs/guides/service.md its table.
 """
 
 from __future__ import annotations
@@ -131,7 +131,7 @@ class Settings:
         "how long one statement may go without an answer from the database", 30.0, Number(float, 1)
     )
     keys: str = _setting(
-        "how PostgreSQL checks foreign keys: in sets, row by row, or in sets where it can (docs/databases.md)",
+        "how PostgreSQL checks foreign keys: in sets, row by row, or in sets where it can (docs/guides/databases.md)",
         Keys.AUTO,
         _keys,
     )

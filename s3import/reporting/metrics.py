@@ -10,6 +10,7 @@ import datetime as dt
 import logging
 from collections.abc import Iterable, Iterator
 from contextlib import AbstractContextManager
+from dataclasses import dataclass
 from typing import Protocol
 
 import sqlalchemy as sa
@@ -34,6 +35,35 @@ CONTENT_TYPE = CONTENT_TYPE_LATEST
 BATCH_SECONDS = (0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120)
 
 
+@dataclass(frozen=True, slots=True)
+class Described:
+    """A metric: its name as it is scraped, its kind, what it says, and its labels."""
+
+    name: str
+    kind: str
+    told: str
+    labels: tuple[str, ...] = ()
+
+    def gauge(self, value: float | None = None) -> GaugeMetricFamily:
+        """Its measurement; without a value one that is filled in by label."""
+        return GaugeMetricFamily(self.name, self.told, value, self.labels or None)
+
+
+ROWS = Described("s3import_rows_total", "counter", "Records by what became of them.", ("entity", "outcome"))
+BATCHES = Described("s3import_batches_total", "counter", "Batches committed.", ("entity",))
+BYTES = Described("s3import_bytes_total", "counter", "Bytes of stored objects imported.", ("entity",))
+RETRIES = Described("s3import_retries_total", "counter", "Work tried again after a temporary failure.", ("of",))
+SECONDS = Described("s3import_batch_seconds", "histogram", "Time to write a batch, tries included.", ("entity",))
+UP = Described("s3import_database_up", "gauge", "Whether the database answered this scrape.")
+RUNS = Described("s3import_runs", "gauge", "Runs by state and pass.", ("state", "pass"))
+QUEUE_LAG = Described("s3import_queue_lag_seconds", "gauge", "Age of the oldest queued run; 0 without any.")
+HEARTBEAT = Described("s3import_heartbeat_age_seconds", "gauge", "Age of the oldest heartbeat of a running run.")
+LOST = Described("s3import_lost_runs", "gauge", "Running runs whose lease has ended: their process died.")
+NOTICES = Described("s3import_notices_waiting", "gauge", "Notices not delivered yet.", ("channel",))
+DESCRIBED = (ROWS, BATCHES, BYTES, RETRIES, SECONDS, UP, RUNS, QUEUE_LAG, HEARTBEAT, LOST, NOTICES)
+"""All of them: counters and the histogram are of one process, gauges are read from the database."""
+
+
 class Readable(Protocol):
     """What the page needs of a database: transactions that only read."""
 
@@ -46,20 +76,13 @@ class Metrics:
     def __init__(self, settings: Settings) -> None:
         self._lease_seconds = settings.lease_seconds
         self._registry = CollectorRegistry()
-        self._rows = self._counter("rows", "Records by what became of them.", "entity", "outcome")
-        self._batches = self._counter("batches", "Batches committed.", "entity")
-        self._bytes = self._counter("bytes", "Bytes of stored objects imported.", "entity")
-        self._retries = self._counter("retries", "Work tried again after a temporary failure.", "of")
+        self._rows, self._batches, self._bytes, self._retries = map(self._counter, (ROWS, BATCHES, BYTES, RETRIES))
         self._seconds = Histogram(
-            "s3import_batch_seconds",
-            "Time to write a batch, tries included.",
-            ["entity"],
-            registry=self._registry,
-            buckets=BATCH_SECONDS,
+            SECONDS.name, SECONDS.told, SECONDS.labels, registry=self._registry, buckets=BATCH_SECONDS
         )
 
-    def _counter(self, name: str, text: str, *labels: str) -> Counter:
-        return Counter(f"s3import_{name}", text, labels, registry=self._registry)
+    def _counter(self, described: Described) -> Counter:
+        return Counter(described.name, described.told, described.labels, registry=self._registry)
 
     def __call__(self, event: Event) -> None:
         """Count what an event tells."""
@@ -113,7 +136,7 @@ def _from_database(database: Readable, lease_seconds: float) -> list[Metric]:
 
 
 def _up(is_up: bool) -> Metric:
-    return GaugeMetricFamily("s3import_database_up", "Whether the database answered this scrape.", float(is_up))
+    return UP.gauge(float(is_up))
 
 
 def _measured(connection: Connection, lease_seconds: float) -> Iterator[Metric]:
@@ -128,7 +151,7 @@ def _runs(connection: Connection) -> Metric:
     runs = import_runs.c
     query = sa.select(runs.state, runs["pass"], sa.func.count()).group_by(runs.state, runs["pass"])
     found = {(state, pass_): number for state, pass_, number in connection.execute(query)}
-    family = GaugeMetricFamily("s3import_runs", "Runs by state and pass.", labels=["state", "pass"])
+    family = RUNS.gauge()
     for state in State:
         for pass_ in Pass:
             family.add_metric([state.value, pass_.value], found.get((state.value, pass_.value), 0))
@@ -139,8 +162,7 @@ def _queue_lag(connection: Connection) -> Metric:
     runs = import_runs.c
     oldest = connection.execute(sa.select(sa.func.min(runs.requested_at)).where(runs.state == State.QUEUED)).scalar()
     seconds = (dt.datetime.now(dt.UTC) - oldest).total_seconds() if oldest else 0.0
-    text = "Age of the oldest queued run; 0 without any."
-    return GaugeMetricFamily("s3import_queue_lag_seconds", text, max(seconds, 0.0))
+    return QUEUE_LAG.gauge(max(seconds, 0.0))
 
 
 def _heartbeats(connection: Connection, lease_seconds: float) -> Iterator[Metric]:
@@ -150,14 +172,14 @@ def _heartbeats(connection: Connection, lease_seconds: float) -> Iterator[Metric
     lost_runs = sa.func.count(sa.case((left <= 0, 1)))
     least, lost = connection.execute(sa.select(sa.func.min(left), lost_runs).where(runs.state == State.RUNNING)).one()
     age = max(lease_seconds - least, 0.0) if least is not None else 0.0
-    yield GaugeMetricFamily("s3import_heartbeat_age_seconds", "Age of the oldest heartbeat of a running run.", age)
-    yield GaugeMetricFamily("s3import_lost_runs", "Running runs whose lease has ended: their process died.", lost)
+    yield HEARTBEAT.gauge(age)
+    yield LOST.gauge(lost)
 
 
 def _notices(connection: Connection) -> Metric:
     notices = import_notices.c
     query = sa.select(notices.channel, sa.func.count()).where(notices.not_before.is_not(None)).group_by(notices.channel)
-    family = GaugeMetricFamily("s3import_notices_waiting", "Notices not delivered yet.", labels=["channel"])
+    family = NOTICES.gauge()
     for channel, number in connection.execute(query):
         family.add_metric([channel], number)
     return family

@@ -21,7 +21,7 @@ def test_explains_a_code() -> None:
         "cause    A number is written as a string or the other way round, or a list as one string.\n"
         "cure     Write the type that the format names: strings in quotes, whole numbers without, lists in brackets.\n"
         'example  A thread with `{"tags": "urgent"}`: tags are a list of strings.\n'
-        "more     https://reamaze-s3import.readthedocs.io/en/latest/codes.html#wrong-type\n"
+        "more     https://reamaze-s3import.readthedocs.io/en/latest/guides/errors.html#wrong-type\n"
     )
 
 

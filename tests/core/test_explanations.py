@@ -121,6 +121,6 @@ def test_an_unknown_code_is_told_what_looks_like_it() -> None:
 
 def test_a_code_leads_to_its_place_in_the_docs() -> None:
     """The URL is that of the project's documentation, and the place one that Sphinx makes of the code's heading."""
-    assert explain("unknown_thread").url == f"{DOCUMENTATION}codes.html#unknown-thread"
+    assert explain("unknown_thread").url == f"{DOCUMENTATION}guides/errors.html#unknown-thread"
     project = tomllib.loads((PACKAGE.parent / "pyproject.toml").read_text())["project"]
     assert project["urls"]["Documentation"] == DOCUMENTATION

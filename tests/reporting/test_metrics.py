@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from contextlib import closing
 from typing import Any
 
 import pytest
@@ -16,7 +17,7 @@ from s3import.core.events import Advanced, Retrying
 from s3import.core.records import Entity, Pass
 from s3import.core.settings import Settings
 from s3import.importing import queueing
-from s3import.reporting.metrics import Metrics
+from s3import.reporting.metrics import DESCRIBED, Metrics
 from s3import.reporting.notify.notice import NoticeChannel
 from s3import.reporting.notify.outbox import record
 from s3import.writers import Database, open_database
@@ -152,3 +153,11 @@ def test_a_database_that_cannot_be_asked(empty: Database) -> None:
     now = shown(metrics, empty)
     assert now[("s3import_database_up",)] == 0
     assert now["s3import_batches_total", "threads"] == 1
+
+
+def test_every_metric_is_described(sqlite_url: str) -> None:
+    """What is scraped is what `DESCRIBED` names, and the docs with it."""
+    with closing(open_database(sqlite_url)) as database:
+        scraped = Metrics(Settings()).render(database).decode()
+    kinds = dict(line.split()[2:4] for line in scraped.splitlines() if line.startswith("# TYPE"))
+    assert kinds == {one.name: one.kind for one in DESCRIBED}

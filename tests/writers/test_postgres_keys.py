@@ -31,7 +31,7 @@ pytestmark = pytest.mark.integration
 
 THREADS, MESSAGES, ATTACHMENTS = ROW_ENTITIES
 WAIT_SECONDS = 10
-DOCUMENTED = (Path(__file__).parents[2] / "docs/security.md").read_text()
+DOCUMENTED = (Path(__file__).parents[2] / "docs/guides/security.md").read_text()
 GRANT = next(line.strip() for line in DOCUMENTED.splitlines() if "ON PARAMETER" in line).removesuffix(" importer;")
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from s3import.core.settings import DECLARED
 
 ROOT = Path(__file__).parents[3]
-SERVICE = (ROOT / "docs" / "service.md").read_text()
+SERVICE = (ROOT / "docs" / "guides" / "service.md").read_text()
 CONTAINERFILE = (ROOT / "deploy" / "Containerfile").read_text()
 UNIT = (ROOT / "deploy" / "s3import.service").read_text()
 
