@@ -39,6 +39,7 @@ lint: $(READY) ## format, style, types and layers, without changing anything
 	$(VENV)/bin/lint-imports --no-logo
 
 docs: $(READY) $(REDOC) ## the documentation as a site, in build/site: every warning and every broken link fails
+	rm -rf build/site
 	$(RUN) sphinx -q -n -W --keep-going --fresh-env --doctree-dir build/doctrees docs build/site
 	$(RUN) docs.check build/site
 
