@@ -15,7 +15,7 @@ Measured by `make study` on one machine, each import as a process of its own on 
 *Usable* is when the account is `active-recent-only`, with the newest fifth of its messages; *complete* when it is
 `active`. For every 20 messages there is one thread, for every 10 one attachment. How long it takes elsewhere says
 `s3import estimate`, which learns from every run of a database. This page is made of the files in
-`study/results`: `python -m study --render` makes it again.
+`study/results`: `.venv/bin/python -m study --render` makes it again.
 """
 
 

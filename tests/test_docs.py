@@ -59,12 +59,6 @@ def test_every_log_line_has_an_event() -> None:
     assert [place for place, event in _log_calls() if not event] == []
 
 
-def test_the_documented_events_are_those_that_are_logged() -> None:
-    """docs/guides/service.md lists each event once, in order, and none that is not logged any more."""
-    logs = (ROOT / "docs" / "guides" / "service.md").read_text().partition("## Logs")[2]
-    assert re.findall(r"^\| `(\w+)` \|", logs, re.MULTILINE) == sorted({event for _, event in _log_calls() if event})
-
-
 @pytest.mark.parametrize("words", _commands("make"), ids=" ".join)
 def test_make_targets_of_the_readme_exist(words: list[str]) -> None:
     """Whoever types a `make` command of the README finds its target."""

@@ -124,24 +124,6 @@ def _filled(word: str, folder: Path) -> str:
 
 
 @pytest.mark.integration
-def test_the_dump_of_the_contract_is_right(sqlite_url: str, tmp_path: Path) -> None:
-    """Written down as the page shows it, it comes over as a whole, and is proved."""
-    names = re.compile(r"[a-z]+(/[a-z0-9-]+)*\.jsonl?")
-    contract = (ROOT / "docs/reference/contract.md").read_text()
-    shown = contract.partition("A small dump that is right")[2].partition("Below the")[0]
-    file = tmp_path
-    for line in filter(None, map(str.strip, shown.splitlines()[1:])):
-        if names.fullmatch(line):
-            file = tmp_path / ACCOUNT / line
-            file.parent.mkdir(parents=True, exist_ok=True)
-        else:
-            with file.open("a") as stream:
-                stream.write(f"{line}\n")
-    assert migrate(Dump(tmp_path), sqlite_url).status == 0
-    assert s3import("verify", "--account", ACCOUNT, "--database", sqlite_url).status == 0
-
-
-@pytest.mark.integration
 @pytest.mark.parametrize("page", sorted({page for page, _ in _commands("curl")}))
 def test_requests_are_answered(page: str, sqlite_url: str) -> None:
     """Typed one after the other, each is understood, at the port that `serve` listens on by itself."""

@@ -71,9 +71,10 @@ def test_what_is_not_run_says_why(page: Path) -> None:
     assert [skip for skip in skips if not re.match(r'<!-- skip: next "[^"]{8,}" -->', skip)] == []
 
 
-@pytest.mark.parametrize("page", [README, *sorted(HERE.glob("[tg]*/*.md"))], ids=name)
+@pytest.mark.parametrize("page", PAGES, ids=name)
 def test_every_shell_command_is_run(page: Path) -> None:
-    """Commands stand in sessions, in no other kind of block."""
+    """Of a page that has sessions: commands stand in them, in no other kind of block. Those of other pages are run by
+    tests/test_docs_commands.py."""
     blocks = re.findall(r"^```(\w*)\n(.*?)^```", page.read_text("utf-8"), re.MULTILINE | re.DOTALL)
     assert [kind for kind, _ in blocks if kind in ("bash", "sh", "shell")] == []
     plain = re.findall(
