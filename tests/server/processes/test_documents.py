@@ -6,21 +6,9 @@ import re
 import tomllib
 from pathlib import Path
 
-from s3import.core.settings import DECLARED
-
 ROOT = Path(__file__).parents[3]
-SERVICE = (ROOT / "docs" / "guides" / "service.md").read_text()
 CONTAINERFILE = (ROOT / "deploy" / "Containerfile").read_text()
 UNIT = (ROOT / "deploy" / "s3import.service").read_text()
-
-
-def test_the_table_lists_the_settings() -> None:
-    """Every variable that settings come from, with its default and what it is, as declared; and no other."""
-    told = {
-        f"| `{setting.variable}` | {setting.default} | {setting.told} |".replace("|  |", "| |")
-        for setting in DECLARED.values()
-    }
-    assert set(re.findall(r"^\| `S3IMPORT_.*$", SERVICE, re.MULTILINE)) == told
 
 
 def test_the_container_copies_what_the_package_is_built_from() -> None:
