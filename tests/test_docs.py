@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ast
 import re
 import shlex
 import subprocess
@@ -42,23 +41,6 @@ def _tracked() -> list[Path]:
     return [ROOT / name for name in listed.decode().split("\0") if name and (ROOT / name).is_file()]
 
 
-LEVELS = {"debug", "info", "warning", "error", "exception", "critical", "log"}
-
-
-def _log_calls() -> Iterator[tuple[str, str | None]]:
-    """Each place of the program that logs, and the event it names."""
-    for path in sorted((ROOT / "s3import").rglob("*.py")):
-        for node in ast.walk(ast.parse(path.read_text())):
-            if isinstance(node, ast.Call) and ast.unparse(node.func) in {f"log.{level}" for level in LEVELS}:
-                extras = [ast.literal_eval(word.value) for word in node.keywords if word.arg == "extra"]
-                yield f"{_name(path)}:{node.lineno}", extras[0].get("event") if extras else None
-
-
-def test_every_log_line_has_an_event() -> None:
-    """Whoever searches logs finds each line by a key that does not change with its sentence."""
-    assert [place for place, event in _log_calls() if not event] == []
-
-
 @pytest.mark.parametrize("words", _commands("make"), ids=" ".join)
 def test_make_targets_of_the_readme_exist(words: list[str]) -> None:
     """Whoever types a `make` command of the README finds its target."""
@@ -77,6 +59,14 @@ def test_links_lead_somewhere(document: Path) -> None:
     """A link to a file of the project names a file that is there."""
     links = re.findall(r"\]\((?!https?:)([^)#]+)", document.read_text())
     assert [link for link in links if not (document.parent / link).exists()] == []
+
+
+def test_pages_that_the_code_names_are_there() -> None:
+    """A message or a comment that sends somebody to a page sends them to one that exists."""
+    code = [path for path in _tracked() if path.suffix in (".py", ".toml")]
+    named = {(page, _name(path)) for path in code for page in re.findall(r"docs/[\w/-]+\.md", path.read_text("utf-8"))}
+    assert len(named) > 5
+    assert [one for one in sorted(named) if not (ROOT / one[0]).exists()] == []
 
 
 @pytest.mark.parametrize("decision", DECISIONS, ids=_name)

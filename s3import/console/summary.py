@@ -18,6 +18,7 @@ from s3import.core.durations import in_words, span_in_words
 from s3import.core.errors import Interrupted, S3ImportError, can_be_repaired, printable
 from s3import.core.records import Entity, Pass
 from s3import.core.tables import COUNTS
+from s3import.reporting.pages import open_rejects
 from s3import.reporting.progress import seconds_between
 from s3import.reporting.status_document import UNKNOWN
 from s3import.status import Run, State
@@ -168,13 +169,7 @@ def _overview_line(document: dict[str, Any]) -> str:
 
 
 def _rejected(shown: dict[str, Any]) -> str:
-    return f", {_open(shown):,} rejected" if _open(shown) else ""
-
-
-def _open(shown: dict[str, Any]) -> int:
-    """How many rejects of a pass no delta has resolved."""
-    rejects = shown["rejects"]
-    return int(rejects["total"]) - int(rejects.get("resolved", 0))
+    return f", {open_rejects(shown):,} rejected" if open_rejects(shown) else ""
 
 
 def document_as_text(document: dict[str, Any], place: WorkPlace) -> str:
@@ -428,7 +423,7 @@ def _advice(document: dict[str, Any]) -> list[str]:
     account = shlex.quote(document["account_id"])
     advice = [f"  every reject with its reasons: s3import rejects --account {account}"]
     if any(
-        shown["state"] == "succeeded" and _open(shown) and can_be_repaired(shown["rejects"]["by_code"])
+        shown["state"] == "succeeded" and open_rejects(shown) and can_be_repaired(shown["rejects"]["by_code"])
         for shown in _passes(document)
     ):
         advice.append(f"  once the dump is repaired: s3import migrate --account {account} --again")
@@ -470,7 +465,7 @@ def _how_many_rejected(document: dict[str, Any]) -> str:
 
 
 def _rejected_in(document: dict[str, Any]) -> int:
-    return sum(map(_open, _passes(document)))
+    return sum(map(open_rejects, _passes(document)))
 
 
 def _passes(document: dict[str, Any]) -> list[dict[str, Any]]:

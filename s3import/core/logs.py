@@ -2,7 +2,7 @@
 
 What is known about the work at hand (account, run, request) is set once, where it begins, and stands in every record
 written below it. Every record of s3import has a key of its own, ``extra={"event": "pass_started"}``: it stays the same
-when the sentence is written better, and docs/guides/service.md lists all of them.
+when the sentence is written better, and docs/reference/log-events.md lists all of them.
 """
 
 from __future__ import annotations

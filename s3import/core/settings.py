@@ -1,7 +1,7 @@
 """The one configuration of a process: made at the edge, frozen, handed down.
 
 Each setting is declared once. Its variable is S3IMPORT_ and its name; options of the command line take their help from
-here, and docs/guides/service.md its table.
+here, and docs/reference/settings.md its table.
 """
 
 from __future__ import annotations

@@ -463,7 +463,7 @@ def no_account(account_id: str, source: DumpSource) -> AccountNotFound:
     """There is no account, and nothing that would create it."""
     return AccountNotFound(
         f"account {account_id} is not in the database and {source.companion.uri} has no account.json that would create "
-        "it (or the account was deleted since its first run); write one (docs/reference/contract.md shows it), or "
+        "it (or the account was deleted since its first run); write one (docs/reference/dump-format.md shows it), or "
         "create the account in Re:amaze with its brands and channels, then run the same command again"
     )
 

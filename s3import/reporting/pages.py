@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NoReturn
 from urllib.parse import quote, unquote
@@ -42,6 +42,12 @@ class WantedRejects:
 
 
 ALL_REJECTS = WantedRejects()
+
+
+def open_rejects(shown: Mapping[str, Any]) -> int:
+    """How many rejects of a pass, as the status document shows it, no delta has resolved."""
+    rejects = shown["rejects"]
+    return int(rejects["total"]) - int(rejects.get("resolved", 0))
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,6 +14,7 @@ from starlette.responses import HTMLResponse, Response
 
 from s3import import __version__
 from s3import.core.explanations import explanations
+from s3import.reporting.pages import open_rejects
 from s3import.server.page import wording
 
 
@@ -40,7 +41,7 @@ def _environment() -> Environment:
     environment.globals.update(
         explained=explanations().get,
         mood=wording.mood,
-        open_rejects=wording.open_rejects,
+        open_rejects=open_rejects,
         spoken=wording.spoken,
         command=wording.command,
         version=__version__,

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from s3import.core.accounts import AccountStatus
+from s3import.reporting.pages import open_rejects
 from s3import.status import State
 
 LOST = "lost"
@@ -34,12 +35,6 @@ _MOODS = {
     LOST: Mood("⚠", "worker lost", "bad"),
     WITH_REJECTS: Mood("△", WITH_REJECTS, "wary"),
 }
-
-
-def open_rejects(run: dict[str, Any]) -> int:
-    """How many rejects of a pass no delta has resolved."""
-    rejects = run["rejects"]
-    return int(rejects["total"]) - int(rejects.get("resolved", 0))
 
 
 def mood(run: dict[str, Any]) -> Mood:
