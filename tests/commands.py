@@ -16,7 +16,7 @@ from s3import.operations.queue import queue
 from s3import.operations.reset import reset
 from s3import.operations.validate.validation import validate
 from s3import.operations.verify.account import verify
-from s3import.reporting.pages import WantedRejects
+from s3import.reporting.pages import RejectSelection
 from s3import.status import Run, State
 
 __all__ = [
@@ -53,7 +53,7 @@ def is_left_alone(settings: Settings, account_id: str) -> bool:
 def rejects(settings: Settings, account_id: str, passes: Sequence[Pass]) -> Iterator[dict[str, Any]]:
     """What `s3import rejects` lists."""
     with opened(settings) as operations:
-        yield from operations.each_reject(account_id, WantedRejects(tuple(passes)))
+        yield from operations.each_reject(account_id, RejectSelection(tuple(passes)))
 
 
 def cancel(settings: Settings, account_id: str) -> list[tuple[Run, State]]:

@@ -15,7 +15,7 @@ from s3import.core.errors import can_be_repaired
 if TYPE_CHECKING:
     from s3import.core.settings import Settings
     from s3import.operations.reject_dump import RejectDump
-    from s3import.reporting.pages import WantedRejects
+    from s3import.reporting.pages import RejectSelection
 
 
 @click.command(cls=options.SingleCommand)
@@ -43,22 +43,24 @@ def rejects(
     then import them by `migrate --pass delta`. What comes in so is listed no more.
     """
     from s3import.core.records import Entity, Pass
-    from s3import.reporting.pages import WantedRejects
+    from s3import.reporting.pages import RejectSelection
 
     passes = tuple(Pass) if pass_ == "all" else options.passes_from(pass_)
-    wanted = WantedRejects(passes, code, Entity(entity) if entity else None)
+    selection = RejectSelection(passes, code, Entity(entity) if entity else None)
     settings = options.settings_from(database=database)
     if as_dump is None:
-        list_rejects(settings, account, wanted, limit, as_json=as_json)
+        list_rejects(settings, account, selection, limit, as_json=as_json)
     else:
         from s3import.console import summary
         from s3import.operations.reject_dump import write_rejects
 
-        found = write_rejects(settings, account, as_dump, wanted, limit)
+        found = write_rejects(settings, account, as_dump, selection, limit)
         click.echo(summary.document_as_json(found.document()) if as_json else dump_as_text(found))
 
 
-def list_rejects(settings: Settings, account: str, wanted: WantedRejects, limit: int | None, *, as_json: bool) -> None:
+def list_rejects(
+    settings: Settings, account: str, selection: RejectSelection, limit: int | None, *, as_json: bool
+) -> None:
     """Show the first `limit` rejects, a line each, and on stderr how many they are and what can be done."""
     from s3import.console import summary
     from s3import.console.place import place_of
@@ -67,7 +69,7 @@ def list_rejects(settings: Settings, account: str, wanted: WantedRejects, limit:
     show = summary.reject_as_json if as_json else summary.reject_as_text
     listed, codes = 0, set[str]()
     with opened(settings) as operations:
-        for reject in islice(operations.each_reject(account, wanted), limit):
+        for reject in islice(operations.each_reject(account, selection), limit):
             click.echo(show(reject))
             listed += 1
             codes |= {reason["code"] for reason in reject["reasons"]}

@@ -151,12 +151,12 @@ def notes_on(connection: Connection, document: AccountDocument) -> tuple[str, ..
 
 
 def _ignored(
-    connection: Connection, table: sa.Table, account_id: str, wanted: Sequence[Brand | Channel]
+    connection: Connection, table: sa.Table, account_id: str, asked: Sequence[Brand | Channel]
 ) -> Iterator[str]:
-    """The brands or channels that the database does not have as they are wanted."""
+    """Those of the brands or channels that differ in the database."""
     rows = connection.execute(sa.select(table).where(table.c.account_id == account_id)).mappings()
     there = {row["id"]: {str(name): value for name, value in row.items() if name != "account_id"} for row in rows}
-    return (f"{table.name[:-1]} {one.id!r}" for one in wanted if there.get(one.id) != asdict(one))
+    return (f"{table.name[:-1]} {one.id!r}" for one in asked if there.get(one.id) != asdict(one))
 
 
 def no_account(account_id: str) -> AccountNotFound:

@@ -56,10 +56,10 @@ def explanations() -> Mapping[str, Explanation]:
 
 def explain(code: str) -> Explanation:
     """The explanation of a code, however it is written. Raises: ConfigurationError, with the codes that look alike."""
-    wanted = code.strip().strip("[]`").lower().replace("-", "_").replace(" ", "_")
-    found = explanations().get(wanted)
+    name = code.strip().strip("[]`").lower().replace("-", "_").replace(" ", "_")
+    found = explanations().get(name)
     if found is None:
-        alike = get_close_matches(wanted, explanations(), n=3, cutoff=0.75)
+        alike = get_close_matches(name, explanations(), n=3, cutoff=0.75)
         hint = f"did you mean {' or '.join(alike)}?" if alike else "`s3import explain` lists all codes"
         raise ConfigurationError(f"there is no code {code}; {hint}")
     return found

@@ -1,4 +1,4 @@
-"""Files that belong to no run yet, because nobody wanted them copied: whose records they are is found out."""
+"""Files that belong to no run yet, because their run was not to copy files: whose records they are is found out."""
 
 from __future__ import annotations
 

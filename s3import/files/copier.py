@@ -73,12 +73,12 @@ class Copier:
         return right, wrong
 
     def _confirmed(self, copied: Copied, stored: Stored | None) -> Stored:
-        wanted = copied.stored
-        if stored is None or (wanted.etag and stored.etag != wanted.etag):
+        promised = copied.stored
+        if stored is None or (promised.etag and stored.etag != promised.etag):
             raise FileDiffers("what was stored is gone or another by now; somebody else writes to the same place")
-        if stored.size_bytes != wanted.size_bytes:
+        if stored.size_bytes != promised.size_bytes:
             self.place.target.remove(copied.storage_key)
-            raise FileDiffers(f"{stored.size_bytes} bytes of it were stored, not {wanted.size_bytes}")
+            raise FileDiffers(f"{stored.size_bytes} bytes of it were stored, not {promised.size_bytes}")
         return stored
 
     # --- is it there already? --------------------------------------------------------------------------------------
@@ -87,16 +87,16 @@ class Copier:
         """What lies there, if it is known to be the same."""
         if file.size_bytes not in (None, there.size_bytes):
             return None
-        wanted = file.sha256
-        if wanted is None and file.key is not None:
+        sha256 = file.sha256
+        if sha256 is None and file.key is not None:
             now = self._find(file.key)
             if now.size_bytes != there.size_bytes:
                 return None
             if now.etag == there.etag:
                 return there
-            wanted = self._digest(now) if self.source.rereads_cheaply else None
-        found = self.place.target.find(key) if wanted else None
-        return found if found and found.sha256 == wanted else None
+            sha256 = self._digest(now) if self.source.rereads_cheaply else None
+        found = self.place.target.find(key) if sha256 else None
+        return found if found and found.sha256 == sha256 else None
 
     # --- how it gets there -----------------------------------------------------------------------------------------
 

@@ -166,12 +166,12 @@ class Downloads:
         tls = self.tls or _tls_of_this_machine()
         return tls.wrap_socket(plain, server_hostname=host, suppress_ragged_eofs=False)
 
-    def _pieces(self, answer: HTTPResponse, target: SplitResult, wanted_bytes: int | None) -> Iterator[bytes]:
+    def _pieces(self, answer: HTTPResponse, target: SplitResult, expected_bytes: int | None) -> Iterator[bytes]:
         """The file, if that is what was answered."""
         if answer.status != 200:
             said = f"{target.hostname} answers {answer.status}"
             raise _Passing(said) if answer.status in TRY_AGAIN else FileMissing(said)
-        is_as_sent = answer.length is not None and answer.length == wanted_bytes
+        is_as_sent = answer.length is not None and answer.length == expected_bytes
         encoding = None if is_as_sent else canonical_encoding(answer.headers.get("Content-Encoding"))
         size_bytes = 0
         for piece in decoded(_sent(answer, target), encoding):

@@ -61,8 +61,8 @@ def pages(transactions: Transactions, account_id: str, run_id: str, state: str) 
 def _page(account_id: str, run_id: str, entity: Entity, state: str, after: str, connection: Connection) -> list[File]:
     """The next files in the order of ids, behind the id `after`."""
     table, row_id = FILES[entity]
-    wanted = sa.and_(_of_run(entity, account_id, run_id, state), row_id > after)
-    rows = connection.execute(sa.select(table).where(wanted).order_by(row_id).limit(ROWS_AT_ONCE))
+    selected = sa.and_(_of_run(entity, account_id, run_id, state), row_id > after)
+    rows = connection.execute(sa.select(table).where(selected).order_by(row_id).limit(ROWS_AT_ONCE))
     return [_as_file(entity, row) for row in rows]
 
 

@@ -116,7 +116,7 @@ def _make_room(connection: Connection, account_id: str, place: FilePlace) -> tup
     return number, line
 
 
-# --- the texts, once it is known which are wanted --------------------------------------------------------------------
+# --- the texts of the lines that were found ---------------------------------------------------------------------------
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,8 +134,8 @@ class Texts:
 
     def fill(self) -> None:
         """Fill in what is missing. A part that cannot be read any more gives nothing."""
-        wanted = self.transactions.read(self.account_id, self._wanted)
-        for number, ids in wanted.items():
+        lines = self.transactions.read(self.account_id, self._places)
+        for number, ids in lines.items():
             [part] = self.transactions.read(
                 self.account_id, partial(checkpoints.read_parts, run_id=self.run_id, number=number)
             )
@@ -149,7 +149,7 @@ class Texts:
                     extra={"event": "file_records_not_found"},
                 )
 
-    def _wanted(self, connection: Connection) -> dict[int, dict[int, str]]:
+    def _places(self, connection: Connection) -> dict[int, dict[int, str]]:
         """By part and line, the ids of the records whose texts are missing."""
         kept, noted = import_rejects.c, import_files.c
         there = sa.select(sa.func.count(kept.raw)).where(kept.run_id == self.run_id)
@@ -157,10 +157,10 @@ class Texts:
         same = sa.and_(*(kept[name] == noted[name] for name in ("run_id", "part_number", "line")))
         query = sa.select(noted.part_number, noted.line, noted.record_id).join_from(import_files, import_rejects, same)
         query = query.where(noted.run_id == self.run_id, kept.raw.is_(None))
-        wanted: defaultdict[int, dict[int, str]] = defaultdict(dict)
+        lines: defaultdict[int, dict[int, str]] = defaultdict(dict)
         for number, line, row_id in connection.execute(query.order_by(noted.part_number, noted.line).limit(most)):
-            wanted[number][line] = row_id
-        return wanted
+            lines[number][line] = row_id
+        return lines
 
     def _fill(self, part: Part, ids: dict[int, str]) -> None:
         last = max(ids)

@@ -1,4 +1,4 @@
-"""The files of runs that are over: those that nobody wanted copied at the time, and those that failed."""
+"""The files of runs that are over: those that were not to be copied at the time, and those that failed."""
 
 from __future__ import annotations
 
@@ -56,10 +56,10 @@ class LaterFiles:
         Raises: ConfigurationError without such a place; AccountNotFound, NotImported, RunIsAlive; as `FileCopier.copy`.
         """
         runs = self.transactions.run(self.account_id, self._imported)
-        wanted = files_to or next((run.options.files_to for run in reversed(runs) if run.options.files_to), None)
-        if wanted is None:
+        target = files_to or next((run.options.files_to for run in reversed(runs) if run.options.files_to), None)
+        if target is None:
             raise ConfigurationError("no place to copy files to: give --files-to URI or set S3IMPORT_FILES_TO")
-        runs = [replace(run, options=replace(run.options, files_to=wanted)) for run in runs]
+        runs = [replace(run, options=replace(run.options, files_to=target)) for run in runs]
         self._adopt(runs, (REFERENCED, PENDING))
         self.transactions.run(self.account_id, lambda connection: _remember_place(connection, runs))
         return self._copy(runs, PENDING)

@@ -76,16 +76,16 @@ class BucketTarget:
 
     def look_up(self, keys: Sequence[str]) -> dict[str, Stored]:
         """What lies at these keys, by key: one request for a thousand that lie side by side, at most `MAX_PAGES`."""
-        wanted = sorted(keys)
+        ordered = sorted(keys)
         found: dict[str, Stored] = {}
-        after = wanted[0][:-1]
+        after = ordered[0][:-1]
         for _ in range(MAX_PAGES):
             page = self._page(after)
             found.update(page)
             after = max(page, default="")
-            if not page or after >= wanted[-1]:
+            if not page or after >= ordered[-1]:
                 break
-        return {key: found[key] for key in wanted if key in found}
+        return {key: found[key] for key in ordered if key in found}
 
     def _page(self, after: str) -> dict[str, Stored]:
         """What a listing shows behind that key."""
@@ -172,8 +172,8 @@ class BucketTarget:
 
         def copy(upload: _Upload) -> int:
             part_bytes = max(self._copied_part_bytes, -(-stored.size_bytes // MAX_PARTS))
-            for number, wanted in enumerate(ranges(part_bytes), 1):
-                answer = self._ask_part(upload, self._client.upload_part_copy, number, wanted)
+            for number, byte_range in enumerate(ranges(part_bytes), 1):
+                answer = self._ask_part(upload, self._client.upload_part_copy, number, byte_range)
                 upload.add(number, answer["CopyPartResult"])
             return stored.size_bytes
 
@@ -202,8 +202,8 @@ class BucketTarget:
             raise
         return Stored(size_bytes, _etag(done), sha256)
 
-    def _ask_part(self, upload: _Upload, ask: Callable[..., Any], number: int, wanted: dict[str, Any]) -> Any:
-        return self._ask("s3:PutObject", upload.key, lambda: ask(**upload.address, PartNumber=number, **wanted))
+    def _ask_part(self, upload: _Upload, ask: Callable[..., Any], number: int, byte_range: dict[str, Any]) -> Any:
+        return self._ask("s3:PutObject", upload.key, lambda: ask(**upload.address, PartNumber=number, **byte_range))
 
     def _ask(self, action: str, key: str, work: Callable[[], T]) -> T:
         with _as_target():

@@ -46,17 +46,17 @@ def as_rows(
     return pa.table(columns, schema=SCHEMA)
 
 
-def take_texts(connection: Connection, run_id: str, wanted: int, most: int) -> int:
-    """How many of `wanted` further rejects keep their texts, of the `most` of the run: they are counted as kept.
+def take_texts(connection: Connection, run_id: str, further: int, most: int) -> int:
+    """How many of `further` rejects keep their texts, of the `most` of the run: they are counted as kept.
 
     Until there are so many, the run is this transaction's from then on, so that others count on from there.
     """
     runs = import_runs.c
     kept = sa.select(sa.func.coalesce(runs.texts, 0)).where(runs.run_id == run_id)
-    if not wanted or (connection.execute(kept).scalar() or 0) >= most:
+    if not further or (connection.execute(kept).scalar() or 0) >= most:
         return 0
     before = int(connection.execute(kept.with_for_update()).scalar() or 0)
-    taken = min(wanted, max(most - before, 0))
+    taken = min(further, max(most - before, 0))
     connection.execute(import_runs.update().where(runs.run_id == run_id).values(texts=before + taken))
     return taken
 

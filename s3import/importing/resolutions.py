@@ -76,9 +76,9 @@ def find_open(connection: Connection, account_id: str, entity: Entity, ids: Sequ
     mine = mine.join(import_runs, runs.run_id == kept.run_id)
     mine = mine.where(kept.account_id == account_id, kept.resolved_by.is_(None), parts.entity == entity.value)
     for some in in_chunks(ids):
-        wanted = set(some)
+        exact = set(some)
         rows = connection.execute(mine.where(kept.record_id.in_(some)))
-        yield from (row for row in rows if row.record_id in wanted)  # MySQL takes k1 for K1 here
+        yield from (row for row in rows if row.record_id in exact)  # MySQL takes k1 for K1 here
 
 
 def rejected_by_delta(connection: Connection, account_id: str, entity: Entity, ids: Sequence[str]) -> set[str]:

@@ -28,7 +28,7 @@ from s3import.reporting.pages import (
     ALL_REJECTS,
     MAX_PAGE,
     Page,
-    WantedRejects,
+    RejectSelection,
     account_cursor,
     id_cursor,
     parse_account_cursor,
@@ -226,38 +226,38 @@ class Operations:
         return self._read(account_id, partial(backlog.is_left_alone, account_id=account_id))
 
     def rejects(
-        self, account_id: str, wanted: WantedRejects = ALL_REJECTS, after: str | None = None, limit: int = 100
+        self, account_id: str, selection: RejectSelection = ALL_REJECTS, after: str | None = None, limit: int = 100
     ) -> Page:
-        """At most `limit` (up to 1000) of the wanted rejects that are open, by pass, part and line, behind the cursor
+        """At most `limit` (up to 1000) of the selected rejects that are open, by pass, part and line, behind the cursor
         `after`. Raises: AccountNotFound."""
         cursor = parse_reject_cursor(after) if after else None  # `after=` asks for the first page
 
         def look(connection: Connection) -> Page:
             if not report.is_known(connection, account_id):
                 raise self.asker.no_account(account_id)
-            items, place = report.reject_page(connection, account_id, wanted, cursor, min(limit, MAX_PAGE))
+            items, place = report.reject_page(connection, account_id, selection, cursor, min(limit, MAX_PAGE))
             return Page(items, reject_cursor(place) if place else None)
 
         return self._read(account_id, look)
 
     def each_reject(
-        self, account_id: str, wanted: WantedRejects = ALL_REJECTS, *, at_once: int = MAX_PAGE
+        self, account_id: str, selection: RejectSelection = ALL_REJECTS, *, at_once: int = MAX_PAGE
     ) -> Iterator[dict[str, Any]]:
         """The rejects of `reject_pages`, one by one."""
-        for page in self.reject_pages(account_id, wanted, at_once=at_once):
+        for page in self.reject_pages(account_id, selection, at_once=at_once):
             yield from page
 
     def reject_pages(
-        self, account_id: str, wanted: WantedRejects = ALL_REJECTS, *, at_once: int = MAX_PAGE
+        self, account_id: str, selection: RejectSelection = ALL_REJECTS, *, at_once: int = MAX_PAGE
     ) -> Iterator[list[dict[str, Any]]]:
         """The pages of `rejects` in one go.
 
         No transaction is open while whoever asked looks at them: in a pager that may take hours.
         """
-        page = self.rejects(account_id, wanted, limit=at_once)
+        page = self.rejects(account_id, selection, limit=at_once)
         yield page.items
         while page.next is not None:
-            page = self.rejects(account_id, wanted, page.next, at_once)
+            page = self.rejects(account_id, selection, page.next, at_once)
             yield page.items
 
     def passes_of_items(self, account_id: str) -> set[Pass]:

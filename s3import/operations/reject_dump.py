@@ -19,7 +19,7 @@ from s3import.core.settings import Settings
 from s3import.importing.file_places import FILE_CODES
 from s3import.operations.composition import opened
 from s3import.operations.operations import Operations
-from s3import.reporting.pages import WantedRejects
+from s3import.reporting.pages import RejectSelection
 
 DELTA, REASONS, NOT_WRITTEN = "delta", "reasons", "not-written.jsonl"
 
@@ -42,9 +42,9 @@ class RejectDump:
 
 
 def write_rejects(
-    settings: Settings, account_id: str, folder: str, wanted: WantedRejects, limit: int | None = None
+    settings: Settings, account_id: str, folder: str, selection: RejectSelection, limit: int | None = None
 ) -> RejectDump:
-    """Write the first `limit` (None: all) of the wanted rejects below `folder`, in which ``{account}`` stands for the
+    """Write the first `limit` (None: all) of the selected rejects below `folder`, in which ``{account}`` stands for the
     account's id.
 
     There ``delta/<entity>/rejects.jsonl`` has the records' texts, ``reasons/<entity>.jsonl`` on the same line what is
@@ -57,7 +57,7 @@ def write_rejects(
     found = RejectDump(account_id, str(into))
     with opened(settings) as operations, _told(into), _all_at_once(into) as lines:
         items = operations.passes_of_items(account_id)
-        for page in _pages(operations, account_id, wanted, limit):
+        for page in _pages(operations, account_id, selection, limit):
             _write_page(lines, found, page, _Unmendable(operations, account_id, items, page))
     return found
 
@@ -104,9 +104,9 @@ class _Lines:
 
 
 def _pages(
-    operations: Operations, account_id: str, wanted: WantedRejects, limit: int | None
+    operations: Operations, account_id: str, selection: RejectSelection, limit: int | None
 ) -> Iterator[list[dict[str, Any]]]:
-    for page in operations.reject_pages(account_id, wanted):
+    for page in operations.reject_pages(account_id, selection):
         yield page[:limit]
         if limit is not None:
             limit -= len(page[:limit])

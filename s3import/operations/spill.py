@@ -51,9 +51,9 @@ class Spill:
 
     def rows(self, first: int, end: int) -> pa.Table:
         """All rows whose key is `first` or above and below `end`."""
-        wanted = (pc.field(self._key) >= first) & (pc.field(self._key) < end)
+        within = (pc.field(self._key) >= first) & (pc.field(self._key) < end)
         stored = [_between(table, table[self._key], first, end) for table in self._stored]
-        return pa.concat_tables([*stored, self._in_memory().filter(wanted)])
+        return pa.concat_tables([*stored, self._in_memory().filter(within)])
 
     def _in_memory(self) -> pa.Table:
         return pa.concat_tables([self._schema.empty_table(), *self._held, *self._small])

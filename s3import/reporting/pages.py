@@ -32,7 +32,7 @@ class Page:
 
 
 @dataclass(frozen=True, slots=True)
-class WantedRejects:
+class RejectSelection:
     """Which open rejects are meant: of these passes, with `code` among their reasons (None: any), of records of
     `entity` (None: any)."""
 
@@ -41,7 +41,7 @@ class WantedRejects:
     entity: Entity | None = None
 
 
-ALL_REJECTS = WantedRejects()
+ALL_REJECTS = RejectSelection()
 
 
 def open_rejects(shown: Mapping[str, Any]) -> int:

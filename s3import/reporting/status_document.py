@@ -16,7 +16,7 @@ from s3import.core.errors import RejectCode
 from s3import.core.records import HALVES, ROW_ENTITIES, Entity, Pass
 from s3import.core.tables import COUNTS, Id, accounts, import_parts, import_rejects, import_runs
 from s3import.reporting import progress
-from s3import.reporting.pages import RejectCursor, WantedRejects
+from s3import.reporting.pages import RejectCursor, RejectSelection
 from s3import.reporting.progress import rfc3339
 from s3import.status import State, is_newest
 
@@ -83,11 +83,11 @@ def with_slices(some_runs: sa.Select[Any], *order: sa.UnaryExpression[Any]) -> s
 def _all() -> sa.Select[Any]:
     """The account's status, its runs and their slices: a row for each slice of a run, one for a run without any, and
     one without a run where there is none."""
-    wanted = sa.bindparam("account_id", type_=Id)
-    account_status = sa.select(accounts.c.status).where(accounts.c.id == wanted).scalar_subquery()
+    account = sa.bindparam("account_id", type_=Id)
+    account_status = sa.select(accounts.c.status).where(accounts.c.id == account).scalar_subquery()
     one_row = sa.select(sa.literal(1).label("one")).subquery()
     lease_left = (import_runs.c.lease_until - clock()).label("lease_left")
-    mine = sa.and_(import_runs.c.account_id == wanted, is_newest())
+    mine = sa.and_(import_runs.c.account_id == account, is_newest())
     slices = _slices(sa.select(import_runs.c.run_id).where(mine)).subquery("slices")
     joined = one_row.outerjoin(import_runs, mine)
     joined = joined.outerjoin(slices, slices.c.of_run == import_runs.c.run_id)
@@ -177,14 +177,14 @@ def is_known(connection: Connection, account_id: str) -> bool:
 
 
 def reject_page(
-    connection: Connection, account_id: str, wanted: WantedRejects, after: RejectCursor | None, limit: int
+    connection: Connection, account_id: str, selection: RejectSelection, after: RejectCursor | None, limit: int
 ) -> tuple[list[dict[str, Any]], RejectCursor | None]:
-    """At most `limit` of the wanted rejects that come `after` that place, as the contract's section 5 shows them, by
+    """At most `limit` of the selected rejects that come `after` that place, as the contract's section 5 shows them, by
     pass, part and line; and where the next page begins (None: there is none). A page ends early once its texts come to
     4 MiB."""
     page: list[dict[str, Any]] = []
     place, size = after, 0
-    for row in _rejects_after(connection, account_id, wanted, after, limit + 1):
+    for row in _rejects_after(connection, account_id, selection, after, limit + 1):
         if len(page) == limit or size >= MAX_PAGE_CHARACTERS:
             return page, place
         page.append(_reject_document(row))
@@ -193,16 +193,16 @@ def reject_page(
 
 
 def _rejects_after(
-    connection: Connection, account_id: str, wanted: WantedRejects, after: RejectCursor | None, limit: int
+    connection: Connection, account_id: str, selection: RejectSelection, after: RejectCursor | None, limit: int
 ) -> Iterator[Any]:
     """At most `limit` rows, by one look into the primary key for each piece of it that has a beginning and an end."""
     runs = import_runs.c
     newest = sa.select(runs["pass"], runs.run_id).where(runs.account_id == account_id, is_newest())
     known = connection.execute(newest).all()
-    run_ids = {pass_: run_id for pass_, run_id in known if pass_ in wanted.passes}
+    run_ids = {pass_: run_id for pass_, run_id in known if pass_ in selection.passes}
     for pass_ in Pass:
         for piece in _pieces(pass_, after) if pass_ in run_ids else ():
-            mine = (import_rejects.c.run_id == run_ids[pass_], piece, *_conditions(wanted))
+            mine = (import_rejects.c.run_id == run_ids[pass_], piece, *_conditions(selection))
             query = _reject_query().where(*mine).order_by(*_BY_PLACE)
             rows = connection.execution_options(yield_per=100).execute(query.limit(limit))
             for row in rows:
@@ -223,13 +223,13 @@ def _pieces(pass_: Pass, after: RejectCursor | None) -> list[sa.ColumnElement[bo
     ]
 
 
-def _conditions(wanted: WantedRejects) -> Iterator[sa.ColumnElement[bool]]:
+def _conditions(selection: RejectSelection) -> Iterator[sa.ColumnElement[bool]]:
     yield import_rejects.c.resolved_by.is_(None)
-    if wanted.entity is not None:
-        yield import_parts.c.entity == wanted.entity.value
-    if wanted.code is not None:  # databases write JSON with a blank behind the colon, or without
+    if selection.entity is not None:
+        yield import_parts.c.entity == selection.entity.value
+    if selection.code is not None:  # databases write JSON with a blank behind the colon, or without
         reasons = sa.cast(import_rejects.c.reasons, sa.Text)
-        spellings = (f'"code":{blank}"{wanted.code}"' for blank in ("", " "))
+        spellings = (f'"code":{blank}"{selection.code}"' for blank in ("", " "))
         yield sa.or_(*(reasons.contains(text, autoescape=True) for text in spellings))
 
 

@@ -21,10 +21,10 @@ _KINDS = pa.array(["call", "voicemail"])
 def with_descriptions(records: Mapping[str, pa.Array]) -> pa.StringArray:
     """The bodies of messages (columns as in `SCHEMAS`); calls and voicemails without any text get a description."""
     bare = pc.and_(_is_empty(records["body"]), _is_empty(records["body_html"]))
-    wanted = pc.and_(pc.is_in(records["kind"], _KINDS), bare)
-    if not pc.any(wanted).as_py():
+    described = pc.and_(pc.is_in(records["kind"], _KINDS), bare)
+    if not pc.any(described).as_py():
         return records["body"]
-    return pc.if_else(wanted, _descriptions(records), records["body"])
+    return pc.if_else(described, _descriptions(records), records["body"])
 
 
 def _descriptions(records: Mapping[str, pa.Array]) -> pa.StringArray:

@@ -100,10 +100,10 @@ class _Removal:
         self._writer = writer
         self._account_id = account_id
 
-    def remove(self, entity: Entity, wanted: Tombstones) -> int:
+    def remove(self, entity: Entity, deleted: Tombstones) -> int:
         """Delete rows of one entity, a chunk of them; how many of the tombstones hold from now on."""
-        known = self._known(entity, wanted)
-        fresh = {row_id: one for row_id, one in wanted.items() if row_id not in known or _outdoes(one, known[row_id])}
+        known = self._known(entity, deleted)
+        fresh = {row_id: one for row_id, one in deleted.items() if row_id not in known or _outdoes(one, known[row_id])}
         rows = self._locked(entity, fresh)
         doomed = {row_id: fresh[row_id] for row_id, at in rows.items() if at <= fresh[row_id].deleted_at}
         valid = {row_id: one for row_id, one in fresh.items() if row_id in doomed or row_id not in rows}
@@ -114,19 +114,19 @@ class _Removal:
         delete_rows(self._connection, entity, self._account_id, doomed)
         return len(valid)
 
-    def _known(self, entity: Entity, wanted: Tombstones) -> dict[str, Tombstone]:
+    def _known(self, entity: Entity, deleted: Tombstones) -> dict[str, Tombstone]:
         kept = import_tombstones.c
         same = (kept.account_id == self._account_id, kept.entity == entity.value, kept.id == _IDS.c.id)
         columns = (kept.deleted_at, kept.from_dump, kept.inherited)
-        found = self._look_up(wanted, *(sa.select(column).where(*same).scalar_subquery() for column in columns))
+        found = self._look_up(deleted, *(sa.select(column).where(*same).scalar_subquery() for column in columns))
         return {row_id: Tombstone(at, *others) for row_id, at, *others in found if at is not None}
 
-    def _locked(self, entity: Entity, wanted: Tombstones) -> dict[str, Any]:
+    def _locked(self, entity: Entity, deleted: Tombstones) -> dict[str, Any]:
         """The instant of each of the rows that is there; nobody changes it from now on."""
         table = TARGETS[entity].c
         effective = sa.select(sa.func.coalesce(table.updated_at, table.created_at))
         mine = effective.where(table.account_id == self._account_id, table.id == _IDS.c.id)
-        found = self._look_up(wanted, mine.with_for_update().scalar_subquery())
+        found = self._look_up(deleted, mine.with_for_update().scalar_subquery())
         return {row_id: at for row_id, at in found if at is not None}
 
     def _look_up(self, ids: Collection[str], *answers: sa.ScalarSelect[Any]) -> Iterable[Any]:

@@ -182,10 +182,10 @@ class _Merge:
         """Rows that the target lacks, and rows newer than the target's: one look at each, answers only for these."""
         effective = sa.func.coalesce(self.target.c.updated_at, self.target.c.created_at)
         there = self._lookup(self.target, "id", effective)
-        wanted = sa.func.coalesce(there, _BEFORE_ALL) < self.keys.c.at
+        wins = sa.func.coalesce(there, _BEFORE_ALL) < self.keys.c.at
         if self.restarted:
-            wanted = sa.or_(wanted, sa.and_(there == self.keys.c.at, self._is_unread(self.restarted)))
-        found = self.connection.execute(sa.select(self.keys.c.ordinal, there.is_(None)).where(wanted)).all()
+            wins = sa.or_(wins, sa.and_(there == self.keys.c.at, self._is_unread(self.restarted)))
+        found = self.connection.execute(sa.select(self.keys.c.ordinal, there.is_(None)).where(wins)).all()
         absent = {ordinal for ordinal, is_absent in found if is_absent}
         return absent, {ordinal for ordinal, is_absent in found if not is_absent}
 

@@ -145,17 +145,17 @@ class _Connection(psycopg.Connection[Any]):
 
     def _unless_silent(self, gen: Any) -> Generator[Any, Any, Any]:
         try:
-            wanted = next(gen)
+            awaited = next(gen)
             last_sign = time.monotonic()
             while True:
-                ready = yield wanted
+                ready = yield awaited
                 now = time.monotonic()
                 if ready:
                     last_sign = now
                 elif now - last_sign > self.silence_seconds:
                     self.close()
                     raise psycopg.OperationalError("silent")
-                wanted = gen.send(ready)
+                awaited = gen.send(ready)
         except StopIteration as end:
             return end.value
 

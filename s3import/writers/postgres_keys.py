@@ -81,8 +81,8 @@ class PostgresKeys:
     """Finds out once whether keys can be asked in sets here; does so from then on, until something shows that speaks
     against it."""
 
-    def __init__(self, wanted: Keys) -> None:
-        self._wanted = wanted
+    def __init__(self, mode: Keys) -> None:
+        self._mode = mode
         self._lock = threading.Lock()
         self._targets: dict[str, _Target] | None = None
 
@@ -138,20 +138,20 @@ class PostgresKeys:
 
     def _give_up(self, reasons: Sequence[str]) -> None:
         with self._lock:
-            if self._wanted is Keys.SETS:
+            if self._mode is Keys.SETS:
                 raise _impossible(reasons)
             self._targets = {}
         _log(Keys.ROWS, reasons)
 
     def _found(self, connection: sa.Connection) -> dict[str, _Target]:
         _require_origin(connection)
-        if self._wanted is Keys.ROWS:
+        if self._mode is Keys.ROWS:
             return {}
         keys, reasons = _look(connection)
         if not reasons and not _may_skip(connection):
             reasons = [f"the role may not set session_replication_role; {GRANT}"]
         if reasons:
-            if self._wanted is Keys.SETS:
+            if self._mode is Keys.SETS:
                 raise _impossible(reasons)
             _log(Keys.ROWS, reasons)
             return {}
@@ -253,8 +253,8 @@ def _target(table: str, keys: Sequence[_Key]) -> _Target:
     say of a table that has just grown: what is locked cannot be joined in another way."""
     locked = ", ".join(
         f"locked_{key.column} AS MATERIALIZED (SELECT FROM unnest(string_to_array(%({key.column})s, E'\\n')) AS"
-        f' wanted (id) CROSS JOIN LATERAL (SELECT FROM ONLY "{key.parent}" AS parent WHERE parent.account_id ='
-        " %(account_id)s AND parent.id = wanted.id FOR KEY SHARE) AS found)"
+        f' sent (id) CROSS JOIN LATERAL (SELECT FROM ONLY "{key.parent}" AS parent WHERE parent.account_id ='
+        " %(account_id)s AND parent.id = sent.id FOR KEY SHARE) AS found)"
         for key in keys
     )
     complete = " AND ".join(f"(SELECT count(*) FROM locked_{key.column}) = %({key.column}_count)s" for key in keys)

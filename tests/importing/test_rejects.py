@@ -9,7 +9,7 @@ import pytest
 from s3import.core.records import HALVES
 from s3import.core.settings import Settings
 from s3import.operations.composition import opened
-from s3import.reporting.pages import WantedRejects
+from s3import.reporting.pages import RejectSelection
 from tests.importing.dumps import ACCOUNT, simple_dump, write
 from tests.importing.moving import migrate, settings_for
 
@@ -24,7 +24,7 @@ def test_nobody_waits_in_a_transaction_while_rejects_are_shown(database_url: str
     migrate(settings, passes=HALVES[:1])
     shown = []
     with opened(settings) as operations:
-        for reject in operations.each_reject(ACCOUNT, WantedRejects(HALVES), at_once=2):
+        for reject in operations.each_reject(ACCOUNT, RejectSelection(HALVES), at_once=2):
             shown.append(reject["line"])
             assert operations.database.engine.pool.checkedout() == 0  # type: ignore[attr-defined]
     assert shown == [1, 2, 3, 4, 5]

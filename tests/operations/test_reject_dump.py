@@ -14,7 +14,7 @@ from s3import.core.errors import AccountNotFound, ConfigurationError, MigrationF
 from s3import.core.records import HALVES, ROW_ENTITIES, Entity, Pass
 from s3import.core.settings import Settings
 from s3import.operations.reject_dump import RejectDump, write_rejects
-from s3import.reporting.pages import ALL_REJECTS, WantedRejects
+from s3import.reporting.pages import ALL_REJECTS, RejectSelection
 from tests.importing.dumps import ACCOUNT, Record, lines, parquet, records, simple_dump, write
 from tests.importing.moving import execute, migrate, settings_for
 
@@ -38,8 +38,8 @@ def threads(*part: Record | bytes) -> dict[str, bytes]:
     return {"recent/threads/wrong.jsonl": lines(part)}
 
 
-def dumped(settings: Settings, into: Path, wanted: WantedRejects = ALL_REJECTS, **limit: int) -> RejectDump:
-    return write_rejects(settings, ACCOUNT, str(into), wanted, **limit)
+def dumped(settings: Settings, into: Path, selection: RejectSelection = ALL_REJECTS, **limit: int) -> RejectDump:
+    return write_rejects(settings, ACCOUNT, str(into), selection, **limit)
 
 
 def objects(path: Path) -> list[dict[str, Any]]:
@@ -123,14 +123,14 @@ def test_of_what_a_delta_rejected_again_its_version_is_written(sqlite_url: str, 
     assert whys(tmp_path / "out") == [("x-t0", "rejected_again")]
 
 
-def test_only_what_is_wanted_is_written(sqlite_url: str, tmp_path: Path) -> None:
+def test_only_what_is_selected_is_written(sqlite_url: str, tmp_path: Path) -> None:
     """By code, entity and pass, and no more than the limit."""
     parts = {**threads(WRONG, b"[]", WRONG, WRONG), "recent/messages/wrong.jsonl": lines([WRONG_MESSAGE])}
     settings = imported(tmp_path, sqlite_url, parts)
-    wanted = WantedRejects(code="invalid_value", entity=Entity.THREADS)
-    assert dumped(settings, tmp_path / "a", wanted).written == {"threads": 3}
-    assert dumped(settings, tmp_path / "b", wanted, limit=2).written == {"threads": 2}
-    assert dumped(settings, tmp_path / "c", WantedRejects((Pass.REMAINING,))).written == {}
+    selection = RejectSelection(code="invalid_value", entity=Entity.THREADS)
+    assert dumped(settings, tmp_path / "a", selection).written == {"threads": 3}
+    assert dumped(settings, tmp_path / "b", selection, limit=2).written == {"threads": 2}
+    assert dumped(settings, tmp_path / "c", RejectSelection((Pass.REMAINING,))).written == {}
 
 
 @pytest.mark.parametrize("name", ["delta", "reasons", "not-written.jsonl"])

@@ -71,15 +71,15 @@ class FileComparison:
     def _fault(self, row: Row) -> tuple[str, str] | None:
         """Why the file cannot be copied, looked up by itself: a listing does not tell whether an object is encoded."""
         self._require_going()
-        key, wanted = row["file_key"], row["file_bytes"]
+        key, expected_bytes = row["file_key"], row["file_bytes"]
         if leaves_source(key):
             return RejectCode.FILE_MISSING, "it does not name a file within the source"
         now = self._source.find(key)
         if now is None:
             return RejectCode.FILE_MISSING, _NOT_THERE.format(key)
-        if now.served.content_encoding or wanted in (None, now.size_bytes):
+        if now.served.content_encoding or expected_bytes in (None, now.size_bytes):
             return None
-        return RejectCode.FILE_DIFFERS, f"it has {now.size_bytes} bytes, not {wanted}"
+        return RejectCode.FILE_DIFFERS, f"it has {now.size_bytes} bytes, not {expected_bytes}"
 
 
 def _reject_missing(reports: Mapping[Pass, PassReport], rows: pa.Table) -> None:

@@ -64,10 +64,10 @@ def _compare_rows(
     findings: Findings,
     places: Spill,
 ) -> None:
-    found, wanted = database.spill(entity, key_ranges), pa.array(sorted(key_ranges), pa.int16())
+    found, differing = database.spill(entity, key_ranges), pa.array(sorted(key_ranges), pa.int16())
     for first, end in spans(versions, found):
         records, rows = versions.rows(first, end), found.rows(first, end)
-        records = contenders(records.filter(pc.is_in(records["key_range"], wanted)))
+        records = contenders(records.filter(pc.is_in(records["key_range"], differing)))
         _add_unexplained(entity, rows, records, findings)
         equal = records.join(rows, ["id", "fingerprint"], join_type="left semi")["id"]
         doubtful = one_each(records.filter(pc.invert(pc.is_in(records["id"], one_array(equal)))))

@@ -127,5 +127,5 @@ def _best(versions: pa.Table, keys: list[str], column: str, extreme: str) -> pa.
     best = versions.group_by(keys).aggregate([(column, extreme)])
     if best.num_rows == versions.num_rows:
         return versions
-    wanted = [*keys, f"{column}_{extreme}"]
-    return versions.join(best.select(wanted), [*keys, column], wanted, join_type="left semi")
+    columns = [*keys, f"{column}_{extreme}"]
+    return versions.join(best.select(columns), [*keys, column], columns, join_type="left semi")

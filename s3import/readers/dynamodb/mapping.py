@@ -55,9 +55,9 @@ class AccountKey:
     def _pattern(self) -> re.Pattern[str]:
         """What values look like; Python remembers the last few hundred."""
         pattern = re.escape(self.value)
-        for name, wanted in (("account", ".+"), ("shard", "0|[1-9][0-9]{0,3}")):
+        for name, allowed in (("account", ".+"), ("shard", "0|[1-9][0-9]{0,3}")):
             stands = re.escape(f"{{{name}}}")
-            pattern = pattern.replace(stands, f"(?P<{name}>{wanted})", 1).replace(stands, f"(?P={name})")
+            pattern = pattern.replace(stands, f"(?P<{name}>{allowed})", 1).replace(stands, f"(?P={name})")
         return re.compile(pattern, re.DOTALL)
 
 

@@ -102,8 +102,8 @@ def _uuids(column: pa.FixedSizeBinaryArray) -> pa.Array:
 
 
 def _impossible(column: pa.Array, expected: pa.DataType, field: str) -> Conformed:
-    wanted = "a timestamp or a string" if field in TIMESTAMP_FIELDS else _WRITTEN_AS[str(expected).partition("<")[0]]
-    reason = Reason(RejectCode.WRONG_TYPE, field, f"must be {wanted}")
+    type_name = "a timestamp or a string" if field in TIMESTAMP_FIELDS else _WRITTEN_AS[str(expected).partition("<")[0]]
+    reason = Reason(RejectCode.WRONG_TYPE, field, f"must be {type_name}")
     rows = pc.indices_nonzero(column.is_valid()).to_pylist()
     return pa.nulls(len(column), expected), [Fault(row, reason) for row in rows]
 

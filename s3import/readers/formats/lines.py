@@ -209,8 +209,8 @@ class RecordFindings:
         """Note the first reason of a field: its value is null from then on."""
         self.reasons.setdefault(path, Reason(code, path, message))
 
-    def wrong_type(self, path: str, wanted: str) -> None:
-        self.add(RejectCode.WRONG_TYPE, path, f"must be {wanted}")
+    def wrong_type(self, path: str, type_name: str) -> None:
+        self.add(RejectCode.WRONG_TYPE, path, f"must be {type_name}")
 
 
 Cell = Callable[[Any, RecordFindings], Any]  # takes a value that is not null

@@ -46,11 +46,11 @@ def require_allowed(source: str, account_id: str, configured: str | None, allowe
     if len(source) > MAX_SOURCE_LENGTH or any(map(_CONTROL.search, _readings(source))):
         raise _refusal()
     try:
-        wanted = _place(resolve(source, account_id))
-        uri = _uri(source, wanted)
+        requested = _place(resolve(source, account_id))
+        uri = _uri(source, requested)
     except (ConfigurationError, OSError, ValueError) as error:
         raise _refusal() from error
-    if not any(wanted.is_below(_place(base)) for base in bases):
+    if not any(requested.is_below(_place(base)) for base in bases):
         raise _refusal()
     return uri
 

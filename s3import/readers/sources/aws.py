@@ -116,9 +116,9 @@ class _RoleProvider:
     def _assume(self) -> Any:
         """Credentials for an hour, by those of the session. Its name tells the role's owner which run it was."""
         name = f"s3import-{current('run_id') or 'preparing'}"
-        wanted = {"RoleSessionName": name} | ({"ExternalId": self.role.external_id} if self.role.external_id else {})
+        arguments = {"RoleSessionName": name} | ({"ExternalId": self.role.external_id} if self.role.external_id else {})
         source = self.session.get_credentials()
         if source is None:
             raise boto.NoCredentialsError
-        fetcher = AssumeRoleCredentialFetcher(self.session.create_client, source, self.role.arn, extra_args=wanted)
+        fetcher = AssumeRoleCredentialFetcher(self.session.create_client, source, self.role.arn, extra_args=arguments)
         return fetcher.fetch_credentials()

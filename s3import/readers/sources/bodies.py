@@ -53,11 +53,11 @@ class Body(io.RawIOBase):
     def read(self, size: int | None = -1) -> bytes:
         if size is None or size < 0:
             return self.readall()
-        wanted = min(size, self._end - self._offset)
-        if wanted <= 0:
+        size_bytes = min(size, self._end - self._offset)
+        if size_bytes <= 0:
             return b""
         # Every call brings bytes or fails: so each has all the time there is for retries.
-        piece: bytes = self._version.with_retries(lambda: self._read_piece(wanted))
+        piece: bytes = self._version.with_retries(lambda: self._read_piece(size_bytes))
         self._offset += len(piece)
         return piece
 
@@ -73,11 +73,11 @@ class Body(io.RawIOBase):
         self._drop()
         super().close()
 
-    def _read_piece(self, wanted: int) -> bytes:
+    def _read_piece(self, size_bytes: int) -> bytes:
         try:
             if self._stream is None:
                 self._stream = self._version.fetch(self._offset, self._end)
-            piece = self._stream.read(min(wanted, self._piece_bytes))
+            piece = self._stream.read(min(size_bytes, self._piece_bytes))
             if not piece:
                 raise ConnectionError(f"the body ended {self._end - self._offset} bytes early")
         except BaseException:
@@ -134,8 +134,8 @@ class RandomFile(io.RawIOBase):
 
     def read(self, size: int | None = -1) -> bytes:
         left = max(self._version.size_bytes - self._offset, 0)
-        wanted = left if size is None or size < 0 else min(size, left)
-        with Body(self._version, self._offset, self._offset + wanted) as body:
+        length = left if size is None or size < 0 else min(size, left)
+        with Body(self._version, self._offset, self._offset + length) as body:
             chunk = body.readall()
         self._offset += len(chunk)
         return chunk

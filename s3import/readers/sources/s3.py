@@ -150,13 +150,13 @@ class S3Source:
             self.client, self.address(stored.key), stored, partial(self.with_retries, "s3:GetObject", stored.key)
         )
 
-    def _pages(self, prefix: str, **wanted: Any) -> Iterator[dict[str, Any]]:
+    def _pages(self, prefix: str, **query: Any) -> Iterator[dict[str, Any]]:
         """The pages of a listing up to its end. Raises: MigrationFailed where the store does not tell how to go on."""
-        wanted |= {"Bucket": self.bucket, "Prefix": self._root + prefix, "MaxKeys": self._page_size}
+        query |= {"Bucket": self.bucket, "Prefix": self._root + prefix, "MaxKeys": self._page_size}
         seen: set[str] = set()
         empty = 0
         while True:
-            page = self.with_retries("s3:ListBucket", prefix, lambda: self.client.list_objects_v2(**wanted))
+            page = self.with_retries("s3:ListBucket", prefix, lambda: self.client.list_objects_v2(**query))
             yield page
             if not page.get("IsTruncated"):
                 return
@@ -165,7 +165,7 @@ class S3Source:
             if not token or token in seen or _first(page) in seen or empty > MAX_EMPTY_PAGES:
                 raise _endless(self._where(prefix))
             seen |= {token, _first(page) or token}
-            wanted["ContinuationToken"] = token
+            query["ContinuationToken"] = token
 
     def _read_document(self, key: str) -> bytes:
         answer = self.client.get_object(**self.address(key))

@@ -19,7 +19,7 @@ from s3import.core.json_schemas import SCHEMA_NAMES, schema_text
 from s3import.core.records import Entity, Pass
 from s3import.operations.askers import check_id
 from s3import.operations.operations import Operations
-from s3import.reporting.pages import MAX_PAGE, WantedRejects
+from s3import.reporting.pages import MAX_PAGE, RejectSelection
 from s3import.server.api import models
 from s3import.server.api.describe import PROBLEMS, answers
 from s3import.server.api.problems import problem, request_id
@@ -177,8 +177,8 @@ def list_rejects(
     limit: Limit = 100,
 ) -> Response:
     """List the records that were not imported, nor by a delta since, in a stable order, page by page."""
-    wanted = WantedRejects((pass_,) if pass_ else tuple(Pass), code, entity)
-    return shown(asdict(operations.rejects(account_id, wanted, after, limit)))
+    selection = RejectSelection((pass_,) if pass_ else tuple(Pass), code, entity)
+    return shown(asdict(operations.rejects(account_id, selection, after, limit)))
 
 
 @router.get("/accounts/{account_id}/events", operation_id="listEvents", responses=answers(models.EventPage))

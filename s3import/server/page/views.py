@@ -19,7 +19,7 @@ from starlette.routing import Route
 from s3import.core.errors import RejectCode
 from s3import.core.records import Entity, Pass
 from s3import.reporting.diary import speeds
-from s3import.reporting.pages import MAX_PAGE, WantedRejects
+from s3import.reporting.pages import MAX_PAGE, RejectSelection
 from s3import.server.page import wording
 from s3import.server.page.charts import Chart, chart
 from s3import.server.page.forms import SAID
@@ -211,30 +211,32 @@ async def rejects(request: Request) -> Response:
     asked for them."""
     account_id, after = request.path_params["account_id"], request.query_params.get("after")
     operations: Operations = request.app.state.operations
-    wanted = _wanted(request)
-    page = await anyio.to_thread.run_sync(operations.rejects, account_id, wanted, after, REJECTS_A_PAGE)
-    return render(request, "rejects.html", account_id=account_id, page=page, wanted=wanted)
+    selection = _selection(request)
+    page = await anyio.to_thread.run_sync(operations.rejects, account_id, selection, after, REJECTS_A_PAGE)
+    return render(request, "rejects.html", account_id=account_id, page=page, selection=selection)
 
 
 async def rejects_file(request: Request) -> Response:
     """The same rejects, all of them, as JSON Lines to be saved."""
-    account_id, wanted = request.path_params["account_id"], _wanted(request)
+    account_id, selection = request.path_params["account_id"], _selection(request)
     operations: Operations = request.app.state.operations
-    await anyio.to_thread.run_sync(operations.rejects, account_id, wanted, None, 1)  # an account that is not there
+    await anyio.to_thread.run_sync(operations.rejects, account_id, selection, None, 1)  # an account that is not there
     headers = {"Content-Disposition": 'attachment; filename="rejects.jsonl"'}
-    return StreamingResponse(_lines(operations, account_id, wanted), headers=headers, media_type="application/x-ndjson")
+    return StreamingResponse(
+        _lines(operations, account_id, selection), headers=headers, media_type="application/x-ndjson"
+    )
 
 
-def _lines(operations: Operations, account_id: str, wanted: WantedRejects) -> Iterator[bytes]:
-    for reject in operations.each_reject(account_id, wanted):
+def _lines(operations: Operations, account_id: str, selection: RejectSelection) -> Iterator[bytes]:
+    for reject in operations.each_reject(account_id, selection):
         yield orjson.dumps(reject, option=orjson.OPT_APPEND_NEWLINE)
 
 
-def _wanted(request: Request) -> WantedRejects:
+def _selection(request: Request) -> RejectSelection:
     code, entity = request.query_params.get("code") or None, request.query_params.get("entity") or None
     if (code and code not in RejectCode.ALL) or (entity and entity not in set(Entity)):
         raise HTTPException(422)
-    return WantedRejects(code=code, entity=Entity(entity) if entity else None)
+    return RejectSelection(code=code, entity=Entity(entity) if entity else None)
 
 
 def _state(text: str) -> State | None:

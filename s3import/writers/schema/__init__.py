@@ -171,9 +171,9 @@ def _misfits(connection: Connection) -> Iterator[str]:
         if name not in live:
             continue
         yield from _column_differences(table, {column["name"]: column for column in live[name]}, connection.dialect)
-        wanted = [column.name for column in table.primary_key]
-        if (keys[name] or {}).get("constrained_columns") != wanted:
-            yield f"the primary key of {name} is not ({', '.join(wanted)})"
+        expected = [column.name for column in table.primary_key]
+        if (keys[name] or {}).get("constrained_columns") != expected:
+            yield f"the primary key of {name} is not ({', '.join(expected)})"
         yield from _link_differences(table, links.get(name) or [])
 
 
