@@ -24,8 +24,9 @@ from statistics import median
 import sqlalchemy as sa
 
 from benchmarks.clock import S3IMPORT, Timing, run
-from benchmarks.generate import Dump, cached, cached_accounts
+from benchmarks.generate import Dump, cached, cached_accounts, cached_parts
 from benchmarks.scratch import Postgres
+from s3import.core.records import Pass
 from s3import.core.tables import import_runs
 from s3import.server.workers.tasks import make_celery
 from s3import.status import State
@@ -44,6 +45,7 @@ class Load:
     name: str
     dump: Dump
     accounts: Sequence[str]
+    passes: str = "all"
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,18 +71,24 @@ def main() -> int:
     """Print the table. Returns the exit status."""
     options = _options()
     crews = [Crew(broker, workers) for broker in options.brokers.split(",") for workers in options.workers]
-    large = cached(options.folder, options.messages)
-    small, names = cached_accounts(options.folder, options.accounts, 100)
-    loads = (
-        Load(f"one account of {options.messages:,} messages", large, [large.account]),
-        Load(f"{options.accounts:,} accounts of 100 messages", small, names),
-    )
     print("| what | workers | seconds | ratio | processor | ratio |\n|---|---|---|---|---|---|", flush=True)
     with Postgres(options.postgres) as scratch:
-        for load in (load for load in loads if load.accounts):
+        for load in _loads(options):
             for row in _rows(scratch, load, crews, options.rounds):
                 print(row, flush=True)
     return 0
+
+
+def _loads(options: argparse.Namespace) -> Iterator[Load]:
+    if options.messages:
+        large = cached(options.folder, options.messages)
+        yield Load(f"one account of {options.messages:,} messages", large, [large.account])
+    if options.accounts:
+        small, names = cached_accounts(options.folder, options.accounts, 100)
+        yield Load(f"{options.accounts:,} accounts of 100 messages", small, names)
+    for parts in options.parts:
+        many = cached_parts(options.folder, parts)
+        yield Load(f"one account of {parts:,} parts", many, [many.account], Pass.RECENT)
 
 
 def _rows(scratch: Postgres, load: Load, crews: Sequence[Crew], rounds: int) -> Iterator[str]:
@@ -145,7 +153,7 @@ def _migrate(scratch: Postgres, load: Load, *options: str) -> Timing:
         file.write("\n".join(load.accounts))
         file.flush()
         where = ("--source", load.dump.source, "--database", scratch.url)
-        return run((S3IMPORT, "migrate", "--accounts-from", file.name, *where, *options))
+        return run((S3IMPORT, "migrate", "--accounts-from", file.name, "--pass", load.passes, *where, *options))
 
 
 @contextmanager
@@ -181,6 +189,7 @@ def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.fleet", description=__doc__)
     parser.add_argument("--messages", type=int, default=200_000, help="of the large account")
     parser.add_argument("--accounts", type=int, default=1_000, help="small ones, of 100 messages each")
+    parser.add_argument("--parts", type=_numbers, default=[], help="of accounts in many small parts, by commas")
     parser.add_argument("--workers", type=_numbers, default=[1, 2, 4], help="numbers of processes, by commas")
     parser.add_argument("--rounds", type=int, default=1, help="how often each contender runs, in turns")
     parser.add_argument("--brokers", default=BROKERS, help="URLs, by commas")

@@ -95,6 +95,20 @@ def cached_accounts(folder: Path, accounts: int, messages: int) -> tuple[Dump, l
     return Dump(root, messages), names
 
 
+def cached_parts(folder: Path, parts: int) -> Dump:
+    """An account whose recent pass is so many parts of one thread each."""
+    dump = Dump(folder / f"{parts}-parts", 0)
+    if not (dump.root / dump.account / "account.json").exists():
+        threads = dump.root / dump.account / Pass.RECENT / Entity.THREADS
+        threads.mkdir(parents=True, exist_ok=True)
+        known = {"account_id": dump.account, "brand_id": "brand-0", "channel_id": "channel-0", "status": "open"}
+        for number in range(parts):
+            thread = {"id": f"thread-{number}", "created_at": "2026-10-01T12:00:00Z", "subject": "Hello", **known}
+            (threads / f"part-{number:06d}.jsonl").write_bytes(orjson.dumps(thread) + b"\n")
+        (dump.root / dump.account / "account.json").write_bytes(orjson.dumps(_document(dump.account)))
+    return dump
+
+
 def generate(dump: Dump) -> None:
     """Write the dump; account.json comes last, so that its presence means that all is there."""
     folder = dump.root / dump.account

@@ -280,6 +280,13 @@ def read_parts(connection: Connection, run_id: str, number: int | None = None) -
     return [_as_part(row) for row in connection.execute(query, {"this_run": run_id})]
 
 
+def read_taken(connection: Connection, run_id: str, first: int, last: int, token: int) -> list[Part]:
+    """The run's parts between two numbers that have this token and are not done."""
+    parts = import_parts.c
+    mine = (parts.number.between(first, last), parts.token == token, parts.done.is_(False))
+    return [_as_part(row) for row in connection.execute(_PARTS.where(*mine), {"this_run": run_id})]
+
+
 def read_page(connection: Connection, run_id: str, after: int, size: int = PAGE_PARTS) -> list[Part]:
     """The next of the run's parts behind number `after`, at most `size`, in the order of numbers."""
     # Between two numbers, which are close to each other: with LIMIT alone PostgreSQL would rather sort all of a run.

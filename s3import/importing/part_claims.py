@@ -1,16 +1,18 @@
 """How a run's parts are shared out among many machines.
 
-A spread run is held by nobody: each of its parts has a lease and a fencing token of its own. The database holds the
-backlog. A queue only carries what may be worked on now: as many runs to plan and parts to import as `Capacity` leaves,
-each offered for `OFFER_SECONDS`. An offer that is lost ends by itself and is made again; one that arrives twice finds
-its part taken.
+A spread run is held by nobody: its parts have leases and fencing tokens of their own. The database holds the backlog. A
+queue only carries what may be worked on now: as many runs to plan and bundles of parts to import as `Capacity` leaves,
+each offered for `OFFER_SECONDS`. A bundle is one part, or a handful of small ones, which are offered, claimed and kept
+together: to do so for each would take longer than to import it. An offer that is lost ends by itself and is made again;
+one that arrives twice finds its parts taken.
 """
 
 from __future__ import annotations
 
 import secrets
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import islice
 from typing import Any
 
 import sqlalchemy as sa
@@ -20,20 +22,33 @@ from s3import.core.clock import clock
 from s3import.core.records import Entity
 from s3import.core.tables import import_parts, import_runs
 from s3import.importing.backlog import due
-from s3import.importing.checkpoints import Part, read_parts
+from s3import.importing.checkpoints import Part, read_taken
 from s3import.importing.offers import OFFER_SECONDS
 from s3import.status import Run, State, read_run
 from s3import.writers.schema import VERSION_TABLE
 
-ON_OFFER = 0  # the token of a part that may be claimed: nobody's, so whoever let its lease end writes nothing any more
+MOST_PARTS = 32  # in a bundle
+MOST_BYTES = 1 << 20  # of the objects of a bundle; a larger part is one by itself
+MOST_SPAN = 8 * MOST_PARTS  # of a bundle's numbers, all of which are read to find its parts
+MOST_WAITING = 1000  # parts that are looked at to make bundles of
 
 
 @dataclass(frozen=True, slots=True)
 class Capacity:
-    """How many parts and plans, and so database connections, may be at work: of one account, and in all."""
+    """How many bundles and plans, and so database connections, may be at work: of one account, and in all."""
 
     per_account: int = 8
     in_all: int = 64
+
+
+@dataclass(frozen=True, slots=True)
+class Bundle:
+    """Parts on offer together: those between two numbers that have its token. It is nobody's, so that whoever let its
+    lease end writes nothing any more."""
+
+    first: int
+    last: int
+    token: int
 
 
 def due_runs(connection: Connection, capacity: Capacity, least_room: int = 1) -> list[Run]:
@@ -44,8 +59,8 @@ def due_runs(connection: Connection, capacity: Capacity, least_room: int = 1) ->
     return due(connection, room) if room >= least_room else []
 
 
-def offer_parts(connection: Connection, run_id: str, capacity: Capacity) -> Sequence[int]:
-    """The numbers of the run's parts to send out now: parents' entities before their children's, and no more than
+def offer_parts(connection: Connection, run_id: str, capacity: Capacity) -> Sequence[Bundle]:
+    """The bundles of the run's parts to send out now: parents' entities before their children's, and no more than
     `capacity` leaves. None where the run is not spread or has no part left."""
     now = _alone(connection)
     locked = connection.execute(
@@ -53,37 +68,63 @@ def offer_parts(connection: Connection, run_id: str, capacity: Capacity) -> Sequ
     ).first()
     if locked is None or locked.state != State.RUNNING or not locked.spread:
         return ()
-    holders = _at_work(connection, now, capacity)
-    mine = holders.count(run_id)
-    room = min(capacity.per_account - mine, _room(connection, capacity, now, len(holders)))
-    numbers = _waiting(connection, run_id, now, room, mine) if room > 0 else []
+    at_work = _at_work(connection, now, capacity)
+    mine = at_work.count(run_id)
+    room = min(capacity.per_account - mine, _room(connection, capacity, now, len(at_work)))
+    waiting = (
+        _waiting(connection, run_id, now, min(capacity.per_account * MOST_PARTS, MOST_WAITING)) if room > 0 else []
+    )
+    most_parts = -(-len(waiting) // capacity.per_account)  # so that there is a share for everybody
+    bundles = islice(_bundles(waiting, most_parts), room)
+    return [_offer(connection, run_id, numbers) for numbers in bundles]
+
+
+def _offer(connection: Connection, run_id: str, numbers: Sequence[int]) -> Bundle:
+    parts, bundle = import_parts.c, Bundle(numbers[0], numbers[-1], -new_token() - 1)
+    connection.execute(
+        import_parts.update()
+        .where(parts.run_id == run_id, parts.number.in_(numbers))
+        .values(token=bundle.token, lease_until=clock() + OFFER_SECONDS)
+    )
+    return bundle
+
+
+def withdraw_parts(connection: Connection, run_id: str, bundles: Sequence[Bundle]) -> None:
+    """Take back offers that did not get out: their parts are due again."""
+    for bundle in bundles:
+        on_offer = _held_by(run_id, bundle, bundle.token)
+        connection.execute(import_parts.update().where(*on_offer).values(lease_until=None))
+
+
+def _waiting(connection: Connection, run_id: str, now: float, limit: int) -> Sequence[sa.Row[Any]]:
+    """The numbers and sizes of at most `limit` parts that nobody has, of the first entity that is not done. However
+    many the run has, this looks at few: an index has what is left by entity and number."""
     parts = import_parts.c
-    if numbers:
-        connection.execute(
-            import_parts.update()
-            .where(parts.run_id == run_id, parts.number.in_(numbers))
-            .values(token=ON_OFFER, lease_until=clock() + OFFER_SECONDS)
-        )
-    return numbers
-
-
-def withdraw_parts(connection: Connection, run_id: str, numbers: Sequence[int]) -> None:
-    """Take back offers of parts that did not get out: they are due again."""
-    parts = import_parts.c
-    on_offer = sa.and_(parts.run_id == run_id, parts.number.in_(numbers), parts.token == ON_OFFER)
-    connection.execute(import_parts.update().where(on_offer).values(lease_until=None))
-
-
-def _waiting(connection: Connection, run_id: str, now: float, room: int, at_work: int) -> list[int]:
-    """The numbers of at most `room` parts that nobody has, of the first entity that is not done; of the run's parts
-    `at_work` are somebody's. However many it has, this looks at few: an index has what is left by entity and number."""
-    parts = import_parts.c
+    free = sa.or_(parts.lease_until.is_(None), parts.lease_until <= now)
+    size = sa.case((parts.window.is_(None), parts.size_bytes), else_=MOST_BYTES).label(
+        "size_bytes"
+    )  # of a table: unknown
     for entity in Entity:
-        leased = sa.func.coalesce(parts.lease_until > now, sa.false()).label("leased")
-        first = _left(run_id, parts.number, leased).where(parts.entity == entity.value).order_by(parts.number)
-        if rows := connection.execute(first.limit(room + at_work)).all():
-            return [row.number for row in rows if not row.leased][:room]
-    return []
+        left = _left(run_id, parts.number, size).where(parts.entity == entity.value).order_by(parts.number)
+        if rows := connection.execute(left.where(free).limit(limit)).all():
+            return rows
+        if connection.execute(left.limit(1)).first():
+            return ()
+    return ()
+
+
+def _bundles(waiting: Iterable[sa.Row[Any]], most_parts: int) -> Iterator[list[int]]:
+    """The numbers of parts that go together, in their order."""
+    numbers, size_bytes = list[int](), 0
+    for part in waiting:
+        size_bytes += part.size_bytes
+        full = len(numbers) == most_parts or size_bytes > MOST_BYTES
+        if numbers and (full or part.number - numbers[0] >= MOST_SPAN):
+            yield numbers
+            numbers, size_bytes = [], part.size_bytes
+        numbers.append(part.number)
+    if numbers:
+        yield numbers
 
 
 def _alone(connection: Connection) -> float:
@@ -102,11 +143,12 @@ def _room(connection: Connection, capacity: Capacity, now: float, at_work: int) 
 
 
 def _at_work(connection: Connection, now: float, capacity: Capacity) -> Sequence[str]:
-    """For each part that somebody has, or that is on offer, the id of its run; no more than `capacity` has room for."""
+    """For each bundle that somebody has, or that is on offer, the id of its run; no more than there is room for."""
     parts = import_parts.c
-    leased = sa.select(parts.run_id).where(parts.lease_until > now, parts.done == sa.false())
+    leased = sa.select(parts.run_id, parts.token).where(parts.lease_until > now, parts.done == sa.false())
     # In this order, so that the index is used without statistics too, and never all parts are read.
-    return connection.scalars(leased.order_by(parts.lease_until).limit(capacity.in_all)).all()
+    few = leased.order_by(parts.lease_until).limit(capacity.in_all * MOST_PARTS).subquery()
+    return [run_id for run_id, _ in connection.execute(sa.select(few).distinct())]
 
 
 def all_done(connection: Connection, run_id: str) -> bool:
@@ -124,64 +166,60 @@ def _left(run_id: str, *columns: sa.ColumnElement[Any]) -> sa.Select[Any]:
 
 
 @dataclass(frozen=True, slots=True)
-class TakenPart:
-    """A part of a spread run that was claimed: how often that happened since its last checkpoint, and who had it before
-    and let its lease end."""
+class TakenParts:
+    """A bundle of a spread run that was claimed: its parts in their order, how often somebody began with the first of
+    them since its last checkpoint, and who had some of them before and let the lease end."""
 
     run: Run
-    part: Part
+    bundle: Bundle
+    token: int
+    parts: Sequence[Part]
     tries: int
-    lost_by: str | None
+    lost_by: frozenset[str]
 
 
 def new_token() -> int:
-    """A fencing token of a part that nobody else has: fencing only asks whether it is still the same."""
+    """A fencing token of parts that nobody else has: fencing only asks whether it is still the same."""
     return 1 + secrets.randbits(62)
 
 
-def claim_part(
-    connection: Connection, run_id: str, number: int, *, token: int, holder: str, lease_seconds: float
-) -> TakenPart | None:
-    """Take a part of a spread run that is on offer, or was taken with this very `token`: the answer to a commit can get
-    lost. None when somebody else has it, it is done, or the run has ended."""
+def claim_parts(
+    connection: Connection, run_id: str, bundle: Bundle, *, token: int, holder: str, lease_seconds: float
+) -> TakenParts | None:
+    """Take a bundle of a spread run that is on offer, or was taken with this very `token`: the answer to a commit can
+    get lost. None when somebody else has it, it is done, or the run has ended."""
     parts, runs = import_parts.c, import_runs.c
-    one = sa.and_(parts.run_id == run_id, parts.number == number)
-    before = connection.execute(sa.select(parts.holder, parts.tries, parts.token).where(one)).first()
-    if before is not None and before.token == token:
-        run, [part] = read_run(connection, run_id), read_parts(connection, run_id, number)
-        return TakenPart(run, part, before.tries, None) if run else None
-    at_work = sa.exists().where(runs.run_id == run_id, runs.state == State.RUNNING, runs.spread.is_(True))
-    on_offer = sa.and_(parts.token == ON_OFFER, parts.lease_until > clock())
-    taken = connection.execute(
-        import_parts.update()
-        .where(one, parts.done == sa.false(), on_offer, at_work)
-        .values(
-            token=token,
-            holder=holder,
-            lease_until=clock() + lease_seconds,
-            tries=parts.tries + 1,
-        )
-    ).rowcount
+    on_offer = (*_held_by(run_id, bundle, bundle.token), parts.lease_until > clock())
+    before = connection.execute(sa.select(parts.number, parts.holder).where(*on_offer).order_by(parts.number)).all()
+    if before:
+        at_work = sa.exists().where(runs.run_id == run_id, runs.state == State.RUNNING, runs.spread.is_(True))
+        # Whoever dies does so at the first part that is not done: the others have not been tried.
+        tries = sa.case((parts.number == before[0].number, parts.tries + 1), else_=parts.tries)
+        claimed = {"token": token, "holder": holder, "lease_until": clock() + lease_seconds, "tries": tries}
+        connection.execute(import_parts.update().where(*on_offer, at_work).values(claimed))
+    taken = read_taken(connection, run_id, bundle.first, bundle.last, token)
     run = read_run(connection, run_id)
-    if not taken or run is None or before is None:
+    if not taken or run is None:
         return None
-    return TakenPart(run, read_parts(connection, run_id, number)[0], before.tries + 1, before.holder)
+    tries_of_first = sa.select(parts.tries).where(parts.run_id == run_id, parts.number == taken[0].number)
+    lost_by = frozenset(row.holder for row in before if row.holder)
+    return TakenParts(run, bundle, token, taken, connection.execute(tries_of_first).scalar_one(), lost_by)
 
 
-def renew_part(connection: Connection, run_id: str, part: Part, lease_seconds: float) -> bool:
-    """Keep the part; False when it is not its holder's any more. A part that is done needs no keeping."""
-    return bool(
-        connection.execute(
-            import_parts.update().where(*_mine(run_id, part)).values(lease_until=clock() + lease_seconds)
-        ).rowcount
-    )
+def renew_parts(connection: Connection, taken: TakenParts, lease_seconds: float) -> bool:
+    """Keep what is not done of the parts; False when none of that is their holder's any more."""
+    kept = import_parts.update().where(*_held_by(taken.run.run_id, taken.bundle, taken.token))
+    return bool(connection.execute(kept.values(lease_until=clock() + lease_seconds)).rowcount)
 
 
-def release_part(connection: Connection, run_id: str, part: Part) -> None:
-    """Give the part back, so that it can be offered again at once."""
-    connection.execute(import_parts.update().where(*_mine(run_id, part)).values(holder=None, lease_until=None, tries=0))
+def release_parts(connection: Connection, taken: TakenParts) -> None:
+    """Give back what is not done of the parts, so that it can be offered again at once."""
+    given_back = import_parts.update().where(*_held_by(taken.run.run_id, taken.bundle, taken.token))
+    connection.execute(given_back.values(holder=None, lease_until=None, tries=0))
 
 
-def _mine(run_id: str, part: Part) -> tuple[sa.ColumnElement[bool], ...]:
+def _held_by(run_id: str, bundle: Bundle, token: int) -> tuple[sa.ColumnElement[bool], ...]:
+    """The parts of the bundle that have this token and are not done."""
     parts = import_parts.c
-    return parts.run_id == run_id, parts.number == part.number, parts.token == part.token
+    between = parts.number.between(bundle.first, bundle.last)
+    return parts.run_id == run_id, between, parts.token == token, parts.done == sa.false()

@@ -131,7 +131,7 @@ def fleet(connection: Connection) -> Fleet:
             (sa.func.min(parts.lease_until) - clock()).label("left"),
         )
         .join_from(import_parts, import_runs, runs.run_id == parts.run_id)
-        .where(undone, parts.holder.is_not(None), parts.token != 0)
+        .where(undone, parts.holder.is_not(None), parts.token > 0)
         .group_by(parts.holder, runs.account_id, runs["pass"])
     )
     work = [_work(row, 0) for row in connection.execute(of_runs)]

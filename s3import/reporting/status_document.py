@@ -107,7 +107,7 @@ def _slices(run_ids: sa.Select[Any]) -> sa.Select[Any]:
         **{what: parts[f"{what}_count"] for what in COUNTS},
     }
     columns = (sa.cast(sa.func.sum(number), sa.BigInteger).label(name) for name, number in sums.items())
-    held = sa.and_(parts.holder.is_not(None), parts.token != 0)  # not those on offer
+    held = sa.and_(parts.holder.is_not(None), parts.token > 0)  # not those on offer
     leased_until = sa.func.max(sa.case((held, parts.lease_until))).label("leased_until")
     shown = (parts.run_id.label("of_run"), *same[1:], sa.func.count().label("parts_total"), *columns, leased_until)
     return sa.select(*shown).where(parts.run_id.in_(run_ids)).group_by(*same)

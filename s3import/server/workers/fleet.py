@@ -18,10 +18,10 @@ from s3import.core.errors import Interrupted, LeaseLost, S3ImportError, TooManyR
 from s3import.core.limits import Counters, RejectLimit
 from s3import.importing import offers
 from s3import.importing import part_claims as dispatch
-from s3import.importing.checkpoints import Part, PartTotals
+from s3import.importing.checkpoints import PartTotals
 from s3import.importing.importer import Importer
 from s3import.importing.leases import Lease
-from s3import.importing.part_claims import Capacity, TakenPart
+from s3import.importing.part_claims import Bundle, Capacity, TakenParts
 from s3import.importing.part_totals import Totals
 from s3import.importing.parts import ActiveRun
 from s3import.importing.retries import Retries
@@ -43,8 +43,8 @@ class Queue(Protocol):
         """Have some worker call `FleetWorker.plan`."""
         ...
 
-    def send_part(self, run_id: str, number: int) -> bool:
-        """Have some worker call `FleetWorker.import_part`."""
+    def send_parts(self, run_id: str, bundle: Bundle) -> bool:
+        """Have some worker call `FleetWorker.import_parts`."""
         ...
 
 
@@ -77,23 +77,24 @@ class FleetWorker:
             return
         self._advance(run_id) if spread else self._offer_more()
 
-    def import_part(self, run_id: str, number: int) -> None:
-        """Import one part of a spread run, unless somebody else has it; then see what follows."""
+    def import_parts(self, run_id: str, bundle: Bundle) -> None:
+        """Import the parts of a bundle of a spread run, unless somebody else has it; then see what follows."""
         token = dispatch.new_token()  # of all tries to take it: the answer to a commit can get lost
-        take = partial(self._take_part, run_id=run_id, number=number, token=token)
+        take = partial(self._take_parts, run_id=run_id, bundle=bundle, token=token)
         taken = self._importer.transactions.run("", take)
         if taken is None:
             return
-        run, part, claim = taken.run, taken.part, _claim_of(taken.run)
+        run, claim = taken.run, _claim_of(taken.run)
         try:
-            self._require_few_tries(run, part, taken.tries)
-            self._import_part(claim, run, part)
-        except LeaseLost as error:
+            self._require_few_tries(taken)
+            self._import_bundle(claim, taken)
+        except LeaseLost as error:  # of one of them: others may be its own still
             log.info("account %s: %s", run.account_id, error, extra={"event": "part_lost"})
+            self._give_back(taken)
         except Interrupted as error:
-            self._give_back(run, part, error)
+            self._hand_over(taken, error)
         except TooManyRejects as error:
-            self._decide(claim, run, part, error)
+            self._decide(claim, taken, error)
         except Exception as error:  # noqa: BLE001 - as above
             self._fail(claim, error)
         self._advance(run_id)
@@ -140,29 +141,30 @@ class FleetWorker:
         few = totals.parts - totals.parts_done <= FEW
         return few and totals.bytes_left <= self._importer.settings.block_bytes
 
-    def _take_part(self, connection: Connection, run_id: str, number: int, token: int) -> TakenPart | None:
+    def _take_parts(self, connection: Connection, run_id: str, bundle: Bundle, token: int) -> TakenParts | None:
         database, settings = self._importer.database, self._importer.settings
-        taken = dispatch.claim_part(
+        taken = dispatch.claim_parts(
             connection,
             run_id,
-            number,
+            bundle,
             token=token,
             holder=database.application_name,
             lease_seconds=settings.lease_seconds,
         )
-        if taken is not None and taken.lost_by:
-            database.evict(connection, taken.lost_by)
+        for holder in taken.lost_by if taken else ():
+            database.evict(connection, holder)
         return taken
 
-    def _import_part(self, claim: Claim, run: Run, part: Part) -> None:
-        importer = self._importer
+    def _import_bundle(self, claim: Claim, taken: TakenParts) -> None:
+        importer, run = self._importer, taken.run
         active = ActiveRun(claim, importer.open_source(run.source, run.account_id), self._counters(run))
 
         def renew(connection: Connection) -> bool:
-            return dispatch.renew_part(connection, run.run_id, part, importer.settings.lease_seconds)
+            return dispatch.renew_parts(connection, taken, importer.settings.lease_seconds)
 
         with importer.leases.keep(Lease(renew, active.ended)):
-            importer.parts.import_part(active, part)
+            for part in taken.parts:
+                importer.parts.import_part(active, part)
 
     def _counters(self, run: Run, *, final: bool = False) -> Counters:
         """What all machines have read and rejected by now, or (unless `final`) a short while ago."""
@@ -174,15 +176,15 @@ class FleetWorker:
         """Offer what comes next of a spread run, or finish it. What fails here is made up for by the next sweep."""
         try:
             with self._importer.database.begin() as connection:
-                numbers = dispatch.offer_parts(connection, run_id, self._capacity)
+                bundles = dispatch.offer_parts(connection, run_id, self._capacity)
                 run = status.read_run(connection, run_id)
-                finished = not numbers and run is not None and run.spread and dispatch.all_done(connection, run_id)
+                finished = not bundles and run is not None and run.spread and dispatch.all_done(connection, run_id)
         except S3ImportError as error:
             log.warning("run %s: cannot offer its parts yet: %s", run_id, error, extra={"event": "offer_failed"})
             return
         self._send(
-            partial(self._queue.send_part, run_id),
-            numbers,
+            partial(self._queue.send_parts, run_id),
+            bundles,
             lambda connection, unsent: dispatch.withdraw_parts(connection, run_id, unsent),
         )
         if run is not None and finished and run.state is State.RUNNING:
@@ -244,26 +246,28 @@ class FleetWorker:
             return False
         return offers.offer_run(connection, run)
 
-    def _require_few_tries(self, run: Run, part: Part, tries: int) -> None:
+    def _require_few_tries(self, taken: TakenParts) -> None:
         """Raises: WorkerLost, when a part took one worker after the other without getting on."""
-        if tries > self._retries.limit:
-            raise _lost(run, f"importing {part.planned.key}")
+        if taken.tries > self._retries.limit:
+            raise _lost(taken.run, f"importing {taken.parts[0].planned.key}")
 
-    def _decide(self, claim: Claim, run: Run, part: Part, error: TooManyRejects) -> None:
+    def _decide(self, claim: Claim, taken: TakenParts, error: TooManyRejects) -> None:
         """End the run where rejects are too many of all that was read by now; this machine may know of less."""
         try:
-            self._counters(run, final=True).require_within_limit(run.account_id)
+            self._counters(taken.run, final=True).require_within_limit(claim.account_id)
         except TooManyRejects as sure:
             self._fail(claim, sure)
         else:
-            self._give_back(run, part, error)
+            self._hand_over(taken, error)
 
-    def _give_back(self, run: Run, part: Part, error: S3ImportError) -> None:
-        log.info(
-            "account %s: %s given back: %s", run.account_id, part.planned.key, error, extra={"event": "part_released"}
-        )
-        with self._importer.database.begin() as connection:
-            dispatch.release_part(connection, run.run_id, part)
+    def _hand_over(self, taken: TakenParts, error: S3ImportError) -> None:
+        log.info("account %s: parts given back: %s", taken.run.account_id, error, extra={"event": "part_released"})
+        self._give_back(taken)
+
+    def _give_back(self, taken: TakenParts) -> None:
+        """What is left of a bundle. Where the database does not answer, its lease ends by itself."""
+        with suppress(S3ImportError), self._importer.database.begin() as connection:
+            dispatch.release_parts(connection, taken)
 
     def _fail(self, claim: Claim, error: Exception) -> None:
         failure = as_failure(error)

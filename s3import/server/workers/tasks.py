@@ -20,6 +20,7 @@ from celery import Celery, signals
 from s3import.core.errors import BrokerUnavailable
 from s3import.core.timers import Ticker
 from s3import.importing.offers import OFFER_SECONDS
+from s3import.importing.part_claims import Bundle
 from s3import.server.workers.broker import TLS, check_url, require_login
 from s3import.server.workers.fleet import FleetWorker
 
@@ -82,8 +83,8 @@ class CeleryQueue:
     def send_plan(self, run_id: str) -> bool:
         return self._send("s3import.plan", run_id)
 
-    def send_part(self, run_id: str, number: int) -> bool:
-        return self._send("s3import.import_part", run_id, number)
+    def send_parts(self, run_id: str, bundle: Bundle) -> bool:
+        return self._send("s3import.import_parts", run_id, bundle.first, bundle.last, bundle.token)
 
     def _send(self, name: str, *arguments: Any) -> bool:
         try:
@@ -149,7 +150,11 @@ def serve_queue(
     if stop.is_set():
         return
     app.task(worker.plan, name="s3import.plan")
-    app.task(worker.import_part, name="s3import.import_part")
+
+    def import_parts(run_id: str, first: int, last: int, token: int) -> None:
+        worker.import_parts(run_id, Bundle(first, last, token))
+
+    app.task(import_parts, name="s3import.import_parts")
 
     def shut_down(sig: str, **_: Any) -> None:
         drain(signal.Signals[sig])

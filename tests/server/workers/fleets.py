@@ -20,7 +20,7 @@ from s3import.core.records import HALVES, ROW_ENTITIES, Pass
 from s3import.core.settings import Settings
 from s3import.core.tables import import_parts, import_runs
 from s3import.importing.importer import Importer
-from s3import.importing.part_claims import Capacity
+from s3import.importing.part_claims import Bundle, Capacity
 from s3import.importing.requests import Request
 from s3import.importing.retries import Retries
 from s3import.importing.transactions import Transactions
@@ -33,8 +33,8 @@ from tests.importing.dumps import ACCOUNT, Dump, Record, account_document, lines
 from tests.importing.moving import BOTH, execute, ignore, migrate, settings_for, snapshot
 
 T = TypeVar("T")
-Call = tuple[str, int | None]
-"""A run's id, and the number of the part to import; None: the run is to be planned."""
+Call = tuple[str, Bundle | None]
+"""A run's id, and the parts to import; None: the run is to be planned."""
 LONG = 1e6  # seconds
 FEW_SECONDS = 13.0  # enough to look after a run again, in tests; offers go on
 
@@ -62,8 +62,8 @@ class FakeQueue:
     def send_plan(self, run_id: str) -> bool:
         return self._send((run_id, None))
 
-    def send_part(self, run_id: str, number: int) -> bool:
-        return self._send((run_id, number))
+    def send_parts(self, run_id: str, bundle: Bundle) -> bool:
+        return self._send((run_id, bundle))
 
     def take(self) -> Call:
         return self.waiting.pop(self.draw.randrange(len(self.waiting)))
@@ -88,9 +88,9 @@ class Fleet:
 
     def deliver(self, call: Call | None = None, worker: int | None = None) -> None:
         """Let a worker, any or that one, take a call, any or that one."""
-        run_id, number = call or self.queue.take()
+        run_id, bundle = call or self.queue.take()
         chosen = self.workers[worker] if worker is not None else self.queue.draw.choice(self.workers)
-        chosen.plan(run_id) if number is None else chosen.import_part(run_id, number)
+        chosen.plan(run_id) if bundle is None else chosen.import_parts(run_id, bundle)
 
     def sweep(self) -> None:
         self.queue.draw.choice(self.workers).sweep()

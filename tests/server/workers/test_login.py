@@ -18,6 +18,7 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
 from s3import.core.errors import BrokerRefused, BrokerUnavailable, ConfigurationError
+from s3import.importing.part_claims import Bundle
 from s3import.server.workers import tasks
 from s3import.server.workers.broker import require_login
 from s3import.server.workers.tasks import CeleryQueue, make_celery
@@ -107,7 +108,7 @@ def test_messages_do_not_pile_up_where_no_worker_is(redis: Broker, monkeypatch: 
     monkeypatch.setattr(tasks, "MOST_WAITING", 2)
     monkeypatch.setattr(tasks, "LOOK_SECONDS", 0.0)
     queue = CeleryQueue(make_celery(redis.url, redis.queue))
-    assert [queue.send_part("0" * 32, number) for number in range(4)] == [True, True, False, False]
+    assert [queue.send_parts("0" * 32, Bundle(number, number, -2)) for number in range(4)] == [True, True, False, False]
 
 
 def test_rabbitmq_drops_what_is_old_by_its_own_clock(rabbitmq: Broker) -> None:
