@@ -127,8 +127,8 @@ class Listed:
 
 @dataclass(frozen=True, slots=True)
 class CertifiedFiles:
-    """The files behind attachments and recordings. `by_state`: how many are `copied`, `failed`, or `pending` (only
-    referenced); `size_bytes`: of those copied whose size is known; `sha256`: of the list of all of them."""
+    """The files behind attachments and recordings. `by_state`: how many are `copied`, `failed`, `pending` or only
+    `referenced`; `size_bytes`: of those copied whose size is known; `sha256`: of the list of all of them."""
 
     count: int
     by_state: dict[str, int]
@@ -173,7 +173,8 @@ class Certificate:
     def document(self) -> Document:
         """As a JSON document, not signed yet."""
         plain = asdict(self, dict_factory=lambda members: {name.rstrip("_"): value for name, value in members})
-        return {"format": FORMAT, "version": VERSION, **plain}
+        document: Document = orjson.loads(orjson.dumps({"format": FORMAT, "version": VERSION, **plain}))
+        return document
 
 
 # --- signatures ------------------------------------------------------------------------------------------------------

@@ -141,7 +141,7 @@ def _standing(connection: Connection, account_id: str) -> _Standing:
     done = imported.imported(connection, account_id)
     query = sa.select(import_runs.c.run_id, import_runs.c.verified)
     ids = imported.ids_of(done.runs)
-    kept = dict(connection.execute(query.where(import_runs.c.run_id.in_(ids))).tuples().all())
+    kept = {row.run_id: row.verified for row in connection.execute(query.where(import_runs.c.run_id.in_(ids)))}
     last = max((found for found in kept.values() if found), key=lambda found: str(found["verified_at"]), default=None)
     again = f"run `s3import verify --account {account_id}`"
     if last is None:
