@@ -93,7 +93,7 @@ def test_the_other_commands_are_understood(
 
 @pytest.fixture(scope="module")
 def imported(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with a dump, and with databases that hold its recent pass (`recent.db`) and both (`all.db`), verified."""
+    """A folder with a dump, and with databases that hold its recent pass (`recent.db`) or both (`all.db`), verified."""
     folder = tmp_path_factory.mktemp("imported")
     dump = Dump(folder / "dumps")
     dump.fill()
