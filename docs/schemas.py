@@ -12,14 +12,16 @@ from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
-from pydantic import BaseModel
+from pydantic import BaseModel, TypeAdapter
 
 import s3import
 from s3import.core.ids import ACCOUNT_ID_SCHEMA, ID_SCHEMA
 from s3import.core.json_schemas import url_of
 from s3import.core.records import ID_FIELDS, REQUIRED, SCHEMAS, TIMESTAMP_FIELDS, VOCABULARY, Entity
+from s3import.core.signing import ALGORITHM
 from s3import.readers.dump import account_document, objects
 from s3import.readers.formats.members import Members, schema_of
+from s3import.reporting.certificate import FORMAT, VERSION, Certificate
 from s3import.reporting.status_document import UNKNOWN
 from s3import.server.api.models import MigrationEvent, StatusDocument
 from s3import.transform.validators.rules import ONE_OF, REQUIRED_WITHIN, WAYS_OUT, WHOLE_NUMBERS
@@ -106,6 +108,27 @@ def status() -> Schema:
     return schema
 
 
+def certificate() -> Schema:
+    """A signed certificate: the members that are declared, those that name it, and the signature."""
+    schema: Schema = TypeAdapter(Certificate).json_schema()
+    run = schema["$defs"]["CertifiedRun"]
+    run["properties"] = {name.rstrip("_"): shape for name, shape in run["properties"].items()}
+    run["required"] = [name.rstrip("_") for name in run["required"]]
+    text = {"type": "string"}
+    signature = {"algorithm": {"const": ALGORITHM}, "key": text, "value": {**text, "pattern": "^[0-9a-f]{64}$"}}
+    head: Schema = {"format": {"const": FORMAT}, "version": {"const": VERSION}}
+    last: Schema = {
+        "signature": {
+            "type": "object",
+            "description": "HMAC-SHA256 over the document without this member, as RFC 8785 writes it.",
+            "properties": signature,
+            "required": list(signature),
+        }
+    }
+    properties = head | schema["properties"] | last
+    return schema | {"properties": properties, "required": list(properties)}
+
+
 MADE: Mapping[str, tuple[str, Callable[[], Schema]]] = {
     "thread": ("A thread: a line of a part below threads/", lambda: record(Entity.THREADS)),
     "message": ("A message: a line of a part below messages/", lambda: record(Entity.MESSAGES)),
@@ -115,6 +138,7 @@ MADE: Mapping[str, tuple[str, Callable[[], Schema]]] = {
     "account": ("account.json: an account, its brands and channels", document(account_document.ACCOUNT)),
     "status": ("The status document: `s3import status --json`, GET /check-migration", status),
     "callback": ("The body of a callback", model(MigrationEvent)),
+    "certificate": ("A certificate: `s3import certificate`", certificate),
 }
 """Each schema by its name: its title, and what makes it."""
 

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 import click
 
 from s3import import __version__
-from s3import.console import dump_writing, explained, options, rejected, streams, times
+from s3import.console import certified, dump_writing, explained, options, rejected, streams, times
 from s3import.console.exits import DONE, FAILED, SOME_REJECTED, exit_status, status_of, worst
 from s3import.console.output import after_the_work, complain, redraw, say
 from s3import.console.signals import signals
@@ -52,6 +52,7 @@ cli.add_command(dump_writing.schema)
 cli.add_command(times.estimate)
 cli.add_command(times.history)
 cli.add_command(rejected.rejects)
+cli.add_command(certified.certificate)
 
 
 @cli.group()

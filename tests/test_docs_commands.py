@@ -93,13 +93,15 @@ def test_the_other_commands_are_understood(
 
 @pytest.fixture(scope="module")
 def imported(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with a dump, and with databases that hold its recent pass (`recent.db`) and both (`all.db`)."""
+    """A folder with a dump, and with databases that hold its recent pass (`recent.db`) or both (`all.db`), verified."""
     folder = tmp_path_factory.mktemp("imported")
     dump = Dump(folder / "dumps")
     dump.fill()
     dump.put("delta/threads/a.jsonl", json_lines(thread(2)))
     for passes in ("recent", "all"):
-        assert migrate(dump, f"sqlite:///{folder}/{passes}.db", "--pass", passes).status == 0
+        database = f"sqlite:///{folder}/{passes}.db"
+        assert migrate(dump, database, "--pass", passes).status == 0
+        assert s3import("verify", "--account", ACCOUNT, "--database", database).status == 0
     return folder
 
 
@@ -115,6 +117,7 @@ def test_every_command_works(page: str, line: str, imported: Path, tmp_path: Pat
         "S3IMPORT_SOURCE": f"{imported}/dumps/{{account}}",
     }
     more = {"S3IMPORT_FILES_TO": str(tmp_path)} if words[0] == "files" else {"S3IMPORT_RETENTION_DAYS": "30"}
+    more["S3IMPORT_CERTIFICATE_SECRET"] = "a secret of its own, for tests"
     ended = s3import(*words, **where, **more)
     assert ended.status == 0, ended.err
 

@@ -6,6 +6,7 @@ import re
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, fields
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO
 
 import click
@@ -181,6 +182,27 @@ as_dump = option(
     type=click.Path(file_okay=False),
     metavar="DIR",
     help="Write them below this folder as a delta to be mended, instead of listing them.",
+)
+html = option(
+    "--html",
+    type=click.Path(dir_okay=False, path_type=Path),
+    metavar="FILE",
+    help="Write it as a page, too, to be printed or sent.",
+)
+lists = option(
+    "--lists",
+    type=click.Path(file_okay=False, path_type=Path),
+    metavar="DIR",
+    help="Write the parts and the files into this folder, a JSON object a line; the certificate has their SHA-256.",
+)
+as_verified = option(
+    "--as-verified", is_flag=True, help="Certify what the last verification saw, though rows have changed since."
+)
+check = option(
+    "--check",
+    type=click.File("rb"),
+    metavar="FILE",
+    help="Check a certificate, JSON or HTML, instead of making one; - is stdin.",
 )
 state = option(
     "--state",

@@ -176,6 +176,30 @@ class NotImported(MigrationFailed):
     code = "not_imported"
 
 
+class NotVerified(MigrationFailed):
+    """There is nothing to certify: what was imported was not verified, or not all of it."""
+
+    code = "not_verified"
+
+
+class DifferencesFound(MigrationFailed):
+    """The last verification found differences, or the counts do not add up: that cannot be certified."""
+
+    code = "differences_found"
+
+
+class ChangedSinceVerified(MigrationFailed):
+    """The tables are not as they were when they were verified."""
+
+    code = "changed_since_verified"
+
+
+class CertificateInvalid(MigrationFailed):
+    """A certificate that is to be checked is none, was changed, or was signed with another secret."""
+
+    code = "certificate_invalid"
+
+
 class AccountIsActive(MigrationFailed):
     """The account is in use: taking its import back has to be forced."""
 

@@ -36,6 +36,7 @@ class Happened(StrEnum):
     CANCELLED = "cancelled"
     FINISHED = "finished"
     VERIFIED = "verified"
+    CERTIFIED = "certified"
     RESOLVED = "resolved"
     RESET = "reset"
     PURGED = "purged"

@@ -11,7 +11,17 @@ from importlib.resources import files
 from s3import.core.errors import ConfigurationError
 from s3import.core.explanations import DOCUMENTATION
 
-SCHEMA_NAMES = ("thread", "message", "attachment", "deletion", "manifest", "account", "status", "callback")
+SCHEMA_NAMES = (
+    "thread",
+    "message",
+    "attachment",
+    "deletion",
+    "manifest",
+    "account",
+    "status",
+    "callback",
+    "certificate",
+)
 """What there are schemas of: the records of a dump, its documents, and what s3import tells."""
 
 

@@ -162,6 +162,12 @@ class Settings:
     slack_webhook_url: str | None = _setting("an incoming webhook that hears of every run", secret=True)
     callback_url: str | None = _setting("a URL of Conversations that hears of every run", secret=True)
     callback_secret: str | None = _setting("whsec_…: signs what goes to the callback (Standard Webhooks)", secret=True)
+    certificate_secret: str | None = _setting(
+        "signs certificates: any text of 24 characters or more",
+        None,
+        shown="that of the callback",
+        secret=True,
+    )
     retention_days: float | None = _setting(
         "forget what is kept of an account so many days after its last run", None, Number(float), shown="never"
     )

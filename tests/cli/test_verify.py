@@ -75,7 +75,8 @@ def test_gives_a_document(changed: str) -> None:
     assert ended.status == 1
     assert SECRET not in ended.out
     assert list(document) == [
-        "account_id", "passes", "verified_at", "differences", "rejected", "counts", "sources", "changed_parts", "listed"
+        "account_id", "passes", "verified_at", "differences", "rejected", "counts", "digests", "sources",
+        "changed_parts", "listed"
     ]  # fmt: skip
     assert (document["differences"], document["passes"]) == (1, ["recent", "remaining"])
     (different,) = document["listed"]["differences"]

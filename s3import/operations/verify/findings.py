@@ -48,10 +48,12 @@ class Finding:
 
 @dataclass(slots=True)
 class Findings:
-    """All that was found: `expected` records of the dump (the winner of each id), `found` rows, the rest by kind."""
+    """All that was found: `expected` records of the dump (the winner of each id), `found` rows, the rest by kind;
+    `digests`: over the rows of each entity."""
 
     expected: Counter[Entity] = field(default_factory=Counter)
     found: Counter[Entity] = field(default_factory=Counter)
+    digests: dict[Entity, str] = field(default_factory=dict)
     kinds: Counter[tuple[Entity, FindingKind]] = field(default_factory=Counter)
     differences: list[Finding] = field(default_factory=list)
     changes: list[Finding] = field(default_factory=list)
@@ -116,6 +118,7 @@ class Verified:
             "differences": self.findings.difference_count,
             "rejected": self.rejected,
             "counts": self.findings.counts(),
+            "digests": {entity.value: self.findings.digests[entity] for entity in TARGETS},
         }
 
     def document(self) -> dict[str, Any]:

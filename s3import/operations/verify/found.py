@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+import hashlib
 from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass
 from typing import Any, NamedTuple, TypeVar
@@ -50,6 +51,17 @@ _ABSENT: dict[Entity, sa.Table] = {entity: keys_table(f"import_absent_{entity}",
 NOTHING = Sum()
 Sums = dict[tuple[int, bool], Sum]
 """By key range, and by whether a row was made after the import began."""
+
+
+def digest_of(sums: Sums) -> str:
+    """One digest for all rows, in 64 hexadecimal digits: the SHA-256 over a line for each key range that has rows, in
+    their order: its number, its rows and their checksum."""
+    ranges: dict[int, Sum] = {}
+    for (key_range, _), (rows, checksum) in sums.items():
+        before = ranges.get(key_range, NOTHING)
+        ranges[key_range] = Sum(before.rows + rows, (before.checksum + checksum) % MODULUS)
+    lines = (f"{key_range} {rows} {checksum}\n" for key_range, (rows, checksum) in sorted(ranges.items()))
+    return hashlib.sha256("".join(lines).encode()).hexdigest()
 
 
 @dataclass(frozen=True, slots=True)

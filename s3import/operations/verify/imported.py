@@ -144,16 +144,17 @@ def keep(connection: Connection, verified: Imported, result: dict[str, object]) 
     Raises: as `imported`, and RunIsAlive, when they are not all that was imported any more: what a run wrote in the
     meantime would be taken for differences.
     """
-    if _ids(imported(connection, verified.runs[0].account_id).runs) != _ids(verified.runs):
+    if ids_of(imported(connection, verified.runs[0].account_id).runs) != ids_of(verified.runs):
         raise RunIsAlive(
             f"account {verified.runs[0].account_id}: another pass was imported while this verification was at work; "
             "run the same command again"
         )
     runs = import_runs.c
-    connection.execute(import_runs.update().where(runs.run_id.in_(_ids(verified.runs))).values(verified=result))
+    connection.execute(import_runs.update().where(runs.run_id.in_(ids_of(verified.runs))).values(verified=result))
     code = "differences" if result["differences"] else None
     history.write(connection, verified.runs[0].account_id, Happened.VERIFIED, code=code)
 
 
-def _ids(runs: tuple[Run, ...]) -> list[str]:
+def ids_of(runs: Sequence[Run]) -> list[str]:
+    """The ids of these runs, in their order."""
     return [run.run_id for run in runs]

@@ -30,7 +30,7 @@ from s3import.operations.verify.dump_parts import DumpParts
 from s3import.operations.verify.expected import SCHEMA, DumpPart, DumpReader
 from s3import.operations.verify.explanation import Explainer
 from s3import.operations.verify.findings import Findings, Verified
-from s3import.operations.verify.found import AccountRows, Sums
+from s3import.operations.verify.found import AccountRows, Sums, digest_of
 from s3import.operations.verify.imported import Imported
 from s3import.readers.dump.inventory import pages
 from s3import.readers.sources.source import SourceOpener
@@ -128,6 +128,7 @@ class Verification:
 
     def _compare(self, entity: Entity, database: AccountRows, versions: Spill, found: Sums) -> None:
         places = compare(entity, database, versions, found, self._findings)
+        self._findings.digests[entity] = digest_of(found)
         if not places.num_rows:
             return
         explainer = Explainer(database, replace(self._reader, observe=self._require_going), self._findings)

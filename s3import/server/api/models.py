@@ -247,6 +247,10 @@ class PassVerified(BaseModel):
     differences: Count
     rejected: Annotated[Count, Field(description="Records that were not imported, and so are not expected.")] = 0
     counts: dict[str, VerifiedEntity]
+    digests: Annotated[
+        dict[str, str],
+        Field(description="Over the rows of each table, as `s3import certificate` compares them.", examples=[{}]),
+    ] = {}
 
 
 class Span(BaseModel):
