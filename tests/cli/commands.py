@@ -4,12 +4,17 @@ from __future__ import annotations
 
 import gzip
 import os
+import signal
 import sys
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass, field
+from multiprocessing.process import BaseProcess
+from multiprocessing.reduction import DupFd
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any, BinaryIO, NoReturn
 
 import orjson
 
@@ -51,17 +56,76 @@ def command(*words: str) -> list[str]:
 
 def s3import(*words: str, **variables: str) -> Ended:
     """Run a command to its end, in a forked process: the same as what `command` starts, but for the time it takes."""
-    with tempfile.TemporaryDirectory() as folder:
-        out, err = Path(folder, "out"), Path(folder, "err")
-        child = forks.context.Process(target=_run, args=(words, environment(**variables), out, err))
-        child.start()
+    with tempfile.TemporaryFile() as out, tempfile.TemporaryFile() as err:
+        child = _started(words, variables, out.fileno(), err.fileno())
         child.join()
-        return Ended(child.exitcode or 0, out.read_bytes().decode(), err.read_bytes().decode())
+        return Ended(child.exitcode or 0, *(os.pread(one.fileno(), 1 << 28, 0).decode() for one in (out, err)))
 
 
-def _run(words: Sequence[str], variables: Mapping[str, str], out: Path, err: Path) -> NoReturn:
-    for path, descriptor in ((out, 1), (err, 2)):
-        os.dup2(os.open(path, os.O_WRONLY | os.O_CREAT), descriptor)
+@dataclass(frozen=True, slots=True)
+class Running:
+    """A command at work in a forked process; `out` and `err` are the ends of its pipes, as bytes."""
+
+    process: BaseProcess
+    out: BinaryIO
+    err: BinaryIO
+
+    def send_signal(self, number: int) -> None:
+        os.kill(self.process.pid or 0, number)
+
+    def ended(self, seconds: float = 120.0) -> Ended:
+        """Wait for it: what it said from here on, and its exit status, negative where a signal ended it."""
+        with ThreadPoolExecutor() as pool:
+            out, err = pool.map(lambda pipe: pipe.read().decode(), (self.out, self.err))
+        self.process.join(seconds)
+        assert self.process.exitcode is not None, "it did not end in time"
+        return Ended(self.process.exitcode, out, err)
+
+
+@contextmanager
+def running(*words: str, **variables: str) -> Iterator[Running]:
+    """The command as `s3import` starts it; whatever happens, its process does not stay."""
+    (out, out_end), (err, err_end) = os.pipe(), os.pipe()
+    try:
+        child = _started(words, variables, out_end, err_end)
+    finally:
+        os.close(out_end)
+        os.close(err_end)
+    with open(out, "rb") as said, open(err, "rb") as told:  # noqa: PTH123 # they have no paths
+        try:
+            yield Running(child, said, told)
+        finally:
+            if child.is_alive():
+                os.kill(child.pid or 0, signal.SIGKILL)
+            child.join()
+
+
+def _started(words: Sequence[str], variables: Mapping[str, str], out: int, err: int) -> BaseProcess:
+    given = words, environment(**variables), _Descriptor(out), _Descriptor(err)
+    child = forks.context.Process(target=_run, args=given)
+    child.start()
+    return child
+
+
+@dataclass(frozen=True, slots=True)
+class _Descriptor:
+    """An open file of this process, which is handed over when a process starts, and is a number there."""
+
+    number: int
+
+    def __reduce__(self) -> tuple[Callable[[Any], int], tuple[Any]]:
+        return _taken, (DupFd(self.number),)
+
+
+def _taken(handed: Any) -> int:
+    return int(handed.detach())
+
+
+def _run(words: Sequence[str], variables: Mapping[str, str], out: int, err: int) -> NoReturn:
+    os.dup2(out, 1)
+    os.dup2(err, 2)
+    os.close(out)
+    os.close(err)
     os.environ.clear()
     os.environ.update(variables)
     sys.argv = ["s3import", *words]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import socket
-import subprocess
 from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
@@ -14,7 +13,7 @@ import sqlalchemy as sa
 from s3import.writers import open_database
 from s3import.writers.schema import HEAD
 from s3import.writers.url import shown
-from tests.cli.commands import ACCOUNT, Dump, command, environment, migrate, s3import
+from tests.cli.commands import ACCOUNT, Dump, migrate, running, s3import
 from tests.objects import CREDENTIALS, Bucket
 
 pytestmark = pytest.mark.integration
@@ -125,16 +124,13 @@ def test_4_when_another_process_is_at_work(dump: Dump, sqlite_url: str) -> None:
         )
         connection.exec_driver_sql("UPDATE accounts SET status = 'migrating'")
     arguments = ["--account", ACCOUNT, "--source", dump.source, "--database", sqlite_url]
-    waiting = subprocess.Popen(
-        command("migrate", *arguments), env=environment(), stdout=subprocess.PIPE, stderr=subprocess.PIPE
-    )
-    assert waiting.stderr is not None
-    assert b"somebody holds the recent pass; waiting up to" in waiting.stderr.readline()
-    with engine.begin() as connection:
-        connection.exec_driver_sql("UPDATE import_runs SET lease_until = lease_until + 1")
-    _, said = waiting.communicate(timeout=120)
-    assert waiting.returncode == 4
-    assert b"imported by somebody" in said
+    with running("migrate", *arguments) as waiting:
+        assert b"somebody holds the recent pass; waiting up to" in waiting.err.readline()
+        with engine.begin() as connection:
+            connection.exec_driver_sql("UPDATE import_runs SET lease_until = lease_until + 1")
+        ended = waiting.ended()
+    assert ended.status == 4
+    assert "imported by somebody" in ended.err
 
 
 def test_75_when_the_database_is_down(dump: Dump, closed_port: int) -> None:

@@ -13,7 +13,18 @@ from pathlib import Path
 
 import pytest
 
-from tests.cli.commands import ACCOUNT, Dump, command, environment, json_lines, message, migrate, s3import
+from tests.cli.commands import (
+    ACCOUNT,
+    Dump,
+    Running,
+    command,
+    environment,
+    json_lines,
+    message,
+    migrate,
+    running,
+    s3import,
+)
 from tests.server.processes.processes import wait_until
 
 pytestmark = pytest.mark.integration
@@ -30,24 +41,13 @@ def long(dump: Dump) -> Dump:
 
 
 @contextmanager
-def running(dump: Dump, database_url: str) -> Iterator[subprocess.Popen[bytes]]:
+def at_work(dump: Dump, database_url: str) -> Iterator[Running]:
     """A migration at work, some batches of it committed."""
     words = ["--account", ACCOUNT, "--source", dump.source, "--database", database_url]
-    process = subprocess.Popen(
-        command("migrate", *words),
-        env=environment(S3IMPORT_PROGRESS_SECONDS="0.1", **SMALL_BATCHES),
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-    )
-    try:
-        assert process.stderr is not None
-        while b"acme recent: part 2/" not in (line := process.stderr.readline()):
+    with running("migrate", *words, S3IMPORT_PROGRESS_SECONDS="0.1", **SMALL_BATCHES) as process:
+        while b"acme recent: part 2/" not in (line := process.err.readline()):
             assert line, "ended too early"
         yield process
-    finally:
-        with suppress(ProcessLookupError):
-            process.kill()
-        process.communicate()
 
 
 @pytest.mark.parametrize(("number", "status"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
@@ -55,12 +55,12 @@ def test_a_signal_ends_the_run_and_keeps_the_checkpoint(
     long: Dump, database_url: str, number: signal.Signals, status: int
 ) -> None:
     """SIGINT and SIGTERM end a run in its midst; the same command goes on behind what was committed."""
-    with running(long, database_url) as process:
+    with at_work(long, database_url) as process:
         process.send_signal(number)
-        out, err = process.communicate(timeout=120)
-        assert process.returncode == status
-    assert b"failed, " in out
-    assert b"the same command resumes there [interrupted]" in err
+        ended = process.ended()
+    assert ended.status == status
+    assert "failed, " in ended.out
+    assert "the same command resumes there [interrupted]" in ended.err
     document = s3import("status", "--account", ACCOUNT, "--database", database_url, "--json").document
     before = document["passes"]["recent"]
     assert (before["state"], before["error"]["code"]) == ("failed", "interrupted")
@@ -79,23 +79,18 @@ def test_a_signal_ends_all_accounts(long: Dump, sqlite_url: str) -> None:
         long.fill(name)
     accounts = "\n".join([ACCOUNT, *names])
     variables = {"S3IMPORT_ACCOUNT": accounts, "S3IMPORT_SOURCE": long.source, "S3IMPORT_DATABASE": sqlite_url}
-    process = subprocess.Popen(
-        command("migrate"),
-        env=environment(**variables, **SMALL_BATCHES),
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-    )
-    wait_until(lambda: s3import("status", "--account", ACCOUNT, "--database", sqlite_url).status == 0)
-    process.send_signal(signal.SIGINT)
-    out, err = process.communicate(timeout=120)
-    assert process.returncode == 130
-    assert b"account acme: interrupted [interrupted]" in out
-    assert err.count(b"[interrupted]") == 1
+    with running("migrate", **variables, **SMALL_BATCHES) as process:
+        wait_until(lambda: s3import("status", "--account", ACCOUNT, "--database", sqlite_url).status == 0)
+        process.send_signal(signal.SIGINT)
+        ended = process.ended()
+    assert ended.status == 130
+    assert "account acme: interrupted [interrupted]" in ended.out
+    assert ended.err.count("[interrupted]") == 1
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_a_signal_ends_waiting_for_a_database(dump: Dump, number: signal.Signals) -> None:
-    """Whoever waits for a database that is down can be stopped too."""
+    """Whoever waits for a database that is down can be stopped too: the command as it is typed."""
     words = ["--account", ACCOUNT, "--source", dump.source, "--database", "postgresql://me@127.0.0.1:1/reamaze"]
     process = subprocess.Popen(command("migrate", *words), env=environment(), stderr=subprocess.PIPE)
     assert process.stderr is not None

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import subprocess
 from pathlib import Path
 
 import pytest
@@ -10,7 +9,7 @@ import pytest
 from s3import.core.tables import import_runs
 from s3import.status import State
 from tests import commands as app
-from tests.cli.commands import command, environment
+from tests.cli.commands import running
 from tests.importing.dumps import ACCOUNT
 from tests.importing.moving import execute
 from tests.server.workers.conftest import prepared
@@ -23,15 +22,11 @@ def test_whoever_watches_is_told_that_nobody_is_at_work(tmp_path: Path, sqlite_u
     """Once, beside what is shown, and the watching goes on."""
     settings = prepared(tmp_path, sqlite_url)
     ask(settings)
-    words = command("status", "--account", ACCOUNT, "--database", sqlite_url, "--watch", "--json")
-    with subprocess.Popen(
-        words, env=environment(), stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True
-    ) as watching:
-        assert watching.stderr is not None
-        said = watching.stderr.readline()
-        assert watching.poll() is None
-        watching.kill()
-    assert said.startswith("nobody is at work: start `s3import serve`")
+    words = ["--account", ACCOUNT, "--database", sqlite_url, "--watch", "--json"]
+    with running("status", *words) as watching:
+        said = watching.err.readline()
+        assert watching.process.is_alive()
+    assert said.startswith(b"nobody is at work: start `s3import serve`")
 
 
 def test_a_queued_run_is_alone_until_somebody_works(tmp_path: Path, database_url: str) -> None:
