@@ -308,18 +308,19 @@ def heartbeat(connection: Connection, held: Claim, *, lease_seconds: float, rate
     )
 
 
-def finish(connection: Connection, held: Claim) -> bool:
+def finish(connection: Connection, held: Claim, **noted: Any) -> bool:
     """The pass is in: the run succeeds and the account's status follows (but for deltas, and never back), in the
-    caller's transaction. False: this claim had finished it before.
+    caller's transaction. False: this claim had finished it before. `noted`: other columns of the run, to be written
+    with that.
 
     Raises: LeaseLost, Interrupted (cancelled) or AccountDeleted, when that is no longer so.
     """
     ended = connection.execute(
         import_runs.update()
         .where(_held(held), account_exists(held.account_id))
-        .values(state=State.SUCCEEDED, finished_at=_now(), lease_until=None, holder=None)
+        .values(state=State.SUCCEEDED, finished_at=_now(), lease_until=None, holder=None, **noted)
     ).rowcount
-    if not ended and not _was_finished(connection, held):
+    if not ended and not was_finished(connection, held):
         raise why_lost(connection, held)
     if ended:
         note(connection, held, Happened.FINISHED)
@@ -336,11 +337,13 @@ def _end_round(connection: Connection, account_id: str) -> None:
     connection.execute(import_runs.update().where(mine).values(again=Again.ENDED))
 
 
-def _was_finished(connection: Connection, held: Claim) -> bool:
-    """Whether this claim finished the run already: the answer to a commit can get lost."""
+def was_finished(connection: Connection, held: Claim) -> bool:
+    """Whether this claim finished the run already: the answer to a commit can get lost, and the commit may still be
+    under way."""
     runs = import_runs.c
-    mine = sa.and_(runs.run_id == held.run_id, runs.token == held.token, runs.state == State.SUCCEEDED)
-    return connection.execute(sa.select(runs.run_id).where(mine)).first() is not None
+    one = sa.select(runs.state, runs.token).where(runs.run_id == held.run_id).with_for_update()
+    row = connection.execute(one).first()
+    return row is not None and (row.state, row.token) == (State.SUCCEEDED, held.token)
 
 
 def fail(connection: Connection, held: Claim, error: S3ImportError, *, retry_in_seconds: float | None = None) -> None:

@@ -24,10 +24,21 @@ def place_of(database: Database, workers: int) -> Place:
 def keep(do: Do[Any], held: Claim, plan: Plan, totals: PartTotals, place: Place) -> None:
     """Write down how long the run will take, before it has read anything and where anybody can tell, in a transaction
     that `do` runs."""
-    if not totals.read and not totals.parts_done and not held.again and held.pass_ in HALVES:
-        work = timing.work_of(plan.parts, with_files=bool(held.options.files_to))
-        if work is not None:
-            do(partial(_keep, held=held, work=work, place=place))
+    work = None if totals.read or totals.parts_done else _work_of(held, plan)
+    if work is not None:
+        do(partial(_keep, held=held, work=work, place=place))
+
+
+def estimate(connection: Connection, held: Claim, plan: Plan, place: Place) -> dict[str, Any] | None:
+    """How long a run will take that has not begun yet, as it is kept; None where nobody can tell."""
+    work = _work_of(held, plan)
+    return timing.expect(connection, work, place).document() if work else None
+
+
+def _work_of(held: Claim, plan: Plan) -> Work | None:
+    if held.again or held.pass_ not in HALVES:
+        return None
+    return timing.work_of(plan.parts, with_files=bool(held.options.files_to))
 
 
 def _keep(connection: Connection, held: Claim, work: Work, place: Place) -> None:
