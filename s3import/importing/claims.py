@@ -14,10 +14,9 @@ from s3import.core.events import Waiting
 from s3import.core.records import Pass
 from s3import.core.resets import Standing, open_account
 from s3import.core.settings import Settings
-from s3import.importing import admission, deltas, queueing
-from s3import.importing.requests import Request
+from s3import.importing import deltas, queueing
 from s3import.importing.transactions import Transactions
-from s3import.status import Again, Claim, Run, State
+from s3import.status import Again, Claim, Holder, Run, State
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,13 +26,11 @@ class Claims:
     transactions: Transactions
     settings: Settings
 
-    def claim(self, request: Request, pass_: Pass, source: str) -> Claim | None:
+    def claim(self, account_id: str, pass_: Pass, source: str, again: Again | None) -> Claim | None:
         """Take the run, waiting for the lease of a process that may be dead; None when the pass has been imported.
 
         Raises: RecentPassFirst; AccountPurged; RunIsAlive as soon as its holder shows a sign of life.
         """
-        account_id = request.account_id
-        again = admission.why_again(pass_, request.requested) if request.again else None
         first: Run | None = None
         tried: Claim | None = None
 
@@ -72,7 +69,11 @@ class Claims:
         other = deltas.other_at_work(connection, account_id, pass_, again=again is not None)
         if other and not self._end_orphan(connection, other):
             return other, None
-        run, _ = queueing.enqueue(connection, account_id, pass_, source, self.settings.run_options, again)
+        run, is_new = queueing.enqueue(
+            connection, account_id, pass_, source, self.settings.run_options, again, holder=self._holder
+        )
+        if is_new and run.state is State.RUNNING:
+            return run, status.claim_of(run)
         if run.state is not State.QUEUED and not run.is_orphaned:
             return run, None
         return run, self._take(connection, run, source)
@@ -112,6 +113,10 @@ class Claims:
             return None
         return self._take(connection, run, run.source)
 
+    @property
+    def _holder(self) -> Holder:
+        return Holder(self.transactions.database.application_name, self.settings.lease_seconds)
+
     def _take(self, connection: Connection, run: Run, source: str) -> Claim | None:
         if run.is_orphaned and run.holder:
             self.transactions.database.evict(connection, run.holder)
@@ -119,8 +124,7 @@ class Claims:
             connection,
             run,
             source=source,
-            holder=self.transactions.database.application_name,
-            lease_seconds=self.settings.lease_seconds,
+            holder=self._holder,
             options=self.settings.run_options,
         )
 

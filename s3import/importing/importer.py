@@ -18,7 +18,7 @@ from typing import Protocol
 from sqlalchemy import Connection
 
 from s3import import status
-from s3import.core.accounts import account_status, apply_document, mark_account_checked
+from s3import.core.accounts import account_status, apply_document, remember_deletions
 from s3import.core.errors import (
     AccountNotFound,
     S3ImportError,
@@ -30,11 +30,10 @@ from s3import.core.logs import in_context, log_context
 from s3import.core.records import Entity, Pass, Plan
 from s3import.core.resets import keep_account
 from s3import.core.settings import Settings
-from s3import.importing import admission, checkpoints, deltas, estimates, file_places, queueing, resolutions
+from s3import.importing import admission, checkpoints, deltas, estimates, file_places, notes, queueing, resolutions
 from s3import.importing.checkpoints import Part, PartTotals
 from s3import.importing.claims import Claims
 from s3import.importing.leases import Lease, Leases
-from s3import.importing.notes import note
 from s3import.importing.parts import ActiveRun, PartImporter
 from s3import.importing.requests import Outcome, Request
 from s3import.importing.retries import Retries
@@ -124,7 +123,8 @@ class Importer:
                 source = self.open_source(uri, request.account_id)
                 if pass_ is Pass.DELTA and not request.again and self._is_applied(request.account_id, source):
                     continue
-                claim = self.claims.claim(request, pass_, source.uri)
+                again = admission.why_again(pass_, request.requested) if request.again else None
+                claim = self.claims.claim(request.account_id, pass_, source.uri, again)
                 if claim is not None:
                     run = ActiveRun(claim, source, Counters(request.limit))
                     rejected, notes = rejected + self.import_pass(run), run.notes
@@ -232,11 +232,12 @@ class Importer:
         document = read_account_document(run.source.companion, claim.account_id)
 
         def apply(connection: Connection) -> None:
-            status.require_held(connection, claim)
+            status.note_account_checked(connection, claim)
             if document is not None:
                 apply_document(connection, document)
-            _require_account(connection, run)
-            mark_account_checked(connection, claim.account_id, claim.run_id)
+            else:
+                _require_account(connection, run)
+            remember_deletions(connection, claim.account_id)
 
         self.transactions.run(claim.account_id, apply)
 
@@ -282,7 +283,7 @@ class Importer:
             small = self.parts.read_small(run, plan)
             if small is None:
                 return False
-            run.notes[:] = note(self.transactions, claim.account_id, run.source)
+            document = notes.read_document(run.source, claim.account_id)
             with self.database.begin() as connection:
                 if not keep_account(connection, claim.account_id):
                     return False
@@ -291,6 +292,7 @@ class Importer:
                     "estimate": estimates.estimate(connection, claim, plan, self.place),
                     "skipped_objects": list(plan.skipped_objects),
                 }
+                run.notes[:] = notes.note_on(connection, document)
                 self.record(connection, claim.run_id)
                 self.parts.load_small(connection, claim, small)
                 status.finish(connection, claim, **noted)  # the run before its parts, as others
@@ -362,7 +364,7 @@ class Importer:
         if run.counters.nothing_came_over(final=True):
             self.parts.require_something(run)
 
-        run.notes[:] = note(self.transactions, claim.account_id, run.source)
+        run.notes[:] = notes.note(self.transactions, claim.account_id, run.source)
 
         def finish(connection: Connection) -> None:
             if status.finish(connection, claim):
