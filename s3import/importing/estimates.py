@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from functools import partial
 from typing import Any
 
@@ -14,6 +15,8 @@ from s3import.reporting import timing
 from s3import.reporting.timing import Place, Work
 from s3import.status import Claim
 from s3import.writers import Database
+
+FRESH_SECONDS = 2.0
 
 
 def place_of(database: Database, workers: int) -> Place:
@@ -29,10 +32,23 @@ def keep(do: Do[Any], held: Claim, plan: Plan, totals: PartTotals, place: Place)
         do(partial(_keep, held=held, work=work, place=place))
 
 
-def estimate(connection: Connection, held: Claim, plan: Plan, place: Place) -> dict[str, Any] | None:
-    """How long a run will take that has not begun yet, as it is kept; None where nobody can tell."""
-    work = _work_of(held, plan)
-    return timing.expect(connection, work, place).document() if work else None
+class SmallEstimates:
+    """Estimates of many small passes, one soon after the other: what other runs took is looked up anew only after
+    `FRESH_SECONDS`. Safe to use from several threads."""
+
+    def __init__(self, place: Place) -> None:
+        self._place = place
+        self._known: tuple[float, timing.FinishedRuns] = (-FRESH_SECONDS, [])
+
+    def of(self, connection: Connection, held: Claim, plan: Plan) -> dict[str, Any] | None:
+        """How long a run will take that has not begun yet, as it is kept; None where nobody can tell."""
+        work, (looked_at, finished) = _work_of(held, plan), self._known
+        if work is None:
+            return None
+        if time.monotonic() - looked_at >= FRESH_SECONDS:
+            finished = timing.finished_runs(connection)
+            self._known = time.monotonic(), finished
+        return timing.expect_by(finished, work, self._place).document()
 
 
 def _work_of(held: Claim, plan: Plan) -> Work | None:

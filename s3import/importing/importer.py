@@ -97,6 +97,7 @@ class Importer:
         self.take = self.claims.take
         self.leases, self.samples = Leases(self.database, settings), Samples()
         self.place = estimates.place_of(self.database, workers)
+        self.small_estimates = estimates.SmallEstimates(self.place)
         self.workers = ThreadPoolExecutor(workers, thread_name_prefix="part")
         self.files = files
         self._slots = threading.BoundedSemaphore(workers)
@@ -289,7 +290,7 @@ class Importer:
                     return False
                 noted = {
                     "keys": self.database.writer.keys(connection),
-                    "estimate": estimates.estimate(connection, claim, plan, self.place),
+                    "estimate": self.small_estimates.of(connection, claim, plan),
                     "skipped_objects": list(plan.skipped_objects),
                 }
                 run.notes[:] = notes.note_on(connection, document)
