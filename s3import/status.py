@@ -41,7 +41,7 @@ from __future__ import annotations
 import datetime as dt
 import secrets
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from enum import StrEnum
 from typing import Any
 
@@ -141,6 +141,14 @@ class Claim:
     anew: bool = False
 
 
+@dataclass(frozen=True, slots=True)
+class Holder:
+    """Who takes runs, and how long a lease lasts that nobody renews."""
+
+    name: str
+    lease_seconds: float
+
+
 # --- runs ----------------------------------------------------------------------------------------------------------
 
 
@@ -227,8 +235,7 @@ def claim(
     run: Run,
     *,
     source: str,
-    holder: str,
-    lease_seconds: float,
+    holder: Holder,
     options: RunOptions = RunOptions(),
 ) -> Claim | None:
     """Take the run, if nobody else holds it; None when somebody does.
@@ -241,10 +248,10 @@ def claim(
     is_first = not run.attempts and not run.again
     describe_calls = run.options.describe_calls or (options.describe_calls and is_first)
     chosen = RunOptions(options.files_to or run.options.files_to, describe_calls)
-    token, attempts = run.token + 1 + secrets.randbits(32), run.attempts + 1  # no two claims have the same
-    so_far = (token, attempts, tries, run.account_checked)
+    token = _new_token(run)
+    so_far = (token, run.attempts + 1, tries, run.account_checked)
     held = Claim(run.run_id, run.account_id, run.pass_, *so_far, chosen, run.again, run.anew)
-    if not _take(connection, run, held, source=source, holder=holder, lease_seconds=lease_seconds, reached=reached):
+    if not _take(connection, run, held, source=source, holder=holder, reached=reached):
         return None
     if run.attempts:  # else it has no parts yet
         fence(connection, run.run_id, token)
@@ -253,15 +260,31 @@ def claim(
     return held
 
 
-def note(connection: Connection, run: Claim | Run, event: Happened, *, code: str | None = None) -> None:
+def begun(run: Run, holder: Holder) -> tuple[Run, dict[str, Any]]:
+    """A run that is asked for by who takes it, as it will stand in the database, and what its row has of that: it is
+    claimed as it is inserted."""
+    taken = replace(run, state=State.RUNNING, token=_new_token(run), attempts=1, tries=1, holder=holder.name)
+    columns = {name: getattr(taken, name) for name in ("state", "token", "attempts", "tries", "holder")}
+    return taken, {**columns, "lease_until": clock() + holder.lease_seconds, "started_at": _now()}
+
+
+def claim_of(run: Run) -> Claim:
+    """The right to work on a run that `begun` gave."""
+    so_far = (run.token, run.attempts, run.tries, run.account_checked)
+    return Claim(run.run_id, run.account_id, run.pass_, *so_far, run.options, run.again, run.anew)
+
+
+def _new_token(run: Run) -> int:
+    return run.token + 1 + secrets.randbits(32)  # no two claims have the same
+
+
+def note(connection: Connection, run: Claim | Run, *events: Happened, code: str | None = None) -> None:
     """Write into the diary what became of the run, in the transaction in which it did."""
-    attempt = None if event is Happened.ASKED_FOR else run.attempts or None
-    history.write(connection, run.account_id, event, run_id=run.run_id, pass_=run.pass_, attempt=attempt, code=code)
+    attempts = {event: None if event is Happened.ASKED_FOR else run.attempts or None for event in events}
+    history.write(connection, run.account_id, attempts, run_id=run.run_id, pass_=run.pass_, code=code)
 
 
-def _take(
-    connection: Connection, run: Run, held: Claim, *, source: str, holder: str, lease_seconds: float, reached: int
-) -> bool:
+def _take(connection: Connection, run: Run, held: Claim, *, source: str, holder: Holder, reached: int) -> bool:
     """Write the claim into the run, unless somebody else was first."""
     runs = import_runs.c
     free = sa.or_(runs.state == State.QUEUED, sa.and_(runs.state == State.RUNNING, runs.lease_until <= clock()))
@@ -275,9 +298,9 @@ def _take(
             tries=held.tries,
             progress_at_claim=reached,
             source=source,
-            holder=holder,
+            holder=holder.name,
             spread=False,
-            lease_until=clock() + lease_seconds,
+            lease_until=clock() + holder.lease_seconds,
             started_at=sa.func.coalesce(runs.started_at, sa.bindparam("now", _now(), runs.started_at.type)),
             finished_at=None,
             error_code=None,
@@ -308,18 +331,19 @@ def heartbeat(connection: Connection, held: Claim, *, lease_seconds: float, rate
     )
 
 
-def finish(connection: Connection, held: Claim) -> bool:
+def finish(connection: Connection, held: Claim, **noted: Any) -> bool:
     """The pass is in: the run succeeds and the account's status follows (but for deltas, and never back), in the
-    caller's transaction. False: this claim had finished it before.
+    caller's transaction. False: this claim had finished it before. `noted`: other columns of the run, to be written
+    with that.
 
     Raises: LeaseLost, Interrupted (cancelled) or AccountDeleted, when that is no longer so.
     """
     ended = connection.execute(
         import_runs.update()
         .where(_held(held), account_exists(held.account_id))
-        .values(state=State.SUCCEEDED, finished_at=_now(), lease_until=None, holder=None)
+        .values(state=State.SUCCEEDED, finished_at=_now(), lease_until=None, holder=None, **noted)
     ).rowcount
-    if not ended and not _was_finished(connection, held):
+    if not ended and not was_finished(connection, held):
         raise why_lost(connection, held)
     if ended:
         note(connection, held, Happened.FINISHED)
@@ -336,11 +360,13 @@ def _end_round(connection: Connection, account_id: str) -> None:
     connection.execute(import_runs.update().where(mine).values(again=Again.ENDED))
 
 
-def _was_finished(connection: Connection, held: Claim) -> bool:
-    """Whether this claim finished the run already: the answer to a commit can get lost."""
+def was_finished(connection: Connection, held: Claim) -> bool:
+    """Whether this claim finished the run already: the answer to a commit can get lost, and the commit may still be
+    under way."""
     runs = import_runs.c
-    mine = sa.and_(runs.run_id == held.run_id, runs.token == held.token, runs.state == State.SUCCEEDED)
-    return connection.execute(sa.select(runs.run_id).where(mine)).first() is not None
+    one = sa.select(runs.state, runs.token).where(runs.run_id == held.run_id).with_for_update()
+    row = connection.execute(one).first()
+    return row is not None and (row.state, row.token) == (State.SUCCEEDED, held.token)
 
 
 def fail(connection: Connection, held: Claim, error: S3ImportError, *, retry_in_seconds: float | None = None) -> None:
@@ -441,6 +467,12 @@ def require_held(connection: Connection, held: Claim) -> None:
 def note_keys(connection: Connection, held: Claim, keys: str) -> None:
     """Note how the run's foreign keys are checked. Raises: as `require_held`, and holds the run as that does."""
     if not connection.execute(import_runs.update().where(_held(held)).values(keys=keys)).rowcount:
+        raise why_lost(connection, held)
+
+
+def note_account_checked(connection: Connection, held: Claim) -> None:
+    """Note that account.json has had its one chance. Raises: as `require_held`, and holds the run as that does."""
+    if not connection.execute(import_runs.update().where(_held(held)).values(account_checked=True)).rowcount:
         raise why_lost(connection, held)
 
 

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Iterator, Sequence
-from dataclasses import asdict
+from collections.abc import Sequence
+from dataclasses import asdict, astuple
 from enum import StrEnum
 
 import sqlalchemy as sa
@@ -106,18 +106,24 @@ def apply_document(connection: Connection, document: AccountDocument) -> None:
 
     Raises: InvalidAccountDocument, when a channel names a brand that exists neither here nor there.
     """
-    new_brands, new_channels = missing_of(connection, document)
-    create_account(connection, document.id, document.name)
+    is_new = create_account(connection, document.id, document.name)
+    new_brands, new_channels = missing_of(connection, document, is_new=is_new)
     _insert(connection, brands, document.id, new_brands)
     _insert(connection, channels, document.id, new_channels)
 
 
-def missing_of(connection: Connection, document: AccountDocument) -> tuple[list[Brand], list[Channel]]:
-    """What of the document's brands and channels is missing. Raises: as `apply_document`."""
-    present, deleted = _ids(connection, brands, document.id), _deleted(connection, document.id)
+def missing_of(
+    connection: Connection, document: AccountDocument, *, is_new: bool = False
+) -> tuple[list[Brand], list[Channel]]:
+    """What of the document's brands and channels is missing; a new account has none. Raises: as `apply_document`."""
+    if is_new:
+        present, there, deleted = set[str](), set[str](), set[tuple[str, str]]()
+    else:
+        present, there = (_ids(connection, table, document.id) for table in (brands, channels))
+        deleted = _deleted(connection, document.id)
     gone = {row_id for table, row_id in deleted if table == brands.name} - present
     known = present | {brand.id for brand in document.brands}
-    there = _ids(connection, channels, document.id) | {row_id for table, row_id in deleted if table == channels.name}
+    there |= {row_id for table, row_id in deleted if table == channels.name}
     missing = [channel for channel in document.channels if channel.id not in there and channel.brand_id not in gone]
     if any(channel.brand_id not in known for channel in missing):
         raise InvalidAccountDocument(
@@ -133,12 +139,13 @@ def notes_on(connection: Connection, document: AccountDocument) -> tuple[str, ..
     known = ", ".join(ORIGINS)
     odd = sorted({channel.kind for channel in document.channels if channel.kind is not None} - ORIGINS.keys())
     notes = [f"account.json: the channel kind {kind[:40]!r} is none of {known}; it is kept as given" for kind in odd]
-    name = connection.execute(sa.select(accounts.c.name).where(accounts.c.id == document.id)).scalar()
-    ignored = [
-        *(["its name"] if name != document.name else []),
-        *_ignored(connection, brands, document.id, document.brands),
-        *_ignored(connection, channels, document.id, document.channels),
+    there = set(connection.execute(_THERE, {"account_id": document.id}).tuples())
+    asked = [
+        ("its name", ("account", document.id, None, None, document.name)),
+        *((f"brand {one.id!r}", ("brand", one.id, None, None, one.name)) for one in document.brands),
+        *((f"channel {one.id!r}", ("channel", *astuple(one))) for one in document.channels),
     ]
+    ignored = [name for name, row in asked if row not in there]
     if ignored:
         shown = ", ".join(ignored[:MAX_NOTED]) + (
             f" and {len(ignored) - MAX_NOTED} more" if ignored[MAX_NOTED:] else ""
@@ -150,13 +157,19 @@ def notes_on(connection: Connection, document: AccountDocument) -> tuple[str, ..
     return tuple(notes)
 
 
-def _ignored(
-    connection: Connection, table: sa.Table, account_id: str, asked: Sequence[Brand | Channel]
-) -> Iterator[str]:
-    """Those of the brands or channels that differ in the database."""
-    rows = connection.execute(sa.select(table).where(table.c.account_id == account_id)).mappings()
-    there = {row["id"]: {str(name): value for name, value in row.items() if name != "account_id"} for row in rows}
-    return (f"{table.name[:-1]} {one.id!r}" for one in asked if there.get(one.id) != asdict(one))
+_ID: sa.BindParameter[str] = sa.bindparam("account_id")
+_THERE = sa.union_all(
+    sa.select(
+        sa.literal_column("'channel'"), channels.c.id, channels.c.brand_id, channels.c.kind, channels.c.name
+    ).where(channels.c.account_id == _ID),
+    sa.select(sa.literal_column("'brand'"), brands.c.id, sa.null(), sa.null(), brands.c.name).where(
+        brands.c.account_id == _ID
+    ),
+    sa.select(sa.literal_column("'account'"), accounts.c.id, sa.null(), sa.null(), accounts.c.name).where(
+        accounts.c.id == _ID
+    ),
+)
+"""An account, its brands and channels, each as what it is and all that an ``account.json`` says of it."""
 
 
 def no_account(account_id: str) -> AccountNotFound:
@@ -177,12 +190,6 @@ def account_was_checked(connection: Connection, account_id: str) -> bool:
     runs = import_runs.c
     query = sa.select(runs.run_id).where(runs.account_id == account_id, runs.account_checked.is_(True)).limit(1)
     return connection.execute(query).first() is not None
-
-
-def mark_account_checked(connection: Connection, account_id: str, run_id: str) -> None:
-    """Remember that account.json has had its one chance, and from now on what people delete."""
-    remember_deletions(connection, account_id)
-    connection.execute(import_runs.update().where(import_runs.c.run_id == run_id).values(account_checked=True))
 
 
 def remember_deletions(connection: Connection, account_id: str) -> None:

@@ -11,7 +11,7 @@ import getpass
 import hashlib
 import os
 import socket
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from enum import StrEnum
 from functools import cache
@@ -45,25 +45,24 @@ class Happened(StrEnum):
 def write(
     connection: Connection,
     account_id: str,
-    event: Happened,
+    attempts: Mapping[Happened, int | None],
     *,
     run_id: str | None = None,
     pass_: str | None = None,
-    attempt: int | None = None,
     code: str | None = None,
 ) -> None:
-    """Add an event, in the caller's transaction; no `run_id`: it is of the account as a whole."""
-    row = {
+    """Add events, each with the attempt that it was in, in the caller's transaction; no `run_id`: they are of the
+    account as a whole."""
+    same = {
         "account_id": account_id,
         "run_id": run_id,
         "pass": pass_,
-        "event": event.value,
         "at": dt.datetime.now(dt.UTC),
         "actor": actor(),
-        "attempt": attempt,
         "code": code,
     }
-    connection.execute(import_events.insert(), row)
+    rows = [{**same, "event": event.value, "attempt": attempt} for event, attempt in attempts.items()]
+    connection.execute(import_events.insert(), rows)
 
 
 def forget(connection: Connection, *mine: sa.ColumnElement[bool]) -> None:

@@ -77,6 +77,10 @@ class Counters:
         self.files = 0
         self._came_over = False
 
+    def afresh(self) -> Counters:
+        """The same limits, and nothing counted."""
+        return Counters(self._limit, dry_run=self._dry_run)
+
     def start(self, read: int, rejected: int) -> None:
         """Begin with what earlier attempts did."""
         self.read, self.rejected = read, rejected

@@ -94,6 +94,12 @@ def open_account(connection: Connection, account_id: str) -> Standing:
     return _standing(connection, account_id, lock_account(connection, account_id))
 
 
+def keep_account(connection: Connection, account_id: str) -> bool:
+    """Whether the account is there; it stays until the transaction ends. To be asked before anything of the account is
+    locked, as its deletion takes the account first."""
+    return connection.execute(_KEEP, {"account_id": account_id}).first() is not None
+
+
 def look_at_account(connection: Connection, account_id: str) -> Standing:
     """The account's status without locking anything. Raises: what `open_account` raises."""
     return _standing(connection, account_id, account_status(connection, account_id))
@@ -177,8 +183,7 @@ def require_held(connection: Connection, held: Reset, lease_seconds: float) -> N
 
     Raises: AccountDeleted; LeaseLost, when another process has taken it over.
     """
-    there = connection.execute(_KEEP, {"account_id": held.account_id}).first()  # first: its deletion locks it first
-    if there is None or not renew(connection, held, lease_seconds):
+    if not keep_account(connection, held.account_id) or not renew(connection, held, lease_seconds):
         raise _why_lost(connection, held)
 
 

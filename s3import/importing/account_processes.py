@@ -9,6 +9,7 @@ from __future__ import annotations
 import multiprocessing
 import os
 import signal
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -22,6 +23,7 @@ from s3import.core.events import Observer
 from s3import.core.tracebacks import keep_texts_in
 from s3import.importing.requests import Outcome, Request
 
+PACKAGE = f"{__name__.partition('.')[0]}."
 POLL_SECONDS = 0.2
 GRACE_SECONDS = 4.0  # for the batch at hand, once the parent is gone
 
@@ -42,12 +44,15 @@ def in_processes(
 
     `make_mover` must be picklable; it is called once in each process. Raises: ProcessLost when one of them dies.
     """
-    context = multiprocessing.get_context("spawn")  # a fork would copy threads' locks and open connections
+    # Forked from a process that has imported what this one has, and done nothing else: a fork of this one would copy
+    # threads' locks and open connections, and processes that begin anew would each import for a second.
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload([name for name in sys.modules if name.startswith(PACKAGE)])
     events: Any = context.SimpleQueue()
     stopping = context.Event()
     with (
         _forwarded(events, observe, stop, stopping),
-        ProcessPoolExecutor(processes, context, _begin, (make_mover, events, stopping, os.getpid())) as pool,
+        ProcessPoolExecutor(processes, context, _begin, (make_mover, events, stopping)) as pool,
     ):
         try:
             yield from pool.map(_migrate, requests)
@@ -87,13 +92,13 @@ def _forwarded(events: Any, observe: Observer, stop: threading.Event, stopping: 
 # --- in a child -----------------------------------------------------------------------------------------------------
 
 
-def _begin(make_mover: MakeMover, events: Any, stopping: Any, parent: int) -> None:
+def _begin(make_mover: MakeMover, events: Any, stopping: Any) -> None:
     global _move  # noqa: PLW0603 - a process of the pool has one task and no other place to keep it
     keep_texts_in()
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, signal.SIG_IGN)  # the parent says when to stop
     stop = threading.Event()
-    threading.Thread(target=_watch_parent, args=(stopping, parent, stop), daemon=True).start()
+    threading.Thread(target=_watch_parent, args=(stopping, stop), daemon=True).start()
     lock = threading.Lock()
 
     def tell(event: object) -> None:
@@ -103,9 +108,10 @@ def _begin(make_mover: MakeMover, events: Any, stopping: Any, parent: int) -> No
     _move = make_mover(tell, stop)
 
 
-def _watch_parent(stopping: Any, parent: int, stop: threading.Event) -> None:
+def _watch_parent(stopping: Any, stop: threading.Event) -> None:
     """Stop at the next batch when the parent says so; end when it is gone."""
-    while os.getppid() == parent:
+    parent = multiprocessing.parent_process()  # whoever asked for the fork, not who forked
+    while parent is not None and parent.is_alive():
         if stopping.is_set():
             stop.set()
         time.sleep(POLL_SECONDS)

@@ -181,11 +181,22 @@ def remember_plan(connection: Connection, held: Claim, plan: Plan) -> list[Part]
             fresh.append(Part(number, planned, Progress(), False, held.token))
         elif part.planned != planned:
             _replan(connection, held, part, planned)
-    if fresh:
-        connection.execute(import_parts.insert(), [_part_row(held, part.number, part.planned) for part in fresh])
+    insert_parts(connection, held, fresh)
     if known or plan.skipped_objects:
         _remember_skipped(connection, held, plan)
     return read_parts(connection, held.run_id) if known else fresh
+
+
+def fresh_parts(held: Claim, plan: Plan) -> list[Part]:
+    """The parts of a plan of which nothing is known yet, numbered as `remember_plan` would."""
+    return [Part(number, planned, Progress(), False, held.token) for number, planned in enumerate(plan.parts, 1)]
+
+
+def insert_parts(connection: Connection, held: Claim, parts: Sequence[Part]) -> None:
+    """Write down parts that are not there yet, each as far as it is."""
+    rows = [_part_row(held, part.number, part.planned, part) for part in parts]
+    if rows:
+        connection.execute(import_parts.insert(), rows)
 
 
 def _remember_skipped(connection: Connection, held: Claim, plan: Plan) -> None:
@@ -243,7 +254,7 @@ def _part(held: Claim, number: int) -> sa.ColumnElement[bool]:
     return sa.and_(import_parts.c.run_id == held.run_id, import_parts.c.number == number)
 
 
-def _part_row(held: Claim, number: int, planned: PlannedPart) -> dict[str, Any]:
+def _part_row(held: Claim, number: int, planned: PlannedPart, so_far: Part | None = None) -> dict[str, Any]:
     return {
         "run_id": held.run_id,
         "number": number,
@@ -257,8 +268,8 @@ def _part_row(held: Claim, number: int, planned: PlannedPart) -> dict[str, Any]:
         "expected_sha256": planned.expected_sha256,
         "window": planned.window and str(planned.window),
         "token": held.token,
-        "done": False,
-        **_progress_row(Progress()),
+        "done": so_far is not None and so_far.done,
+        **_progress_row(so_far.progress if so_far else Progress()),
     }
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from functools import partial
 from typing import Any
 
@@ -15,6 +16,8 @@ from s3import.reporting.timing import Place, Work
 from s3import.status import Claim
 from s3import.writers import Database
 
+FRESH_SECONDS = 2.0
+
 
 def place_of(database: Database, workers: int) -> Place:
     """Where so many parts at once are imported into that database."""
@@ -24,10 +27,34 @@ def place_of(database: Database, workers: int) -> Place:
 def keep(do: Do[Any], held: Claim, plan: Plan, totals: PartTotals, place: Place) -> None:
     """Write down how long the run will take, before it has read anything and where anybody can tell, in a transaction
     that `do` runs."""
-    if not totals.read and not totals.parts_done and not held.again and held.pass_ in HALVES:
-        work = timing.work_of(plan.parts, with_files=bool(held.options.files_to))
-        if work is not None:
-            do(partial(_keep, held=held, work=work, place=place))
+    work = None if totals.read or totals.parts_done else _work_of(held, plan)
+    if work is not None:
+        do(partial(_keep, held=held, work=work, place=place))
+
+
+class SmallEstimates:
+    """Estimates of many small passes, one soon after the other: what other runs took is looked up anew only after
+    `FRESH_SECONDS`. Safe to use from several threads."""
+
+    def __init__(self, place: Place) -> None:
+        self._place = place
+        self._known: tuple[float, timing.FinishedRuns] = (-FRESH_SECONDS, [])
+
+    def of(self, connection: Connection, held: Claim, plan: Plan) -> dict[str, Any] | None:
+        """How long a run will take that has not begun yet, as it is kept; None where nobody can tell."""
+        work, (looked_at, finished) = _work_of(held, plan), self._known
+        if work is None:
+            return None
+        if time.monotonic() - looked_at >= FRESH_SECONDS:
+            finished = timing.finished_runs(connection)
+            self._known = time.monotonic(), finished
+        return timing.expect_by(finished, work, self._place).document()
+
+
+def _work_of(held: Claim, plan: Plan) -> Work | None:
+    if held.again or held.pass_ not in HALVES:
+        return None
+    return timing.work_of(plan.parts, with_files=bool(held.options.files_to))
 
 
 def _keep(connection: Connection, held: Claim, work: Work, place: Place) -> None:

@@ -5,6 +5,7 @@ migrate ─► import_pass ─► claim ─► plan ─► import_part (side by 
 
 from __future__ import annotations
 
+import logging
 import threading
 import time
 from collections.abc import Callable
@@ -17,26 +18,22 @@ from typing import Protocol
 from sqlalchemy import Connection
 
 from s3import import status
-from s3import.core.accounts import account_status, apply_document, is_imported, mark_account_checked
+from s3import.core.accounts import account_status, apply_document, remember_deletions
 from s3import.core.errors import (
     AccountNotFound,
-    Interrupted,
-    RecentPassFirst,
-    RunIsAlive,
     S3ImportError,
-    WorkerLost,
     as_failure,
 )
-from s3import.core.events import PassEnded, PassStarted, Waiting
+from s3import.core.events import PassEnded, PassStarted
 from s3import.core.limits import Counters
 from s3import.core.logs import in_context, log_context
 from s3import.core.records import Entity, Pass, Plan
-from s3import.core.resets import Standing, open_account
+from s3import.core.resets import keep_account
 from s3import.core.settings import Settings
-from s3import.importing import admission, checkpoints, deltas, estimates, file_places, queueing, resolutions
+from s3import.importing import admission, checkpoints, deltas, estimates, file_places, notes, queueing, resolutions
 from s3import.importing.checkpoints import Part, PartTotals
+from s3import.importing.claims import Claims
 from s3import.importing.leases import Lease, Leases
-from s3import.importing.notes import note
 from s3import.importing.parts import ActiveRun, PartImporter
 from s3import.importing.requests import Outcome, Request
 from s3import.importing.retries import Retries
@@ -46,7 +43,9 @@ from s3import.readers.dump.account_document import read_account_document
 from s3import.readers.dump.inventory import inventory_of
 from s3import.readers.sources.location import require_deltas
 from s3import.readers.sources.source import DumpSource, SourceOpener
-from s3import.status import Again, Claim, Recorder, Run, State
+from s3import.status import Claim, Recorder
+
+log = logging.getLogger(__name__)
 
 LONG_SECONDS = 0.5  # small parts that would take longer one after the other are worth other threads
 FULL_BLOCKS = 3  # workers that may each have a batch of the full size; more share what these may hold
@@ -94,8 +93,11 @@ class Importer:
         self.record = record
         block_bytes = max(settings.block_bytes * min(workers, FULL_BLOCKS) // workers, 1)
         self.parts = PartImporter(transactions, block_bytes, settings.keep_raw)
+        self.claims = Claims(transactions, settings)
+        self.take = self.claims.take
         self.leases, self.samples = Leases(self.database, settings), Samples()
         self.place = estimates.place_of(self.database, workers)
+        self.small_estimates = estimates.SmallEstimates(self.place)
         self.workers = ThreadPoolExecutor(workers, thread_name_prefix="part")
         self.files = files
         self._slots = threading.BoundedSemaphore(workers)
@@ -122,7 +124,8 @@ class Importer:
                 source = self.open_source(uri, request.account_id)
                 if pass_ is Pass.DELTA and not request.again and self._is_applied(request.account_id, source):
                     continue
-                claim = self._claim(request, pass_, source.uri)
+                again = admission.why_again(pass_, request.requested) if request.again else None
+                claim = self.claims.claim(request.account_id, pass_, source.uri, again)
                 if claim is not None:
                     run = ActiveRun(claim, source, Counters(request.limit))
                     rejected, notes = rejected + self.import_pass(run), run.notes
@@ -154,103 +157,6 @@ class Importer:
         checkpoints.note_known(do, run_id, inventory)
         return inventory.is_known()
 
-    def _claim(self, request: Request, pass_: Pass, source: str) -> Claim | None:
-        """Take the run, waiting for the lease of a process that may be dead; None when the pass has been imported.
-
-        Raises: RecentPassFirst; AccountPurged; RunIsAlive as soon as its holder shows a sign of life.
-        """
-        account_id = request.account_id
-        again = admission.why_again(pass_, request.requested) if request.again else None
-        first: Run | None = None
-        tried: Claim | None = None
-
-        def attempt(connection: Connection) -> tuple[Run | None, Claim | None]:
-            nonlocal tried
-            if tried and status.is_held(connection, tried):
-                return None, tried  # its commit went through, only the answer got lost
-            if again and first and _has_succeeded(connection, first):
-                return None, None  # somebody else has just read the pass again
-            run, tried = self._try_claim(connection, account_id, pass_, source, again)
-            return run, tried
-
-        while True:
-            run, claim = self.transactions.run(account_id, attempt)
-            if claim is not None or run is None:
-                return claim
-            if first is None:
-                first = run
-                self.observe(Waiting(account_id, pass_, run.holder or "another process", run.lease_left))
-            if (run.token, run.lease_until) != (first.token, first.lease_until):
-                raise RunIsAlive(
-                    f"account {account_id}: the {run.pass_} pass is being imported by {run.holder}; "
-                    f"`s3import status --account {account_id} --watch` shows how far it is"
-                )
-            if self.stop.wait(0.5):
-                raise Interrupted(f"account {account_id}: interrupted while waiting for another process")
-
-    def _try_claim(
-        self, connection: Connection, account_id: str, pass_: Pass, source: str, again: Again | None
-    ) -> tuple[Run | None, Claim | None]:
-        standing = open_account(connection, account_id)
-        now = standing.status
-        if is_imported(pass_, now) and not again:
-            return None, None
-        require_turn(standing, pass_)
-        other = deltas.other_at_work(connection, account_id, pass_, again=again is not None)
-        if other and not self._end_orphan(connection, other):
-            return other, None
-        run, _ = queueing.enqueue(connection, account_id, pass_, source, self.settings.run_options, again)
-        if run.state is not State.QUEUED and not run.is_orphaned:
-            return run, None
-        return run, self._take(connection, run, source)
-
-    def _end_orphan(self, connection: Connection, run: Run) -> bool:
-        """End a run whose process died, so that another pass may begin; False when it is alive."""
-        if run.is_orphaned:
-            message = (
-                f"account {run.account_id}: {run.holder} died during the {run.pass_} pass; run it again, it resumes"
-            )
-            claim = self._take(connection, run, run.source)
-            if claim is not None:
-                status.fail(connection, claim, WorkerLost(message))
-        return run.is_orphaned
-
-    def take(self, account_id: str, find: Callable[[Connection], Run | None]) -> Claim | None:
-        """Claim the queued or orphaned run that `find` gives for this process; what a dead or paused holder left open
-        is ended first.
-
-        None when somebody else was first or another pass of the account is under way. Raises: ResetAtWork,
-        ResetUnfinished; AccountPurged.
-        """
-        tried: Claim | None = None
-
-        def attempt(connection: Connection) -> Claim | None:
-            nonlocal tried
-            if tried is None or not status.is_held(connection, tried):  # else only the answer to its commit got lost
-                run = find(connection)
-                tried = self._take_next(connection, run) if run else None
-            return tried
-
-        return self.transactions.run(account_id, attempt)
-
-    def _take_next(self, connection: Connection, run: Run) -> Claim | None:
-        open_account(connection, run.account_id).require_remembered()
-        if deltas.other_at_work(connection, run.account_id, run.pass_, again=run.again is not None):
-            return None
-        return self._take(connection, run, run.source)
-
-    def _take(self, connection: Connection, run: Run, source: str) -> Claim | None:
-        if run.is_orphaned and run.holder:
-            self.database.evict(connection, run.holder)
-        return status.claim(
-            connection,
-            run,
-            source=source,
-            holder=self.database.application_name,
-            lease_seconds=self.settings.lease_seconds,
-            options=self.settings.run_options,
-        )
-
     # --- import its pass, from the plan to the finish ------------------------------------------------------------
 
     def import_pass(self, run: ActiveRun, retries: Retries | None = None) -> int:
@@ -261,11 +167,13 @@ class Importer:
         claim = run.claim
         try:
             with log_context(account_id=claim.account_id, run_id=claim.run_id), self.keep_run(run):
-                parts = self.plan(run)
-                run.counters.require_within_limit(claim.account_id)
-                self.import_parts(run, parts)
-                failed_files = self.copy_files(run)
-                self.finish(run)
+                failed_files, plan = 0, self.read_plan(run)
+                if not self._import_at_once(run, plan):
+                    parts = self._remember(run, plan)
+                    run.counters.require_within_limit(claim.account_id)
+                    self.import_parts(run, parts)
+                    failed_files = self.copy_files(run)
+                    self.finish(run)
         except Exception as error:  # noqa: BLE001 - whatever it is, the run must not stay behind as running
             failure = as_failure(error)
             self.record_failure(claim, failure, retries)
@@ -288,11 +196,19 @@ class Importer:
 
     def plan(self, run: ActiveRun) -> Parts:
         """Find out what the pass consists of, make sure that its account exists, and remember the plan."""
+        return self._remember(run, self.read_plan(run))
+
+    def read_plan(self, run: ActiveRun) -> Plan:
+        """Find out what the pass consists of, and give its account.json its one chance."""
         claim, account_id = run.claim, run.claim.account_id
         divided = partial(checkpoints.read_window, account_id=account_id)
         plan = run.source.plan(claim.pass_, lambda: self.transactions.run(account_id, divided))
         if not claim.account_checked:
             self._check_account(run)
+        return plan
+
+    def _remember(self, run: ActiveRun, plan: Plan) -> Parts:
+        claim, account_id = run.claim, run.claim.account_id
         if claim.anew:
             queueing.forget_parts(partial(self.transactions.run, account_id), claim)
 
@@ -317,11 +233,12 @@ class Importer:
         document = read_account_document(run.source.companion, claim.account_id)
 
         def apply(connection: Connection) -> None:
-            status.require_held(connection, claim)
+            status.note_account_checked(connection, claim)
             if document is not None:
                 apply_document(connection, document)
-            _require_account(connection, run)
-            mark_account_checked(connection, claim.account_id, claim.run_id)
+            else:
+                _require_account(connection, run)
+            remember_deletions(connection, claim.account_id)
 
         self.transactions.run(claim.account_id, apply)
 
@@ -356,6 +273,40 @@ class Importer:
                 totals.rejected,
             )
         )
+
+    # --- import it as a whole ------------------------------------------------------------------------------------
+
+    def _import_at_once(self, run: ActiveRun, plan: Plan) -> bool:
+        """Import a small pass in one transaction, from its plan to its finish; False, and nothing was done, where it
+        has to go part by part: whatever stands in its way shows there again, and is decided there."""
+        claim, small = run.claim, None
+        try:
+            small = self.parts.read_small(run, plan)
+            if small is None:
+                return False
+            document = notes.read_document(run.source, claim.account_id)
+            with self.database.begin() as connection:
+                if not keep_account(connection, claim.account_id):
+                    return False
+                noted = {
+                    "keys": self.database.writer.keys(connection),
+                    "estimate": self.small_estimates.of(connection, claim, plan),
+                    "skipped_objects": list(plan.skipped_objects),
+                }
+                run.notes[:] = notes.note_on(connection, document)
+                self.record(connection, claim.run_id)
+                self.parts.load_small(connection, claim, small)
+                status.finish(connection, claim, **noted)  # the run before its parts, as others
+                self.parts.note_small(connection, claim, small)
+                self.record(connection, claim.run_id, run.notes)
+        except S3ImportError as error:
+            log.debug("account %s: the %s pass goes part by part: %s", claim.account_id, claim.pass_, error)
+            if small is None or not self.transactions.run(claim.account_id, partial(status.was_finished, held=claim)):
+                return False
+        self._announce(run, PartTotals.of([one.before for one in small]))
+        self.parts.tell_small(run, small)
+        self.observe(PassEnded(claim.account_id, claim.pass_, None))
+        return True
 
     # --- import its parts ----------------------------------------------------------------------------------------
 
@@ -414,7 +365,7 @@ class Importer:
         if run.counters.nothing_came_over(final=True):
             self.parts.require_something(run)
 
-        run.notes[:] = note(self.transactions, claim.account_id, run.source)
+        run.notes[:] = notes.note(self.transactions, claim.account_id, run.source)
 
         def finish(connection: Connection) -> None:
             if status.finish(connection, claim):
@@ -431,26 +382,6 @@ class Importer:
             status.fail(connection, claim, error, retry_in_seconds=wait_seconds)
             self.record(connection, claim.run_id)
         self.observe(PassEnded(claim.account_id, claim.pass_, error.code))
-
-
-def require_turn(standing: Standing, pass_: Pass) -> None:
-    """Make sure that the pass may be imported, or read again, as its account stands.
-
-    Raises: RecentPassFirst, AccountPurged.
-    """
-    if pass_ is not Pass.RECENT and not is_imported(Pass.RECENT, standing.status):
-        account = standing.account_id
-        raise RecentPassFirst(
-            f"account {account}: the {pass_} pass comes after the recent one, which has not been imported; "
-            f"run `s3import migrate --account {account} --pass recent` first"
-        )
-    standing.require_remembered()
-
-
-def _has_succeeded(connection: Connection, run: Run) -> bool:
-    """Whether a run that was at work a moment ago has come to its end."""
-    now = status.read_run(connection, run.run_id)
-    return now is not None and now.state is State.SUCCEEDED
 
 
 def _require_account(connection: Connection, run: ActiveRun) -> None:

@@ -18,22 +18,23 @@ from __future__ import annotations
 import threading
 import time
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
+from itertools import islice
 
 import pyarrow as pa
 import pyarrow.compute as pc
 from sqlalchemy import Connection
 
 from s3import import status
-from s3import.core.errors import Interrupted
+from s3import.core.errors import Conflict, Interrupted
 from s3import.core.events import Advanced
 from s3import.core.limits import Counters
 from s3import.core.logs import in_context
-from s3import.core.records import Batch, Checked, Pass, Reject, Written
+from s3import.core.records import HALVES, ROW_ENTITIES, Batch, Checked, Pass, Plan, Reject, Written
 from s3import.core.tables import import_rejects
-from s3import.importing import all_rejected, checkpoints, resolutions
+from s3import.importing import all_rejected, checkpoints, file_places, resolutions
 from s3import.importing.checkpoints import Part, Progress
 from s3import.importing.recordings import NotedFiles
 from s3import.importing.rejects import as_rows, take_texts
@@ -43,7 +44,10 @@ from s3import.readers.sources.source import DumpSource
 from s3import.status import Claim
 from s3import.transform.rows import to_rows
 from s3import.transform.validators import make_rejects
-from s3import.writers import write
+from s3import.writers import load_new, write
+
+PACKED = 8  # text can be packed about that tightly; how much a table holds nobody knows
+SMALL_PARTS = 16  # of a pass that is read as a whole: more are better read side by side
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,6 +74,17 @@ class Prepared:
 
 
 @dataclass(frozen=True, slots=True)
+class SmallPart:
+    """All of a part that is a single batch at most: the part before and after it, its rows if it has any, and what is
+    rejected of it."""
+
+    before: Part
+    after: Part
+    rows: pa.Table | None
+    rejects: list[Reject]
+
+
+@dataclass(frozen=True, slots=True)
 class PartImporter:
     """Imports parts through `transactions`, in batches of about `block_bytes`; of a run's first `keep_raw` rejects the
     text is kept."""
@@ -88,6 +103,60 @@ class PartImporter:
             part, existing = self._write(run, part, prepared, existing)
         if not part.done:
             self._complete(run, part)
+
+    # --- a small pass as a whole -------------------------------------------------------------------------------------
+
+    def read_small(self, run: ActiveRun, plan: Plan) -> list[SmallPart] | None:
+        """All parts of a pass that is less than a batch in all, outside of any transaction; None where it is more, or
+        has to go part by part: something of it was done before, files are to be copied, rejects would end it.
+
+        Raises: Interrupted; what reading raises.
+        """
+        small: list[SmallPart] = []
+        if not self._may_be_small(run.claim, plan):
+            return None
+        for part in checkpoints.fresh_parts(run.claim, plan):
+            self.require_going(run)
+            batches = list(islice(self._prepare(run, part), 2))
+            if len(batches) > 1:
+                return None
+            small.append(_whole(run.claim, part, *batches))
+            if sum(one.rows.nbytes for one in small if one.rows) > self.block_bytes:  # their text was packed tightly
+                return None
+        return small if _is_within_limits(run, small) else None
+
+    def _may_be_small(self, claim: Claim, plan: Plan) -> bool:
+        fresh = claim.attempts == 1 and not claim.again and claim.pass_ in HALVES and not claim.options.files_to
+        if not fresh or len(plan.parts) > SMALL_PARTS:
+            return False
+        size_bytes = sum(part.stored.size_bytes for part in plan.parts)
+        plain = all(part.entity in ROW_ENTITIES and part.window is None for part in plan.parts)
+        return plain and size_bytes <= self.block_bytes // PACKED
+
+    def load_small(self, connection: Connection, claim: Claim, small: Sequence[SmallPart]) -> None:
+        """The rows of a small pass, in the caller's transaction. Nothing is merged or forgotten.
+
+        Raises: Conflict, where a row is there already or its parent is not, or where anything of the account was
+        deleted or has files; what `load_new` raises. The transaction must then be rolled back.
+        """
+        rows = [(one.before.planned.entity, one.rows) for one in small if one.rows is not None]
+        load_new(connection, self.transactions.database.writer, claim.account_id, rows)
+        if file_places.are_noted(connection, claim.account_id):
+            raise Conflict(f"account {claim.account_id}: files of earlier versions may have to be forgotten")
+
+    def note_small(self, connection: Connection, claim: Claim, small: Sequence[SmallPart]) -> None:
+        """The parts and rejects of a small pass, in the caller's transaction, which has the run to itself."""
+        checkpoints.insert_parts(connection, claim, [one.after for one in small])
+        for one in small:
+            texts = take_texts(connection, claim.run_id, len(one.rejects), self.keep_raw)
+            self._keep(connection, claim, one.before, one.rejects, texts)
+
+    def tell_small(self, run: ActiveRun, small: Sequence[SmallPart]) -> None:
+        """Tell of a small pass that was committed."""
+        for one in small:
+            self._advance(run, one.before, one.after)
+
+    # --- a part, batch by batch --------------------------------------------------------------------------------------
 
     def _prepare(self, run: ActiveRun, part: Part) -> Iterator[Prepared]:
         """Read, check and map what is left of the part, batch by batch."""
@@ -130,14 +199,18 @@ class PartImporter:
         texts = take_texts(connection, claim.run_id, len(rejects), self.keep_raw)  # the run before its part, as others
         checkpoints.checkpoint(connection, claim, after)
         _noted_files(claim, part).note(connection, writer, prepared.batch, prepared.checked, written)
+        self._keep(connection, claim, part, rejects, texts)
+        if claim.pass_ is Pass.DELTA:
+            resolutions.resolve(connection, claim, part.planned.entity, _taken_in(prepared, written))
+        return after, existing
+
+    def _keep(self, connection: Connection, claim: Claim, part: Part, rejects: list[Reject], texts: int) -> None:
+        """Keep the part's rejects, `texts` of them with their own."""
         if rejects:
             rows = as_rows(
                 rejects, run_id=claim.run_id, part_number=part.number, account_id=claim.account_id, texts=texts
             )
-            writer.load(connection, import_rejects, rows)
-        if claim.pass_ is Pass.DELTA:
-            resolutions.resolve(connection, claim, part.planned.entity, _taken_in(prepared, written))
-        return after, existing
+            self.transactions.database.writer.load(connection, import_rejects, rows)
 
     def _complete(self, run: ActiveRun, part: Part) -> None:
         """Mark a part as done whose last batch was committed without knowing that it was the last."""
@@ -171,8 +244,8 @@ class PartImporter:
 
     def takes_long(self, part: Part) -> bool:
         """Whether a part is worth another thread: one that is surely a single batch is not."""
-        planned = part.planned  # text can be packed about that tightly; how much a table holds nobody knows
-        return planned.stored.size_bytes > self.block_bytes // 8 or planned.window is not None
+        planned = part.planned
+        return planned.stored.size_bytes > self.block_bytes // PACKED or planned.window is not None
 
     def require_going(self, run: ActiveRun) -> None:
         """Raises: Interrupted, LeaseLost or AccountDeleted, when the next batch must not begin."""
@@ -196,6 +269,28 @@ def _one_ahead(items: Iterator[Prepared]) -> Iterator[Prepared]:
         while (item := upcoming.result()) is not None:
             upcoming = reader.submit(in_context(next), items, None)
             yield item
+
+
+def _whole(claim: Claim, part: Part, prepared: Prepared | None = None) -> SmallPart:
+    """A part after its only batch, all accepted rows of which are written; without one it is empty."""
+    after, rejects = part, list[Reject]()
+    if prepared is not None:
+        rejects = list(prepared.checked.rejects)
+        after = _after(claim, part, prepared, Written(prepared.rows.num_rows, 0), rejects)
+    require_expected_rows(claim.pass_, part.planned, after.progress.read)
+    return SmallPart(part, replace(after, done=True), prepared and prepared.rows, rejects)
+
+
+def _is_within_limits(run: ActiveRun, small: Sequence[SmallPart]) -> bool:
+    """Whether the pass comes to its end with what it rejects. Raises: TooManyRejects."""
+    counters, account_id = run.counters.afresh(), run.claim.account_id
+    for progress in (one.after.progress for one in small):
+        counters.add(progress.read, progress.rejected, 0)
+        counters.require_within_limit(account_id)
+        if counters.nothing_came_over():
+            return False
+    counters.require_within_limit(account_id, final=True)
+    return not counters.nothing_came_over(final=True)
 
 
 def _committed(connection: Connection, claim: Claim, part: Part, batch: Batch) -> Part | None:

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import datetime as dt
 import uuid
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, replace
 from functools import partial
+from types import MappingProxyType
 from typing import Any
 
 import sqlalchemy as sa
@@ -20,7 +21,7 @@ from s3import.core.records import Pass, RunOptions
 from s3import.core.tables import import_events, import_runs
 from s3import.importing.bookkeeping import remove_parts
 from s3import.importing.checkpoints import Do
-from s3import.status import Again, Claim, Run, State, find_run, note, require_held
+from s3import.status import Again, Claim, Holder, Run, State, begun, find_run, note, require_held
 
 
 def enqueue(
@@ -30,8 +31,10 @@ def enqueue(
     source: str,
     options: RunOptions = RunOptions(),
     again: Again | None = None,
+    holder: Holder | None = None,
 ) -> tuple[Run, bool]:
-    """Ask for a pass: its run, and whether this call made it wait for a worker (False: it did, or ran, already).
+    """Ask for a pass: its run, and whether this call made it wait for a worker (False: it did, or ran, already). A new
+    one is taken at once by the `holder` who asks for it.
 
     A failed or cancelled run goes on as the same run. After one that succeeded comes a new one, where it was a delta or
     the pass is to be read `again`. What belongs to an account that was deleted is forgotten: its migration begins anew.
@@ -39,16 +42,17 @@ def enqueue(
     """
     run = find_run(connection, account_id, pass_)
     if run is None or run.is_history:
-        imported = is_imported(pass_, account_status(connection, account_id))
-        if run and run.state is State.SUCCEEDED and imported and not again:
+        succeeded = run is not None and run.state is State.SUCCEEDED and not again
+        if run and succeeded and is_imported(pass_, account_status(connection, account_id)):
             return run, False  # it ended after the caller looked
-        return _begin(connection, run, Run("", account_id, pass_, source, State.QUEUED, options=options, again=again))
+        requested = Run("", account_id, pass_, source, State.QUEUED, options=options, again=again)
+        return _begin(connection, run, requested, holder)
     if run.state not in (State.FAILED, State.CANCELLED) or not _queue_again(connection, run, source, again):
         return run, False
     return replace(run, state=State.QUEUED, source=source, tries=0, again=again or run.again, anew=_is_anew(run)), True
 
 
-def _begin(connection: Connection, last: Run | None, requested: Run) -> tuple[Run, bool]:
+def _begin(connection: Connection, last: Run | None, requested: Run, holder: Holder | None) -> tuple[Run, bool]:
     """Insert the run that is `requested` after the pass's `last` one."""
     account_id, pass_ = requested.account_id, requested.pass_
     # account.json brings nothing back, whatever became of the run that applied it
@@ -58,8 +62,13 @@ def _begin(connection: Connection, last: Run | None, requested: Run) -> tuple[Ru
     remember_deletions(connection, account_id)
     number, options = (last.number + 1, _lasting(last, requested)) if last else (1, requested.options)
     run = replace(requested, run_id=uuid.uuid4().hex, number=number, account_checked=checked, options=options)
-    _insert_run(connection, run)
-    note(connection, run, Happened.ASKED_FOR)
+    if holder is None:
+        _insert_run(connection, run)
+        note(connection, run, Happened.ASKED_FOR)
+        return run, True
+    run, as_taken = begun(run, holder)
+    _insert_run(connection, run, as_taken)
+    note(connection, run, Happened.ASKED_FOR, Happened.CLAIMED)
     return run, True
 
 
@@ -124,7 +133,7 @@ def _forget_run(connection: Connection, run_id: str) -> int:
     return connection.execute(import_runs.delete().where(import_runs.c.run_id == run_id)).rowcount
 
 
-def _insert_run(connection: Connection, run: Run) -> None:
+def _insert_run(connection: Connection, run: Run, as_taken: Mapping[str, Any] = MappingProxyType({})) -> None:
     row: dict[str, Any] = {
         "run_id": run.run_id,
         "account_id": run.account_id,
@@ -137,8 +146,9 @@ def _insert_run(connection: Connection, run: Run) -> None:
         "account_checked": run.account_checked,
         "skipped_objects": [],
         **asdict(run.options),
+        **as_taken,
     }
-    connection.execute(import_runs.insert(), row)
+    connection.execute(import_runs.insert().values(row))
 
 
 def _is_anew(run: Run) -> bool:

@@ -23,7 +23,8 @@ from s3import.core.resets import Standing, look_at_account
 from s3import.core.settings import Settings
 from s3import.importing.admission import source_of
 from s3import.importing.all_rejected import explain
-from s3import.importing.importer import no_account, require_turn
+from s3import.importing.claims import require_turn
+from s3import.importing.importer import no_account
 from s3import.importing.parents import KnownParents, parents_of
 from s3import.importing.requests import Request, Result
 from s3import.importing.transactions import Transactions

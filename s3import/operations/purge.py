@@ -125,7 +125,7 @@ def _end(account_id: str, connection: Connection) -> None:
     removals.forget_runs(connection, account_id)
     history.forget(connection, import_events.c.account_id == account_id)
     if there:
-        history.write(connection, account_id, Happened.PURGED)
+        history.write(connection, account_id, {Happened.PURGED: None})
 
 
 def forget_expired(transactions: Transactions, days: float) -> list[str]:

@@ -329,7 +329,7 @@ class AccountReset:
             resets.require_held(connection, held, self._settings.lease_seconds)
             removals.forget_taken_back(connection, self._account_id)
             resets.end(connection, held)
-            history.write(connection, self._account_id, Happened.RESET)
+            history.write(connection, self._account_id, {Happened.RESET: None})
             set_status(connection, self._account_id, AccountStatus.MIGRATING)
 
         self._do(end)

@@ -141,6 +141,9 @@ class Forecast:
         }
 
 
+FinishedRuns = list[tuple[float, float]]
+
+
 @cache
 def coefficients() -> dict[str, Any]:
     """What the study measured."""
@@ -200,8 +203,13 @@ def forecast(work: Work, place: Place, experience: Experience) -> Forecast:
 
 def expect(connection: Connection, work: Work, place: Place) -> Forecast:
     """How long a pass takes there, by what runs of the same database took."""
+    return expect_by(finished_runs(connection), work, place)
+
+
+def expect_by(finished: FinishedRuns, work: Work, place: Place) -> Forecast:
+    """How long a pass takes there, by what those runs took."""
     plain = forecast(work, place, Experience(Range.exactly(1.0)))
-    return forecast(work, place, experience_of(connection, plain.model_seconds))
+    return forecast(work, place, _experience_by(finished, plain.model_seconds))
 
 
 def until(forecasts: Mapping[Pass, Forecast]) -> tuple[Range, Range | None]:
@@ -223,7 +231,11 @@ def _stage(load: Load, entity: Entity, place: Place) -> float:
 
 def experience_of(connection: Connection, model_seconds: float) -> Experience:
     """What finished runs of this database tell of one for which the coefficients say so many seconds."""
-    ratios = [ratio for ratio, said in _ratios(connection) if said >= max(LEAST_SECONDS, model_seconds / COMPARABLE)]
+    return _experience_by(finished_runs(connection), model_seconds)
+
+
+def _experience_by(finished: FinishedRuns, model_seconds: float) -> Experience:
+    ratios = [ratio for ratio, said in finished if said >= max(LEAST_SECONDS, model_seconds / COMPARABLE)]
     return Experience(_learnt(ratios, inexperienced().factors), len(ratios)) if ratios else inexperienced()
 
 
@@ -242,7 +254,7 @@ def _learnt(ratios: Sequence[float], prior: Range) -> Range:
     return Range(low, middle, high)
 
 
-def _ratios(connection: Connection) -> list[tuple[float, float]]:
+def finished_runs(connection: Connection) -> FinishedRuns:
     """Of runs that went through in one attempt: what the stages took, divided by what the coefficients said, and
     that."""
     runs, overhead = import_runs.c, coefficients()["pass_seconds"]

@@ -2,7 +2,7 @@
 
 from s3import.writers.database import Database, Dialect, open_database
 from s3import.writers.deletions import delete_rows
-from s3import.writers.merge import write
+from s3import.writers.merge import load_new, write
 from s3import.writers.translation import translate, translated
 from s3import.writers.writer import Writer
 
@@ -11,6 +11,7 @@ __all__ = [
     "Dialect",
     "Writer",
     "delete_rows",
+    "load_new",
     "open_database",
     "translate",
     "translated",

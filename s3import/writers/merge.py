@@ -12,7 +12,7 @@ on the account's dumps.
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from typing import Any
 
 import pyarrow as pa
@@ -87,11 +87,31 @@ def write(
     return written, written.written < rows.num_rows
 
 
+@translated()
+def load_new(
+    connection: sa.Connection, writer: Writer, account_id: str, batches: Sequence[tuple[Entity, pa.Table]]
+) -> None:
+    """Load rows within the caller's transaction as they are, parents' before their children's.
+
+    Raises: Conflict where one is there already, lacks its parent, or anything of the account was ever deleted: nothing
+    is decided here. DatabaseRefused, DatabaseUnavailable; the transaction must then be rolled back.
+    """
+    for entity, rows in batches:
+        if rows.num_rows:
+            _load(connection, writer, entity, account_id, rows)
+    if has_tombstones(connection, account_id):  # looked for last, as somebody may delete while the rows go in
+        raise Conflict(f"account {account_id} has tombstones")
+
+
+def _load(connection: sa.Connection, writer: Writer, entity: Entity, account_id: str, rows: pa.Table) -> None:
+    if not writer.load(connection, TARGETS[entity], _by_parent(entity, rows)):
+        require_as_sent(connection, writer, entity, account_id, rows)
+
+
 def _load_directly(connection: sa.Connection, writer: Writer, entity: Entity, account_id: str, rows: pa.Table) -> bool:
     try:
         with connection.begin_nested() as savepoint:
-            if not writer.load(connection, TARGETS[entity], _by_parent(entity, rows)):
-                require_as_sent(connection, writer, entity, account_id, rows)
+            _load(connection, writer, entity, account_id, rows)
             if _brings_back(connection, writer, entity, account_id, rows):
                 savepoint.rollback()
                 return False

@@ -137,7 +137,7 @@ def test_a_worker_that_lost_the_run_settles_nothing(settings: Settings) -> None:
     execute(settings, tables.attachments.update().values(state="pending"))
     with open_database(settings.database).begin() as connection:
         run, _ = queueing.enqueue(connection, "acme", Pass.REMAINING, "/dumps")
-        claim = status.claim(connection, run, source="/dumps", holder="first", lease_seconds=0)
+        claim = status.claim(connection, run, source="/dumps", holder=status.Holder("first", 0))
         assert claim is not None
         connection.execute(tables.import_runs.update().values(token=99))
     with pytest.raises(LeaseLost), open_database(settings.database).begin() as connection:

@@ -5,6 +5,7 @@ something now and then; one of the two may die, lose its connection or be interr
 lasts, so that each thinks the other one dead: only fencing keeps them apart. After every pair what is said to be in is
 in, and at the end everything can be taken back and comes in again as if nothing had happened.
 
+In every other round passes are small enough to be imported in one transaction each.
 S3IMPORT_TEST_ROUNDS says how many rounds there are for each kind of database.
 """
 
@@ -39,7 +40,8 @@ pytestmark = pytest.mark.integration
 
 ROUNDS = int(os.environ.get("S3IMPORT_TEST_ROUNDS", "2"))
 PAIRS = 3
-MOST_TRANSACTIONS = 40  # of a pair at which something may strike
+MOST_TRANSACTIONS = {700: 40, 1 << 20: 14}
+"""Of a pair at which something may strike, by the bytes of a batch: passes go part by part, or are small ones."""
 ACCOUNT = "in-trouble"
 TWINS = {"undisturbe": (Pass.RECENT, Pass.REMAINING), "undisturbd": (Pass.RECENT, Pass.DELTA, Pass.REMAINING)}
 """What goes well in them is what must come of the account in trouble; their names are as long as its own."""
@@ -61,7 +63,8 @@ def small_pages(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.parametrize("seed", range(ROUNDS))
 def test_nothing_is_lost_in_a_round(database_url: str, tmp_path: Path, seed: int) -> None:
     """What succeeded is in, what people deleted is out, and in the end the rest comes in anew."""
-    settings = settings_for(tmp_path, database_url, retry_seconds=20.0)
+    block_bytes = list(MOST_TRANSACTIONS)[seed % len(MOST_TRANSACTIONS)]
+    settings = settings_for(tmp_path, database_url, retry_seconds=20.0, block_bytes=block_bytes)
     for account in (*TWINS, ACCOUNT):
         write(_dump(account), tmp_path, account)
     a_round = Round(settings, random.Random(seed), _expected(settings))
@@ -126,7 +129,7 @@ class Round:
         """Two things at the same time, and what befalls one of them."""
         stop = threading.Event()
         works = [self.draw.choice(WORKS) for _ in range(2)]
-        k, moment = self.draw.randint(1, MOST_TRANSACTIONS), self.draw.choice(list(Moment))
+        k, moment = self.draw.randint(1, MOST_TRANSACTIONS[self.settings.block_bytes]), self.draw.choice(list(Moment))
         with Transactions(k, moment, self._strike(stop)).watched(), ThreadPoolExecutor(2) as side_by_side:
             doing = [side_by_side.submit(work, self.settings, stop) for work in works]
         ends = [_ending(one.exception() or one.result()) for one in doing]

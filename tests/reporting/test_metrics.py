@@ -56,7 +56,7 @@ def run_of(database: Database, account_id: str, *, lease_seconds: float | None) 
         create_account(connection, account_id, None)
         run, _ = queueing.enqueue(connection, account_id, Pass.RECENT, "/dumps")
         if lease_seconds is not None:
-            status.claim(connection, run, source="/dumps", holder="a test", lease_seconds=lease_seconds)
+            status.claim(connection, run, source="/dumps", holder=status.Holder("a test", lease_seconds))
         return run.run_id
 
 

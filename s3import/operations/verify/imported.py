@@ -152,7 +152,7 @@ def keep(connection: Connection, verified: Imported, result: dict[str, object]) 
     runs = import_runs.c
     connection.execute(import_runs.update().where(runs.run_id.in_(ids_of(verified.runs))).values(verified=result))
     code = "differences" if result["differences"] else None
-    history.write(connection, verified.runs[0].account_id, Happened.VERIFIED, code=code)
+    history.write(connection, verified.runs[0].account_id, {Happened.VERIFIED: None}, code=code)
 
 
 def ids_of(runs: Sequence[Run]) -> list[str]:

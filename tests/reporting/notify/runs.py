@@ -26,7 +26,7 @@ def claim_run(connection: Connection, account_id: str = ACCOUNT, *, lease_second
     """A run of an account that is created if need be, just claimed."""
     create_account(connection, account_id, "Acme")
     run, _ = queueing.enqueue(connection, account_id, Pass.RECENT, SOURCE)
-    claim = status.claim(connection, run, source=SOURCE, holder="a test", lease_seconds=lease_seconds)
+    claim = status.claim(connection, run, source=SOURCE, holder=status.Holder("a test", lease_seconds))
     assert claim is not None
     return claim
 

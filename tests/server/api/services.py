@@ -45,7 +45,7 @@ def put_run(service: Operations, pass_: Pass, state: State, account_id: str = AC
     with service.database.begin() as connection:
         run, _ = queueing.enqueue(connection, account_id, pass_, "s3://dumps/conversations/acme")
         if state is not State.QUEUED and state is not State.CANCELLED:
-            claim = status.claim(connection, run, source=run.source, holder="a worker", lease_seconds=60)
+            claim = status.claim(connection, run, source=run.source, holder=status.Holder("a worker", 60))
             assert claim is not None
             _end(connection, claim, state)
     if state is State.CANCELLED:

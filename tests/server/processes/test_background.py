@@ -117,7 +117,7 @@ def _take_and_die(settings: Settings, *, get_on: bool = False) -> None:
     transactions = Transactions(database, settings.retry_seconds, ignore, threading.Event())
     with database.begin() as connection:
         [run] = backlog.due(connection, 1)
-        claim = status.claim(connection, run, source=run.source, holder="a worker", lease_seconds=60)
+        claim = status.claim(connection, run, source=run.source, holder=status.Holder("a worker", 60))
         assert claim is not None
     opener = source_opener(settings, 1)
     with Importer(
