@@ -133,7 +133,7 @@ class _Certifier:
                 f"account {self.account_id}: a pass was imported or verified while it was certified; run the same "
                 "command again"
             )
-        history.write(connection, self.account_id, Happened.CERTIFIED)
+        history.write(connection, self.account_id, {Happened.CERTIFIED: None})
 
 
 def _standing(connection: Connection, account_id: str) -> _Standing:
