@@ -1,7 +1,8 @@
 """Real databases for tests: PostgreSQL, MariaDB and SQLite, as fixtures.
 
 A test finds all tables there, made once for all tests of a process, and every one of them empty. Whoever changes the
-tables themselves, or needs a database without any, asks for a ``bare`` one.
+tables themselves, or needs a database without any, asks for a ``bare`` one: the program looks at those as it always
+does, which takes it longer than a small import, but in this process not at tables that nobody changed since.
 
 Servers are found where they usually listen, or where ``S3IMPORT_TEST_POSTGRES`` and ``S3IMPORT_TEST_MARIADB`` say: URLs
 of a user who may create databases. Without a PostgreSQL one is started from a wheel, in a temporary folder.
@@ -50,7 +51,9 @@ def bare_database_url(request: pytest.FixtureRequest) -> str:
 @pytest.fixture
 def sqlite_url(tmp_path: Path, sqlite_file: Path) -> str:
     """The URL of an SQLite file with all tables."""
-    return f"sqlite:///{shutil.copy(sqlite_file, tmp_path / 'test.db')}"
+    url = f"sqlite:///{shutil.copy(sqlite_file, tmp_path / 'test.db')}"
+    _FITTING.add(_place(sa.make_url(url)))
+    return url
 
 
 @pytest.fixture
@@ -62,6 +65,7 @@ def bare_sqlite_url(tmp_path: Path) -> str:
 @pytest.fixture
 def postgres_url(postgres_tables: Database) -> Iterator[str]:
     """The URL of a schema of PostgreSQL with all tables, by its search path."""
+    _FITTING.add(_place(postgres_tables.engine.url))
     yield url_of(postgres_tables)
     empty(postgres_tables)
 
@@ -69,6 +73,7 @@ def postgres_url(postgres_tables: Database) -> Iterator[str]:
 @pytest.fixture
 def mariadb_url(mariadb_tables: Database) -> Iterator[str]:
     """The URL of a database of MariaDB or MySQL with all tables."""
+    _FITTING.add(_place(mariadb_tables.engine.url))
     yield url_of(mariadb_tables)
     empty(mariadb_tables)
 
@@ -221,6 +226,35 @@ def _execute(url: sa.URL, statement: str, *, autocommit: bool = False) -> None:
 
 def _fresh_name() -> str:
     return f"s3import_test_{uuid.uuid4().hex[:16]}"
+
+
+# --- tables are looked at where they may not fit --------------------------------------------------------------------
+
+_FITTING: set[str] = set()
+_CHANGES = ("ALTER", "DROP", f"UPDATE {schema.VERSION_TABLE}", f"DELETE FROM {schema.VERSION_TABLE}")
+_look = schema.is_there
+
+
+def _place(url: sa.URL) -> str:
+    return url.set(drivername=url.get_backend_name()).render_as_string(hide_password=False)
+
+
+def _is_there(connection: sa.Connection) -> bool:
+    return _place(connection.engine.url) in _FITTING or _look(connection)
+
+
+@sa.event.listens_for(sa.Engine, "before_cursor_execute")
+def _forget_what_changes(connection: sa.Connection, cursor: Any, statement: str, *_: Any) -> None:
+    if statement.startswith(_CHANGES):
+        _FITTING.discard(_place(connection.engine.url))
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _fitting_tables() -> Iterator[None]:
+    """Nobody looks at tables that a fixture made, and nobody changed."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(schema, "is_there", _is_there)
+        yield
 
 
 # --- statements are compiled once a process, and not once for each of the engines that tests open ---------------------
