@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Iterator
+from copy import deepcopy
 from pathlib import Path
 
 import pytest
 
+from s3import.core.records import Entity
 from s3import.reporting import timing
-from study import page
+from study import coefficients, page
 from study.dumps import SOURCES
 from study.runs import DATABASES, QUICK_SIZES, SIZES, cells, measure, run_once
 
@@ -66,11 +69,62 @@ def test_a_page_names_what_was_left_out() -> None:
 
 def test_the_coefficients_are_the_studys() -> None:
     """Each database has them for every entity, and estimates are made of nothing else."""
-    known = timing.coefficients()
-    for costs in known["databases"].values():
-        assert set(costs) == {"threads", "messages", "attachments", "deletions"}
-        assert all(cost["seconds_per_record"] > 0 for cost in costs.values())
-    assert known["factors"]["low"] < known["factors"]["expected"] < known["factors"]["high"]
+    known = deepcopy(timing.coefficients())
+    for database in known["databases"].values():
+        costs = [database.pop(entity.value) for entity in Entity]
+        assert all(cost["seconds_per_record"] > 0 for cost in costs)
+        assert set(database) == {"start_seconds", "pass_seconds", "writers_gain"}
+    for measured in (known["factors"], *(kind["seconds"] for kind in known["files"].values())):
+        assert measured["low"] < measured["expected"] < measured["high"]
+
+
+@pytest.fixture
+def file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """A copy of the coefficients, which is the one that is used."""
+    copy = tmp_path / "timing.json"
+    copy.write_bytes(coefficients.FILE.read_bytes())
+    monkeypatch.setattr(coefficients, "FILE", copy)
+    monkeypatch.setattr("s3import.reporting.timing.resources.files", lambda _: tmp_path)
+    timing.coefficients.cache_clear()
+    yield copy
+    timing.coefficients.cache_clear()
+
+
+@pytest.mark.usefixtures("file")
+def test_imports_correct_the_coefficients_of_their_database() -> None:
+    """One that took twice as long as was said is expected to, afterwards; the others stay; how far runs of the same
+    database lay apart is how wide the range is."""
+    before = timing.coefficients()["databases"]
+    usual = {"source": "JSON Lines", "database": "PostgreSQL", "messages": 1_000_000}
+    said = coefficients._ratio({**usual, "complete_seconds": 1000.0}, 2)
+    assert said is not None
+    seconds = 1000 / said
+    coefficients.correct([{**usual, "complete_seconds": seconds * by} for by in (1.6, 2.0, 2.4)], 2)
+    after = timing.coefficients()
+    for entity in ("threads", "messages", "attachments"):
+        costs = [known["postgresql"][entity]["seconds_per_record"] for known in (before, after["databases"])]
+        assert costs[1] == pytest.approx(2 * costs[0], rel=0.1)
+    assert after["databases"]["mysql"] == before["mysql"]
+    assert after["factors"]["expected"] == pytest.approx(1.0, rel=0.02)
+    assert after["factors"]["low"] == pytest.approx(coefficients.ELSEWHERE[0] * 0.84, rel=0.02)
+    assert after["factors"]["high"] == pytest.approx(coefficients.ELSEWHERE[1] * 1.16, rel=0.02)
+
+
+def test_small_imports_and_those_of_items_correct_nothing(file: Path) -> None:
+    """They are all start-up, or another reader's."""
+    before = file.read_bytes()
+    row = {"source": "JSON Lines", "database": "SQLite", "messages": 100, "complete_seconds": 9.0}
+    items = {"source": "DynamoDB export", "messages": 1_000_000}
+    coefficients.correct([row, {**row, **items}, {**row, "messages": 1_000_000, "complete_seconds": ""}], 2)
+    assert file.read_bytes() == before
+
+
+def test_what_was_measured_becomes_a_range_for_other_machines() -> None:
+    """However close the measurements are: there were few of them."""
+    assert coefficients._widened([2.0]) == {"low": 1.17, "expected": 2.0, "high": 3.3}
+    wide = coefficients._widened([1.0, 2.0, 4.0])
+    assert wide["low"] < 1.17
+    assert wide["high"] > 3.3
 
 
 def test_a_program_that_fails_says_why() -> None:

@@ -36,7 +36,7 @@ def expected(run: dict[str, Any]) -> dict[str, Any]:
     for entity, number, _, size, *_ in run["looks"][-1][2]:
         stored = StoredObject(f"part.{run['extension']}", size // number, "e")
         parts += [PlannedPart(Entity(entity), stored.key, stored)] * number
-    work = timing.work_of(parts, with_files=bool(run["files_to"]))
+    work = timing.work_of(parts, run["files_to"])
     assert work is not None
     place = timing.Place(run["database"], run["workers"], run["workers"])
     return timing.forecast(work, place, timing.inexperienced()).document()
