@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Iterator
 from copy import deepcopy
@@ -11,8 +12,9 @@ import pytest
 
 from s3import.core.records import Entity
 from s3import.reporting import timing
-from study import coefficients, page
-from study.dumps import SOURCES
+from study import coefficients, page, peers
+from study.dumps import SOURCES, is_there
+from study.peers import LeftOut
 from study.runs import DATABASES, QUICK_SIZES, SIZES, cells, measure, run_once
 
 RUN = {
@@ -42,13 +44,16 @@ PEER = {
 
 
 def test_a_study_has_every_source_and_database() -> None:
-    """A quick one has every size but the largest."""
+    """A quick one has every size but the largest; what its page would miss most comes first."""
     for quick, sizes in ((False, SIZES), (True, QUICK_SIZES)):
         found = list(cells(quick=quick))
         assert {cell.messages for cell in found} == set(sizes)
         assert {cell.source for cell in found} == set(SOURCES)
         assert {cell.database for cell in found} == set(DATABASES)
-        assert [cell.messages for cell in found] == sorted(cell.messages for cell in found)
+        assert len(set(found)) == len(found)
+    first = list(cells(quick=True))[:9]
+    assert {(cell.source, cell.database) for cell in first} == {("JSON Lines", name) for name in DATABASES}
+    assert [cell.messages for cell in cells(quick=False)] == sorted(cell.messages for cell in cells(quick=False))
 
 
 def test_what_there_is_no_time_for_is_named(tmp_path: Path) -> None:
@@ -56,6 +61,22 @@ def test_what_there_is_no_time_for_is_named(tmp_path: Path) -> None:
     found = list(measure(list(cells(quick=True)), {}, tmp_path, until=time.monotonic()))
     assert {row["left_out"] for row in found} == {"no time"}
     assert len(found) == len(list(cells(quick=True)))
+
+
+def test_a_dump_that_is_kept_takes_no_time(tmp_path: Path) -> None:
+    """So a second quick study gets further than the first; tables are filled anew each time."""
+    (tmp_path / "plain-100").mkdir()
+    assert is_there("JSON Lines", 100, tmp_path)
+    assert not is_there("gzip", 100, tmp_path)
+    assert not is_there("DynamoDB tables", 100, tmp_path)
+
+
+def test_a_peer_that_cannot_be_installed_is_left_out_with_the_reason() -> None:
+    """Whether its package is not to be had, or there is no time for it."""
+    with pytest.raises(LeftOut, match="could not be installed"):
+        peers._prepare(["false"], math.inf)
+    with pytest.raises(LeftOut, match="no time to install"):
+        peers._prepare(["sleep", "60"], time.monotonic())
 
 
 def test_a_page_names_what_was_left_out() -> None:
