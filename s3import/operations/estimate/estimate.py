@@ -94,10 +94,12 @@ def estimate(settings: Settings, account_id: str) -> Estimate:
         operations.asker.check_id(account_id)
         uri = operations.asker.source(account_id, None)
         source = source_opener(settings, 1)(uri, account_id)
-        left = _look(operations, partial(_passes_left, account_id=account_id)) or HALVES
+        left = _look(operations, partial(_passes_left, account_id=account_id))
+        if left == ():
+            return _nothing(account_id, source.uri)
         place = replace(place_of(operations.database, readers(settings)), pace=pace())
         survey = Survey(account_id, source, place)
-        strata = _strata(operations, survey, source, account_id, left)
+        strata = _strata(operations, survey, source, account_id, left or HALVES)
         survey.sample([one for some in strata.values() for one in some])
 
         def predict(work: Work) -> Forecast:
@@ -108,6 +110,13 @@ def estimate(settings: Settings, account_id: str) -> Estimate:
         if survey.table_bytes is None:
             return found
         return replace(found, read_units=math.ceil(survey.table_bytes / BYTES_A_READ_UNIT))
+
+
+def _nothing(account_id: str, uri: str) -> Estimate:
+    """Of an account that is active."""
+    none = Range.exactly(0.0)
+    records = dict.fromkeys(ROW_ENTITIES, none)
+    return Estimate(account_id, uri, (), 0, 0, records, none, {}, 0, 0, 0, none, none, 0, 0, 0, "the account's status")
 
 
 def _look(operations: Operations, work: Callable[[Connection], Any]) -> Any:

@@ -29,7 +29,7 @@ from s3import.readers.reading import CheckedBatch, read_checked
 from s3import.readers.sources.source import DumpSource
 from s3import.reporting.timing import MB, Load, Place, Range, coefficients, form_of, load_of
 
-MOST_SECONDS = 4.0  # that sampling takes, of five in all
+MOST_SECONDS = 3.7  # that sampling takes, of five in all
 MOST_BYTES = 48 * 1024 * 1024  # of text and stored bytes that are sampled; footers come on top
 SAMPLES = 12  # of one entity in one pass, at most
 SAMPLE_BYTES = 1024 * 1024  # of text, or two batches
