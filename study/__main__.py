@@ -25,6 +25,8 @@ from study.dumps import SOURCES
 from study.machine import describe
 from study.runs import DATABASES, cells, measure, scratches_of
 
+Rows = list[dict[str, Any]]
+
 RESULTS = Path("study/results")
 DOCS = Path("docs/explanation")
 QUICK_SECONDS = 270.0
@@ -61,20 +63,20 @@ def _study(options: argparse.Namespace, until: float) -> None:
             until += time.monotonic() - began
         peers_at = until - PEERS_SECONDS
         runs = list(measure(list(cells(quick=options.quick)), scratches, options.folder, peers_at))
-        _keep(RESULTS / "runs.csv", sorted(runs, key=_usual_order))
+        keep(RESULTS / "runs.csv", sorted(runs, key=_usual_order))
         if options.learn:
             coefficients.correct(runs, max(2, os.cpu_count() or 1))
         with Postgres(options.postgres) as scratch:
             size = QUICK_MESSAGES if options.quick else MESSAGES
             from study import peers
 
-            _keep(RESULTS / "peers.csv", list(peers.measure(scratch, size, options.folder, until)))
+            keep(RESULTS / "peers.csv", list(peers.measure(scratch, size, options.folder, until)))
 
 
 def render() -> None:
     """Draw what is kept, and write the page."""
-    machine, runs, peers = kept()
-    (DOCS / "timing.md").write_text(page.render(machine, runs, peers))
+    machine, runs, peers, accuracy = kept()
+    (DOCS / "timing.md").write_text(page.render(machine, runs, peers, accuracy))
     try:
         from study import plots
     except ModuleNotFoundError:
@@ -83,18 +85,23 @@ def render() -> None:
     plots.draw(runs, peers, DOCS / "timing")
 
 
-def kept() -> tuple[dict[str, str], list[dict[str, Any]], list[dict[str, Any]]]:
-    """The results of the last study: of what machine, the runs, and the peers."""
-    machine = json.loads((RESULTS / "machine.json").read_text())
-    tables = ([dict(row) for row in csv.DictReader((RESULTS / name).open())] for name in ("runs.csv", "peers.csv"))
-    return machine, *tables
+def kept() -> tuple[dict[str, str], Rows, Rows, Rows]:
+    """The results of the last study: of what machine, the runs, the peers, and how right estimates were."""
+    return json.loads((RESULTS / "machine.json").read_text()), _rows("runs"), _rows("peers"), _rows("accuracy")
+
+
+def _rows(name: str) -> Rows:
+    """None where that was not measured yet."""
+    path = RESULTS / f"{name}.csv"
+    return list(csv.DictReader(path.open())) if path.exists() else []
 
 
 def _usual_order(row: dict[str, Any]) -> tuple[int, int, int]:
     return row["messages"], SOURCES.index(row["source"]), DATABASES.index(row["database"])
 
 
-def _keep(path: Path, rows: Sequence[dict[str, Any]]) -> None:
+def keep(path: Path, rows: Sequence[dict[str, Any]]) -> None:
+    """Write the rows as CSV."""
     with path.open("w", newline="") as file:
         writer = csv.DictWriter(file, rows[0].keys(), lineterminator="\n")
         writer.writeheader()

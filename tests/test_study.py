@@ -43,6 +43,19 @@ PEER = {
 }
 
 
+ESTIMATED = {
+    "account": "1,000 messages",
+    "measured": "2026-01-01",
+    "records_said": "1010",
+    "records": "1000",
+    "low_seconds": "1.1",
+    "high_seconds": "2.9",
+    "seconds": "1.5",
+    "asked_seconds": "0.9",
+    "within": "yes",
+}
+
+
 def test_a_study_has_every_source_and_database() -> None:
     """A quick one has every size but the largest; what its page would miss most comes first."""
     for quick, sizes in ((False, SIZES), (True, QUICK_SIZES)):
@@ -86,6 +99,13 @@ def test_a_page_names_what_was_left_out() -> None:
     assert "- psql: gone" in shown
     assert "- no time: 100 JSON Lines SQLite" in shown
     assert "| 100 | SQLite | 0.7 s | 1 min 5 s | 2 | 130 MB | 0.6 s |" in shown
+
+
+def test_a_page_shows_how_right_estimates_were() -> None:
+    """Where that was measured; else it says nothing of it."""
+    told = "| 1,000 messages | 1,010 | 1,000 | +1.00% | 1.1 to 2.9 s | 1.5 s | yes | 0.9 s |"
+    assert told in page.render({"date": "2026-01-01"}, [RUN], [PEER], [ESTIMATED])
+    assert "How right" not in page.render({"date": "2026-01-01"}, [RUN], [PEER])
 
 
 def test_the_coefficients_are_the_studys() -> None:
