@@ -189,7 +189,7 @@ def status(account: str | None, state: str | None, database: str | None, watch: 
     if account is not None and state is not None:
         raise ConfigurationError("--state chooses among all accounts; give it without --account")
     settings = options.settings_from(database=database)
-    show = partial(summary.standings, as_json=as_json, place=place_of(settings), listed=account is None)
+    show = partial(summary.standings, as_json=as_json, place=place_of(settings), listed=account is None, state=state)
     try:
         documents = watch_to_the_end(settings, account, state, show) if watch else look(settings, account, state)
     except DatabaseUnavailable:

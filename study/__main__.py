@@ -21,14 +21,18 @@ from typing import Any
 
 from benchmarks.scratch import Postgres
 from study import coefficients, page
+from study.dumps import SOURCES
 from study.machine import describe
-from study.runs import cells, measure, scratches_of
+from study.runs import DATABASES, cells, measure, scratches_of
+
+Rows = list[dict[str, Any]]
 
 RESULTS = Path("study/results")
 DOCS = Path("docs/explanation")
 QUICK_SECONDS = 270.0
-PEERS_SECONDS = 75.0  # of a quick study, kept for them
-QUICK_MESSAGES, MESSAGES = 100_000, 1_000_000  # of what peers load
+PEERS_SECONDS = 115.0  # of a quick study, kept for them
+QUICK_MESSAGES, MESSAGES = 50_000, 1_000_000  # of what peers load
+LEARNT_MESSAGES = 100_000  # of what the coefficients are made of
 
 
 def main() -> int:
@@ -54,23 +58,25 @@ def _study(options: argparse.Namespace, until: float) -> None:
         machine = describe([(name, scratch.url) for name, scratch in scratches.items()])
         (RESULTS / "machine.json").write_text(json.dumps(machine, indent=2) + "\n")
         if options.learn:
-            coefficients.learn(scratches, options.folder, QUICK_MESSAGES, machine["date"])
+            began = time.monotonic()
+            coefficients.learn(scratches, options.folder, LEARNT_MESSAGES, machine["date"])
+            until += time.monotonic() - began
         peers_at = until - PEERS_SECONDS
         runs = list(measure(list(cells(quick=options.quick)), scratches, options.folder, peers_at))
-        _keep(RESULTS / "runs.csv", runs)
+        keep(RESULTS / "runs.csv", sorted(runs, key=_usual_order))
         if options.learn:
             coefficients.correct(runs, max(2, os.cpu_count() or 1))
         with Postgres(options.postgres) as scratch:
             size = QUICK_MESSAGES if options.quick else MESSAGES
             from study import peers
 
-            _keep(RESULTS / "peers.csv", list(peers.measure(scratch, size, options.folder, until)))
+            keep(RESULTS / "peers.csv", list(peers.measure(scratch, size, options.folder, until)))
 
 
 def render() -> None:
     """Draw what is kept, and write the page."""
-    machine, runs, peers = kept()
-    (DOCS / "timing.md").write_text(page.render(machine, runs, peers))
+    machine, runs, peers, accuracy = kept()
+    (DOCS / "timing.md").write_text(page.render(machine, runs, peers, accuracy))
     try:
         from study import plots
     except ModuleNotFoundError:
@@ -79,14 +85,23 @@ def render() -> None:
     plots.draw(runs, peers, DOCS / "timing")
 
 
-def kept() -> tuple[dict[str, str], list[dict[str, Any]], list[dict[str, Any]]]:
-    """The results of the last study: of what machine, the runs, and the peers."""
-    machine = json.loads((RESULTS / "machine.json").read_text())
-    tables = ([dict(row) for row in csv.DictReader((RESULTS / name).open())] for name in ("runs.csv", "peers.csv"))
-    return machine, *tables
+def kept() -> tuple[dict[str, str], Rows, Rows, Rows]:
+    """The results of the last study: of what machine, the runs, the peers, and how right estimates were."""
+    return json.loads((RESULTS / "machine.json").read_text()), _rows("runs"), _rows("peers"), _rows("accuracy")
 
 
-def _keep(path: Path, rows: Sequence[dict[str, Any]]) -> None:
+def _rows(name: str) -> Rows:
+    """None where that was not measured yet."""
+    path = RESULTS / f"{name}.csv"
+    return list(csv.DictReader(path.open())) if path.exists() else []
+
+
+def _usual_order(row: dict[str, Any]) -> tuple[int, int, int]:
+    return row["messages"], SOURCES.index(row["source"]), DATABASES.index(row["database"])
+
+
+def keep(path: Path, rows: Sequence[dict[str, Any]]) -> None:
+    """Write the rows as CSV."""
     with path.open("w", newline="") as file:
         writer = csv.DictWriter(file, rows[0].keys(), lineterminator="\n")
         writer.writeheader()

@@ -1,11 +1,13 @@
 """How right estimates are: six accounts that nothing was learnt from, estimated, then imported.
 
-``python -m study.accuracy [--folder FOLDER]`` prints a line each: records and seconds, as said and as they were.
+``python -m study.accuracy [--folder FOLDER]`` keeps a row each in ``study/results/accuracy.csv``: records and seconds,
+as said and as they were. ``python -m study --render`` shows them.
 """
 
 from __future__ import annotations
 
 import argparse
+import datetime as dt
 import hashlib
 import shutil
 import sys
@@ -13,8 +15,9 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass
 from pathlib import Path
+from typing import Any
 
 import orjson
 import sqlalchemy as sa
@@ -25,6 +28,7 @@ from s3import.core.settings import Settings
 from s3import.core.tables import import_parts
 from s3import.operations.estimate.estimate import estimate
 from s3import.writers import open_database
+from study.__main__ import RESULTS, keep
 from study.runs import run_once
 
 FILE = b"x" * 20_000
@@ -42,21 +46,20 @@ class Case:
 
 
 def main() -> int:
-    """Print the table. Returns the exit status: 0 where at least five of six times lie within their range."""
+    """Estimate, import, and keep the rows. Returns the exit status: 0 where at least five of six times lie within."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument(
         "--folder", type=Path, default=Path(tempfile.gettempdir()) / "s3import-study", help="keeps the dumps"
     )
     parser.add_argument("--postgres", default="postgresql://postgres@127.0.0.1:5432", help="a server, by URL")
     options = parser.parse_args()
-    print("| account | records said | records | off | seconds said | seconds | within |")
-    print("|---|---:|---:|---:|---|---:|---|")
     with Postgres(options.postgres) as scratch:
-        right = [_try(case, scratch, options.folder) for case in CASES]
-    return 0 if sum(right) >= len(right) - 1 else 1
+        rows = [_try(case, scratch, options.folder) for case in CASES]
+    keep(RESULTS / "accuracy.csv", rows)
+    return 0 if sum(row["within"] == "yes" for row in rows) >= len(rows) - 1 else 1
 
 
-def _try(case: Case, scratch: Postgres, folder: Path) -> bool:
+def _try(case: Case, scratch: Postgres, folder: Path) -> dict[str, Any]:
     root = _dump(case, folder)
     copies = folder / "copies"
     shutil.rmtree(copies, ignore_errors=True)
@@ -71,15 +74,22 @@ def _try(case: Case, scratch: Postgres, folder: Path) -> bool:
     took = run_once([sys.executable, "-m", "s3import", "migrate", *words], tolerated=(3,)).seconds
     with closing(open_database(scratch.url)) as database, database.read() as connection:
         records = int(connection.execute(sa.select(sa.func.sum(import_parts.c.read_count))).scalar_one())
-    expected = sum(one.expected for one in said.records.values())
     assert said.complete is not None
-    within = said.complete.low <= took <= said.complete.high
-    print(
-        f"| {case.name} | {expected:,.0f} | {records:,} | {expected / records - 1:+.2%} | {said.complete.low:.1f} to "
-        f"{said.complete.high:.1f} (asked in {asked:.1f} s) | {took:.1f} | {'yes' if within else '**no**'} |",
-        flush=True,
-    )
-    return within
+    low, expected, high = astuple(said.complete)
+    row = {
+        "account": case.name,
+        "measured": dt.datetime.now(dt.UTC).date().isoformat(),
+        "records_said": round(sum(one.expected for one in said.records.values())),
+        "records": records,
+        "low_seconds": round(low, 2),
+        "expected_seconds": round(expected, 2),
+        "high_seconds": round(high, 2),
+        "seconds": round(took, 2),
+        "asked_seconds": round(asked, 2),
+        "within": "yes" if low <= took <= high else "no",
+    }
+    print("  " + ", ".join(f"{name} {value}" for name, value in row.items()), file=sys.stderr)
+    return row
 
 
 def _dump(case: Case, folder: Path) -> Path:

@@ -29,6 +29,12 @@ class Source:
     environment: tuple[tuple[str, str], ...] = ()
 
 
+def is_there(kind: str, messages: int, folder: Path) -> bool:
+    """Whether a source was made before and takes no time now."""
+    names = {kind: str(form) for kind, form in FORMS.items()} | {"zstd": "zstd", "DynamoDB export": "exports"}
+    return kind in names and (folder / f"{names[kind]}-{messages}").exists()
+
+
 @contextmanager
 def source_of(kind: str, messages: int, folder: Path) -> Iterator[Source]:
     """A source of that kind with an account of so many messages; dumps are kept below `folder` for the next time."""

@@ -19,7 +19,7 @@ Measured by `make study` on one machine, each import as a process of its own on 
 """
 
 
-def render(machine: Mapping[str, str], runs: Sequence[Row], peers: Sequence[Row]) -> str:
+def render(machine: Mapping[str, str], runs: Sequence[Row], peers: Sequence[Row], accuracy: Sequence[Row] = ()) -> str:
     """The page."""
     told = ", ".join(
         value if name in ("machine", "date") or value.startswith(name) else f"{name} {value}"
@@ -39,6 +39,7 @@ def render(machine: Mapping[str, str], runs: Sequence[Row], peers: Sequence[Row]
             "![Seconds by tool](timing/peers.svg)\n",
             *_peers(peers),
             *_left_out(runs, peers),
+            *_accuracy(accuracy),
             "",
         ]
     )
@@ -109,6 +110,32 @@ def _left_out(runs: Sequence[Row], peers: Sequence[Row]) -> list[str]:
         ]
         lines.append(f"- {reason}: {', '.join(names)}")
     return ["\nLeft out:\n", *lines] if lines else []
+
+
+TRIED = (
+    "What `s3import estimate` said of accounts that nothing was learnt from, before their import into an empty "
+    "PostgreSQL, and what came of it (`.venv/bin/python -m study.accuracy`)"
+)
+
+
+def _accuracy(rows: Sequence[Row]) -> list[str]:
+    """What was estimated of dumps from which nothing was learnt, and what came of it."""
+    if not rows:
+        return []
+    lines = [
+        "\n## How right estimates are\n",
+        f"{TRIED}, measured on {rows[0]['measured']}.\n",
+        "| account | records said | records | off | complete after, said | took | within | asked in |",
+        "|---|---:|---:|---:|---:|---:|---|---:|",
+    ]
+    for row in rows:
+        said, records = int(row["records_said"]), int(row["records"])
+        span = f"{float(row['low_seconds']):.1f} to {_seconds(row['high_seconds'])}"
+        lines.append(
+            f"| {row['account']} | {said:,} | {records:,} | {said / records - 1:+.2%} | {span} | "
+            f"{_seconds(row['seconds'])} | {row['within']} | {_seconds(row['asked_seconds'])} |"
+        )
+    return lines
 
 
 def _seconds(seconds: Any) -> str:

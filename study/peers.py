@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import subprocess
 import sys
 import time
@@ -25,7 +26,7 @@ from study.runs import Usage, run_once
 SCRIPTS = Path(__file__).with_name("scripts")
 PACKAGES = ("dlt[postgres,parquet]==1.31.0", "adbc-driver-postgresql==1.13.0", "duckdb==2.0.1")
 EVERYTHING = "checks, rejects, resume, deletions, replacing older rows"
-NO_EXTENSION = "its postgres extension is not in its package, and could not be downloaded here"
+NO_EXTENSION = "its postgres extension is not in its package and would have to be downloaded"
 
 
 class LeftOut(Exception):
@@ -46,7 +47,7 @@ def measure(scratch: Postgres, messages: int, folder: Path, until: float) -> Ite
     """A row for s3import and each peer, on PostgreSQL; a peer that cannot be had is left out with the reason."""
     dump = cached(folder, messages)
     with exported(scratch, dump) as files:
-        for peer in _peers(scratch, dump.root, files, folder / "peers"):
+        for peer in _peers(scratch, dump.root, files, partial(_python, folder / "peers", until)):
             row = {"peer": peer.name, "messages": messages, "command": peer.command, "leaves_out": peer.leaves_out}
             nothing = dict.fromkeys(("version", "seconds", "processor_seconds", "peak_mb", "rows"), "")
             if time.monotonic() > until:
@@ -70,9 +71,9 @@ def measure(scratch: Postgres, messages: int, folder: Path, until: float) -> Ite
             }
 
 
-def _peers(scratch: Postgres, dump: Path, files: Path, environment: Path) -> list[Peer]:
+def _peers(scratch: Postgres, dump: Path, files: Path, python: Callable[[], str]) -> list[Peer]:
+    """The slowest comes last. `python`: the program that has what they need."""
     source = f"{dump}/{{account}}"
-    python = partial(_python, environment)
     dlt = partial(_dlt, scratch, dump / "bench", python)
     return [
         Peer("s3import", "s3import migrate --account A --source DIR", "", partial(_s3import, scratch, source)),
@@ -89,11 +90,12 @@ def _peers(scratch: Postgres, dump: Path, files: Path, environment: Path) -> lis
             partial(_sqlalchemy, scratch, dump / "bench"),
         ),
         Peer(
-            "dlt, defaults",
-            "study/scripts/dlt_load.py DIR URL defaults",
-            f"{EVERYTHING}; keys, foreign keys, indexes: its tables are its own",
-            partial(dlt, "defaults"),
+            "pgloader",
+            "pgloader FILE.load: LOAD CSV … INTO postgresql://…, table by table",
+            f"reading JSON (the CSV is ready-made), {EVERYTHING}",
+            partial(_pgloader, scratch, files),
         ),
+        Peer("DuckDB", "INSERT INTO pg.TABLE SELECT … FROM read_json(…)", EVERYTHING, partial(_duckdb, python)),
         Peer(
             "dlt, Arrow and Parquet",
             "study/scripts/dlt_load.py DIR URL tuned",
@@ -101,12 +103,11 @@ def _peers(scratch: Postgres, dump: Path, files: Path, environment: Path) -> lis
             partial(dlt, "tuned"),
         ),
         Peer(
-            "pgloader",
-            "pgloader FILE.load: LOAD CSV … INTO postgresql://…, table by table",
-            f"reading JSON (the CSV is ready-made), {EVERYTHING}",
-            partial(_pgloader, scratch, files),
+            "dlt, defaults",
+            "study/scripts/dlt_load.py DIR URL defaults",
+            f"{EVERYTHING}; keys, foreign keys, indexes: its tables are its own",
+            partial(dlt, "defaults"),
         ),
-        Peer("DuckDB", "INSERT INTO pg.TABLE SELECT … FROM read_json(…)", EVERYTHING, partial(_duckdb, python)),
     ]
 
 
@@ -161,10 +162,10 @@ def _duckdb(python: Callable[[], str]) -> tuple[Usage, str]:
     )
     if done.returncode:
         raise LeftOut(NO_EXTENSION)
-    raise LeftOut("its extension is here, but nobody has written the statements for it yet")
+    raise LeftOut("its postgres extension is here, but the study has no statements for it yet")
 
 
-def _python(environment: Path) -> str:
+def _python(environment: Path, until: float) -> str:
     """The Python of an environment with the peers' packages, made if it is not there yet. Raises: LeftOut."""
     program = environment / "bin/python"
     if not (environment / "ready").exists():
@@ -172,10 +173,19 @@ def _python(environment: Path) -> str:
             [sys.executable, "-m", "venv", environment],
             [program, "-m", "pip", "install", "-q", *PACKAGES],
         ):
-            if subprocess.run([str(word) for word in command], capture_output=True, check=False).returncode:
-                raise LeftOut("its package could not be installed here")
+            _prepare([str(word) for word in command], until)
         (environment / "ready").touch()
     return str(program)
+
+
+def _prepare(command: list[str], until: float) -> None:
+    seconds = None if math.isinf(until) else max(until - time.monotonic(), 1.0)
+    try:
+        subprocess.run(command, capture_output=True, check=True, timeout=seconds)
+    except subprocess.TimeoutExpired:
+        raise LeftOut("no time to install its package") from None
+    except subprocess.CalledProcessError:
+        raise LeftOut("its package could not be installed here") from None
 
 
 def _load_parents(scratch: Postgres, files: Path) -> None:

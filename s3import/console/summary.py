@@ -151,13 +151,17 @@ def document_as_json(document: dict[str, Any]) -> bytes:
     return _json(document)
 
 
-def standings(documents: Sequence[dict[str, Any]], *, as_json: bool, place: WorkPlace, listed: bool) -> str | bytes:
-    """Status documents: that of one account, or (`listed`) of several with a line each."""
+def standings(
+    documents: Sequence[dict[str, Any]], *, as_json: bool, place: WorkPlace, listed: bool, state: str | None
+) -> str | bytes:
+    """Status documents: that of one account, or (`listed`) of several with a line each, of those with a run in that
+    `state`."""
     if as_json:
         return b"\n".join(map(_json, documents))
     if not listed:
         return document_as_text(documents[0], place)
-    lines = list(map(_overview_line, documents)) or ["no such account, or nothing was migrated yet"]
+    nobody = f"no account has a pass whose state is {state}" if state else "nothing was migrated yet"
+    lines = list(map(_overview_line, documents)) or [nobody]
     return "\n".join([*_place_lines(place), *lines])
 
 

@@ -19,6 +19,8 @@ def estimate_as_json(estimate: Estimate) -> bytes:
 
 def estimate_as_text(estimate: Estimate) -> str:
     """How long, then what of."""
+    if not estimate.passes:
+        return f"account {printable(estimate.account_id)}: it is active, nothing is left to import"
     found = estimate.document()
     lines = [
         f"account {printable(estimate.account_id)}: {spans(found['usable_seconds'], found['complete_seconds'])}",

@@ -71,6 +71,7 @@ class Counters:
         self._limit, self._dry_run = limit, dry_run
         self._lock = threading.Lock()
         self._samples: deque[tuple[float, int, int, int]] = deque()
+        self._counted_at = time.monotonic()
         self.read = 0
         self.rejected = 0
         self.bytes = 0
@@ -92,6 +93,7 @@ class Counters:
             self.read += read
             self.rejected += rejected
             self.bytes += bytes_
+            self._counted_at = time.monotonic()
             self._came_over = self._came_over or read > rejected
 
     def nothing_came_over(self, *, final: bool = False) -> bool:
@@ -105,6 +107,7 @@ class Counters:
         """Count files that were copied or have failed."""
         with self._lock:
             self.files += number
+            self._counted_at = time.monotonic()
 
     def require_within_limit(self, account_id: str, *, final: bool = False) -> None:
         """Raises: TooManyRejects."""
@@ -131,8 +134,10 @@ class Counters:
 
     def rates(self) -> Rates:
         """How fast the stage at work went over the last seconds; nothing is known until two samples were taken."""
-        now = time.monotonic()
         with self._lock:
+            # What was done since the last commit is not counted yet: up to now it would look as if less were done.
+            latest = self._samples[-1][0] if self._samples else self._counted_at
+            now = self._counted_at if self._counted_at > latest else time.monotonic()
             self._samples.append((now, self.read, self.bytes, self.files))
             while self._samples[0][0] < now - RATE_WINDOW_SECONDS and len(self._samples) > 2:
                 self._samples.popleft()

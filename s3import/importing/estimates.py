@@ -8,6 +8,7 @@ from typing import Any
 
 from sqlalchemy import Connection
 
+from s3import.core.http import is_loopback
 from s3import.core.records import HALVES, Plan
 from s3import.core.tables import import_runs
 from s3import.importing.checkpoints import Do, PartTotals
@@ -21,7 +22,9 @@ FRESH_SECONDS = 2.0
 
 def place_of(database: Database, workers: int) -> Place:
     """Where so many parts at once are imported into that database."""
-    return Place.of(database.dialect.name, workers, database.dialect.concurrent_writers)
+    kind, host = database.dialect, database.engine.url.host
+    is_here = kind.in_process or not host or is_loopback(host)
+    return Place.of(kind.name, workers, concurrent_writers=kind.concurrent_writers, is_here=is_here)
 
 
 def keep(do: Do[Any], held: Claim, plan: Plan, totals: PartTotals, place: Place) -> None:
@@ -54,7 +57,7 @@ class SmallEstimates:
 def _work_of(held: Claim, plan: Plan) -> Work | None:
     if held.again or held.pass_ not in HALVES:
         return None
-    return timing.work_of(plan.parts, with_files=bool(held.options.files_to))
+    return timing.work_of(plan.parts, held.options.files_to)
 
 
 def _keep(connection: Connection, held: Claim, work: Work, place: Place) -> None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import threading
 from collections import Counter
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from functools import partial
 from typing import Any, Protocol, TypeVar
 
@@ -24,6 +25,7 @@ from s3import.core.settings import Settings
 from s3import.importing.admission import source_of
 from s3import.importing.all_rejected import explain
 from s3import.importing.claims import require_turn
+from s3import.importing.estimates import place_of
 from s3import.importing.importer import no_account
 from s3import.importing.parents import KnownParents, parents_of
 from s3import.importing.requests import Request, Result
@@ -34,6 +36,7 @@ from s3import.readers.dump.account_document import read_account_document
 from s3import.readers.reading import CheckedBatch, read_checked, require_expected_rows
 from s3import.readers.sources.source import DumpSource, SourceOpener
 from s3import.reporting import timing
+from s3import.reporting.pace import pace
 from s3import.reporting.timing import Forecast, Load, Place, Work, load_of, work_for
 from s3import.transform.validators import make_rejects
 from s3import.writers import schema
@@ -62,9 +65,8 @@ def dry_run_accounts(
     with opened(settings, observe=observe, stop=stop) as operations:
         look = _reader(operations.transactions, named=settings.database != Settings().database)
         dry_runs = (DryRun(request, settings.block_bytes, observe, stop, look) for request in requests)
-        dialect = operations.database.dialect
-        place = Place.of(dialect.name, readers(settings), dialect.concurrent_writers)
-        estimate = partial(DryRun.estimate, place=place, with_files=bool(settings.files_to))
+        place = replace(place_of(operations.database, readers(settings)), pace=pace())
+        estimate = partial(DryRun.estimate, place=place, files_to=settings.files_to)
         return [_result_of(dry_run, open_dump, observe, estimate) for dry_run in dry_runs]
 
 
@@ -121,15 +123,15 @@ class DryRun:
                 self._parents = self._find_parents(source)
             check_.run(source, plan, self._parents, self._block_bytes)
 
-    def estimate(self, place: Place, *, with_files: bool) -> None:
+    def estimate(self, place: Place, files_to: str | None) -> None:
         """Say how long the import of what was checked would take there."""
         forecasts = {
-            pass_: self._expect(check_.work(with_files=with_files), place)
+            pass_: self._expect(check_.work(files_to, place.slower), place)
             for pass_, check_ in self._checks.items()
             if pass_ in HALVES
         }
         if forecasts:
-            usable, complete = timing.until(forecasts)
+            usable, complete = timing.until(forecasts, place)
             basis = next(iter(forecasts.values())).basis
             spans = {"usable_seconds": usable.document(), "complete_seconds": complete and complete.document()}
             self._estimate = {**spans, "basis": basis}
@@ -218,9 +220,11 @@ class _PassCheck:
         self.done = True
         self._observe(PassEnded(self._account_id, self._pass, None))
 
-    def work(self, *, with_files: bool) -> Work:
-        """What importing the pass would ask for, now that it is read."""
-        return work_for(self._loads, with_files=with_files)
+    def work(self, files_to: str | None, slower: float) -> Work:
+        """What importing the pass would ask for, now that it is read, on a machine so many times as slow as the
+        study's."""
+        loads = {entity: replace(load, read_seconds=load.read_seconds * slower) for entity, load in self._loads.items()}
+        return work_for(loads, files_to)
 
     def document(self, error: S3ImportError | None) -> dict[str, Any]:
         by_code = sum(self._codes.values(), Counter[str]())

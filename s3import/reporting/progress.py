@@ -120,6 +120,7 @@ def _of_files(run: Any, state: StageState) -> Stage:
 
 # --- what is left ----------------------------------------------------------------------------------------------------
 
+LEAST_SHARE = 0.05  # of what is expected of a run that must be done before its pace tells anything
 MOST_DOUBT = 4.0  # times that a stage may be faster or slower than expected, and still tell of those to come
 
 
@@ -146,6 +147,7 @@ def _expected(run: Any) -> dict[str, float]:
 
 def _seconds_left(run: Any, stages: Sequence[Stage]) -> float | None:
     """The stage at work by its own rate, and those to come by what was expected of them, as this one keeps to it.
+    Before it has a rate of its own, as all parts so far kept to it.
 
     None where nobody can tell: before the first rate is known, or where a stage has no size and nobody expected one.
     """
@@ -153,16 +155,30 @@ def _seconds_left(run: Any, stages: Sequence[Stage]) -> float | None:
     if at_work is None:
         return LEAST_SECONDS_LEFT if stages else None
     expected, left = _expected(run), _by_its_rate(run, at_work)
-    usual = pace = run.estimate["seconds"]["expected"] / (sum(expected.values()) or 1.0) if expected else 1.0
+    usual = run.estimate["seconds"]["expected"] / (sum(expected.values()) or 1.0) if expected else 1.0
+    pace = usual if at_work.name == FILES else _pace_so_far(run, stages, expected) or usual
     if left is None:
         left = expected[at_work.name] * pace * (1 - at_work.fraction) if at_work.name in expected else None
     elif expected.get(at_work.name) and at_work.fraction < 1:
-        pace = left / (1 - at_work.fraction) / expected[at_work.name]
-        pace = min(max(pace, 1 / MOST_DOUBT), MOST_DOUBT)
+        pace = _believed(left / (1 - at_work.fraction) / expected[at_work.name])
     pending = [stage for stage in stages if stage.state is StageState.PENDING]
     to_come = [_to_come(run, stage, expected, usual if stage.name == FILES else pace) for stage in pending]
     known = [seconds for seconds in (left, *to_come) if seconds is not None]
     return sum(known) if len(known) == 1 + len(to_come) else None
+
+
+def _pace_so_far(run: Any, stages: Sequence[Stage], expected: dict[str, float]) -> float | None:
+    """How many times as long as expected a run of one attempt took for its parts, until its last sign of life; None
+    while too little of them is done to tell."""
+    done = [expected.get(stage.name, 0.0) * stage.fraction for stage in stages if stage.name != FILES]
+    seen = _last_sign_of_life(run, ())
+    if run.attempts != 1 or run.spread or seen is None or sum(done) < LEAST_SHARE * sum(expected.values()):
+        return None
+    return _believed((seen - run.started_at).total_seconds() / sum(done)) if sum(done) else None
+
+
+def _believed(pace: float) -> float:
+    return min(max(pace, 1 / MOST_DOUBT), MOST_DOUBT)
 
 
 def _by_its_rate(run: Any, stage: Stage) -> float | None:

@@ -3,7 +3,8 @@
 A pass goes through stages, one after the other, and each takes as long as the slower of its two sides: reading and
 checking on `workers` processors, or the database's writing. The coefficients are the study's, measured on some machine
 and shipped in ``timing.json``. What finished runs of the same database took, divided by what the coefficients say of
-them, corrects both the expectation and how far the range reaches around it.
+them, corrects both the expectation and how far the range reaches around it. Where no run has finished yet, how fast
+this machine is now (`pace`) corrects what is done on it: the start, and the writing of a database that shares it.
 """
 
 from __future__ import annotations
@@ -11,12 +12,12 @@ from __future__ import annotations
 import json
 import math
 import os
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass, field, replace
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import asdict, astuple, dataclass, field, replace
 from functools import cache
 from importlib import resources
 from statistics import quantiles
-from typing import Any
+from typing import Any, NamedTuple
 
 import sqlalchemy as sa
 from sqlalchemy import Connection
@@ -81,25 +82,37 @@ class Load:
 
 @dataclass(frozen=True, slots=True)
 class Work:
-    """What a pass asks for, by entity, and the files that are to be copied (None: nobody wants them)."""
+    """What a pass asks for, by entity, and the files that are to be copied to `files_to` (None: nobody wants them)."""
 
     loads: Mapping[Entity, Load] = field(default_factory=dict)
-    files: float | None = None
+    files: float = 0.0
     file_bytes: float = 0.0
+    files_to: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """Where the work is done: the kind of database, and how many parts at a time are read and written."""
+    """Where the work is done: the kind of database, and how many parts at a time are read and written.
+
+    `is_here`: the database shares this machine's processors. `pace`: how many times as long as the study's this machine
+    takes now; None where nobody looked, and the seconds of reading are the study's, too.
+    """
 
     database: str
     workers: int
     writers: int
+    is_here: bool = False
+    pace: Range | None = None
+
+    @property
+    def slower(self) -> float:
+        """The pace that is expected; 1 where nobody looked."""
+        return self.pace.expected if self.pace else 1.0
 
     @classmethod
-    def of(cls, database: str, workers: int, concurrent_writers: bool) -> Place:
+    def of(cls, database: str, workers: int, *, concurrent_writers: bool, is_here: bool) -> Place:
         """On this machine."""
-        return cls(database, min(workers, os.cpu_count() or 1), workers if concurrent_writers else 1)
+        return cls(database, min(workers, os.cpu_count() or 1), workers if concurrent_writers else 1, is_here)
 
 
 @dataclass(frozen=True, slots=True)
@@ -161,7 +174,7 @@ def form_of(key: str) -> str:
     return next((form for ending, form in FORMS if key.lower().endswith(ending)), "plain")
 
 
-def work_of(parts: Iterable[PlannedPart], *, with_files: bool) -> Work | None:
+def work_of(parts: Iterable[PlannedPart], files_to: str | None) -> Work | None:
     """What these parts ask for, by their sizes and what their manifest says; None where nobody can tell: a table has no
     size, and of what is not divided in passes only some of each part is this one's."""
     loads: dict[Entity, Load] = {}
@@ -169,13 +182,13 @@ def work_of(parts: Iterable[PlannedPart], *, with_files: bool) -> Work | None:
         if part.window is not None:
             return None
         loads[part.entity] = loads.get(part.entity, Load()) + load_of(part)
-    return work_for(loads, with_files=with_files)
+    return work_for(loads, files_to)
 
 
-def work_for(loads: Mapping[Entity, Load], *, with_files: bool) -> Work:
-    """These loads, and with the files each attachment's, of a usual size."""
-    attachments = loads.get(Entity.ATTACHMENTS, Load()).records
-    return Work(loads, attachments if with_files else None, attachments * coefficients()["file_bytes"])
+def work_for(loads: Mapping[Entity, Load], files_to: str | None) -> Work:
+    """These loads, and where files are wanted each attachment's, of a usual size."""
+    files = loads.get(Entity.ATTACHMENTS, Load()).records if files_to else 0.0
+    return Work(loads, files, files * coefficients()["file_bytes"], files_to)
 
 
 def load_of(part: PlannedPart) -> Load:
@@ -191,14 +204,9 @@ def load_of(part: PlannedPart) -> Load:
 
 def forecast(work: Work, place: Place, experience: Experience) -> Forecast:
     """How long a pass takes there."""
-    stages = {entity.value: _stage(work.loads[entity], entity, place) for entity in Entity if entity in work.loads}
-    if work.files is not None:
-        known = coefficients()["files"]
-        stages[FILES] = work.files * known["seconds"] + work.file_bytes / MB * known["seconds_per_megabyte"]
-    factors = experience.factors
-    spent = Range.exactly(sum(stages.values())).times(factors.low, factors.expected, factors.high)
-    overhead = coefficients()["pass_seconds"]
-    return Forecast(stages, spent + Range(overhead * 0.5, overhead, overhead * 2), experience.basis)
+    ends = (sum(_stages(work, place, slower).values()) for slower in _slower(work, place, experience))
+    overhead = Range(**_database(place)["pass_seconds"])
+    return Forecast(_stages(work, place, Slower()), Range(*ends) + _paced(overhead, place), experience.basis)
 
 
 def expect(connection: Connection, work: Work, place: Place) -> Forecast:
@@ -212,21 +220,73 @@ def expect_by(finished: FinishedRuns, work: Work, place: Place) -> Forecast:
     return forecast(work, place, _experience_by(finished, plain.model_seconds))
 
 
-def until(forecasts: Mapping[Pass, Forecast]) -> tuple[Range, Range | None]:
+def until(forecasts: Mapping[Pass, Forecast], place: Place) -> tuple[Range, Range | None]:
     """The seconds from a command until the account is usable (0: it is), and until it is complete (None: nobody can
     tell), by what is expected of the passes that are left to do."""
-    start, recent, last = Range.exactly(coefficients()["start_seconds"]), *map(forecasts.get, HALVES)
+    start, recent, last = _paced(Range(**_database(place)["start_seconds"]), place), *map(forecasts.get, HALVES)
     usable = start + recent.seconds if recent else Range.exactly(0.0)
     return usable, (usable if recent else start) + last.seconds if last else None
 
 
-def _stage(load: Load, entity: Entity, place: Place) -> float:
-    known = coefficients()
-    written = known["databases"].get(place.database, known["databases"]["postgresql"])[entity.value]
+class Slower(NamedTuple):
+    """How many times as long as the loads and coefficients say each of three things takes."""
+
+    reading: float = 1.0
+    writing: float = 1.0
+    copying: float = 1.0
+
+
+def _slower(work: Work, place: Place, experience: Experience) -> Iterator[Slower]:
+    """At the low end of the range, as expected, and at its high end.
+
+    What runs of this database took has the machine in it; without any its pace counts for what is done on it. Reading
+    that was measured here and now is as unsure as the rest, but no slower.
+    """
+    factors, files, measured = experience.factors, _files(work), place.pace is not None
+    relative = factors.times(*[1 / factors.expected] * 3)
+    unknown = Range(**files["seconds"]).times(*[1 / files["seconds"]["expected"]] * 3)
+    reading = relative if measured else factors
+    writing = _paced(factors, place) if place.is_here and not experience.runs else factors
+    copying = factors if experience.runs else _paced(unknown, place)
+    return map(Slower, astuple(reading), astuple(writing), astuple(copying))
+
+
+def _paced(seconds: Range, place: Place) -> Range:
+    """What the study took, on this machine as it is now."""
+    return seconds.times(*astuple(place.pace)) if place.pace else seconds
+
+
+def _stages(work: Work, place: Place, slower: Slower) -> dict[str, float]:
+    """The seconds of each stage."""
+    stages = {
+        entity.value: _stage(work.loads[entity], entity, place, slower) for entity in Entity if entity in work.loads
+    }
+    if work.files_to is not None:
+        known = _files(work)
+        copying = work.files * known["seconds"]["expected"] + work.file_bytes / MB * known["seconds_per_megabyte"]
+        stages[FILES] = copying * slower.copying
+    return stages
+
+
+def _stage(load: Load, entity: Entity, place: Place, slower: Slower) -> float:
+    written, at_once = _database(place)[entity.value], min(place.workers, max(load.parts, 1))
     writing = load.records * written["seconds_per_record"] + load.text_bytes / MB * written["seconds_per_megabyte"]
-    at_once = min(place.workers, max(load.parts, 1))
-    slower = max(load.read_seconds / at_once, writing / min(place.writers, at_once))
-    return float(slower + load.parts * known["part_seconds"])
+    writers = 1 + _database(place)["writers_gain"] * (min(place.writers, at_once) - 1)
+    reading = load.read_seconds / at_once * slower.reading
+    return float(
+        max(reading, writing / writers * slower.writing) + load.parts * coefficients()["part_seconds"] * slower.writing
+    )
+
+
+def _database(place: Place) -> dict[str, Any]:
+    found: dict[str, Any] = coefficients()["databases"][place.database]
+    return found
+
+
+def _files(work: Work) -> dict[str, Any]:
+    """What a file costs there: S3 takes what it holds already without anybody carrying it."""
+    found: dict[str, Any] = coefficients()["files"]["s3" if (work.files_to or "").startswith("s3://") else "folder"]
+    return found
 
 
 def experience_of(connection: Connection, model_seconds: float) -> Experience:
@@ -257,7 +317,7 @@ def _learnt(ratios: Sequence[float], prior: Range) -> Range:
 def finished_runs(connection: Connection) -> FinishedRuns:
     """Of runs that went through in one attempt: what the stages took, divided by what the coefficients said, and
     that."""
-    runs, overhead = import_runs.c, coefficients()["pass_seconds"]
+    runs, overhead = import_runs.c, coefficients()["databases"][connection.dialect.name]["pass_seconds"]["expected"]
     columns = (runs.started_at, runs.finished_at, runs.estimate, runs.attempts, runs.again, runs["pass"])
     done = sa.select(*columns).where(runs.state == State.SUCCEEDED.value).order_by(runs.requested_at.desc())
     found = []

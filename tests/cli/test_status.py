@@ -60,7 +60,13 @@ def test_lists_accounts_in_a_state(three: str, state: str, accounts: list[str]) 
 def test_a_database_without_tables_lists_nothing(bare_sqlite_url: str) -> None:
     """And says so; none is made."""
     ended = s3import("status", "--database", bare_sqlite_url)
-    assert (ended.status, ended.out.splitlines()[1:]) == (0, ["no such account, or nothing was migrated yet"])
+    assert (ended.status, ended.out.splitlines()[1:]) == (0, ["nothing was migrated yet"])
+
+
+def test_says_that_no_account_is_in_a_state(three: str) -> None:
+    """Other accounts there are."""
+    ended = s3import("status", "--database", three, "--state", "running")
+    assert ended.out.splitlines()[1:] == ["no account has a pass whose state is running"]
 
 
 def test_a_state_is_no_matter_of_one_account(sqlite_url: str) -> None:

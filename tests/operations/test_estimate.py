@@ -114,6 +114,18 @@ def test_what_is_imported_already_is_not_estimated_again(tmp_path: Path, sqlite_
     assert ([pass_.value for pass_ in found.passes], found.usable.expected) == (["remaining"], 0.0)
 
 
+@pytest.mark.integration
+def test_of_an_active_account_nothing_is_left(tmp_path: Path, sqlite_url: str) -> None:
+    """The command says so, and that it takes no time."""
+    made = Dump(tmp_path, 100)
+    generate(made)
+    migrate(settings_for(tmp_path, sqlite_url, block_bytes=2**20), ACCOUNT)
+    words = ("estimate", "--account", ACCOUNT, "--source", made.source, "--database", sqlite_url)
+    assert s3import(*words).out == f"account {ACCOUNT}: it is active, nothing is left to import\n"
+    document = s3import(*words, "--json").document
+    assert (document["passes"], document["complete_seconds"]) == ([], {"low": 0.0, "expected": 0.0, "high": 0.0})
+
+
 def test_without_a_dump_there_is_no_estimate(tmp_path: Path) -> None:
     """The reason is told."""
     with pytest.raises(DumpNotFound, match="no recent dump"):

@@ -19,9 +19,8 @@ def run(state: str = "running", **changes: Any) -> SimpleNamespace:
     files = {f"files_{what}": 0 for what in ("total", "copied", "missing", "differ")}
     rates = dict.fromkeys(("rows_per_second", "bytes_per_second", "files_per_second"))
     times = {"started_at": AT, "finished_at": None, "lease_until": AT.timestamp() + LEASE_SECONDS + 2}
-    return SimpleNamespace(
-        **{"state": state, "files_to": None, "spread": False, "estimate": None, **files, **rates, **times, **changes}
-    )
+    known = {"state": state, "files_to": None, "spread": False, "attempts": 1, "estimate": None}
+    return SimpleNamespace(**{**known, **files, **rates, **times, **changes})
 
 
 def parts(entity: str, done: int = 0, total: int = 2, size: int = 100, **changes: Any) -> SimpleNamespace:
@@ -97,6 +96,35 @@ def test_before_the_end_there_is_something_left(done: int) -> None:
     document = progress.document(run(bytes_per_second=1000.0), slices)
     assert document["fraction"] <= 0.999
     assert document["eta_seconds"] == 1.0
+
+
+ESTIMATE = {"seconds": {"expected": 24.0}, "stages": {"threads": 4.0, "messages": 10.0, "files": 10.0}}
+
+
+@pytest.mark.parametrize(
+    ("changes", "seconds_left"),
+    [
+        ({}, 3 * 10 + 10),
+        ({"attempts": 2}, 10 + 10),  # it waited in between
+        ({"spread": True}, 10 + 10),  # nobody says when the last of many was seen
+        ({"bytes_per_second": 10.0}, 20 + 10),
+    ],
+)
+def test_a_stage_that_begins_keeps_to_the_pace_of_those_before(changes: dict[str, Any], seconds_left: float) -> None:
+    """Parts that took three times as long as expected are expected to go on so, until the stage at work has a rate of
+    its own; files have nothing to do with them."""
+    slices = [parts("threads", 2), parts("messages", 0)]
+    seen = run(estimate=ESTIMATE, files_to="/copies", lease_until=AT.timestamp() + LEASE_SECONDS + 3 * 4.0, **changes)
+    assert progress.document(seen, slices)["eta_seconds"] == seconds_left
+
+
+def test_a_run_that_has_hardly_begun_keeps_to_what_was_expected() -> None:
+    """Its first seconds tell nothing; nor is it believed that anything takes a hundred times as long."""
+    slices = [parts("threads", 0), parts("messages", 0)]
+    fresh = run(estimate=ESTIMATE, lease_until=AT.timestamp() + LEASE_SECONDS + 9)
+    assert progress.document(fresh, slices)["eta_seconds"] == 14.0
+    stuck = run(estimate=ESTIMATE, lease_until=AT.timestamp() + LEASE_SECONDS + 400)
+    assert progress.document(stuck, [parts("threads", 2), *slices[1:]])["eta_seconds"] == 40.0
 
 
 def test_the_last_sign_of_life_is_the_last_renewal_of_a_lease() -> None:

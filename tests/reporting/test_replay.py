@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import gzip
 from pathlib import Path
 from statistics import median
@@ -12,6 +13,7 @@ import orjson
 import pytest
 
 from s3import.core.records import Entity, PlannedPart, StoredObject
+from s3import.core.settings import LEASE_SECONDS
 from s3import.reporting import progress, timing
 
 RECORDINGS = {
@@ -26,6 +28,8 @@ RUNS = [
 RATES = ("rows_per_second", "bytes_per_second", "files_per_second")
 FILES = ("files_total", "files_copied", "files_missing", "files_differ")
 SLICE = ("entity", "parts_total", "parts_done", "bytes_total", "bytes_done", "read")
+BEGAN = dt.datetime(2026, 1, 1, tzinfo=dt.UTC)
+HEARTBEAT_SECONDS = 2.0
 LONG_SECONDS = 10.0
 MOST_WRONG = 0.2
 
@@ -36,7 +40,7 @@ def expected(run: dict[str, Any]) -> dict[str, Any]:
     for entity, number, _, size, *_ in run["looks"][-1][2]:
         stored = StoredObject(f"part.{run['extension']}", size // number, "e")
         parts += [PlannedPart(Entity(entity), stored.key, stored)] * number
-    work = timing.work_of(parts, with_files=bool(run["files_to"]))
+    work = timing.work_of(parts, run["files_to"])
     assert work is not None
     place = timing.Place(run["database"], run["workers"], run["workers"])
     return timing.forecast(work, place, timing.inexperienced()).document()
@@ -49,9 +53,10 @@ def shown(run: dict[str, Any]) -> list[tuple[float, dict[str, Any]]]:
         row = SimpleNamespace(
             state="running",
             spread=False,
-            started_at=None,
+            attempts=1,
+            started_at=BEGAN,
             finished_at=None,
-            lease_until=None,
+            lease_until=BEGAN.timestamp() + seconds - seconds % HEARTBEAT_SECONDS + LEASE_SECONDS,
             files_to=run["files_to"],
             estimate=estimate,
             **dict(zip((*RATES, *FILES), numbers, strict=True)),

@@ -16,12 +16,14 @@ from s3import.core.errors import DumpNotFound
 from s3import.core.records import HALVES, ROW_ENTITIES, Entity, Pass
 from s3import.core.settings import Settings
 from s3import.importing.checkpoints import read_window
+from s3import.importing.estimates import place_of
 from s3import.operations.composition import opened, readers
 from s3import.operations.estimate.survey import Stratum, Survey
 from s3import.operations.operations import Operations
 from s3import.operations.sources import source_opener
 from s3import.readers.sources.source import DumpSource
 from s3import.reporting import timing
+from s3import.reporting.pace import pace
 from s3import.reporting.timing import Forecast, Place, Range, Work, coefficients, form_of
 from s3import.writers import schema
 
@@ -92,22 +94,29 @@ def estimate(settings: Settings, account_id: str) -> Estimate:
         operations.asker.check_id(account_id)
         uri = operations.asker.source(account_id, None)
         source = source_opener(settings, 1)(uri, account_id)
-        left = _look(operations, partial(_passes_left, account_id=account_id)) or HALVES
-        survey = Survey(account_id, source)
-        strata = _strata(operations, survey, source, account_id, left)
+        left = _look(operations, partial(_passes_left, account_id=account_id))
+        if left == ():
+            return _nothing(account_id, source.uri)
+        place = replace(place_of(operations.database, readers(settings)), pace=pace())
+        survey = Survey(account_id, source, place)
+        strata = _strata(operations, survey, source, account_id, left or HALVES)
         survey.sample([one for some in strata.values() for one in some])
-        at_once = readers(settings)
-        dialect = operations.database.dialect
-        place = Place.of(dialect.name, at_once, dialect.concurrent_writers)
 
         def predict(work: Work) -> Forecast:
             learnt = _look(operations, partial(timing.expect, work=work, place=place))
             return learnt or timing.forecast(work, place, timing.inexperienced())
 
-        found = _estimated(account_id, source.uri, strata, predict, settings, dialect.name)
+        found = _estimated(account_id, source.uri, strata, predict, settings, place)
         if survey.table_bytes is None:
             return found
         return replace(found, read_units=math.ceil(survey.table_bytes / BYTES_A_READ_UNIT))
+
+
+def _nothing(account_id: str, uri: str) -> Estimate:
+    """Of an account that is active."""
+    none = Range.exactly(0.0)
+    records = dict.fromkeys(ROW_ENTITIES, none)
+    return Estimate(account_id, uri, (), 0, 0, records, none, {}, 0, 0, 0, none, none, 0, 0, 0, "the account's status")
 
 
 def _look(operations: Operations, work: Callable[[Connection], Any]) -> Any:
@@ -147,12 +156,12 @@ def _estimated(
     strata: Mapping[Pass, Sequence[Stratum]],
     predict: Predict,
     settings: Settings,
-    database: str,
+    place: Place,
 ) -> Estimate:
     every = [one for some in strata.values() for one in some]
     records = {entity: _sum(one.records for one in every if one.entity is entity) for entity in _entities(every)}
     forecasts = {pass_: _forecast(some, predict, settings) for pass_, some in strata.items()}
-    usable, complete = timing.until(forecasts)
+    usable, complete = timing.until(forecasts, place)
     files, file_bytes = _files(every) if settings.files_to else (0, 0)
     parts = [part for one in every for part in one.parts]
     objects = {part.stored for part in parts}  # of what is not divided in passes each has the same ones
@@ -175,7 +184,7 @@ def _estimated(
         complete,
         _requests([part.stored.key for part in parts], len(strata), files),
         to_read + file_bytes,
-        round(text * coefficients()["table_bytes"][database]),
+        round(text * coefficients()["table_bytes"][place.database]),
         next(iter(forecasts.values())).basis,
     )
 
@@ -184,8 +193,8 @@ def _forecast(strata: Sequence[Stratum], predict: Predict, settings: Settings) -
     """How long a pass takes; as unsure as its records are, besides."""
     expected = {one.entity: one.records for one in strata}
     loads = {one.entity: one.load(one.records.expected) for one in strata}
-    files, file_bytes = _files(strata) if settings.files_to else (None, 0)
-    found = predict(Work(loads, files, file_bytes))
+    files, file_bytes = _files(strata) if settings.files_to else (0, 0)
+    found = predict(Work(loads, files, file_bytes, settings.files_to))
     total = _sum(expected.values())
     if not total.expected:
         return found

@@ -27,9 +27,9 @@ from s3import.core.records import Entity, Pass, PlannedPart, Position
 from s3import.readers.formats.parquet import count_rows
 from s3import.readers.reading import CheckedBatch, read_checked
 from s3import.readers.sources.source import DumpSource
-from s3import.reporting.timing import MB, Load, Range, coefficients, form_of, load_of
+from s3import.reporting.timing import MB, Load, Place, Range, coefficients, form_of, load_of
 
-MOST_SECONDS = 4.0  # that sampling takes, of five in all
+MOST_SECONDS = 3.7  # that sampling takes, of five in all
 MOST_BYTES = 48 * 1024 * 1024  # of text and stored bytes that are sampled; footers come on top
 SAMPLES = 12  # of one entity in one pass, at most
 SAMPLE_BYTES = 1024 * 1024  # of text, or two batches
@@ -64,6 +64,7 @@ class Stratum:
     samples: list[Probe] = field(default_factory=list)
     rows: dict[str, int] = field(default_factory=dict)  # of parts that were read whole, or whose footer tells them
     table_items: int | None = None  # of the whole table, whosever they are
+    slower: float = 1.0  # times as long as the study's this machine takes now
 
     @property
     def sampled(self) -> int:
@@ -122,8 +123,9 @@ class Stratum:
         return rate, math.sqrt(apart / len(read)) / (records / len(read))
 
     def _read_seconds(self, form: str) -> float:
-        """Seconds to read and check a megabyte of text, as measured; within reason, for samples are short."""
-        study: float = coefficients()["read_seconds_per_megabyte"][form]
+        """Seconds to read and check a megabyte of text, as measured; within reason, for samples are short. Where they
+        are too short to tell, the study's, at this machine's pace."""
+        study: float = coefficients()["read_seconds_per_megabyte"][form] * self.slower
         measured = [one.seconds / one.text_bytes * MB for one in self.samples if one.text_bytes >= BLOCK_BYTES]
         return min(max(median(measured), study / 2), study * 20) if measured else study
 
@@ -148,8 +150,9 @@ class SizedTables(Protocol):
 class Survey:
     """Samples the strata of one account's dump in turn until the bounds are reached."""
 
-    def __init__(self, account_id: str, source: DumpSource) -> None:
+    def __init__(self, account_id: str, source: DumpSource, place: Place) -> None:
         self._account_id, self._source = account_id, source
+        self._slower = place.slower
         self._random = random.Random(account_id)  # noqa: S311 - the same dump, the same sample
         self._until = time.monotonic() + MOST_SECONDS
         self.bytes_read = 0
@@ -157,7 +160,8 @@ class Survey:
 
     def look_at(self, pass_: Pass, parts: Sequence[PlannedPart]) -> list[Stratum]:
         """The strata of a pass's parts, not yet sampled."""
-        return [Stratum(pass_, entity, mine) for entity in Entity if (mine := [p for p in parts if p.entity is entity])]
+        found = ((entity, [part for part in parts if part.entity is entity]) for entity in Entity)
+        return [Stratum(pass_, entity, mine, slower=self._slower) for entity, mine in found if mine]
 
     def sample(self, strata: Sequence[Stratum]) -> None:
         """Take samples of each in turn. Raises: what reading a part may raise."""
