@@ -7,7 +7,7 @@ lie: to ask Arrow for that would end the process where the footer is damaged.
 from __future__ import annotations
 
 import io
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from functools import partial
 from types import MappingProxyType
 from typing import Any, BinaryIO, NamedTuple
@@ -21,8 +21,9 @@ Skip = Callable[[bytes, int], int]  # (chunk, place): where what begins there en
 MAX_PAGE_BYTES = 256 * 1024 * 1024  # decoded: what writers pack into one when they count rows, and not bytes
 _HEAD_BYTES = (64 * 1024, 64 * 1024 * 1024)  # of a page's head, which may tell of its least and its largest value
 _KIND, _UNPACKED, _PACKED = 1, 2, 3  # fields of a page's head: what it is, its size when decoded, and in the file
+_DATA_HEADS = (5, 8)  # fields of it, of which one is there: what a page of data is
 _DICTIONARY_PAGE = 2
-_SMALL_BYTES = 64 * 1024  # a dictionary that needs no look: rows in hand may repeat all of it
+_SMALL_BYTES = 1024  # a dictionary that needs no look: rows in hand may repeat all of it
 _MOST_VALUES = 200_000  # of a dictionary that are looked at one by one; what is behind them counts as one
 _CODECS = {1: "snappy", 2: "gzip", 4: "brotli", 6: "zstd", 7: "lz4_raw"}
 _TEXT = 6  # a column's physical type: BYTE_ARRAY
@@ -59,6 +60,10 @@ class WatchedPages(io.RawIOBase):
     def widest_bytes(self) -> int:
         """The most that a row can repeat of the dictionaries seen in the columns watched: their longest texts."""
         return sum(self._widest.values())
+
+    def repeated_bytes(self, columns: Iterable[str]) -> int:
+        """The most that the watched columns of these names repeat of the dictionaries seen, all values together."""
+        return sum(self._widest[name] * self._columns[name].values for name in columns if name in self._widest)
 
     def _places(self) -> list[list[Column]]:
         if self._groups is None:
@@ -124,6 +129,8 @@ class WatchedPages(io.RawIOBase):
             head = _head(chunk, place - start) or self._head_at(place)
             if head is None or head.packed < 0:
                 return -1  # Arrow will say what is wrong
+            if head.values > self._columns[column].values:
+                raise ValueError("a page tells of more values than its column")
             if head.unpacked > MAX_PAGE_BYTES:
                 raise PartUnreadable(
                     f"{self._object_name} has a page of {head.unpacked} bytes in its column {column}, and at most "
@@ -183,34 +190,39 @@ class _DictionaryPage:
 
 
 class _Head(NamedTuple):
-    """The head of a page: its own size, that of the page behind it, what that becomes, and its kind."""
+    """The head of a page: its own size, that of the page behind it, what that becomes, its kind and how many values."""
 
     size_bytes: int
     packed: int
     unpacked: int
     kind: int
+    values: int
 
 
 class Column(NamedTuple):
-    """Where a column chunk begins and ends in the file, its physical type, its codec and the encodings of its pages."""
+    """Where a column chunk begins and ends in the file, its physical type, its codec, the number of its values and the
+    encodings of its pages."""
 
     begin: int
     end: int
     type: int = 0
     codec: int = 0
+    values: int = 0
     encodings: frozenset[int] = frozenset()
 
 
 def _head(chunk: bytes, start: int) -> _Head | None:
     """The head that begins at `start` of the chunk; None where it is not whole, or is none."""
     numbers: dict[int, int] = {}
+    inner: dict[int, int] = {}
+    of_data = dict.fromkeys(_DATA_HEADS, lambda chunk, place: _skip_struct(chunk, place, inner))
     try:
-        end = _skip_struct(chunk, start, numbers)
+        end = _skip_struct(chunk, start, numbers, of_data)
     except _WRONG:
         return None
     if end > len(chunk) or not {_PACKED, _UNPACKED} <= numbers.keys():
         return None
-    return _Head(end - start, numbers[_PACKED], numbers[_UNPACKED], numbers.get(_KIND, -1))
+    return _Head(end - start, numbers[_PACKED], numbers[_UNPACKED], numbers.get(_KIND, -1), inner.get(1, 0))
 
 
 def column_places(footer: bytes) -> list[list[Column]]:
@@ -229,7 +241,8 @@ def column_places(footer: bytes) -> list[list[Column]]:
             data = numbers.get(_DATA, -1)
             begin = min(numbers.get(_DICTIONARY) or data, data)
             end = begin + numbers.get(_SIZE, 0)
-            columns.append(Column(begin, end, numbers.get(_TYPE, 0), numbers.get(_CODEC, 0), frozenset(encodings)))
+            kind, codec, values = (numbers.get(field, 0) for field in (_TYPE, _CODEC, _VALUES))
+            columns.append(Column(begin, end, kind, codec, values, frozenset(encodings)))
             return place
 
         groups.append(columns)
@@ -243,7 +256,7 @@ def column_places(footer: bytes) -> list[list[Column]]:
 
 
 _ROW_GROUPS, _COLUMNS, _METADATA = 4, 1, 3  # fields of a footer, of a row group, of a column
-_TYPE, _ENCODINGS, _CODEC = 1, 2, 4  # fields of a column's metadata
+_TYPE, _ENCODINGS, _CODEC, _VALUES = 1, 2, 4, 5  # fields of a column's metadata
 _SIZE, _DATA, _DICTIONARY = 7, 9, 11  # and of these: its size in the file, its pages' places
 _TAIL_BYTES = 8  # behind the footer: its length and a magic word
 _WRONG = (IndexError, ValueError, RecursionError)

@@ -21,7 +21,7 @@ from s3import.core.errors import PartUnreadable
 from s3import.core.records import MAX_BATCH_ROWS, SCHEMAS, Batch, Entity, Position
 from s3import.readers.formats.conform import conform, is_list, raw_records
 from s3import.readers.formats.dense import WithoutNote, as_written, decoded_bytes, densified, has_dictionaries
-from s3import.readers.formats.page_heads import WatchedPages
+from s3import.readers.formats.page_heads import MAX_PAGE_BYTES, WatchedPages
 from s3import.readers.formats.signatures import SIGNATURE_BYTES, require_signature
 
 _BUFFER_BYTES = 256 * 1024  # read ahead in each column
@@ -62,13 +62,16 @@ def read_parquet(
 @dataclass(frozen=True, slots=True)
 class _Part:
     """An open part: `leaves` are those of its leaf columns that the contract knows, by number, with their paths;
-    `written`: the types that its columns were written with, None where they are read with just these."""
+    `written`: the types that its columns were written with, None where they are read with just these; `measured`: the
+    same file with the texts of lists, whose paths are `in_lists`, read as dictionaries."""
 
     file: pq.ParquetFile
     pages: WatchedPages
     size_bytes: int
     leaves: Mapping[int, str]
     ignored_fields: frozenset[str]
+    in_lists: list[str]
+    measured: pq.ParquetFile
     written: pa.Schema | None = None
 
 
@@ -89,12 +92,13 @@ def _open(file: BinaryIO, entity: Entity, object_name: str) -> _Part:
     leaves = {leaf: parquet.schema.column(leaf).path for leaf, name in enumerate(unknown) if name is None}
     ignored_fields = frozenset(name for name in unknown if name is not None)
     in_lists = [path for leaf, path in leaves.items() if _is_text_of_list(parquet, pages, leaf)]
-    if not has_dictionaries(actual):
-        if in_lists:
-            parquet = _parquet_file(watched, read_dictionary=in_lists, metadata=parquet.metadata)
-        return _Part(parquet, pages, size_bytes, leaves, ignored_fields)
-    without_note = _parquet_file(cast("BinaryIO", WithoutNote(watched)), read_dictionary=in_lists)
-    return _Part(without_note, pages, size_bytes, leaves, ignored_fields, schema)
+    if has_dictionaries(actual):
+        watched = cast("BinaryIO", WithoutNote(watched))
+        parquet, written = _parquet_file(watched), schema
+    else:
+        written = None
+    measured = _parquet_file(watched, read_dictionary=in_lists, metadata=parquet.metadata) if in_lists else parquet
+    return _Part(parquet, pages, size_bytes, leaves, ignored_fields, in_lists, measured, written)
 
 
 def _is_text_of_list(parquet: pq.ParquetFile, pages: WatchedPages, leaf: int) -> bool:
@@ -174,14 +178,24 @@ def _steps(part: _Part, first_row: int, batch_bytes: int) -> Iterator[tuple[int,
 
 def _steps_of_group(part: _Part, group: int, step_bytes: int) -> Iterator[pa.RecordBatch]:
     """The rows of a row group in steps of about `step_bytes`; each has at most twice the rows of the one before it."""
+    file = _file_for(part, group)
     part.pages.watch(group, part.leaves)
-    steps = part.file.iter_batches(1, row_groups=[group], columns=tuple(part.leaves.values()), use_threads=False)
+    steps = file.iter_batches(1, row_groups=[group], columns=tuple(part.leaves.values()), use_threads=False)
     for step in steps:
         yield step if part.written is None else as_written(step, part.written)
         fitting = step_bytes * step.num_rows // max(decoded_bytes(step), 1)
         bounded = _MAX_STEP_BYTES // max(part.pages.widest_bytes, 1)  # whatever the next rows are
         # The reader asks for its size again before every step.
-        part.file.reader.set_batch_size(max(min(fitting, bounded, 2 * step.num_rows, _MAX_STEP_ROWS), 1))
+        file.reader.set_batch_size(max(min(fitting, bounded, 2 * step.num_rows, _MAX_STEP_ROWS), 1))
+
+
+def _file_for(part: _Part, group: int) -> pq.ParquetFile:
+    """How to read a row group: its lists as they are, but where a single row could decode to too much of them."""
+    if not part.in_lists:
+        return part.file
+    part.pages.watch(group, part.leaves)
+    next(part.measured.iter_batches(1, row_groups=[group], columns=part.in_lists, use_threads=False), None)
+    return part.measured if part.pages.repeated_bytes(part.in_lists) > MAX_PAGE_BYTES else part.file
 
 
 def _split(step: pa.RecordBatch, most_bytes: int) -> Iterator[pa.RecordBatch]:
