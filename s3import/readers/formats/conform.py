@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from decimal import Decimal
 from typing import Any
 
@@ -25,6 +25,7 @@ from s3import.core.records import (
     Reason,
     one_array,
 )
+from s3import.readers.formats.dense import has_dictionaries, lengths_bytes
 
 Conformed = tuple[pa.Array, list[Fault]]  # a column as the contract has it, and what of it could not be taken
 
@@ -207,22 +208,27 @@ def _lists(column: pa.Array, expected: pa.ListType, field: str) -> Conformed:
 
 def _lists_short_enough(column: pa.Array, field: str) -> Conformed:
     """The lists that are short enough, each as a whole, and the rows of those that are not."""
-    if column.nbytes <= MAX_LINE_BYTES:
+    if column.nbytes <= MAX_LINE_BYTES and not has_dictionaries(column.type):
         return column, []
     lengths = pc.list_value_length(column).cast(pa.int64()).fill_null(0)
     ends = pc.cumulative_sum(lengths)
-    sizes = pa.concat_arrays([pa.array([0], pa.int64()), pc.cumulative_sum(_sizes_bytes(_unwrapped(column.flatten())))])
+    sizes = pa.concat_arrays([pa.array([0], pa.int64()), pc.cumulative_sum(_sizes_bytes(column.flatten()))])
     return _without_long(column, pc.subtract(sizes.take(ends), sizes.take(pc.subtract(ends, lengths))), field)
 
 
 def _sizes_bytes(elements: pa.Array) -> pa.Array:
     """The size of each element: of its texts, and 4 bytes for being there."""
-    texts = elements.flatten() if pa.types.is_struct(elements.type) else [elements]
+    elements = _storage(elements)
     sizes = pa.repeat(pa.scalar(4, pa.int64()), len(elements))
-    for text in map(_unwrapped, texts):
-        if any(is_one(text.type) for is_one in _TEXTS):
-            sizes = pc.add(sizes, pc.binary_length(text.cast(pa.large_binary())).fill_null(0))
+    for text in map(_storage, elements.flatten() if pa.types.is_struct(elements.type) else [elements]):
+        kind = text.type.value_type if pa.types.is_dictionary(text.type) else text.type
+        if any(is_one(kind) for is_one in _TEXTS):
+            sizes = pc.add(sizes, lengths_bytes(text))
     return sizes
+
+
+def _storage(column: pa.Array) -> pa.Array:
+    return _storage(column.storage) if isinstance(column.type, pa.BaseExtensionType) else column
 
 
 def _of_rows(faults: list[Fault], lists: pa.ListArray) -> Iterable[Fault]:
@@ -255,12 +261,23 @@ def _json_value(value: pa.Scalar) -> Any:
     if isinstance(value, pa.BinaryScalar):
         return value.as_buffer()[:_SHOWN].to_pybytes().decode("utf-8", "replace")
     if isinstance(value, pa.ListScalar):
-        return [_json_value(element) for element in (value.values or ())[:_SHOWN]]
+        return list(_elements(value))
     if isinstance(value, pa.StructScalar):
         return {name: _json_value(child) for name, child in value.items()}
     if isinstance(value, pa.TimestampScalar):
         return _utc(value.value, value.type.unit)
     return value.as_py()
+
+
+def _elements(value: pa.ListScalar) -> Iterator[Any]:
+    """As many as can be seen: they may be one long text of a dictionary over and over."""
+    shown_bytes = 0
+    for element in (value.values or ())[:_SHOWN]:
+        shown = _json_value(element)
+        yield shown
+        shown_bytes += len(str(shown))
+        if shown_bytes > _SHOWN:
+            return
 
 
 def _utc(ticks: int, unit: str) -> str:

@@ -3,6 +3,9 @@
 Arrow's writer notes in the footer that a column was a dictionary in its memory. Its reader then makes one again, which
 fails for some encodings and, read in small steps, takes a copy of the whole dictionary for each. Without the note the
 column is read as any other.
+
+The texts of lists are the exception: a row holds any number of them, and nothing tells how long they are together
+before they are decoded. They are read as dictionaries, measured, and decoded where they take no more than a line may.
 """
 
 from __future__ import annotations
@@ -12,6 +15,9 @@ import os
 from typing import Any, BinaryIO
 
 import pyarrow as pa
+import pyarrow.compute as pc
+
+from s3import.core.records import MAX_LINE_BYTES
 
 _NOTE, _NO_NOTE = b"ARROW:schema", b"arrow:schema"  # a key in the footer, and one of the same length that says nothing
 _TAIL_BYTES = 8  # behind the footer: its length and a magic word
@@ -78,3 +84,55 @@ def _as_written(found: pa.DataType, written: pa.DataType) -> pa.DataType:
         return pa.list_(_as_written(found.value_type, written.field(0).type))
     is_noted_only = pa.types.is_duration(written) or isinstance(written, pa.BaseExtensionType)
     return written if is_noted_only and not has_dictionaries(written) else found
+
+
+# --- texts of lists --------------------------------------------------------------------------------------------------
+
+
+def decoded_bytes(batch: pa.RecordBatch) -> int:
+    """What the batch takes once its dictionaries are decoded."""
+    return sum(_decoded_bytes(column) for column in batch.columns)
+
+
+def densified(batch: pa.RecordBatch) -> pa.RecordBatch:
+    """The batch without dictionaries, but for those of columns that would take more than a line may."""
+    if not any(has_dictionaries(field.type) for field in batch.schema):
+        return batch
+    return pa.record_batch([_densified(column) for column in batch.columns], batch.schema.names)
+
+
+def lengths_bytes(texts: pa.Array) -> pa.Array:
+    """The length of each text, 0 where there is none; those of a dictionary are not decoded."""
+    if pa.types.is_dictionary(texts.type):
+        lengths = lengths_bytes(texts.dictionary).take(texts.indices)
+    else:
+        lengths = pc.binary_length(texts.cast(pa.large_binary()))
+    return lengths.cast(pa.int64()).fill_null(0)
+
+
+def _decoded_bytes(column: pa.Array) -> int:
+    if not has_dictionaries(column.type):
+        return int(column.nbytes)
+    if pa.types.is_dictionary(column.type):
+        return int(pc.sum(lengths_bytes(column)).as_py() or 0)
+    if pa.types.is_map(column.type):
+        column = column.cast(pa.list_(pa.struct([("key", column.type.key_type), ("value", column.type.item_type)])))
+    if pa.types.is_struct(column.type):
+        return sum(map(_decoded_bytes, column.flatten()))
+    return _decoded_bytes(column.flatten()) + 4 * len(column)
+
+
+def _densified(column: pa.Array) -> pa.Array:
+    if not has_dictionaries(column.type) or (len(column) == 1 and _decoded_bytes(column) > MAX_LINE_BYTES):
+        return column
+    return column.cast(_dense(column.type))
+
+
+def _dense(type_: pa.DataType) -> pa.DataType:
+    if pa.types.is_dictionary(type_):
+        return type_.value_type
+    if pa.types.is_map(type_):
+        return pa.map_(_dense(type_.key_type), _dense(type_.item_type))
+    if pa.types.is_struct(type_):
+        return pa.struct([(child.name, _dense(child.type)) for child in type_])
+    return pa.list_(_dense(type_.value_type)) if pa.types.is_list(type_) else type_

@@ -12,7 +12,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import repeat
-from typing import BinaryIO, cast
+from typing import Any, BinaryIO, cast
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -20,13 +20,15 @@ import pyarrow.parquet as pq
 from s3import.core.errors import PartUnreadable
 from s3import.core.records import MAX_BATCH_ROWS, SCHEMAS, Batch, Entity, Position
 from s3import.readers.formats.conform import conform, is_list, raw_records
-from s3import.readers.formats.dense import WithoutNote, as_written, has_dictionaries
-from s3import.readers.formats.page_heads import WatchedPages
+from s3import.readers.formats.dense import WithoutNote, as_written, decoded_bytes, densified, has_dictionaries
+from s3import.readers.formats.page_heads import MAX_PAGE_BYTES, WatchedPages
 from s3import.readers.formats.signatures import SIGNATURE_BYTES, require_signature
 
 _BUFFER_BYTES = 256 * 1024  # read ahead in each column
 HELD = 3  # pages and dictionaries of every column are in memory besides: batches are so many times smaller
 _STEPS_IN_BATCH = 8
+_DICTIONARIES_FROM = {0, 2, 3, 4, 8}  # the encodings of which Arrow makes them: no delta
+_MAX_STEP_BYTES = 64 * 1024 * 1024  # of texts that rows may share
 _MAX_STEP_ROWS = 64  # a step costs little compared to them, and so many of a megabyte each fit into memory
 
 
@@ -60,13 +62,16 @@ def read_parquet(
 @dataclass(frozen=True, slots=True)
 class _Part:
     """An open part: `leaves` are those of its leaf columns that the contract knows, by number, with their paths;
-    `written`: the types that its columns were written with, None where they are read with just these."""
+    `written`: the types that its columns were written with, None where they are read with just these; `measured`: the
+    same file with the texts of lists, whose paths are `in_lists`, read as dictionaries."""
 
     file: pq.ParquetFile
     pages: WatchedPages
     size_bytes: int
     leaves: Mapping[int, str]
     ignored_fields: frozenset[str]
+    in_lists: list[str]
+    measured: pq.ParquetFile
     written: pa.Schema | None = None
 
 
@@ -86,19 +91,31 @@ def _open(file: BinaryIO, entity: Entity, object_name: str) -> _Part:
     unknown = list(_unknown(actual, expected, entity.value))
     leaves = {leaf: parquet.schema.column(leaf).path for leaf, name in enumerate(unknown) if name is None}
     ignored_fields = frozenset(name for name in unknown if name is not None)
-    if not has_dictionaries(actual):
-        return _Part(parquet, pages, size_bytes, leaves, ignored_fields)
-    without_note = _parquet_file(cast("BinaryIO", WithoutNote(watched)))
-    return _Part(without_note, pages, size_bytes, leaves, ignored_fields, schema)
+    in_lists = [path for leaf, path in leaves.items() if _is_text_of_list(parquet, pages, leaf)]
+    if has_dictionaries(actual):
+        watched = cast("BinaryIO", WithoutNote(watched))
+        parquet, written = _parquet_file(watched), schema
+    else:
+        written = None
+    measured = _parquet_file(watched, read_dictionary=in_lists, metadata=parquet.metadata) if in_lists else parquet
+    return _Part(parquet, pages, size_bytes, leaves, ignored_fields, in_lists, measured, written)
 
 
-def _parquet_file(file: BinaryIO) -> pq.ParquetFile:
+def _is_text_of_list(parquet: pq.ParquetFile, pages: WatchedPages, leaf: int) -> bool:
+    """Whether a leaf column can be read as dictionaries, and what a row holds of it has no bounds."""
+    column = parquet.schema.column(leaf)
+    is_text = column.physical_type == "BYTE_ARRAY" and column.max_repetition_level > 0
+    return is_text and pages.encodings(leaf) <= _DICTIONARIES_FROM
+
+
+def _parquet_file(file: BinaryIO, **options: Any) -> pq.ParquetFile:
     return pq.ParquetFile(
         file,
         pre_buffer=False,  # its read-ahead threads may outlive an error, and the process with them
         buffer_size=_BUFFER_BYTES,
         page_checksum_verification=True,
         coerce_int96_timestamp_unit="us",  # nanoseconds would wrap around in the year 2262
+        **options,
     )
 
 
@@ -152,7 +169,7 @@ def _steps(part: _Part, first_row: int, batch_bytes: int) -> Iterator[tuple[int,
         if first_row < end:
             for step in _steps_of_group(part, group, batch_bytes // _STEPS_IN_BATCH):
                 for piece in _split(step, batch_bytes):
-                    yield begin, piece
+                    yield begin, densified(piece)
                     begin += piece.num_rows
             if begin != end:
                 raise ValueError(f"row group {group + 1} ends {end - begin} rows early")
@@ -161,17 +178,28 @@ def _steps(part: _Part, first_row: int, batch_bytes: int) -> Iterator[tuple[int,
 
 def _steps_of_group(part: _Part, group: int, step_bytes: int) -> Iterator[pa.RecordBatch]:
     """The rows of a row group in steps of about `step_bytes`; each has at most twice the rows of the one before it."""
+    file = _file_for(part, group)
     part.pages.watch(group, part.leaves)
-    steps = part.file.iter_batches(1, row_groups=[group], columns=tuple(part.leaves.values()), use_threads=False)
+    steps = file.iter_batches(1, row_groups=[group], columns=tuple(part.leaves.values()), use_threads=False)
     for step in steps:
         yield step if part.written is None else as_written(step, part.written)
-        fitting = step_bytes * step.num_rows // max(step.nbytes, 1)
+        fitting = step_bytes * step.num_rows // max(decoded_bytes(step), 1)
+        bounded = _MAX_STEP_BYTES // max(part.pages.widest_bytes, 1)  # whatever the next rows are
         # The reader asks for its size again before every step.
-        part.file.reader.set_batch_size(max(min(fitting, 2 * step.num_rows, _MAX_STEP_ROWS), 1))
+        file.reader.set_batch_size(max(min(fitting, bounded, 2 * step.num_rows, _MAX_STEP_ROWS), 1))
+
+
+def _file_for(part: _Part, group: int) -> pq.ParquetFile:
+    """How to read a row group: its lists as they are, but where a single row could decode to too much of them."""
+    if not part.in_lists:
+        return part.file
+    part.pages.watch(group, part.leaves)
+    next(part.measured.iter_batches(1, row_groups=[group], columns=part.in_lists, use_threads=False), None)
+    return part.measured if part.pages.repeated_bytes(part.in_lists) > MAX_PAGE_BYTES else part.file
 
 
 def _split(step: pa.RecordBatch, most_bytes: int) -> Iterator[pa.RecordBatch]:
-    if step.num_rows < 2 or step.nbytes <= most_bytes:
+    if step.num_rows < 2 or decoded_bytes(step) <= most_bytes:
         yield step
         return
     half = step.num_rows // 2
@@ -183,7 +211,7 @@ def _gather(steps: Iterator[pa.RecordBatch], batch_bytes: int) -> Iterator[list[
     waiting: list[pa.RecordBatch] = []
     size_bytes = rows = 0
     for step in steps:
-        if rows + step.num_rows > MAX_BATCH_ROWS:
+        if rows + step.num_rows > MAX_BATCH_ROWS or (waiting and step.schema != waiting[0].schema):
             yield waiting
             waiting, size_bytes, rows = [], 0, 0
         waiting.append(step)

@@ -119,6 +119,52 @@ def test_a_text_that_rows_share_is_read_in_little_memory(
     assert (told["rows"], told["codes"]) == (rows, {})
 
 
+def one_list(element: pa.Array) -> pa.Array:
+    """A column of four rows, of which the second is a list of all these elements."""
+    offsets = pa.array([0, 0, len(element), len(element), len(element)], pa.int32())
+    return pa.ListArray.from_arrays(offsets, element)
+
+
+def of_fields(value: pa.Array) -> pa.Array:
+    return pa.StructArray.from_arrays([pa.repeat("n", len(value)), value], ["name", "value"])
+
+
+def one_map(value: pa.Array) -> pa.Array:
+    keys = pa.array([str(number) for number in range(len(value))])
+    offsets = pa.array([0, 0, len(value), len(value), len(value)], pa.int32())
+    return pa.MapArray.from_arrays(offsets, keys, value)
+
+
+@pytest.mark.parametrize("noted", [False, True], ids=["text", "dictionaries"])
+@pytest.mark.parametrize(
+    ("column", "of_elements"),
+    [("tags", one_list), ("custom_fields", lambda value: one_list(of_fields(value))), ("custom_fields", one_map)],
+    ids=["list", "list of structs", "map"],
+)
+def test_a_row_that_repeats_a_text_is_read_in_little_memory(
+    tmp_path: Path, column: str, of_elements: Any, noted: bool
+) -> None:
+    """A list that would decode to 150 GB is a reject, with as much of it as rejects keep; the other rows are read."""
+    values = of_elements(repeated("x" * (15 << 20), 10_000))
+    told = read(write(tmp_path / "part.parquet", table(THREADS, 4, column, values), store_schema=noted), THREADS)
+    assert (told["rows"], told["codes"]) == (4, {"too_long": 1})
+
+
+@pytest.mark.parametrize("compression", ["none", "snappy", "zstd"])
+def test_long_texts_behind_short_ones_are_read_in_little_memory(tmp_path: Path, compression: str) -> None:
+    """How many rows are read at once heeds the longest text that the next ones can repeat, not those before them."""
+    rows = 400
+    values = pa.DictionaryArray.from_arrays(
+        pa.array([0] * (rows // 2) + [1] * (rows // 2), pa.int32()), pa.array(["short", text(540_000) * 27])
+    )
+    path = tmp_path / "part.parquet"
+    pq.write_table(
+        table(MESSAGES, rows, "body", values), path, dictionary_pagesize_limit=1 << 26, compression=compression
+    )
+    told = read(path, MESSAGES)
+    assert (told["rows"], told["codes"]) == (rows, {})
+
+
 @pytest.mark.parametrize(("line", "count"), [(b"{}\n", 400_000), (b"1\n", 150_000), (b"\n", 400_000)])
 def test_many_tiny_lines_are_read_in_little_memory(tmp_path: Path, line: bytes, count: int) -> None:
     """Some kilobytes of gzip that hold hundreds of thousands of lines come in batches of a bounded number of them."""
