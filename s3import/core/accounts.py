@@ -34,7 +34,18 @@ _IMPORTED: dict[Pass, tuple[AccountStatus, ...]] = {
 }
 
 
-_STATUS = sa.select(accounts.c.status).where(accounts.c.id == sa.bindparam("account_id"))  # asked often: made once
+# Built once: small accounts would notice.
+_ID: sa.BindParameter[str] = sa.bindparam("account_id")
+_STATUS = sa.select(accounts.c.status).where(accounts.c.id == _ID)
+_CHECKED = (
+    sa.select(import_runs.c.run_id).where(import_runs.c.account_id == _ID, import_runs.c.account_checked).limit(1)
+)
+_REMEMBER = import_accounts.insert().from_select(
+    ["account_id", "deletions_since"],
+    sa.select(accounts.c.id, sa.bindparam("now", type_=import_accounts.c.deletions_since.type)).where(
+        accounts.c.id == _ID, ~sa.exists().where(import_accounts.c.account_id == _ID)
+    ),
+)
 
 
 def is_imported(pass_: Pass, status: AccountStatus | None) -> bool:
@@ -157,7 +168,6 @@ def notes_on(connection: Connection, document: AccountDocument) -> tuple[str, ..
     return tuple(notes)
 
 
-_ID: sa.BindParameter[str] = sa.bindparam("account_id")
 _THERE = sa.union_all(
     sa.select(
         sa.literal_column("'channel'"), channels.c.id, channels.c.brand_id, channels.c.kind, channels.c.name
@@ -187,17 +197,12 @@ def unknown_account(account_id: str) -> AccountNotFound:
 
 def account_was_checked(connection: Connection, account_id: str) -> bool:
     """Whether a run of this account has been past the point where account.json is applied."""
-    runs = import_runs.c
-    query = sa.select(runs.run_id).where(runs.account_id == account_id, runs.account_checked.is_(True)).limit(1)
-    return connection.execute(query).first() is not None
+    return connection.execute(_CHECKED, {"account_id": account_id}).first() is not None
 
 
 def remember_deletions(connection: Connection, account_id: str) -> None:
     """From now on what people delete in the account, if it is there, is remembered until its migration is forgotten."""
-    known = sa.exists().where(import_accounts.c.account_id == account_id)
-    now = sa.bindparam("now", dt.datetime.now(dt.UTC), import_accounts.c.deletions_since.type)
-    new = sa.select(accounts.c.id, now).where(accounts.c.id == account_id, ~known)
-    connection.execute(import_accounts.insert().from_select(["account_id", "deletions_since"], new))
+    connection.execute(_REMEMBER, {"account_id": account_id, "now": dt.datetime.now(dt.UTC)})
 
 
 def _ids(connection: Connection, table: sa.Table, account_id: str) -> set[str]:

@@ -24,6 +24,7 @@ from s3import.core.tracebacks import keep_texts_in
 from s3import.importing.requests import Outcome, Request
 
 PACKAGE = f"{__name__.partition('.')[0]}."
+FORK_SERVER = f"{PACKAGE}importing.fork_server"
 POLL_SECONDS = 0.2
 GRACE_SECONDS = 4.0  # for the batch at hand, once the parent is gone
 
@@ -47,7 +48,7 @@ def in_processes(
     # Forked from a process that has imported what this one has, and done nothing else: a fork of this one would copy
     # threads' locks and open connections, and processes that begin anew would each import for a second.
     context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload([name for name in sys.modules if name.startswith(PACKAGE)])
+    context.set_forkserver_preload([FORK_SERVER, *(name for name in sys.modules if name.startswith(PACKAGE))])
     events: Any = context.SimpleQueue()
     stopping = context.Event()
     with (

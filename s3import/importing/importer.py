@@ -300,7 +300,13 @@ class Importer:
                 self.parts.note_small(connection, claim, small)
                 self.record(connection, claim.run_id, run.notes)
         except S3ImportError as error:
-            log.debug("account %s: the %s pass goes part by part: %s", claim.account_id, claim.pass_, error)
+            log.debug(
+                "account %s: the %s pass goes part by part: %s",
+                claim.account_id,
+                claim.pass_,
+                error,
+                extra={"event": "pass_by_parts"},
+            )
             if small is None or not self.transactions.run(claim.account_id, partial(status.was_finished, held=claim)):
                 return False
         self._announce(run, PartTotals.of([one.before for one in small]))

@@ -35,7 +35,9 @@ def read_document(source: DumpSource, account_id: str) -> AccountDocument | None
 
 def note_on(connection: Connection, document: AccountDocument | None) -> tuple[str, ...]:
     """What of the document has no effect, logged."""
-    notes = () if document is None else notes_on(connection, document)
+    if document is None:
+        return ()
+    notes = notes_on(connection, document)
     for one in notes:
-        log.info("%s", one, extra={"event": "account_noted"})
+        log.info("account %s: %s", document.id, one, extra={"event": "account_noted"})
     return notes

@@ -112,7 +112,7 @@ class PartImporter:
 
         Raises: Interrupted; what reading raises.
         """
-        small: list[SmallPart] = []
+        small, bytes_ = list[SmallPart](), 0
         if not self._may_be_small(run.claim, plan):
             return None
         for part in checkpoints.fresh_parts(run.claim, plan):
@@ -121,7 +121,8 @@ class PartImporter:
             if len(batches) > 1:
                 return None
             small.append(_whole(run.claim, part, *batches))
-            if sum(one.rows.nbytes for one in small if one.rows) > self.block_bytes:  # their text was packed tightly
+            bytes_ += sum(one.rows.nbytes for one in batches)
+            if bytes_ > self.block_bytes:  # their text was packed tightly
                 return None
         return small if _is_within_limits(run, small) else None
 

@@ -205,6 +205,7 @@ class PostgresWriter:
     def __init__(self, keys: Keys = Keys.AUTO) -> None:
         self._keys = PostgresKeys(keys)
         self._types: dict[tuple[str, tuple[str, ...]], tuple[int, ...]] = {}
+        self._encoders: dict[tuple[str, tuple[str, ...]], dict[str, Any]] = {}
 
     @translated()
     def load(self, connection: sa.Connection, table: sa.Table, rows: pa.Table) -> bool:
@@ -214,7 +215,7 @@ class PostgresWriter:
         """
         types = self._live_types(connection, table, tuple(rows.column_names))
         fitting = _fit(table, rows, types)
-        encoder = _encoder(fitting.schema, types)
+        encoder = self._encoder(table, fitting.schema, types)
         with driver_cursor(connection) as cursor:
             with self._keys.of(connection, table, rows) as in_sets, cursor.copy(_copy_statement(table, rows)) as copy:
                 copy.write(encoder.write_header())
@@ -242,6 +243,19 @@ class PostgresWriter:
             self._types[table.name, columns] = known
         return known
 
+    def _encoder(self, table: sa.Table, schema: pa.Schema, types: tuple[int, ...]) -> ArrowToPostgresBinaryEncoder:
+        key = table.name, tuple(schema.names)
+        encoders = self._encoders.get(key)
+        if encoders is None:
+            encoders = {
+                field.name: StringEncoderBuilder.new_with_output(field, Jsonb())
+                if oid == _JSONB
+                else ArrowToPostgresBinaryEncoder.infer_encoder(field)
+                for field, oid in zip(schema, types, strict=True)
+            }
+            self._encoders[key] = encoders
+        return ArrowToPostgresBinaryEncoder.new_with_encoders(schema, encoders)
+
 
 def _fit(table: sa.Table, rows: pa.Table, types: tuple[int, ...]) -> pa.Table:
     columns = [
@@ -257,16 +271,6 @@ def _arrow_type(place: str, oid: int) -> pa.DataType:
     except KeyError:
         message = f"the column {place} has a type (OID {oid}) that s3import does not write; run `s3import db init`"
         raise SchemaMismatch(message) from None
-
-
-def _encoder(schema: pa.Schema, types: tuple[int, ...]) -> ArrowToPostgresBinaryEncoder:
-    encoders = {
-        field.name: StringEncoderBuilder.new_with_output(field, Jsonb())
-        if oid == _JSONB
-        else ArrowToPostgresBinaryEncoder.infer_encoder(field)
-        for field, oid in zip(schema, types, strict=True)
-    }
-    return ArrowToPostgresBinaryEncoder.new_with_encoders(schema, encoders)
 
 
 def _copy_statement(table: sa.Table, rows: pa.Table) -> sql.Composed:

@@ -50,10 +50,20 @@ def test_a_fleet_that_is_stopped_goes_on_where_it_was(folder: Path, postgres_url
         assert running.returncode in (0, 130)
     with _at_work(folder, postgres_url) as running:
         running.send_signal(signal.SIGSTOP)  # it starts no more of them
-        found = subprocess.run(["pgrep", "-P", str(running.pid)], capture_output=True, text=True, check=False)
+        found = subprocess.run(["pgrep", "-s", str(running.pid)], capture_output=True, text=True, check=False)
         running.kill()
-    children = [int(pid) for pid in found.stdout.split()]
-    wait_until(lambda: not any(_lives(pid) for pid in children))
+    others = [int(pid) for pid in found.stdout.split() if int(pid) != running.pid]
+    assert len(others) > 2, "there are processes that move accounts"
+    wait_until(lambda: not any(_lives(pid) for pid in others))
+    _does_the_rest(folder, postgres_url)
+
+
+def test_a_fleet_that_is_asked_to_go_as_a_group_goes_in_order(folder: Path, postgres_url: str) -> None:
+    """SIGTERM to all of its processes at once, as a supervisor sends it, is SIGTERM to the command."""
+    with _at_work(folder, postgres_url) as running:
+        os.killpg(running.pid, signal.SIGTERM)
+        running.communicate(timeout=120)
+        assert running.returncode in (0, 143)
     _does_the_rest(folder, postgres_url)
 
 
@@ -61,7 +71,8 @@ def test_a_fleet_that_is_stopped_goes_on_where_it_was(folder: Path, postgres_url
 def _at_work(folder: Path, url: str) -> Iterator[subprocess.Popen[bytes]]:
     """The command, some of its accounts being moved already."""
     before = statuses(url)
-    with subprocess.Popen(command(folder, url), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as running:
+    null = subprocess.DEVNULL
+    with subprocess.Popen(command(folder, url), stdout=null, stderr=null, start_new_session=True) as running:
         wait_until(lambda: statuses(url) != before or running.poll() is not None)
         yield running
 

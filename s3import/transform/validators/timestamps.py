@@ -36,7 +36,7 @@ def read_timestamps(field: str, column: pa.Array) -> tuple[pa.TimestampArray, Br
 
 
 def _parse(column: pa.StringArray) -> pa.TimestampArray:
-    if pc.all(pc.match_substring_regex(column, _PLAIN)).as_py():
+    if column.null_count == len(column) or pc.all(pc.match_substring_regex(column, _PLAIN)).as_py():
         return column.cast(TIMESTAMP)
     right = pc.if_else(pc.match_substring_regex(column, INSTANT), column, None)
     return pc.replace_substring_regex(pc.ascii_upper(right), r"(\.\d{6})\d+", r"\1").cast(TIMESTAMP)
