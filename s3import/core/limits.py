@@ -74,6 +74,7 @@ class Counters:
         self._lock = threading.Lock()
         self._samples: deque[tuple[float, int, int, int]] = deque()
         self._counted_at = time.monotonic()
+        self._is_new_stage = False
         self.read = 0
         self.rejected = 0
         self.bytes = 0
@@ -128,6 +129,7 @@ class Counters:
         """Forget how fast it went: what comes now goes at a pace of its own."""
         with self._lock:
             self._samples.clear()
+            self._is_new_stage = True
             self._samples.append((time.monotonic(), self.read, self.bytes, self.files))
 
     def rates(self) -> Rates:
@@ -136,6 +138,9 @@ class Counters:
             now, latest = time.monotonic(), self._samples[-1][0] if self._samples else -math.inf
             if self._counted_at > latest:
                 self._samples.append((self._counted_at, self.read, self.bytes, self.files))
+            if self._is_new_stage and len(self._samples) > 2:
+                self._samples.popleft()  # its start: the first commit waits for more than the others
+                self._is_new_stage = False
             while self._samples[0][0] < now - RATE_WINDOW_SECONDS and len(self._samples) > LEAST_SAMPLES:
                 self._samples.popleft()
             now = self._until(now)

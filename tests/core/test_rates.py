@@ -75,6 +75,18 @@ def test_of_large_batches_several_count_however_long_they_take(clock: Clock) -> 
     assert rates[2:] == [pytest.approx(10_000 / 14)] * 14
 
 
+def test_the_start_of_a_stage_counts_until_it_has_more_to_tell(clock: Clock) -> None:
+    """Its first commit takes longer than the others; two of them tell how fast it is."""
+    counters = Counters(RejectLimit())
+    counters.begin_stage()
+    rates = []
+    for seconds in (4, 1, 1):
+        clock.seconds += seconds
+        counters.add_files(500)
+        rates.append(counters.rates().files_per_second)
+    assert rates == [125, 500, 500]
+
+
 def test_a_stage_has_a_rate_of_its_own(clock: Clock) -> None:
     """Nothing is known of it at first."""
     counters = Counters(RejectLimit())
