@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import threading
 import time
 from collections import deque
@@ -12,6 +13,7 @@ from s3import.core.errors import ConfigurationError, TooManyRejects
 ENOUGH_FOR_A_SHARE = 10_000  # records read before a percentage can stop a pass early
 ENOUGH_TO_DESPAIR = 10_000  # rejects after which a pass of which nothing came over ends
 RATE_WINDOW_SECONDS = 15.0
+LEAST_SAMPLES = 6  # of a rate, however long ago: of large batches a few seconds hold one or two
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,6 +74,7 @@ class Counters:
         self._lock = threading.Lock()
         self._samples: deque[tuple[float, int, int, int]] = deque()
         self._counted_at = time.monotonic()
+        self._is_new_stage = False
         self.read = 0
         self.rejected = 0
         self.bytes = 0
@@ -130,19 +133,30 @@ class Counters:
         """Forget how fast it went: what comes now goes at a pace of its own."""
         with self._lock:
             self._samples.clear()
+            self._is_new_stage = True
             self._samples.append((time.monotonic(), self.read, self.bytes, self.files))
 
     def rates(self) -> Rates:
         """How fast the stage at work went over the last seconds; nothing is known until two samples were taken."""
         with self._lock:
-            # What was done since the last commit is not counted yet: up to now it would look as if less were done.
-            latest = self._samples[-1][0] if self._samples else self._counted_at
-            now = self._counted_at if self._counted_at > latest else time.monotonic()
-            self._samples.append((now, self.read, self.bytes, self.files))
-            while self._samples[0][0] < now - RATE_WINDOW_SECONDS and len(self._samples) > 2:
+            now, latest = time.monotonic(), self._samples[-1][0] if self._samples else -math.inf
+            if self._counted_at > latest:
+                self._samples.append((self._counted_at, self.read, self.bytes, self.files))
+            if self._is_new_stage and len(self._samples) > 2:
+                self._samples.popleft()  # its start: the first commit waits for more than the others
+                self._is_new_stage = False
+            while self._samples[0][0] < now - RATE_WINDOW_SECONDS and len(self._samples) > LEAST_SAMPLES:
                 self._samples.popleft()
+            now = self._until(now)
             then, *before = self._samples[0]
             if now - then < 0.5:
                 return Rates()
             done = zip((self.read, self.bytes, self.files), before, strict=True)
             return Rates(*((number - was) / (now - then) for number, was in done))
+
+    def _until(self, now: float) -> float:
+        """The last commit: what was done since is not counted yet, and the time that it took would look idle. Once
+        longer than usual has passed since, it is."""
+        first, last = self._samples[0][0], self._samples[-1][0]
+        usual = (last - first) / max(len(self._samples) - 1, 1)
+        return max(last, now - usual)

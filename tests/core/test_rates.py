@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from s3import.core.limits import RATE_WINDOW_SECONDS, Counters, RejectLimit
+from s3import.core.limits import LEAST_SAMPLES, RATE_WINDOW_SECONDS, Counters, RejectLimit
 
 BEGAN = 1000.0
 
@@ -38,7 +38,7 @@ def test_what_is_not_committed_yet_makes_no_rate_slower(clock: Clock) -> None:
 
 
 def test_a_run_that_commits_nothing_becomes_slower(clock: Clock) -> None:
-    """It may hang: its rate falls with each look."""
+    """It may hang: once it took longer than usual its rate falls with each look."""
     counters = Counters(RejectLimit())
     counters.begin_stage()
     clock.seconds += 2
@@ -47,18 +47,44 @@ def test_a_run_that_commits_nothing_becomes_slower(clock: Clock) -> None:
     for _ in range(3):
         clock.seconds += 2
         rates.append(counters.rates().rows_per_second)
-    assert rates == [500, 250, pytest.approx(1000 / 6), 125]
+    assert rates == [500, 500, 250, pytest.approx(1000 / 6)]
 
 
 def test_only_the_last_seconds_count(clock: Clock) -> None:
     """What went slowly before has no part in it."""
     counters = Counters(RejectLimit())
     counters.begin_stage()
-    for rows, seconds in ((10, RATE_WINDOW_SECONDS), (1000, 5.0), (1000, 5.0), (1000, 5.0), (1000, 5.0)):
+    for rows, seconds in ((10, RATE_WINDOW_SECONDS), *[(500, 2.5)] * LEAST_SAMPLES * 2):
         clock.seconds += seconds
         counters.add(rows, 0, 0)
         rates = counters.rates()
     assert rates.rows_per_second == 200
+
+
+def test_of_large_batches_several_count_however_long_they_take(clock: Clock) -> None:
+    """Else it would look twice as fast whenever two of them fall into the last seconds."""
+    counters, rates = Counters(RejectLimit()), []
+    counters.begin_stage()
+    for _ in range(8):
+        clock.seconds += 14
+        counters.add(10_000, 0, 0)
+        for _ in range(2):
+            rates.append(counters.rates().rows_per_second)
+            clock.seconds += 1
+        clock.seconds -= 2
+    assert rates[2:] == [pytest.approx(10_000 / 14)] * 14
+
+
+def test_the_start_of_a_stage_counts_until_it_has_more_to_tell(clock: Clock) -> None:
+    """Its first commit takes longer than the others; two of them tell how fast it is."""
+    counters = Counters(RejectLimit())
+    counters.begin_stage()
+    rates = []
+    for seconds in (4, 1, 1):
+        clock.seconds += seconds
+        counters.add_files(500)
+        rates.append(counters.rates().files_per_second)
+    assert rates == [125, 500, 500]
 
 
 def test_a_stage_has_a_rate_of_its_own(clock: Clock) -> None:
