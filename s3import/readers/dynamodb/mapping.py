@@ -87,6 +87,11 @@ class Join:
     by: Path
 
     @property
+    def table_name(self) -> str:
+        """The table's name, also where the mapping gives its ARN."""
+        return self.table.rpartition("table/")[2]
+
+    @property
     def attribute_name(self) -> str:
         """The attribute under which the joined item is put into the one that refers to it."""
         return f"join:{self.name}"

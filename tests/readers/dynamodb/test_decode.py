@@ -164,12 +164,17 @@ def test_epochs(updated: str, expected: dt.datetime, careful: bool) -> None:
     assert first(read(lines(message(updated={"N": updated})), careful=careful))["updated_at"] == expected
 
 
+BEYOND_ARITHMETIC = ["1e1000000", "1e9999999999999999999", "-1e-1000001"]
+
+
 @pytest.mark.parametrize(
-    "updated", ["-1", "-0.0000001", "7258118400", "7258118400.5", "99999999999999999999", "1E+100", "noon"]
+    "updated",
+    ["-1", "-0.0000001", "7258118400", "7258118400.5", "99999999999999999999", "1E+100", "noon", *BEYOND_ARITHMETIC],
 )
-def test_epochs_that_are_none(updated: str, careful: bool) -> None:
-    """An instant outside of the years 1970 to 2199, and what is no number, is a reject."""
-    batch = read(lines(message(updated={"N": updated})), careful=careful)
+@pytest.mark.parametrize("kind", ["N", "S"])
+def test_epochs_that_are_none(updated: str, kind: str, careful: bool) -> None:
+    """An instant outside of the years 1970 to 2199, however far, and what is no number, is a reject."""
+    batch = read(lines(message(updated={kind: updated})), careful=careful)
     [reject] = check(batch, Entity.MESSAGES, "acme").rejects
     assert [(reason.code, reason.field) for reason in reject.reasons] == [("invalid_timestamp", "updated_at")]
 
