@@ -294,8 +294,8 @@ def _column(items: pa.StructArray, selection: Selection, name: str, kind: pa.Dat
         return _pairs(value, kind) if pa.types.is_struct(kind.value_type) else _texts(value)
     if pa.types.is_int64(kind):
         return _whole(_kind(_at(items, mapped.paths[0]), "N", TEXT))
-    text = _filled(items, mapped, selection.account_id)
-    return _instants(text, mapped.time) if mapped.time != "text" else _worded(_shortened(text, mapped), mapped)
+    text = _worded(_shortened(_filled(items, mapped, selection.account_id), mapped), mapped)
+    return _instants(text, mapped.time) if mapped.time != "text" else text
 
 
 def _any_valid(members: Sequence[pa.Array]) -> pa.BooleanArray:

@@ -161,7 +161,8 @@ def _cell(mapped: FieldMapping, account_id: str) -> Cell:
         return _list_cell(mapped)
     if not pa.types.is_string(mapped.kind):
         return _whole_cell(mapped)
-    return _time_cell(mapped) if mapped.time != "text" else _text_cell(mapped, account_id)
+    as_text = _text_cell(mapped, account_id)
+    return _time_cell(mapped, as_text) if mapped.time != "text" else as_text
 
 
 def _value(item: Any, path: Path, field: str, found: RecordFindings) -> dict[str, Any] | None:
@@ -250,13 +251,12 @@ def _whole_cell(mapped: FieldMapping) -> Cell:
     return cell
 
 
-def _time_cell(mapped: FieldMapping) -> Cell:
+def _time_cell(mapped: FieldMapping, as_text: Cell) -> Cell:
     def cell(item: Any, found: RecordFindings) -> int | None:
-        value = _value(item, mapped.paths[0], mapped.field, found)
-        if value is None:
+        number = as_text(item, found)
+        if number is None:
             return None
-        number = value.get("S", value.get("N"))
-        if not isinstance(number, str) or not NUMBER.fullmatch(number):
+        if not NUMBER.fullmatch(number):
             message = f"must be a number of {mapped.time} since 1970"
             found.add(RejectCode.INVALID_TIMESTAMP, mapped.field, message)
             return None
