@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import datetime as dt
 import hashlib
-import json
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
@@ -22,8 +21,8 @@ from s3import.core.ids import is_id
 from s3import.core.records import EARLIEST, SCHEMAS, TEXT, TIMESTAMP, Batch, Entity, Fault, Position, Reason, one_array
 from s3import.readers.dynamodb.decode import items_batch
 from s3import.readers.dynamodb.mapping import TOO_LATE_TICKS
-from s3import.readers.dynamodb.selection import ITEM, Selection
-from s3import.readers.dynamodb.values import has_key, has_prefix, is_selected, text_of_field
+from s3import.readers.dynamodb.selection import Selection
+from s3import.readers.dynamodb.values import has_key, has_prefix, is_selected, members_on, text_of_field
 from s3import.readers.formats.blocks import Block
 from s3import.transform.validators.timestamps import read_timestamps
 
@@ -53,10 +52,10 @@ class Change:
 def parse_change(line: bytes, *, tells_old: bool = False) -> Change | None:
     """The write on a line; None where there is none to be seen."""
     try:
-        members = _members(line)
+        members = members_on(line)
         micros = _written(members)
-        keys, new, old = (members.get(name) or None for name in ("Keys", IMAGE, "OldImage"))
-        known = all(one is None or isinstance(one, dict) for one in (keys, new, old))
+        keys, new, old = (members.get(name) for name in ("Keys", IMAGE, "OldImage"))
+        known = all(one is None or (isinstance(one, dict) and one) for one in (keys, new, old))
         if not known or keys is None or not 0 <= micros < TOO_LATE_TICKS:
             return None
         return Change(_key(keys), micros, keys, new, old, tells_old)
@@ -69,22 +68,6 @@ def _key(keys: Image) -> bytes:
     return hashlib.blake2b(orjson.dumps(keys, option=orjson.OPT_SORT_KEYS), digest_size=16).digest()
 
 
-def _members(line: bytes) -> Any:
-    try:
-        return orjson.loads(line)
-    except orjson.JSONDecodeError:
-        return json.loads(line)  # it may hold half a character, which is replaced in free text
-
-
-def item_on(line: bytes) -> Image | None:
-    """The item on a line of a full export; None where there is none to be seen."""
-    try:
-        item = _members(line)[ITEM]
-    except (LookupError, TypeError, ValueError, RecursionError):
-        return None
-    return item if isinstance(item, dict) else None
-
-
 def _written(members: Any) -> int:
     """The time of a write in microseconds since 1970. Raises: LookupError, TypeError, ValueError."""
     written = members["Metadata"]["WriteTimestampMicros"]
@@ -94,7 +77,7 @@ def _written(members: Any) -> int:
 def _complaint(line: bytes) -> Reason | None:
     """What is wrong with a line that is JSON, but no write."""
     try:
-        members = _members(line)
+        members = members_on(line)
     except (ValueError, RecursionError):
         return None
     try:
@@ -103,7 +86,9 @@ def _complaint(line: bytes) -> Reason | None:
             return Reason(RejectCode.INVALID_TIMESTAMP, None, f"Metadata.WriteTimestampMicros {message}")
     except (LookupError, TypeError, ValueError):
         pass
-    message = "the line tells no write: that has Metadata with WriteTimestampMicros, Keys, and images that are objects"
+    message = (
+        "the line tells no write: that has Metadata with WriteTimestampMicros, and Keys and images with attributes"
+    )
     return Reason(RejectCode.NOT_AN_OBJECT, None, message)
 
 

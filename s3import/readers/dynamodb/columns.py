@@ -25,6 +25,7 @@ from s3import.readers.formats.lines import Rows
 
 MAX_BRACES = 900  # in a line: with more of them it may be nested deeper than the line path can follow
 UNKNOWN_COUNT = -(10**6)
+MAX_DIGITS = 18  # of a number that any 64 bits hold
 _WHOLE = r"\A-?[0-9]{1,18}\z"
 _EPOCH = r"\A-?[0-9]{1,15}(\.[0-9]+)?\z"
 _BEFORE_1970 = r"\A-[0.]*[1-9]"
@@ -60,7 +61,7 @@ class ItemColumns:
             return None
         items, mine, records = found
         try:
-            ignored = self._ignored_fields(text, lines.filter(filled), items, mine, known)
+            ignored = self._ignored_fields(text, lines, filled, items, mine, known)
         except _Doubt:
             return None
         line_count = len(lines) - text.endswith(b"\n")
@@ -96,6 +97,7 @@ class ItemColumns:
         self,
         text: bytes,
         lines: pa.StringArray,
+        filled: pa.BooleanArray,
         items: pa.StructArray,
         mine: pa.BooleanArray,
         known: frozenset[Path],
@@ -107,7 +109,7 @@ class ItemColumns:
         selected = _filtered(items, mine)
         paths = {path for path in known if _is_found(selected, path)}
         if text.count(b"{") != len(items) + _object_count(items):
-            for line in _with_more_objects(lines.filter(mine), selected).to_pylist():
+            for line in _with_more_objects(lines.filter(filled).filter(mine), selected).to_pylist():
                 paths.update(unknown_paths(_parsed(line, self._selection.member), known_shape(self._selection)))
             self._ignored = frozenset(sorted(self._ignored | paths)[:MAX_IGNORED_FIELDS])
         return ignored_names(self._selection, paths)
@@ -292,8 +294,8 @@ def _column(items: pa.StructArray, selection: Selection, name: str, kind: pa.Dat
         return _pairs(value, kind) if pa.types.is_struct(kind.value_type) else _texts(value)
     if pa.types.is_int64(kind):
         return _whole(_kind(_at(items, mapped.paths[0]), "N", TEXT))
-    text = _filled(items, mapped, selection.account_id)
-    return _instants(text, mapped.time) if mapped.time != "text" else _worded(_shortened(text, mapped), mapped)
+    text = _worded(_shortened(_filled(items, mapped, selection.account_id), mapped), mapped)
+    return _instants(text, mapped.time) if mapped.time != "text" else text
 
 
 def _any_valid(members: Sequence[pa.Array]) -> pa.BooleanArray:
@@ -359,7 +361,8 @@ def _worded(text: pa.StringArray, mapped: FieldMapping) -> pa.StringArray:
         return text
     words, becomes = zip(*mapped.words, strict=True)
     found = pc.index_in(text, pa.array(words))
-    return pc.coalesce(pc.take(pa.array(becomes), found), text)
+    worded = pc.take(pa.array(becomes), found)
+    return worded if worded.null_count == text.null_count else pc.coalesce(worded, text)
 
 
 def _all(right: pa.BooleanArray) -> bool:
@@ -368,28 +371,32 @@ def _all(right: pa.BooleanArray) -> bool:
 
 
 def _whole(text: pa.StringArray) -> pa.Int64Array:
-    if not _all(pc.match_substring_regex(text, _WHOLE)):
+    if not (_are_digits(text) or _all(pc.match_substring_regex(text, _WHOLE))):
         raise _Doubt
     return text.cast(pa.int64())
 
 
+def _are_digits(text: pa.StringArray) -> bool:
+    """Whether all are whole numbers without a sign that 64 bits hold: a fifth of what a pattern costs."""
+    short = pc.less_equal(pc.binary_length(text), MAX_DIGITS)
+    return _all(pc.and_(pc.ascii_is_decimal(text), short))
+
+
 def _instants(text: pa.StringArray, time: str) -> pa.TimestampArray:
     """Instants in microseconds, finer digits cut; what lies outside of the years that are right stays outside."""
+    per_unit = TICKS[time]
+    if _are_digits(text):
+        units = pc.min_element_wise(text.cast(pa.int64()), TOO_LATE_TICKS // per_unit, skip_nulls=False)
+        return pc.multiply(units, per_unit).cast(TIMESTAMP)
     if not _all(pc.match_substring_regex(text, _EPOCH)):
         raise _Doubt
-    per_unit = TICKS[time]
-    early = pc.starts_with(text, "-")
-    if pc.any(early).as_py():
-        early = pc.match_substring_regex(text, _BEFORE_1970)  # -0 is none
-    if pc.any(pc.match_substring(text, ".")).as_py():
-        # Exact: neither a double nor the cast of too many digits would be.
-        exact = pc.replace_substring_regex(text, _TOO_FINE[time], r"\1").cast(pa.decimal128(24, 6))
-        ticks = pc.multiply(exact, pa.scalar(Decimal(per_unit), pa.decimal128(7, 0))).cast(pa.decimal128(38, 6))
-        ticks = pc.min_element_wise(ticks, pa.scalar(Decimal(TOO_LATE_TICKS), pa.decimal128(38, 6)), skip_nulls=False)
-        ticks = pc.max_element_wise(ticks, pa.scalar(Decimal(0), pa.decimal128(38, 6)), skip_nulls=False)
-        return pc.if_else(early, -1, ticks.cast(pa.int64())).cast(TIMESTAMP)
-    units = pc.min_element_wise(text.cast(pa.int64()), TOO_LATE_TICKS // per_unit, skip_nulls=False)
-    return pc.if_else(early, -1, pc.multiply(pc.max_element_wise(units, 0, skip_nulls=False), per_unit)).cast(TIMESTAMP)
+    # Exact: neither a double nor the cast of too many digits would be.
+    exact = pc.replace_substring_regex(text, _TOO_FINE[time], r"\1").cast(pa.decimal128(24, 6))
+    ticks = pc.multiply(exact, pa.scalar(Decimal(per_unit), pa.decimal128(7, 0))).cast(pa.decimal128(38, 6))
+    ticks = pc.min_element_wise(ticks, pa.scalar(Decimal(TOO_LATE_TICKS), pa.decimal128(38, 6)), skip_nulls=False)
+    ticks = pc.max_element_wise(ticks, pa.scalar(Decimal(0), pa.decimal128(38, 6)), skip_nulls=False)
+    early = pc.match_substring_regex(text, _BEFORE_1970)  # -0 is none
+    return pc.if_else(early, -1, ticks.cast(pa.int64())).cast(TIMESTAMP)
 
 
 def _texts(value: pa.StructArray) -> pa.ListArray:

@@ -14,15 +14,24 @@ import pyarrow as pa
 from s3import.core.errors import DumpNotFound, InvalidManifest, PartDiffers, PartMissing
 from s3import.core.records import Batch, Entity, Pass, Plan, PlannedPart, Position, Window
 from s3import.core.settings import BLOCK_BYTES
-from s3import.readers.dynamodb.changes import IMAGE, Changes, Image, changed_records, deletions, item_on
+from s3import.readers.dynamodb.changes import IMAGE, Changes, Image, changed_records, deletions
 from s3import.readers.dynamodb.decode import read_items
 from s3import.readers.dynamodb.items import ItemSource
 from s3import.readers.dynamodb.joins import Fetch, Item, joined_text
-from s3import.readers.dynamodb.manifests import SUMMARY, Export, ExportedFile, find_exports, gaps_between, windows_after
+from s3import.readers.dynamodb.manifests import (
+    SUMMARY,
+    Export,
+    ExportedFile,
+    Found,
+    find_exports,
+    gaps_between,
+    windows_after,
+)
 from s3import.readers.dynamodb.mapping import EntityMapping, ItemMapping
 from s3import.readers.dynamodb.passes import NO_IDS, Parents, in_pass, no_items, parents_of_recent, unique
 from s3import.readers.dynamodb.selection import Selection
 from s3import.readers.dynamodb.shared import SharedFile, Sharing, by_owner
+from s3import.readers.dynamodb.values import item_on
 from s3import.readers.formats.blocks import Block, cut_blocks
 from s3import.readers.formats.compression import Text
 from s3import.readers.sources.checksum import open_checked
@@ -31,6 +40,11 @@ from s3import.readers.sources.source import Source
 UNTOLD = (
     "may have been another row of this account, which stays: no image tells; put the table's full export beside the "
     "windows, or export new and old images"
+)
+
+INCOMPLETE = f"an export without {SUMMARY}: it is not complete, or was not copied as a whole"
+JOINED_ONLY = (
+    "is only joined to other tables; what changed in it alone is in no record, before the items that refer to it change"
 )
 
 
@@ -56,7 +70,7 @@ class ExportSource(ItemSource):
         self._stored = stored
         self._fetch = fetch or _fetch_nothing
         self._sharing = sharing
-        self._exports: list[Export] = []
+        self._found: Found | None = None
         self._has_items = False
         self._changes: dict[str, tuple[tuple[Export, ...], Changes]] = {}
 
@@ -65,7 +79,7 @@ class ExportSource(ItemSource):
 
         Raises: DumpNotFound, InvalidManifest, PartMissing, PartDiffers; what S3 raises.
         """
-        self._exports = find_exports(self._stored)
+        self._found = find_exports(self._stored)
         if window.pass_ is Pass.DELTA:
             return self._plan_changes(window)
         parts = [
@@ -75,7 +89,7 @@ class ExportSource(ItemSource):
         ]
         if not parts:
             raise self._no_items()
-        return Plan(tuple(parts), from_manifest=True)
+        return Plan(tuple(parts), tuple(self._incomplete()), from_manifest=True)
 
     def read_part(self, part: PlannedPart, start: Position, block_bytes: int) -> Iterator[Batch]:
         """The account's records in a part from `start` on, in batches of about `block_bytes` of text."""
@@ -110,7 +124,7 @@ class ExportSource(ItemSource):
         return [file for file in full.files if file.may_have_items]
 
     def _full_export(self, table: str) -> Export | None:
-        full = [export for export in self._found() if export.since is None and export.table_name == table]
+        full = [export for export in self._exports if export.since is None and export.table_name == table]
         if len(full) > 1:
             raise InvalidManifest(
                 f"{self.uri} holds more than one full export of the table {table}: "
@@ -119,16 +133,20 @@ class ExportSource(ItemSource):
         return full[0] if full else None
 
     def _file(self, key: str) -> ExportedFile:
-        for export in self._found():
+        for export in self._exports:
             for file in export.files:
                 if file.stored.key == key:
                     return file
         raise PartMissing(f"{self.uri}: no export has {key} any more; put it back, then run the same command again")
 
-    def _found(self) -> list[Export]:
+    @property
+    def _exports(self) -> tuple[Export, ...]:
         """The exports as the last plan found them; found now where another process made the plan."""
-        self._exports = self._exports or find_exports(self._stored)
-        return self._exports
+        self._found = self._found or find_exports(self._stored)
+        return self._found.exports
+
+    def _incomplete(self) -> list[str]:
+        return [f"{folder}: {INCOMPLETE}" for folder in self._found.incomplete] if self._found else []
 
     def _read(self, entity: Entity, file: ExportedFile, start: Position, block_bytes: int) -> Iterator[Batch]:
         """The account's items of one entity in a file, of every pass, which other accounts may be read with."""
@@ -166,7 +184,7 @@ class ExportSource(ItemSource):
     def _plan_changes(self, window: Window) -> Plan:
         """Every file of the windows after the full export, for each entity of its table and for its deletions."""
         parts: list[PlannedPart] = []
-        skipped: list[str] = []
+        skipped = self._incomplete()
         if not any(export.since is not None for export in self._exports):
             raise DumpNotFound(f"there is no incremental export below {self.uri}; check the source, or wait for one")
         for table in dict.fromkeys(one.table_name for one in self._mapping.entities):
@@ -180,11 +198,18 @@ class ExportSource(ItemSource):
                 for file in export.files
                 if file.may_have_items
             )
+        skipped += (f"{table}: {JOINED_ONLY}" for table in self._joined_windows())
         order = list(Entity)
         return Plan(tuple(sorted(parts, key=lambda part: order.index(part.entity))), tuple(skipped), from_manifest=True)
 
+    def _joined_windows(self) -> list[str]:
+        """The tables with windows of which items are only joined to others."""
+        tables = {one.table_name for one in self._mapping.entities}
+        joined = {join.table_name for one in self._mapping.entities for join in one.joins} - tables
+        return sorted(table for table in joined if windows_after(self._exports, table, None))
+
     def _windows(self, table: str) -> tuple[Export, ...]:
-        return windows_after(self._found(), table, self._full_export(table))
+        return windows_after(self._exports, table, self._full_export(table))
 
     def _read_changes(self, part: PlannedPart, start: Position, block_bytes: int) -> Iterator[Batch]:
         file = self._file(part.stored.key)

@@ -7,9 +7,10 @@ from typing import Any
 
 import orjson
 
+from s3import.core.records import LONE_SURROGATE
 from s3import.readers.dynamodb.mapping import EntityMapping, Join, Path
 from s3import.readers.dynamodb.selection import Selection
-from s3import.readers.dynamodb.values import is_selected
+from s3import.readers.dynamodb.values import NUMBER, is_selected, item_on, line_of
 
 MAX_KEY_BYTES = 2048  # what a partition key may have: one request with another one fails as a whole
 
@@ -33,12 +34,14 @@ def joined_text(text: bytes, selection: Selection, fetch: Fetch) -> bytes:
     lines = text.removesuffix(b"\n").split(b"\n")
     items: dict[int, Item] = {}
     for number, line in enumerate(lines):
-        item = _parsed(line, selection.member)
+        item = item_on(line, selection.member)
         if item is not None and is_selected(item, selection):
             items[number] = item
     add_joined(items.values(), selection.mapping, fetch)
+    names = [join.attribute_name for join in selection.mapping.joins]
     for number, item in items.items():
-        lines[number] = orjson.dumps({selection.member: item})
+        if any(name in item for name in names):
+            lines[number] = line_of(item, selection.member)
     return b"\n".join(lines) + b"\n" * text.endswith(b"\n")
 
 
@@ -57,17 +60,14 @@ def _value(item: Item, path: Path) -> Item | None:
     if not isinstance(value, dict) or len(value) != 1:
         return None
     [(kind, key)] = value.items()
-    return value if kind in ("S", "N") and isinstance(key, str) and 0 < len(key.encode()) <= MAX_KEY_BYTES else None
+    return value if isinstance(key, str) and _can_be_key(kind, key) else None
+
+
+def _can_be_key(kind: str, key: str) -> bool:
+    if kind == "N":
+        return NUMBER.fullmatch(key) is not None
+    return kind == "S" and 0 < len(key.encode(errors="replace")) <= MAX_KEY_BYTES and not LONE_SURROGATE.search(key)
 
 
 def _name(key: Item) -> bytes:
     return orjson.dumps(key)
-
-
-def _parsed(line: bytes, member: str) -> Item | None:
-    """The item on a line; None where the decoder has to say what is wrong with it."""
-    try:
-        item = orjson.loads(line)[member]
-    except (orjson.JSONDecodeError, LookupError, TypeError):
-        return None
-    return item if isinstance(item, dict) else None

@@ -7,6 +7,7 @@ import binascii
 import datetime as dt
 import hashlib
 import posixpath
+import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
@@ -16,10 +17,11 @@ from s3import.readers.formats.documents import Node
 from s3import.readers.sources.checksum import Checksum
 from s3import.readers.sources.source import Source
 
-SUMMARY, FILES = "manifest-summary.json", "manifest-files.json"
+SUMMARY, FILES, STARTED = "manifest-summary.json", "manifest-files.json", "_started"
 CHECKSUMS = (".md5", ".checksum")  # as it is, and as it is documented
 JSON_FORMAT = "DYNAMODB_JSON"
 BOTH_IMAGES = "NEW_AND_OLD_IMAGES"
+VIEWS = ("NEW_IMAGE", BOTH_IMAGES)
 EMPTY_GZIP_BYTES = 20
 
 
@@ -50,14 +52,33 @@ class Export:
     tells_old: bool = False
 
 
-def find_exports(source: Source) -> list[Export]:
-    """Every complete export below the source, in the order of time.
+@dataclass(frozen=True, slots=True)
+class Found:
+    """The complete exports below a source in the order of time, and the folders of those that lack their summary."""
+
+    exports: tuple[Export, ...]
+    incomplete: tuple[str, ...]
+
+
+def find_exports(source: Source) -> Found:
+    """Every export below the source.
 
     Raises: InvalidManifest, PartMissing, PartDiffers, naming the document; what `source` raises.
     """
     listing = {stored.key: stored for stored in source.list("")}
     summaries = [key for key in listing if posixpath.basename(key) == SUMMARY]
-    return sorted((_export(source, listing, key) for key in summaries), key=lambda export: (export.until, export.key))
+    exports = sorted((_export(source, listing, key) for key in summaries), key=lambda one: (one.until, one.key))
+    incomplete = {folder for key in listing if (folder := _folder(key)) is not None} - set(map(_folder, summaries))
+    return Found(tuple(exports), tuple(sorted(incomplete)))
+
+
+def _folder(key: str) -> str | None:
+    """The folder of the export that an object is part of; None where its name does not tell that. What AWS writes
+    beside these folders, the data of all incremental exports, is none."""
+    found = re.match(r"(.*/)?AWSDynamoDB/(?!data/)[^/]+(?=/)", key)
+    if found:
+        return found[0]
+    return posixpath.dirname(key) if posixpath.basename(key) in (SUMMARY, FILES, STARTED) else None
 
 
 def windows_after(exports: Iterable[Export], table_name: str, full: Export | None) -> tuple[Export, ...]:
@@ -86,9 +107,15 @@ def _export(source: Source, listing: Mapping[str, StoredObject], key: str) -> Ex
     since, until = _instant(summary, "exportFromTime"), _instant(summary, "exportToTime", "exportTime")
     if until is None:
         raise summary.fault("exportTime", "is missing")
+    view = summary.text("outputView")
+    if since is not None and view not in (None, *VIEWS):
+        raise InvalidManifest(
+            f"{summary.document}: the export has {view}, by which a write without images looks like a deletion; export "
+            f"the table again with {BOTH_IMAGES}"
+        )
     table_name = summary.required_text("tableArn").rpartition("table/")[2]
     files = tuple(_files(source, listing, key, summary))
-    return Export(key, table_name, since, until, files, summary.text("outputView") == BOTH_IMAGES)
+    return Export(key, table_name, since, until, files, view == BOTH_IMAGES)
 
 
 def _files(source: Source, listing: Mapping[str, StoredObject], key: str, summary: Node) -> Iterator[ExportedFile]:

@@ -87,6 +87,11 @@ class Join:
     by: Path
 
     @property
+    def table_name(self) -> str:
+        """The table's name, also where the mapping gives its ARN."""
+        return self.table.rpartition("table/")[2]
+
+    @property
     def attribute_name(self) -> str:
         """The attribute under which the joined item is put into the one that refers to it."""
         return f"join:{self.name}"
@@ -153,7 +158,7 @@ class ItemMapping:
 def read_mapping(path: str) -> ItemMapping:
     """The mapping in a file. Raises: ConfigurationError naming the line and the key of the first mistake."""
     try:
-        return parse_mapping(pathlib.Path(path).read_text(encoding="utf-8"), path)
+        return parse_mapping(pathlib.Path(path).read_text(encoding="utf-8-sig"), path)
     except OSError as error:
         fault = system_reason(error)
         raise ConfigurationError(f"the mapping {path} cannot be read: {fault}; correct --mapping") from error
@@ -266,13 +271,17 @@ class _Table:
         return tuple(names)
 
 
+_QUOTED = r'"(?:[^"\\]|\\.)*"|' + r"'[^']*'"
+
+
 def _lines_of_keys(text: str) -> dict[Path, int]:
     """The line (from 1) of every table's header and of every key that starts a line."""
     lines: dict[Path, int] = {}
     table: Path = ()
-    for number, line in enumerate(text.split("\n"), 1):  # TOML knows no other ends of lines
-        header = re.match(r"\s*\[([^\[\]]+)\]", line)
-        key = re.match(r"\s*([^=\[\]{}#]+?)\s*=", line)
+    kept = re.sub(r"(?s)\"{3}.*?\"{3}|'{3}.*?'{3}", lambda found: "\n" * found[0].count("\n"), text)
+    for number, line in enumerate(kept.split("\n"), 1):  # TOML knows no other ends of lines
+        header = re.match(rf"\s*\[((?:{_QUOTED}|[^\[\]\"'])+)\]", line)
+        key = re.match(rf"\s*((?:{_QUOTED}|[^=\[\]{{}}#\"'])+?)\s*=", line)
         if header:
             table = _named(header[1])
             lines.setdefault(table, number)
@@ -355,6 +364,8 @@ def _field(top: _Table, table: _Table, name: str, field: str, kind: pa.DataType)
     pieces = _pieces(given)
     if not pa.types.is_string(kind) and (len(pieces) > 1 or isinstance(pieces[0], str)):
         given.fault("must be a path: the field is no text")
+    if not pa.types.is_string(kind) and not given.members.keys().isdisjoint(("after", "words")):
+        given.fault("takes neither after nor words: the field is no text")
     join = _join(top, given)
     if join is not None:
         pieces = tuple(piece if isinstance(piece, str) else (join.attribute_name, *piece) for piece in pieces)
@@ -371,16 +382,20 @@ def _pieces(given: _Table) -> tuple[str | Path, ...]:
     return (text,) if sources == ["constant"] else _template(given, text)
 
 
+_STEP = r'"[^"]+"|[^".]+'
+
+
 def _template(given: _Table, text: str) -> tuple[str | Path, ...]:
-    """A text in which ``{call.id}`` stands for what lies there in the item, ``{account}`` for the account's id."""
+    """A text in which ``{call.id}`` stands for what lies there in the item, ``{account}`` for the account's id; a name
+    that holds dots stands in quotes, ``{"a.b".c}``."""
     if re.search(r"[{}]", re.sub(r"\{[^{}]*\}", "", text)):
         given.fault("has a brace that is not closed, or was not opened", "template")
     literal, *rest = re.split(r"\{([^{}]*)\}", text.replace(ACCOUNT, "\0"))
     pieces: list[str | Path] = [literal]
     for path, literal in zip(rest[::2], rest[1::2], strict=True):
-        if not all(path.split(".")):
+        if not re.fullmatch(rf"({_STEP})(\.({_STEP}))*", path):
             given.fault("has braces without a path between them", "template")
-        pieces += [tuple(path.split(".")), literal]
+        pieces += [tuple(step.strip('"') for step in re.findall(_STEP, path)), literal]
     texts = (piece.replace("\0", ACCOUNT) if isinstance(piece, str) else piece for piece in pieces)
     return tuple(piece for piece in texts if piece) or ("",)
 

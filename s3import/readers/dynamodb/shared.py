@@ -23,7 +23,8 @@ from s3import.core.records import Batch, Position
 from s3import.readers.dynamodb.columns import key_values_of
 from s3import.readers.dynamodb.decode import items_batch
 from s3import.readers.dynamodb.mapping import AccountKey
-from s3import.readers.dynamodb.selection import ITEM, Selection
+from s3import.readers.dynamodb.selection import Selection
+from s3import.readers.dynamodb.values import item_on, key_value_of
 from s3import.readers.formats.blocks import Block, split_lines
 from s3import.readers.sources.temporary_space import temporary_space_for
 
@@ -172,12 +173,8 @@ def _owners(
 def _owner(line: bytes, owner_of: Callable[[str | None], Owner], selection: Selection) -> Owner:
     if not line or line.isspace():
         return None
-    try:
-        key = orjson.loads(line)[ITEM].get(selection.key_path[0]) or {}
-        value = key.get("S", key.get("N"))
-        return owner_of(value) if isinstance(value, str) else None
-    except (orjson.JSONDecodeError, LookupError, AttributeError, TypeError):
-        return EVERYBODY
+    item = item_on(line)
+    return EVERYBODY if item is None else owner_of(key_value_of(item, selection))
 
 
 def _path(folder: Path, owner: str) -> Path:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-import json
 import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -55,7 +54,7 @@ from s3import.readers.dynamodb.passes import (
     reaches,
     unique,
 )
-from s3import.readers.dynamodb.selection import ITEM
+from s3import.readers.dynamodb.values import as_base64, line_of
 from s3import.readers.dynamodb.zones import Zone, Zones, place_in_zones, zones_from
 from s3import.readers.formats.blocks import Block
 from s3import.readers.sources import aws_retries
@@ -335,7 +334,7 @@ class TableSource(ItemSource):
         size_bytes = 0
         for page in self._tables.pages(query, _key(start.cursor)):
             add_joined(page.items, self._selections[entity].mapping, self._tables.fetch)
-            lines += map(_line, page.items)
+            lines += (line_of(item) + b"\n" for item in page.items)
             size_bytes += sum(map(len, lines[len(lines) - len(page.items) :]))
             if size_bytes >= block_bytes or not page.last_key:
                 count = start.line + len(lines)
@@ -415,20 +414,8 @@ def _query(mapping: EntityMapping, key_value: str, *, backwards: bool) -> dict[s
     return {**query, "IndexName": mapping.index} if mapping.index else query
 
 
-def _line(item: dict[str, Any]) -> bytes:
-    """An item as a line of an export has it."""
-    try:
-        return orjson.dumps({ITEM: item}, default=_base64) + b"\n"
-    except TypeError:  # half a character, which orjson does not write
-        return json.dumps({ITEM: item}, default=_base64).encode() + b"\n"
-
-
-def _base64(binary: bytes) -> str:
-    return base64.b64encode(binary).decode()
-
-
 def _cursor(key: dict[str, Any]) -> str:
-    return orjson.dumps(key, default=_base64).decode()
+    return orjson.dumps(key, default=as_base64).decode()
 
 
 def _key(cursor: str | None) -> dict[str, Any] | None:

@@ -5,19 +5,22 @@ Where `columns` has any doubt, this decides. Both give the same rows for the sam
 
 from __future__ import annotations
 
+import base64
+import json
 import re
 from collections.abc import Mapping
 from dataclasses import replace
-from decimal import Context, Decimal
+from decimal import ROUND_DOWN, Context, Decimal
 from functools import lru_cache
 from typing import Any
 
+import orjson
 import pyarrow as pa
 
 from s3import.core.errors import RejectCode
 from s3import.core.ids import ACCOUNT
 from s3import.readers.dynamodb.mapping import TICKS, TOO_LATE_TICKS, FieldMapping, Path
-from s3import.readers.dynamodb.selection import Selection
+from s3import.readers.dynamodb.selection import ITEM, Selection
 from s3import.readers.dynamodb.shapes import ignored_names, known_shape, unknown_paths
 from s3import.readers.formats.lines import (
     Cell,
@@ -26,13 +29,16 @@ from s3import.readers.formats.lines import (
     Rows,
     Unreadable,
     WrittenNumber,
+    exactly,
     parse_line,
     text_cell,
     whole_cell,
 )
 
-_NUMBER = re.compile(r"-?[0-9]+(\.[0-9]+)?([eE][+-]?[0-9]+)?")
-_EXACT = Context(prec=80)  # 38 digits and what a factor adds
+NUMBER = re.compile(r"-?[0-9]+(\.[0-9]+)?([eE][+-]?[0-9]+)?")
+_EXACT = Context(
+    prec=80, rounding=ROUND_DOWN, traps=[]
+)  # 38 digits and what a factor adds; what is too large is infinite
 _NAMES = {
     "B": "binary",
     "BS": "a set of binaries",
@@ -62,6 +68,36 @@ def read_item_lines(text: bytes, selection: Selection, first_line: int, first_ro
     return replace(reader.read(text, first_line), ignored_fields=ignored_names(selection, ignored))
 
 
+def members_on(line: bytes) -> Any:
+    """What a line of JSON holds, also one with half a character in it. Raises: ValueError, RecursionError."""
+    try:
+        return orjson.loads(line)
+    except orjson.JSONDecodeError:
+        return json.loads(line)
+
+
+def item_on(line: bytes, member: str = ITEM) -> dict[str, Any] | None:
+    """The item on a line; None where there is none to be seen: what is wrong `read_item_lines` has to say."""
+    try:
+        item = members_on(line)[member]
+    except (LookupError, TypeError, ValueError, RecursionError):
+        return None
+    return item if isinstance(item, dict) else None
+
+
+def line_of(item: Mapping[str, Any], member: str = ITEM) -> bytes:
+    """An item as a line of an export has it, without its end; bytes in it become base64."""
+    try:
+        return orjson.dumps({member: item}, default=as_base64)
+    except TypeError:  # half a character, which orjson does not write
+        return json.dumps({member: item}, default=as_base64).encode()
+
+
+def as_base64(binary: bytes) -> str:
+    """A binary as lines and checkpoints have it."""
+    return base64.b64encode(binary).decode()
+
+
 # --- one item to the cells of a row -----------------------------------------------------------------------------------
 
 
@@ -79,9 +115,14 @@ def is_selected(item: Mapping[str, Any], selection: Selection) -> bool:
 
 def has_key(item: Mapping[str, Any], selection: Selection) -> bool:
     """Whether an item is of the account."""
+    return key_value_of(item, selection) in selection.key_values
+
+
+def key_value_of(item: Mapping[str, Any], selection: Selection) -> str | None:
+    """The value of the account's key in an item; None where it has none."""
     key = item.get(selection.key_path[0])
     value = key.get("S", key.get("N")) if isinstance(key, dict) else None
-    return isinstance(value, str) and value in selection.key_values
+    return value if isinstance(value, str) else None
 
 
 def has_prefix(item: Mapping[str, Any], selection: Selection) -> bool:
@@ -120,7 +161,8 @@ def _cell(mapped: FieldMapping, account_id: str) -> Cell:
         return _list_cell(mapped)
     if not pa.types.is_string(mapped.kind):
         return _whole_cell(mapped)
-    return _time_cell(mapped) if mapped.time != "text" else _text_cell(mapped, account_id)
+    as_text = _text_cell(mapped, account_id)
+    return _time_cell(mapped, as_text) if mapped.time != "text" else as_text
 
 
 def _value(item: Any, path: Path, field: str, found: RecordFindings) -> dict[str, Any] | None:
@@ -200,7 +242,7 @@ def _whole_cell(mapped: FieldMapping) -> Cell:
         if value is None:
             return None
         number = value.get("N")
-        if not isinstance(number, str) or not _NUMBER.fullmatch(number):
+        if not isinstance(number, str) or not NUMBER.fullmatch(number):
             _refuse(value, mapped.field, "a whole number", found)
             return None
         taken: int | None = take(WrittenNumber(number), found)
@@ -209,18 +251,18 @@ def _whole_cell(mapped: FieldMapping) -> Cell:
     return cell
 
 
-def _time_cell(mapped: FieldMapping) -> Cell:
+def _time_cell(mapped: FieldMapping, as_text: Cell) -> Cell:
     def cell(item: Any, found: RecordFindings) -> int | None:
-        value = _value(item, mapped.paths[0], mapped.field, found)
-        if value is None:
+        number = as_text(item, found)
+        if number is None:
             return None
-        number = value.get("S", value.get("N"))
-        if not isinstance(number, str) or not _NUMBER.fullmatch(number):
+        if not NUMBER.fullmatch(number):
             message = f"must be a number of {mapped.time} since 1970"
             found.add(RejectCode.INVALID_TIMESTAMP, mapped.field, message)
             return None
-        ticks = _EXACT.multiply(Decimal(number), TICKS[mapped.time])
-        return -1 if ticks < 0 else int(min(ticks, Decimal(TOO_LATE_TICKS)))
+        instant = exactly(number)
+        ticks = _EXACT.multiply(instant, TICKS[mapped.time])
+        return -1 if instant < 0 else int(min(ticks, Decimal(TOO_LATE_TICKS)))
 
     return cell
 

@@ -239,7 +239,7 @@ def whole_cell(path: str) -> Cell:
     """What takes a whole number of at most 64 bits, given as `WrittenNumber`."""
 
     def cell(value: Any, found: RecordFindings) -> int | None:
-        number = _exactly(value) if type(value) is WrittenNumber else None
+        number = exactly(value) if type(value) is WrittenNumber else None
         if number is None or number != number.to_integral_value():
             found.wrong_type(path, "a whole number")
             return None
@@ -251,7 +251,8 @@ def whole_cell(path: str) -> Cell:
     return cell
 
 
-def _exactly(number: WrittenNumber) -> Decimal:
+def exactly(number: str) -> Decimal:
+    """A written number as it is; one that is too large, or too small, for any arithmetic as infinite."""
     try:
         return Decimal(number)
     except InvalidOperation:  # an exponent beyond all bounds

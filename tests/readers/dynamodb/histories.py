@@ -6,6 +6,7 @@ of its full export and of the windows behind it must give.
 
 from __future__ import annotations
 
+import base64
 import datetime as dt
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
@@ -21,14 +22,17 @@ from tests.readers.dynamodb.items import nested
 
 FULL = 1790726400_000000  # 2026-09-30, when the full exports were made, in microseconds since 1970
 HOUR = 3_600_000_000
-OURS = ("acme", "other")
-ACCOUNTS = (*OURS, "foreign", None)  # None: in no account's index
+ACCOUNTS = (0, 1, 2, None)  # ours are the first two; None: in no account's index
+NAMES = ("acme", "other", "foreign")
+NUMBERS = ("4711", "47", "471")
+KINDS = ("S", "N", "B")
+ODD_TEXTS = ("", "", '{"}', "\\", '\n"', "\N{SNOWMAN}{}")
 PREFIXES = {"threads": "T#", "messages": "M#", "attachments": "F#"}
 DESIGNS = {"whole": ("account", "sort"), "half": ("account", "uid"), "apart": ("uid",), "inverse": ("sort", "uid")}
 """Of what a table's key consists: whose an item is and which row it is may be part of it, or not."""
 
 Item = dict[str, Any]
-Key = tuple[str, ...]
+Key = tuple[tuple[str, str], ...]
 Table = dict[Key, Item]
 Rows = dict[tuple[str, str], str | None]
 """By entity and id what tells one version of a row from another."""
@@ -48,10 +52,15 @@ class Write:
 class History:
     """A database of tables: `design` of their keys, whether all entities share one, what is in the full exports, and
     the writes behind them in the order of time, by table, in so many windows. `tells_old`: images before a write are
-    exported; `nets`: of an item only the last write in a window is; `is_apart`: windows lie where no full export is."""
+    exported; `nets`: of an item only the last write in a window is; `is_apart`: windows lie where no full export is;
+    `overlaps`: windows reach back into the ones before; `numbers`: accounts are told by numbers; `uid`: what kind of
+    value an item's own key is."""
 
     design: str
     is_single: bool
+    overlaps: bool
+    numbers: bool
+    uid: str
     tells_old: bool
     nets: bool
     is_apart: bool
@@ -62,6 +71,16 @@ class History:
 
     def table_of(self, entity: str) -> str:
         return "all" if self.is_single else entity
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The ids of all accounts."""
+        return NUMBERS if self.numbers else NAMES
+
+    @property
+    def ours(self) -> tuple[str, ...]:
+        """The ids of the accounts that are imported."""
+        return self.names[:2]
 
     @property
     def tables(self) -> tuple[str, ...]:
@@ -87,15 +106,16 @@ class History:
 
     def rows(self, account: str, until: int = 1 << 62) -> Rows:
         """The truth: the rows of an account."""
-        return rows_of((item for table in self.tables for item in self.final(table, until).values()), account)
+        key = _account(account, self.numbers)
+        return rows_of((item for table in self.tables for item in self.final(table, until).values()), key)
 
 
-def rows_of(items: Iterable[Item], account: str) -> Rows:
-    """What of some items is an account's."""
+def rows_of(items: Iterable[Item], key: Item) -> Rows:
+    """What of some items is that of an account with this key."""
     found: Rows = {}
     for item in items:
         entity, id_ = entity_and_id(item)
-        if entity is not None and item.get("account") == {"S": f"A#{account}"}:
+        if entity is not None and item.get("account") == key:
             found[entity, id_] = item.get("text", {}).get("S")
     return found
 
@@ -103,6 +123,10 @@ def rows_of(items: Iterable[Item], account: str) -> Rows:
 def entity_and_id(item: Item) -> tuple[str | None, str]:
     sort = item.get("sort", {}).get("S", "")
     return next(((entity, sort[2:]) for entity, prefix in PREFIXES.items() if sort.startswith(prefix)), (None, ""))
+
+
+def _account(name: str, numbers: bool) -> Item:
+    return {"N": name} if numbers else {"S": f"A#{name}"}
 
 
 def _apply(items: Table, key: Key, new: Item | None) -> None:
@@ -121,7 +145,7 @@ class _Step:
 
     entity: str
     uid: int
-    account: str | None
+    account: int | None
     id: int
     is_deletion: bool
     has_sort: bool
@@ -142,7 +166,9 @@ _STEPS = st.builds(
     is_of_no_entity=st.sampled_from((False, False, False, True)),
     is_recent=st.booleans(),
     is_at_once=st.sampled_from((False, False, True)),
-    extra=st.sets(st.sampled_from(("text", "tags", "custom", "odd", "null"))).map(lambda names: tuple(sorted(names))),
+    extra=st.sets(st.sampled_from(("text", "tags", "custom", "odd", "null", "touched"))).map(
+        lambda names: tuple(sorted(names))
+    ),
 )
 
 
@@ -150,40 +176,35 @@ _STEPS = st.builds(
 def histories(draw: st.DrawFn) -> History:
     """Any history: several accounts and entities mixed, sparse attributes, items that change hands, come and go."""
     design, is_single, tells_old = draw(st.sampled_from(tuple(DESIGNS))), draw(st.booleans()), draw(st.booleans())
-    luck = draw(st.randoms(use_true_random=False))
+    luck, numbers, uid = draw(st.randoms(use_true_random=False)), draw(st.booleans()), draw(st.sampled_from(KINDS))
     base: dict[str, Table] = {table: {} for table in (("all",) if is_single else PREFIXES)}
-    for account in OURS:
-        for entity in ("threads", "messages"):  # whom all others hang on; they stay
-            item = _item(
-                _Step(entity, 90, account, 0, False, True, False, luck.random() < 0.5, False, ()), "root", luck
-            )
-            item["uid"] = {"S": f"{entity} {account}"}
+    for number, account in enumerate((0, 0, 1, 1)):
+        for entity in ("threads", "messages")[number % 2 :][:1]:  # whom all others hang on; they stay
+            root = _Step(entity, 90 + number, account, 0, False, True, False, luck.random() < 0.5, False, ())
+            item = _item(root, "root", luck, numbers, uid)
             base["all" if is_single else entity][_key(item, design)] = item
     before, after = draw(st.lists(_STEPS, max_size=25)), draw(st.lists(_STEPS, min_size=1, max_size=25))
     for number, step in enumerate(before):
         name = "all" if is_single else step.entity
-        _take(base[name], step, design, f"base {number}", luck)
+        _take(base[name], design, step, _item(step, f"base {number}", luck, numbers, uid))
     tables = {name: dict(items) for name, items in base.items()}
     writes: dict[str, tuple[Write, ...]] = dict.fromkeys(tables, ())
     micros, at_once = FULL, set[Key]()
     for number, step in enumerate(after):
         name = "all" if is_single else step.entity
-        found = _take(tables[name], step, design, f"write {number}", luck)
+        found = _take(tables[name], design, step, _item(step, f"write {number}", luck, numbers, uid))
         if found is not None:
             if not step.is_at_once or found[0] in at_once:  # else it is of the same transaction
                 micros, at_once = micros + HOUR // 7, set()
             at_once.add(found[0])
             writes[name] += (Write(found[0], micros, *found[1:]),)
     cuts = tuple(sorted(draw(st.sets(st.integers(1, 3 * len(after)), max_size=3))))
-    nets, is_apart = draw(st.booleans()), draw(st.booleans())
-    return History(design, is_single, tells_old, nets, is_apart, base, writes, cuts, luck)
+    nets, is_apart, overlaps = draw(st.booleans()), draw(st.booleans()), draw(st.booleans())
+    return History(design, is_single, overlaps, numbers, uid, tells_old, nets, is_apart, base, writes, cuts, luck)
 
 
-def _take(
-    table: Table, step: _Step, design: str, text: str, luck: Random
-) -> tuple[Key, Item | None, Item | None] | None:
-    """Write a step into a table, unless its design does not allow that, or the row has an item already."""
-    item = _item(step, text, luck)
+def _take(table: Table, design: str, step: _Step, item: Item) -> tuple[Key, Item | None, Item | None] | None:
+    """Write an item into a table, unless its design does not allow that, or the row has an item already."""
     if not all(name in item for name in DESIGNS[design]):
         return None
     key = _key(item, design)
@@ -203,19 +224,25 @@ def _row(item: Item) -> tuple[Any, ...]:
 
 
 def _key(item: Item, design: str) -> Key:
-    return tuple(item[name]["S"] for name in DESIGNS[design])
+    return tuple(next(iter(item[name].items())) for name in DESIGNS[design])
 
 
-def _item(step: _Step, text: str, luck: Random) -> Item:
+def _item(step: _Step, text: str, luck: Random, numbers: bool, uid: str) -> Item:
     """An item's attributes, in any order."""
     prefix = "X#" if step.is_of_no_entity else PREFIXES[step.entity]
     created = FULL // 1000 - 3_600_000 if step.is_recent else 1585000000000
+    written = luck.choice((f"{created}", f"{created}.25", f"{created // 1000}e3", f"{created // 10**6}.{'0' * 6}E+6"))
+    text += luck.choice(ODD_TEXTS) if text != "root" else ""
     known: Item = {
-        "uid": {"S": f"u{step.uid}"},
-        "created": {"N": str(created)},
+        "uid": {uid: base64.b64encode(b"%d" % step.uid).decode() if uid == "B" else str(step.uid)},
+        "created": {luck.choice("NS"): written},
         "parent": {"S": "0"},
         "name": {"S": "a.txt"},
-        **({"account": {"S": f"A#{step.account}"}} if step.account else {}),
+        **(
+            {"account": _account((NUMBERS if numbers else NAMES)[step.account], numbers)}
+            if step.account is not None
+            else {}
+        ),
         **({"sort": {"S": f"{prefix}{step.id}"}} if step.has_sort else {}),
     }
     sparse: Item = {
@@ -224,6 +251,7 @@ def _item(step: _Step, text: str, luck: Random) -> Item:
         "custom": nested({"plan": "gold", "seats": 5}),
         "odd": {"B": "AAE="},
         "null": {"NULL": True},
+        "touched": {"N": str(FULL // 10**6 - step.uid)},
     }
     known |= {name: sparse[name] for name in step.extra}
     if text == "root" or luck.random() < 0.9:
@@ -247,9 +275,11 @@ def write_windows(history: History, root: Path, since: int, until: int) -> None:
     view = "NEW_AND_OLD_IMAGES" if history.tells_old else "NEW_IMAGE"
     for number in range(since, until):
         begin, end = (FULL + cut * HOUR // 21 for cut in cuts[number : number + 2])
+        begin -= history.luck.randint(0, 5) * HOUR // 7 if history.overlaps else 0
+        name = f"{history.luck.randrange(10**6):06}-{number}"  # folders are in any order
         told: Any = {"exportFromTime": _time(begin), "exportToTime": _time(end), "outputView": view}
         for table in history.tables:
-            _write(history, root, table, list(_lines(history, table, begin, end)), f"window{number}", **told)
+            _write(history, root, table, list(_lines(history, table, begin, end)), name, **told)
 
 
 def cut_at(history: History, number: int) -> int:
@@ -268,7 +298,7 @@ def _lines(history: History, table: str, begin: int, end: int) -> Iterator[bytes
             continue  # it came and went within the window
         members: list[tuple[str, Any]] = [
             ("Metadata", {"WriteTimestampMicros": {"N": str(write.micros)}}),
-            ("Keys", {name: {"S": value} for name, value in zip(DESIGNS[history.design], write.key, strict=True)}),
+            ("Keys", {name: dict([value]) for name, value in zip(DESIGNS[history.design], write.key, strict=True)}),
         ]
         members += [("NewImage", write.new)] if write.new is not None else []
         members += [("OldImage", write.old)] if history.tells_old and write.old is not None else []
@@ -278,7 +308,7 @@ def _lines(history: History, table: str, begin: int, end: int) -> Iterator[bytes
 
 def _write(history: History, root: Path, table: str, lines: list[bytes], export_id: str, **summary: Any) -> None:
     """An export in many small files, some of them empty."""
-    texts = [b""] * history.luck.randint(1, 4)
+    texts = [b""] * history.luck.randint(1 if lines else 0, 4)
     history.luck.shuffle(lines)
     for line in lines:
         place = history.luck.randrange(len(texts))
@@ -292,7 +322,10 @@ def _time(micros: int) -> str:
 
 def mapping_text(history: History, beside: Path) -> str:
     """How items become rows."""
-    how = 'key = { attribute = "account", value = "A#{account}" }\nsort = { attribute = "sort", prefix = "%s" }\n'
+    value = "{account}" if history.numbers else "A#{account}"
+    number = ", number = true" if history.numbers else ""
+    how = f'key = {{ attribute = "account", value = "{value}"{number} }}\n'
+    how += 'sort = { attribute = "sort", prefix = "%s" }\n'
     fields = {
         "threads": 'brand_id = { constant = "b1" }\nchannel_id = { constant = "c1" }\nstatus = { constant = "open" }\n'
         'subject = "text"\ntags = "tags"\ncustom_fields = "custom"\n',
@@ -305,5 +338,6 @@ def mapping_text(history: History, beside: Path) -> str:
         index = 'index = "by-account"\n' if history.design != "whole" else ""
         text += f'[{entity}]\ntable = "{history.table_of(entity)}"\n{index}{how % prefix}\n[{entity}.fields]\n'
         text += f'id = {{ path = "sort", after = "{prefix}" }}\n'
-        text += f'created_at = {{ path = "created", time = "milliseconds" }}\n{fields[entity]}\n'
+        text += f'created_at = {{ path = "created", time = "milliseconds" }}\n{fields[entity]}'
+        text += 'updated_at = { path = "touched", time = "seconds" }\n'
     return text

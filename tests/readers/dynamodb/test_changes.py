@@ -19,9 +19,10 @@ from s3import.core.settings import Settings
 from s3import.importing.requests import Request, Result
 from s3import.readers.dynamodb.changes import MAX_NAMED
 from s3import.readers.dynamodb.export import ExportSource
+from s3import.readers.dynamodb.mapping import parse_mapping
 from s3import.readers.sources.folder import FolderSource
 from tests import commands as app
-from tests.readers.dynamodb.exports import call_empty, write_export, write_files
+from tests.readers.dynamodb.exports import call_empty, digest, write_export, write_files
 from tests.readers.dynamodb.items import MAPPING, lines, mapping, message, thread
 from tests.readers.dynamodb.test_migration import ACCOUNT
 
@@ -337,6 +338,66 @@ def test_times_of_writes_that_are_none(settings: Settings, tmp_path: Path) -> No
     assert [reject["reasons"][0]["code"] for reject in rejects] == ["invalid_timestamp"] * 2 + ["not_an_object"]
     assert rejects[0]["raw"].encode() + b"\n" == texts[0]
     assert bodies(settings)["m4"] == "second"
+
+
+@pytest.mark.parametrize("image", [[], {}, "", 0, False, 5, [1]], ids=repr)
+def test_images_that_are_none(settings: Settings, tmp_path: Path, image: Any) -> None:
+    """An image that is no object with attributes is a reject, and no deletion: only a missing one, or null, is."""
+    deleted = [change(1, None, key(2)), change(1, None, key(3), NewImage=None)]
+    window(tmp_path / "exports", "messages", (0, 3), change(1, None, key(1), NewImage=image), *deleted)
+    assert migrate(settings, Pass.DELTA).rejected == 1
+    assert bodies(settings).keys() == {"m0", "m1", "m4", "m5"}
+
+
+def test_windows_of_another_view(settings: Settings, tmp_path: Path) -> None:
+    """Windows that say they have neither of the views with new images are refused: every write looks deleted there."""
+    told = {"exportFromTime": "2026-09-30T00:00:00Z", "exportToTime": "2026-09-30T03:00:00Z", "outputView": "KEYS_ONLY"}
+    write_files(tmp_path / "exports", "messages", [change(1, None, key(1))], export_id="i0", **told)
+    assert "the export has KEYS_ONLY, by which" in str(migrate(settings, Pass.DELTA).error)
+    assert "m1" in bodies(settings)
+
+
+@pytest.mark.parametrize("left", ["manifest-files.json", "data", "_started"])
+def test_a_window_without_its_summary(settings: Settings, tmp_path: Path, left: str) -> None:
+    """A window that is not complete, or was copied in part, is named among what was skipped, whatever is left of it."""
+    root = tmp_path / "exports"
+    window(root, "messages", (0, 3), change(1, message(1, body="second")))
+    window(root, "messages", (3, 6), change(4, message(1, body="third")))
+    folder = root / "AWSDynamoDB" / "messages-i3"
+    (folder / "_started").touch()
+    for path in folder.iterdir():
+        if path.name != left:
+            shutil.rmtree(path) if path.is_dir() else path.unlink()
+    result = migrate(settings, Pass.DELTA)
+    expected = "AWSDynamoDB/messages-i3: an export without manifest-summary.json: it is not complete, or was not copied"
+    assert any(text.startswith(expected) for text in result.document["passes"]["delta"]["skipped_objects"])
+    assert bodies(settings)["m1"] == "second"
+
+
+def test_windows_as_aws_lays_them_out(settings: Settings, tmp_path: Path) -> None:
+    """The data of all windows in one folder beside their manifests is found, and is no export itself."""
+    root = tmp_path / "exports"
+    window(root, "messages", (0, 3), change(1, message(1, body="second")))
+    folder = root / "AWSDynamoDB"
+    (folder / "messages-i0" / "data").rename(folder / "data")
+    files = folder / "messages-i0" / "manifest-files"
+    text = files.with_suffix(".json").read_bytes().replace(b"i0/data/", b"i0/../data/")
+    files.with_suffix(".json").write_bytes(text)
+    files.with_suffix(".md5").write_text(digest(text))
+    result = migrate(settings, Pass.DELTA)
+    assert bodies(settings)["m1"] == "second"
+    assert not any("manifest-summary" in text for text in result.document["passes"]["delta"]["skipped_objects"])
+
+
+def test_windows_of_a_joined_table(tmp_path: Path) -> None:
+    """Windows of a table that is only joined to others are named: what changed in it alone is in no record."""
+    field = 'telephony.disposition = { path = "result", join = "calls" }\ntelephony.duration'
+    joins = '[joins.calls]\ntable = "arn:aws:dynamodb:x:1:table/calls"\nattribute = "id"\nby = "call.id"\n'
+    joined = parse_mapping(MAPPING.replace("telephony.duration", field) + joins, "m")
+    window(tmp_path, "messages", (0, 3), change(1, message(1, body="second")))
+    window(tmp_path, "calls", (0, 3), change(1, {"id": {"S": "c1"}}, {"id": {"S": "c1"}}))
+    plan = ExportSource(FolderSource(str(tmp_path)), joined, "acme", recent_days=30).plan(Pass.DELTA)
+    assert [text for text in plan.skipped_objects if text.startswith("calls: is only joined")]
 
 
 def test_an_update_before_1970(settings: Settings, tmp_path: Path) -> None:

@@ -12,9 +12,10 @@ from hypothesis import strategies as st
 
 from s3import.core.records import Batch, Entity, Position
 from s3import.readers.dynamodb.decode import read_items
+from s3import.readers.dynamodb.mapping import parse_mapping
 from s3import.readers.dynamodb.selection import Selection
 from s3import.transform.validators import check
-from tests.readers.dynamodb.items import attachment, lines, mapping, message, read, thread
+from tests.readers.dynamodb.items import MAPPING, attachment, lines, mapping, message, read, thread
 
 NOON = dt.datetime(2026, 9, 21, 14, 13, 20, tzinfo=dt.UTC)
 
@@ -164,14 +165,40 @@ def test_epochs(updated: str, expected: dt.datetime, careful: bool) -> None:
     assert first(read(lines(message(updated={"N": updated})), careful=careful))["updated_at"] == expected
 
 
+BEYOND_ARITHMETIC = ["1e1000000", "1e9999999999999999999", "-1e-1000001"]
+
+
 @pytest.mark.parametrize(
-    "updated", ["-1", "-0.0000001", "7258118400", "7258118400.5", "99999999999999999999", "1E+100", "noon"]
+    "updated",
+    ["-1", "-0.0000001", "7258118400", "7258118400.5", "99999999999999999999", "1E+100", "noon", *BEYOND_ARITHMETIC],
 )
-def test_epochs_that_are_none(updated: str, careful: bool) -> None:
-    """An instant outside of the years 1970 to 2199, and what is no number, is a reject."""
-    batch = read(lines(message(updated={"N": updated})), careful=careful)
+@pytest.mark.parametrize("kind", ["N", "S"])
+def test_epochs_that_are_none(updated: str, kind: str, careful: bool) -> None:
+    """An instant outside of the years 1970 to 2199, however far, and what is no number, is a reject."""
+    batch = read(lines(message(updated={kind: updated})), careful=careful)
     [reject] = check(batch, Entity.MESSAGES, "acme").rejects
     assert [(reason.code, reason.field) for reason in reject.reasons] == [("invalid_timestamp", "updated_at")]
+
+
+@pytest.mark.parametrize(
+    ("how", "given", "expected"),
+    [
+        ('path = "sort", after = "M#"', "M#1790000000000", NOON),
+        ('template = "{sort}000"', "1790000000", NOON),
+        ('constant = "1790000000000"', "M#", NOON),
+        ('path = "sort", words = "status"', "OPEN", None),
+        ('path = "sort", after = "T#"', "M#1790000000000", None),
+    ],
+)
+def test_epochs_in_texts(how: str, given: str, expected: dt.datetime | None, careful: bool) -> None:
+    """A number may be part of a text, such as a sort key, or be made of several values; else it is a reject."""
+    text = MAPPING.replace('path = "created", time', f"{how}, time").replace(', prefix = "M#"', "")
+    selected = parse_mapping(text.replace('{ path = "sort", after = "M#" }', '"sort"'), "m").of(Entity.MESSAGES)
+    assert selected is not None
+    read_ = io.BytesIO(lines(message(sort=given))).read
+    [batch] = read_items(read_, Selection(selected, "acme"), Position(), block_bytes=1 << 20, careful=careful)
+    assert batch.records["created_at"].to_pylist() == [expected]
+    assert (expected is None) == bool(batch.faults)
 
 
 def test_a_prefix_that_is_not_there(careful: bool) -> None:

@@ -54,6 +54,15 @@ def ids(export: ExportSource, pass_: Pass, entity: Entity) -> list[str]:
     return sorted(id_ for batch in batches(export, pass_, entity) for id_ in batch.records["id"].to_pylist())
 
 
+def test_an_export_without_its_summary(tmp_path: Path) -> None:
+    """One that is under way, or was copied in part, is listed among what was skipped."""
+    write(tmp_path, threads=[thread(1)])
+    folder = write_export(tmp_path, "threads", [[thread(2)]], export_id="another")
+    (folder / "manifest-summary.json").unlink()
+    [skipped] = source(tmp_path).plan(Pass.RECENT, lambda: WINDOW).skipped_objects
+    assert skipped.startswith("AWSDynamoDB/threads-another: an export without manifest-summary.json")
+
+
 def test_an_account_of_several(tmp_path: Path) -> None:
     """Of a table only the account's items are read, whatever file they lie in."""
     write(tmp_path, messages=[message(n, account=("acme", "other")[n % 3 == 0]) for n in range(7)])

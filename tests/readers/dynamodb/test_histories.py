@@ -30,7 +30,6 @@ from s3import.writers import Database
 from tests import commands as app
 from tests.databases import empty, url_of
 from tests.readers.dynamodb.histories import (
-    OURS,
     History,
     Rows,
     cut_at,
@@ -70,7 +69,7 @@ class Target:
 
 def prepare(history: History, root: Path) -> None:
     """Write the mapping, what lies beside the items and the full exports."""
-    for account in OURS:
+    for account in history.ours:
         document = {"id": account, "brands": [{"id": "b1"}], "channels": [{"id": "c1", "brand_id": "b1"}]}
         (root / account).mkdir()
         (root / account / "account.json").write_bytes(orjson.dumps(document))
@@ -112,11 +111,11 @@ def test_what_is_read_of_any_history(history: History, data: st.DataObject) -> N
     with tempfile.TemporaryDirectory() as name, tempfile.TemporaryDirectory() as folder:
         root = Path(name)
         prepare(history, root)
-        sharing = Sharing(folder, frozenset(OURS)) if shared else None
+        sharing = Sharing(folder, frozenset(history.ours)) if shared else None
         mapping = read_mapping(str(root / "mapping.toml"))
         (root / history.folder).mkdir(exist_ok=True)
         stored, windows = (FolderSource(f"{root}/{folder}") for folder in ("exports", history.folder))
-        targets = {account: Target() for account in OURS}
+        targets = {account: Target() for account in history.ours}
         for account, target in targets.items():
             source = ExportSource(stored, mapping, account, recent_days=100, sharing=sharing)
             divided = partial(lambda window: window, source.window())
@@ -188,25 +187,25 @@ def import_all(history: History, step: int, database: str) -> None:
             lease_seconds=0.0,
             heartbeat_seconds=3600.0,
         )
-        for result in migrate(known, *HALVES):
+        for result in migrate(history, known, *HALVES):
             assert result.error is None
             assert rows(database, result.account_id) == history.rows(result.account_id, 0)
         deltas = replace(known, source=f"{root}/{history.folder}")
         for until in in_steps(history, step, root):
-            for result in migrate(deltas, Pass.DELTA):
+            for result in migrate(history, deltas, Pass.DELTA):
                 delta = result.document["passes"]["delta"]
                 found = rows(database, result.account_id)
                 require_truth(history, result.account_id, until, found, delta["skipped_objects"], result.rejected)
                 for count in delta["counts"].values():
                     assert count["read"] == count["written"] + count["unchanged"] + count["rejected"]
         verified = app.verify(
-            replace(known, source=None), OURS[step % 2], observe=lambda event: None, stop=threading.Event()
+            replace(known, source=None), history.ours[step % 2], observe=lambda event: None, stop=threading.Event()
         )
         assert verified.findings.difference_count == 0
 
 
-def migrate(known: Settings, *passes: Pass) -> list[Result]:
-    requests = [Request(account, passes, known.source or "") for account in OURS]
+def migrate(history: History, known: Settings, *passes: Pass) -> list[Result]:
+    requests = [Request(account, passes, known.source or "") for account in history.ours]
     return app.migrate(known, requests, observe=lambda event: None, stop=threading.Event())
 
 

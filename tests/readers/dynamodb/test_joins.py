@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -11,10 +12,12 @@ import pytest
 from s3import.core.errors import ConfigurationError, SourceUnavailable
 from s3import.core.records import Entity, Pass, PlannedPart, Position
 from s3import.readers.dynamodb.budget import ReadBudget
-from s3import.readers.dynamodb.joins import add_joined
+from s3import.readers.dynamodb.joins import add_joined, joined_text
 from s3import.readers.dynamodb.mapping import parse_mapping
 from s3import.readers.dynamodb.opening import Items, open_items
+from s3import.readers.dynamodb.selection import Selection
 from s3import.readers.dynamodb.table_source import Tables
+from s3import.readers.dynamodb.values import line_of
 from s3import.readers.sources.source import RetryPolicy
 from tests.readers.dynamodb.exports import write_export
 from tests.readers.dynamodb.items import MAPPING, item, message, value
@@ -55,7 +58,7 @@ def test_calls_are_joined(served: Served, tmp_path: Path, kind: str) -> None:
     assert [call.get("disposition") for call in calls] == ["answered", None, None, "answered"]
 
 
-@pytest.mark.parametrize("by", ["", "k" * 2049, {"BOOL": True}, {"M": {}}, {"S": "x", "N": "1"}])
+@pytest.mark.parametrize("by", ["", "k" * 2049, {"BOOL": True}, {"M": {}}, {"S": "x", "N": "1"}, "\ud800", {"N": "x"}])
 def test_what_can_be_no_key_is_not_asked_for(by: Any) -> None:
     """One odd reference does not make DynamoDB refuse the whole request."""
     asked: list[Any] = []
@@ -68,6 +71,22 @@ def test_what_can_be_no_key_is_not_asked_for(by: Any) -> None:
     assert messages is not None
     add_joined([message(1, call={"M": {"id": value(by)}}), message(2, call=by), {"call": 5}], messages, fetch)
     assert asked == []
+
+
+@pytest.mark.parametrize("member", ["Item", "NewImage"])
+def test_half_a_character_beside_a_reference(member: str) -> None:
+    """An item with half a character in some text gets what it refers to as any other, and keeps the rest as it is."""
+    messages = parse_mapping(JOINED + JOIN, "m").of(Entity.MESSAGES)
+    assert messages is not None
+    other = rb'{"NewImage" : {"not": "ours"}}'
+    line = line_of(message(1, call={"id": "c1"}, body="X"), member).replace(b'"X"', rb'"\ud800"')
+    fetched = [item(id="c1", result="answered")]
+    text = joined_text(b"\n".join((line, other)) + b"\n", Selection(messages, "acme", True, member), lambda *_: fetched)
+    joined, kept = text.splitlines()
+    expected = json.loads(line)
+    expected[member]["join:calls"] = {"M": fetched[0]}
+    assert json.loads(joined) == expected
+    assert kept == other
 
 
 class Answering:

@@ -72,6 +72,24 @@ def test_whose_a_key_is(key: str, value: str, account: str | None) -> None:
         ('size_bytes = "size"', 'size_bytes = { constant = "5" }', "attachments.fields.size_bytes must be a path"),
         ("{call.id}.mp3", "{call.id.mp3", "telephony.recording_key.template has a brace that is not closed"),
         ("{call.id}", "call.id}", "telephony.recording_key.template has a brace that is not closed, or was not opened"),
+        ("{call.id}", "{call..id}", "telephony.recording_key.template has braces without a path"),
+        ("{call.id}", r"{\"call.id}", "telephony.recording_key.template has braces without a path"),
+        (
+            'size_bytes = "size"',
+            'size_bytes = { path = "size", after = "x" }',
+            "line 42: attachments.fields.size_bytes takes",
+        ),
+        ('tags = "tags"', 'tags = { path = "tags", words = "status" }', "line 13: threads.fields.tags takes neither"),
+        (
+            '[words.status]\nOPEN = "open"',
+            '[words."status"]\n"a=]#b" = 1',
+            "line 47: words.status.a=]#b must be a text",
+        ),
+        (
+            'brand_id = "brand"',
+            'brand_id = """a\n[messages.fields]\nid = 5"""\nassignee_id = 5',
+            "line 13: threads.fields.assignee_id",
+        ),
         ("{call.id}", "{}", "telephony.recording_key.template has braces without a path"),
         ('OPEN = "open"', "OPEN = 1", "words.status.OPEN must be a text"),
         (
@@ -117,10 +135,26 @@ def test_names_with_dots() -> None:
     assert paths["customer.name"] == (("customer", "name"),)
 
 
+def test_names_with_dots_in_templates() -> None:
+    """A path in a template is dotted too; a name in quotes may hold dots itself."""
+    text = MAPPING.replace('"calls/{account}/{call.id}.mp3"', """'{"a.b".c}/{account}/{d.e}/{"f"}'""")
+    messages = parse_mapping(text, "m").of(Entity.MESSAGES)
+    assert messages is not None
+    [pieces] = [field.pieces for field in messages.fields if field.field == "telephony.recording_key"]
+    assert pieces == (("a.b", "c"), "/{account}/", ("d", "e"), "/", ("f",))
+
+
 def test_a_mapping_that_is_not_there() -> None:
     """A file that cannot be read is an error of the command."""
     with pytest.raises(ConfigurationError, match=r"nowhere/mapping\.toml cannot be read: No such file or directory; "):
         read_mapping("nowhere/mapping.toml")
+
+
+def test_a_mapping_with_a_byte_order_mark(tmp_path: Path) -> None:
+    """A byte order mark before the text does no harm."""
+    file = tmp_path / "mapping.toml"
+    file.write_text(MAPPING, encoding="utf-8-sig")
+    assert read_mapping(str(file)).entities == parse_mapping(MAPPING, "m").entities
 
 
 def test_a_mapping_that_is_no_text(tmp_path: Path) -> None:

@@ -113,7 +113,7 @@ def test_two_keys_of_one_attribute(tmp_path: Path, sharing: Sharing) -> None:
     threads = [thread(n, account=f"T#{ACCOUNTS[n % 2]}") for n in range(4)]
     write_export(tmp_path, "messages", [[*threads, *(message(n, account=ACCOUNTS[n % 2]) for n in range(6))]])
     source = ExportSource(FolderSource(str(tmp_path)), known, "other", recent_days=30, sharing=sharing)
-    [file] = [export.files[0] for export in source._found()]
+    [file] = [export.files[0] for export in source._exports]
     found = [source._read(entity, file, Position(), 4000) for entity in (Entity.THREADS, Entity.MESSAGES)]
     read = [[id_ for batch in each for id_ in batch.records["id"].to_pylist()] for each in found]
     assert read == [["t1", "t3"], ["m1", "m3", "m5"]]
@@ -130,6 +130,17 @@ def test_all_accounts_are_found(exports: Path, tmp_path: Path) -> None:
         alone = list(batches(FolderSource(str(exports)), account, None))
         assert rows(list(batches(stored, account, everybody))) == rows(alone)
     assert len([key for key in stored.opened if "/data/" in key]) == 2
+
+
+def test_an_account_of_odd_items_is_found(tmp_path: Path) -> None:
+    """One whose items all hold half a character is among all accounts too."""
+    (tmp_path / "all").mkdir()
+    text = lines(message(1, body="X")).replace(b'"X"', rb'"\ud800"')
+    write_export(tmp_path, "threads", [])
+    write_export(tmp_path, "attachments", [])
+    write_files(tmp_path, "messages", [text], export_id="odd")
+    source = ExportSource(FolderSource(str(tmp_path)), mapping(), "anybody", recent_days=30)
+    assert source.accounts(Sharing(str(tmp_path / "all"))) == {"acme"}
 
 
 def test_a_folder_without_room(exports: Path, sharing: Sharing, monkeypatch: pytest.MonkeyPatch) -> None:
