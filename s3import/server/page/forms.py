@@ -34,6 +34,7 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 WRONG_TOKEN_SECONDS = 0.5  # before the answer: guessing takes its time
+MAX_FIELDS = 20
 
 SAID = {
     "started": "The migration was asked for. It starts as soon as somebody is free.",
@@ -134,7 +135,10 @@ def _back(account_id: str, said: str) -> Response:
 async def _fields(request: Request) -> dict[str, str]:
     """The fields of a form, the last of each name."""
     text = (await request.body()).decode("utf-8", "replace")
-    return {name: values[-1] for name, values in parse_qs(text, max_num_fields=20).items()}
+    try:
+        return {name: values[-1] for name, values in parse_qs(text, max_num_fields=MAX_FIELDS).items()}
+    except ValueError:  # too many: no form of ours
+        raise HTTPException(HTTPStatus.UNPROCESSABLE_ENTITY) from None
 
 
 ROUTES = [

@@ -25,7 +25,7 @@ from s3import.server.page.charts import Chart, chart
 from s3import.server.page.forms import SAID
 from s3import.server.page.jobs import Jobs
 from s3import.server.page.rendering import fragment, render
-from s3import.server.page.session import HOME
+from s3import.server.page.session import HOME, address
 from s3import.server.single_flight import SingleFlight
 from s3import.status import State
 
@@ -245,10 +245,9 @@ def _state(text: str) -> State | None:
 
 
 def _url(request: Request) -> str:
-    """The path and the query that a view asks for itself with, as they came."""
-    path = bytes(request.scope.get("raw_path") or request.url.path.encode()).decode("ascii", "replace")
-    query = request.scope["query_string"].decode("ascii", "replace")
-    return f"{path}?{query}" if query and "said=" not in query else path
+    """What a view asks for itself with: not for what was said once."""
+    asked = address(request)
+    return asked.partition("?")[0] if "said" in request.query_params else asked
 
 
 ROUTES = [
