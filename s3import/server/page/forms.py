@@ -17,7 +17,7 @@ from starlette.routing import Route
 
 from s3import.core.records import Pass
 from s3import.server.page.jobs import JobKind, Jobs
-from s3import.server.page.rendering import render
+from s3import.server.page.rendering import failure, render
 from s3import.server.page.session import (
     HOME,
     LOGIN,
@@ -112,9 +112,7 @@ async def _start_job(request: Request, kind: JobKind) -> Response:
     jobs: Jobs = request.app.state.jobs
     refusal = await anyio.to_thread.run_sync(jobs.start, kind, account_id)
     if refusal:
-        return render(
-            request, "failure.html", status=HTTPStatus.CONFLICT, text=refusal, code=None, url=request.url.path
-        )
+        return failure(request, HTTPStatus.CONFLICT, refusal, None)
     return _back(account_id, kind)
 
 

@@ -18,7 +18,7 @@ from starlette.staticfiles import StaticFiles
 from s3import.core.errors import S3ImportError, printable
 from s3import.server.page import forms, views
 from s3import.server.page.jobs import Jobs
-from s3import.server.page.rendering import render
+from s3import.server.page.rendering import failure, render
 from s3import.server.page.session import Guard, Session, address
 
 if TYPE_CHECKING:
@@ -74,6 +74,6 @@ def create_page(
 
 
 def _failure(request: Request, status: int, text: str, code: str | None) -> Response:
-    is_fragment = "hx-request" in request.headers
-    name = "fragment_failure.html" if is_fragment else "failure.html"
-    return render(request, name, status=status, text=text, code=code, url=address(request))
+    if "hx-request" in request.headers:
+        return render(request, "fragment_failure.html", status=status, text=text, code=code, url=address(request))
+    return failure(request, status, text, code)

@@ -83,7 +83,7 @@ def _refuse(request: Request, holder: str | None) -> Response | None:
         return None
     if "hx-request" in request.headers:  # a fragment of a page that is open: the whole of it goes to the form
         return Response(status_code=HTTPStatus.UNAUTHORIZED, headers={"HX-Redirect": _login_before(_shown(request))})
-    return RedirectResponse(_login_before(_view_of(request)), HTTPStatus.SEE_OTHER)
+    return RedirectResponse(_login_before(view_of(request)), HTTPStatus.SEE_OTHER)
 
 
 def _login_before(asked: str) -> str:
@@ -97,8 +97,8 @@ def _shown(request: Request) -> str:
     return f"{shown.path}?{shown.query}" if shown.query else shown.path
 
 
-def _view_of(request: Request) -> str:
-    """The address that was asked for; of a form, which nobody sends twice unasked, that of the view it stood in."""
+def view_of(request: Request) -> str:
+    """The address that was asked for; of a form, which nobody sends twice unasked, that of the account it is for."""
     asked = address(request)
     if request.method == "GET":
         return asked

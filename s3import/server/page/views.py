@@ -19,6 +19,7 @@ from starlette.routing import Route
 from s3import.core.errors import RejectCode
 from s3import.core.records import Entity, Pass
 from s3import.reporting.diary import speeds
+from s3import.reporting.metrics import RETRIED, RETRIES, readings
 from s3import.reporting.pages import MAX_PAGE, WantedRejects
 from s3import.server.page import wording
 from s3import.server.page.charts import Chart, chart
@@ -72,6 +73,7 @@ class MigrationsLook:
             totals=operations.totals(),
             trouble=_rows(trouble),
             rows=_rows(page.items),
+            states=list(State),
             next=page.next,
             look=self,
         )
@@ -137,7 +139,15 @@ class FleetLook:
     url: str
 
     def html(self, sources: Sources) -> str:
-        return fragment("fragment_fleet.html", fleet=sources.operations.fleet(), look=self)
+        operations, render_metrics = sources.operations, sources.render_metrics
+        retries = readings(render_metrics()).get(RETRIES.name, {}) if render_metrics else {}
+        return fragment(
+            "fragment_fleet.html",
+            fleet=operations.fleet(),
+            lost_runs=operations.totals().lost,
+            retries={of: retries.get((of,), 0) for of in RETRIED} if render_metrics else {},
+            look=self,
+        )
 
 
 def looks(operations: Operations, jobs: Jobs, render_metrics: Callable[[], bytes] | None) -> SingleFlight[Look]:
@@ -173,7 +183,7 @@ async def migrations(request: Request) -> Response:
     state = _state(asked.get("state", ""))
     text = asked.get("text", "").strip()
     look = MigrationsLook(state, text, asked.get("after") or None, _url(request))
-    return await _shown(request, look, "migrations.html", states=list(State))
+    return await _shown(request, look, "migrations.html")
 
 
 async def account(request: Request) -> Response:
