@@ -1,4 +1,4 @@
-"""What a click starts and takes longer than an answer: processes of their own, never too many, ended with the server."""
+"""What a click starts and takes longer than an answer: processes of their own, two at most, ended with the server."""
 
 from __future__ import annotations
 
