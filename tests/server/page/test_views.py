@@ -48,7 +48,10 @@ def test_a_lost_worker_is_wrong(viewer: TestClient, service: Operations) -> None
     text = viewer.get("/ui/migrations").text
     assert "What is wrong" in text
     assert "worker lost" in text
-    assert "shows no sign of life" in viewer.get(f"/ui/accounts/{ACCOUNT}").text
+    shown = viewer.get(f"/ui/accounts/{ACCOUNT}").text
+    assert "shows no sign of life" in shown
+    assert "goes on by itself" in shown
+    assert "the button below" not in shown  # there is none but that which cancels
     assert "</span> lost</span>" in viewer.get("/ui/fleet").text
 
 
