@@ -20,7 +20,7 @@ from demo.servers import free_port, postgres, s3_endpoint
 THREADS, MESSAGES_A_THREAD = 40, 4
 SLOW = "big-river-outfitters"
 SLOW_PARTS = 3000  # small objects one after the other take this endpoint some minutes
-START_SECONDS = 20.0
+START_SECONDS = 60.0
 
 
 def main() -> int:

@@ -17,6 +17,7 @@ import sqlalchemy as sa
 from prometheus_client import CollectorRegistry, Counter, Histogram, generate_latest
 from prometheus_client.core import GaugeMetricFamily, Metric
 from prometheus_client.exposition import CONTENT_TYPE_LATEST
+from prometheus_client.parser import text_string_to_metric_families
 from prometheus_client.registry import Collector
 from sqlalchemy import Connection
 from stamina.instrumentation import RetryDetails
@@ -32,6 +33,7 @@ from s3import.status import State
 log = logging.getLogger(__name__)
 
 CONTENT_TYPE = CONTENT_TYPE_LATEST
+RETRIED = ("database", "source")
 BATCH_SECONDS = (0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120)
 
 
@@ -103,13 +105,23 @@ class Metrics:
 
         What is retried against a database fails with our own errors; a source's failures are foreign ones.
         """
-        self._retries.labels("database" if isinstance(details.caused_by, S3ImportError) else "source").inc()
+        database, source = RETRIED
+        self._retries.labels(database if isinstance(details.caused_by, S3ImportError) else source).inc()
 
     def render(self, database: Readable) -> bytes:
         """The page in Prometheus's text format; without a database that answers it still shows the counters."""
         runs = CollectorRegistry()
         runs.register(_Fixed(_from_database(database, self._lease_seconds)))
         return generate_latest(self._registry) + generate_latest(runs)
+
+
+def readings(page: bytes) -> dict[str, dict[tuple[str, ...], float]]:
+    """What `Metrics.render` shows: by a metric's name and the values of its labels."""
+    found: dict[str, dict[tuple[str, ...], float]] = {}
+    for family in text_string_to_metric_families(page.decode()):
+        for sample in family.samples:
+            found.setdefault(sample.name, {})[tuple(sample.labels.values())] = sample.value
+    return found
 
 
 class _Fixed(Collector):

@@ -43,10 +43,9 @@ def unknown(account_id: str) -> dict[str, Any]:
 
 def documents(connection: Connection, account_ids: Sequence[str]) -> list[dict[str, Any]]:
     """The status documents of these accounts, in their order, by one statement; of those that have a run."""
-    mine = (import_runs.c.account_id.in_(account_ids), is_newest())
-    query = with_slices(runs().where(*mine), sa.asc("number"))
-    rows = connection.execute(query).all()
-    by_account = {account_id: [row for row in rows if row.account_id == account_id] for account_id in account_ids}
+    by_account: dict[str, list[Any]] = {account_id: [] for account_id in account_ids}
+    for row in connection.execute(_OF_ACCOUNTS, {"account_ids": list(account_ids)}):
+        by_account[row.account_id].append(row)
     return [_document(account_id, mine) for account_id, mine in by_account.items() if mine]
 
 
@@ -114,6 +113,8 @@ def _slices(run_ids: sa.Select[Any]) -> sa.Select[Any]:
 
 
 _ALL = _all()
+_MANY = sa.bindparam("account_ids", type_=Id, expanding=True)
+_OF_ACCOUNTS = with_slices(runs().where(import_runs.c.account_id.in_(_MANY), is_newest()), sa.asc("number"))
 
 
 def _pass_document(run: Any, slices: Sequence[Any]) -> dict[str, Any]:

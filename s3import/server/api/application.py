@@ -27,6 +27,7 @@ from s3import.server.api.gate import Gate
 from s3import.server.api.problems import on_error, on_http_exception, on_invalid_request, status_of
 from s3import.server.api.routes import router
 from s3import.server.page.page import create_page
+from s3import.server.page.policy import PAGE, Policy
 from s3import.server.single_flight import SingleFlight
 
 THREADS = 8  # each may hold a connection to the database, whose pool has a few more than these and those of looks
@@ -80,10 +81,12 @@ def create_app(
     )
     _add_endpoints(app, operations, render_metrics)
     page = create_page(operations, tokens=tokens, render_metrics=render_metrics, status_of=status_of)
-    app.mount("/ui", page)
-    app.add_route("/", _to_page, include_in_schema=False)
+    app.mount(PAGE, page)
+    for path in ("/", PAGE):
+        app.add_route(path, _to_page, include_in_schema=False)
     app.add_middleware(FastPath, single_flight=app.state.single_flight)
     app.add_middleware(Gate, tokens=tokens)
+    app.add_middleware(Policy)
     return app
 
 
@@ -99,4 +102,4 @@ def _add_endpoints(app: FastAPI, operations: Operations, render_metrics: Callabl
 
 
 async def _to_page(request: Request) -> Response:
-    return RedirectResponse("/ui/", 303)
+    return RedirectResponse(f"{PAGE}/", 303)

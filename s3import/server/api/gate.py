@@ -27,7 +27,7 @@ MAX_DRAINED_BYTES = 1024 * 1024  # of a body that is too large: read to its end,
 BODY_SECONDS = 10.0
 MAX_HEADERS = 100
 MAX_HEADER_BYTES = 16 * 1024
-OPEN_PATHS = frozenset({"/health", "/openapi.json", "/"})
+OPEN_PATHS = frozenset({"/health", "/openapi.json", "/", "/ui"})
 OPEN_FOLDERS = ("/schemas/", "/ui/")  # public documents, and the page, which has a login of its own
 
 log = logging.getLogger(__name__)
@@ -81,8 +81,9 @@ class Gate:
         except ClientDisconnect:
             return
         except Exception as error:  # noqa: BLE001 - whatever it is, whoever asked gets an answer
+            told = unexpected(request_id, error)
             if not answer.status:
-                await unexpected(request_id, error)(scope, receive, answer)
+                await told(scope, receive, answer)
 
     def _refuse(self, scope: Scope, request_id: str) -> Response | None:
         """Why the request may not pass, decided by its head alone."""

@@ -17,7 +17,7 @@ from starlette.routing import Route
 
 from s3import.core.records import Pass
 from s3import.server.page.jobs import JobKind, Jobs
-from s3import.server.page.rendering import render
+from s3import.server.page.rendering import failure, render
 from s3import.server.page.session import (
     HOME,
     LOGIN,
@@ -34,6 +34,7 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 WRONG_TOKEN_SECONDS = 0.5  # before the answer: guessing takes its time
+MAX_FIELDS = 20
 
 SAID = {
     "started": "The migration was asked for. It starts as soon as somebody is free.",
@@ -111,9 +112,7 @@ async def _start_job(request: Request, kind: JobKind) -> Response:
     jobs: Jobs = request.app.state.jobs
     refusal = await anyio.to_thread.run_sync(jobs.start, kind, account_id)
     if refusal:
-        return render(
-            request, "failure.html", status=HTTPStatus.CONFLICT, text=refusal, code=None, url=request.url.path
-        )
+        return failure(request, HTTPStatus.CONFLICT, refusal, None)
     return _back(account_id, kind)
 
 
@@ -134,7 +133,10 @@ def _back(account_id: str, said: str) -> Response:
 async def _fields(request: Request) -> dict[str, str]:
     """The fields of a form, the last of each name."""
     text = (await request.body()).decode("utf-8", "replace")
-    return {name: values[-1] for name, values in parse_qs(text, max_num_fields=20).items()}
+    try:
+        return {name: values[-1] for name, values in parse_qs(text, max_num_fields=MAX_FIELDS).items()}
+    except ValueError:  # too many: no form of ours
+        raise HTTPException(HTTPStatus.UNPROCESSABLE_ENTITY) from None
 
 
 ROUTES = [

@@ -4,13 +4,14 @@ its own, so that polls do not wait for it."""
 from __future__ import annotations
 
 import datetime as dt
+import logging
 import multiprocessing
 import signal
 import threading
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
-from multiprocessing.connection import Connection
+from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
 
 from s3import.core import logs
@@ -20,6 +21,9 @@ from s3import.core.settings import Settings
 
 MAX_JOBS = 2  # at once: the machine has an import to do as well
 STOP_SECONDS = 10.0
+ENDED_BY_ITSELF = "it ended by itself; the server's log says more"
+
+log = logging.getLogger(__name__)
 
 
 class JobKind(StrEnum):
@@ -38,6 +42,11 @@ class Job:
     ended_at: dt.datetime | None = None
     is_right: bool = False
     text: str = ""
+
+    @property
+    def told(self) -> str:
+        """What is said of it."""
+        return f"{self.kind} is at work" if self.ended_at is None else f"{self.kind}: {self.text}"
 
 
 class Jobs:
@@ -85,7 +94,7 @@ class Jobs:
             process.kill()
 
     def _wait(self, account_id: str, job: Job, process: BaseProcess, line: Connection) -> None:
-        is_right, text = False, "it ended by itself; the server's log says more"
+        is_right, text = False, ENDED_BY_ITSELF
         with suppress(EOFError, OSError):
             is_right, text = line.recv()
         line.close()
@@ -102,12 +111,27 @@ def _work(settings: Settings, kind: JobKind, account_id: str, who: str, line: Co
     stop = threading.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: stop.set())
+    threading.Thread(target=_stop_with_parent, args=(stop,), daemon=True).start()
+    with acting_as(who), suppress(OSError):  # a server that is gone waits for nothing
+        line.send(result_of(settings, kind, account_id, stop))
+
+
+def _stop_with_parent(stop: threading.Event) -> None:
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        wait([parent.sentinel])
+        stop.set()
+
+
+def result_of(settings: Settings, kind: JobKind, account_id: str, stop: threading.Event) -> tuple[bool, str]:
+    """Do the work; whether it ended well, and what is said of it."""
     try:
-        with acting_as(who):
-            result = _DO[kind](settings, account_id, stop)
+        return _DO[kind](settings, account_id, stop)
     except S3ImportError as error:
-        result = False, printable(error.message)
-    line.send(result)
+        return False, printable(error.message)
+    except Exception:
+        log.exception("a job of the page has failed", extra={"event": "job_failed"})
+        return False, ENDED_BY_ITSELF  # multiprocessing would print the error's text
 
 
 def _verify(settings: Settings, account_id: str, stop: threading.Event) -> tuple[bool, str]:

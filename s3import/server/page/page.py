@@ -18,8 +18,8 @@ from starlette.staticfiles import StaticFiles
 from s3import.core.errors import S3ImportError, printable
 from s3import.server.page import forms, views
 from s3import.server.page.jobs import Jobs
-from s3import.server.page.rendering import render
-from s3import.server.page.session import Guard, Session
+from s3import.server.page.rendering import failure, render
+from s3import.server.page.session import Guard, Session, address
 
 if TYPE_CHECKING:
     from s3import.operations.operations import Operations
@@ -52,6 +52,10 @@ def create_page(
         assert isinstance(error, HTTPException)  # noqa: S101 - the one kind that it is registered for
         return _failure(request, error.status_code, HTTPStatus(error.status_code).phrase, None)
 
+    async def on_crash(request: Request, error: Exception) -> Response:
+        text = f"s3import failed unexpectedly; its log says more under {request.state.request_id}."
+        return _failure(request, HTTPStatus.INTERNAL_SERVER_ERROR, text, "internal_error")
+
     page = Starlette(
         routes=[
             *views.ROUTES,
@@ -59,8 +63,9 @@ def create_page(
             Mount("/static", StaticFiles(directory=STATIC)),
         ],
         middleware=[Middleware(Guard, session=session)],
-        exception_handlers={S3ImportError: on_error, HTTPException: on_http_exception},
+        exception_handlers={S3ImportError: on_error, HTTPException: on_http_exception, Exception: on_crash},
     )
+    page.router.redirect_slashes = False  # a redirection would name the host that the client claims to have asked
     page.state.operations = operations
     page.state.session = session
     page.state.jobs = jobs
@@ -69,6 +74,6 @@ def create_page(
 
 
 def _failure(request: Request, status: int, text: str, code: str | None) -> Response:
-    is_fragment = "hx-request" in request.headers
-    name = "fragment_failure.html" if is_fragment else "failure.html"
-    return render(request, name, status=status, text=text, code=code, url=str(request.url.path))
+    if "hx-request" in request.headers:
+        return render(request, "fragment_failure.html", status=status, text=text, code=code, url=address(request))
+    return failure(request, status, text, code)

@@ -16,6 +16,7 @@ from s3import import __version__
 from s3import.core.explanations import explanations
 from s3import.reporting.pages import open_rejects
 from s3import.server.page import wording
+from s3import.server.page.session import view_of
 
 
 @lru_cache(1)
@@ -58,3 +59,8 @@ def render(request: Request, name: str, *, status: int = 200, **values: Any) -> 
     """An answer of the template; it knows besides whether somebody is logged in, and may log out."""
     has_login = request.app.state.session.is_asked_for
     return HTMLResponse(fragment(name, has_login=has_login, status=status, **values), status)
+
+
+def failure(request: Request, status: int, text: str, code: str | None) -> Response:
+    """An answer that says what did not work, and leads back."""
+    return render(request, "failure.html", status=status, text=text, code=code, view=view_of(request))

@@ -1,4 +1,4 @@
-"""Who may see the page: a token, given once, becomes a cookie; and what a browser may do with what it is shown.
+"""Who may see the page: a token, given once, becomes a cookie.
 
 A cookie is signed with its token as the key. So it needs no store, every server with the same tokens takes it, and a
 token that is taken out of the settings logs its holders out at once.
@@ -10,31 +10,23 @@ import hashlib
 import hmac
 from collections.abc import Sequence
 from http import HTTPStatus
-from urllib.parse import quote, urlsplit
+from urllib.parse import SplitResult, quote, urlsplit
 
 from itsdangerous import BadSignature, TimestampSigner
-from starlette.datastructures import Headers, MutableHeaders
+from starlette.datastructures import Headers
 from starlette.requests import Request
 from starlette.responses import PlainTextResponse, RedirectResponse, Response
-from starlette.types import ASGIApp, Message, Receive, Scope, Send
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 from s3import.core.history import acting_as, token_name
+from s3import.server.page.policy import PAGE, STATIC
 
-HOME = "/ui/"
-LOGIN = "/ui/login"
+HOME = f"{PAGE}/"
+LOGIN = f"{PAGE}/login"
 COOKIE = "s3import_session"
 SESSION_SECONDS = 12 * 3600
-STATIC_SECONDS = 24 * 3600  # names of what never changes carry its version
 
-_OPEN = (LOGIN, "/ui/static/")
-_HEADERS = {
-    "Content-Security-Policy": (
-        "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; connect-src 'self'; "
-        "form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
-    ),
-    "X-Content-Type-Options": "nosniff",
-    "Referrer-Policy": "no-referrer",
-}
+_ACCOUNTS = f"{PAGE}/accounts/"
 _VALUE = "operator"
 
 
@@ -77,23 +69,47 @@ class Guard:
             await self._app(scope, receive, send)
             return
         request = Request(scope)
-        answer = _with_headers(send, is_static=request.url.path.startswith("/ui/static/"))
         holder = self._session.holder(request.cookies.get(COOKIE))
         with acting_as(holder or "nobody"):
-            await (_refuse(request, holder) or self._app)(scope, receive, answer)
+            await (_refuse(request, holder) or self._app)(scope, receive, send)
 
 
 def _refuse(request: Request, holder: str | None) -> Response | None:
     """Why the request goes no further; `holder`: of its session, None without one."""
     if request.method == "POST" and not is_same_origin(request.headers):
         return PlainTextResponse("Another site sent this form; open the page itself.", HTTPStatus.FORBIDDEN)
-    path = request.url.path
-    if holder is not None or path.startswith(_OPEN):
+    path = request.scope["path"]  # not the one of `request.url`, which a client's Host header has a part in
+    if holder is not None or path == LOGIN or path.startswith(STATIC):
         return None
     if "hx-request" in request.headers:  # a fragment of a page that is open: the whole of it goes to the form
-        return Response(status_code=HTTPStatus.UNAUTHORIZED, headers={"HX-Redirect": LOGIN})
-    asked = path + (f"?{request.url.query}" if request.url.query else "")
-    return RedirectResponse(f"{LOGIN}?next={quote(asked, safe='/')}", HTTPStatus.SEE_OTHER)
+        return Response(status_code=HTTPStatus.UNAUTHORIZED, headers={"HX-Redirect": _login_before(_shown(request))})
+    return RedirectResponse(_login_before(view_of(request)), HTTPStatus.SEE_OTHER)
+
+
+def _login_before(asked: str) -> str:
+    """Where the form is that leads on to the page that was asked for."""
+    return f"{LOGIN}?next={quote(asked, safe='/')}" if next_page(asked) == asked != HOME else LOGIN
+
+
+def _shown(request: Request) -> str:
+    """The address that the browser shows, as far as it is a path."""
+    shown = _split(request.headers.get("hx-current-url", ""))
+    return f"{shown.path}?{shown.query}" if shown.query else shown.path
+
+
+def view_of(request: Request) -> str:
+    """The address that was asked for; of a form, which nobody sends twice unasked, that of the account it is for."""
+    asked = address(request)
+    if request.method == "GET":
+        return asked
+    return asked.rpartition("/")[0] if asked.startswith(_ACCOUNTS) else HOME
+
+
+def address(request: Request) -> str:
+    """The path and the query that were asked for, as they came: percent-encoded."""
+    path = request.scope.get("raw_path") or quote(request.scope["path"]).encode()
+    query = request.scope["query_string"]
+    return (path + b"?" + query if query else path).decode("ascii", "replace")
 
 
 def is_same_origin(headers: Headers) -> bool:
@@ -101,12 +117,21 @@ def is_same_origin(headers: Headers) -> bool:
     site = headers.get("sec-fetch-site")
     if site is not None:
         return site == "same-origin"
-    return urlsplit(headers.get("origin", "")).netloc == headers.get("host") != ""
+    return _split(headers.get("origin", "")).netloc == headers.get("host") != ""
+
+
+def _split(url: str) -> SplitResult:
+    """The pieces of what a client calls an address; nothing, where it is none."""
+    try:
+        return urlsplit(url)
+    except ValueError:
+        return urlsplit("")
 
 
 def is_behind_tls(request: Request) -> bool:
     """Whether the browser's connection is encrypted, here or at a proxy before us."""
-    return "https" in (request.url.scheme, request.headers.get("x-forwarded-proto"))
+    nearest_to_browser = request.headers.get("x-forwarded-proto", "").partition(",")[0].strip()
+    return "https" in (request.scope["scheme"], nearest_to_browser)
 
 
 def set_cookie(response: Response, value: str, *, secure: bool) -> None:
@@ -133,15 +158,3 @@ def _is_signed(signer: TimestampSigner, cookie: str | None) -> bool:
 
 def _digest(text: str) -> bytes:
     return hashlib.sha256(text.encode("utf-8", "surrogatepass")).digest()
-
-
-def _with_headers(send: Send, *, is_static: bool) -> Send:
-    async def answer(message: Message) -> None:
-        if message["type"] == "http.response.start":
-            headers = MutableHeaders(scope=message)
-            headers.update(_HEADERS)
-            if is_static:
-                headers["Cache-Control"] = f"private, max-age={STATIC_SECONDS}"
-        await send(message)
-
-    return answer

@@ -19,13 +19,14 @@ from starlette.routing import Route
 from s3import.core.errors import RejectCode
 from s3import.core.records import Entity, Pass
 from s3import.reporting.diary import speeds
+from s3import.reporting.metrics import RETRIED, RETRIES, readings
 from s3import.reporting.pages import MAX_PAGE, RejectSelection
 from s3import.server.page import wording
 from s3import.server.page.charts import Chart, chart
 from s3import.server.page.forms import SAID
 from s3import.server.page.jobs import Jobs
 from s3import.server.page.rendering import fragment, render
-from s3import.server.page.session import HOME
+from s3import.server.page.session import HOME, address
 from s3import.server.single_flight import SingleFlight
 from s3import.status import State
 
@@ -72,6 +73,7 @@ class MigrationsLook:
             totals=operations.totals(),
             trouble=_rows(trouble),
             rows=_rows(page.items),
+            states=list(State),
             next=page.next,
             look=self,
         )
@@ -137,7 +139,15 @@ class FleetLook:
     url: str
 
     def html(self, sources: Sources) -> str:
-        return fragment("fragment_fleet.html", fleet=sources.operations.fleet(), look=self)
+        operations, render_metrics = sources.operations, sources.render_metrics
+        retries = readings(render_metrics()).get(RETRIES.name, {}) if render_metrics else {}
+        return fragment(
+            "fragment_fleet.html",
+            fleet=operations.fleet(),
+            lost_runs=operations.totals().lost,
+            retries={of: retries.get((of,), 0) for of in RETRIED} if render_metrics else {},
+            look=self,
+        )
 
 
 def looks(operations: Operations, jobs: Jobs, render_metrics: Callable[[], bytes] | None) -> SingleFlight[Look]:
@@ -173,7 +183,7 @@ async def migrations(request: Request) -> Response:
     state = _state(asked.get("state", ""))
     text = asked.get("text", "").strip()
     look = MigrationsLook(state, text, asked.get("after") or None, _url(request))
-    return await _shown(request, look, "migrations.html", states=list(State))
+    return await _shown(request, look, "migrations.html")
 
 
 async def account(request: Request) -> Response:
@@ -247,10 +257,9 @@ def _state(text: str) -> State | None:
 
 
 def _url(request: Request) -> str:
-    """The path and the query that a view asks for itself with, as they came."""
-    path = bytes(request.scope.get("raw_path") or request.url.path.encode()).decode("ascii", "replace")
-    query = request.scope["query_string"].decode("ascii", "replace")
-    return f"{path}?{query}" if query and "said=" not in query else path
+    """What a view asks for itself with: not for what was said once."""
+    asked = address(request)
+    return asked.partition("?")[0] if "said" in request.query_params else asked
 
 
 ROUTES = [

@@ -102,8 +102,11 @@ def moment(text: str | None) -> str:
 
 
 def ago(text: str | None, now: dt.datetime) -> str:
-    """How long ago a time of a document was."""
-    return f"{words_for((now - dt.datetime.fromisoformat(text)).total_seconds())} ago" if text else "–"
+    """How long ago a time of a document was, in its largest unit: what changes each second is nothing to read."""
+    if not text:
+        return "–"
+    number, unit, *_ = words_for((now - dt.datetime.fromisoformat(text)).total_seconds()).split()
+    return f"{number} {unit} ago"
 
 
 def coded(text: str) -> list[tuple[str, bool]]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import socket
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager
 
 from s3import.operations.operations import Operations
@@ -14,10 +14,10 @@ from tests.server.api.services import TOKEN
 
 
 @contextmanager
-def served(service: Operations) -> Iterator[int]:
+def served(service: Operations, *, tokens: Sequence[str] = (TOKEN,), port: int = 0) -> Iterator[int]:
     """The port at which the service answers for as long as the block runs."""
-    with closing(socket.create_server(("127.0.0.1", 0))) as listening:
-        server = make_server(create_app(service, tokens=[TOKEN]), "127.0.0.1", 0)
+    with closing(socket.create_server(("127.0.0.1", port))) as listening:
+        server = make_server(create_app(service, tokens=tokens), "127.0.0.1", 0)
         thread = threading.Thread(target=server.run, args=([listening],))
         thread.start()
         try:

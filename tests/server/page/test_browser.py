@@ -12,8 +12,9 @@ import pytest
 import sqlalchemy as sa
 from playwright.sync_api import Browser, BrowserContext, Page, expect
 
+from s3import.core.errors import DatabaseUnavailable
 from s3import.core.records import Pass
-from s3import.core.tables import accounts, import_rejects, import_runs
+from s3import.core.tables import accounts, import_rejects, import_runs, import_samples
 from s3import.operations.operations import Operations
 from s3import.status import State
 from tests.importing.dumps import ACCOUNT as DUMPED
@@ -30,6 +31,7 @@ HOSTILE = "<script>document.title='owned'</script><img src=x onerror=\"document.
 TOO_WIDE = """document.documentElement.scrollWidth <= innerWidth
     ? [] : [...document.querySelectorAll("body *:not(.scroll *)")]
         .filter(one => one.getBoundingClientRect().right > innerWidth).map(one => one.outerHTML.slice(0, 99))"""
+FILE_SIGNS = str.maketrans("/?=", "---")
 SCREENSHOTS = os.environ.get("S3IMPORT_TEST_SCREENSHOTS")  # a folder that keeps what was looked at
 
 
@@ -89,7 +91,7 @@ def test_a_run_is_watched_from_a_click_to_active_without_a_reload(
         page = context.new_page()
         page.goto(f"/ui/accounts/{DUMPED}")
         page.get_by_role("button", name="Start the migration").click()
-        expect(page.get_by_text("The migration was asked for")).to_be_visible()
+        expect(page.locator("#said")).to_contain_text("The migration was asked for")
         with untouched(page):
             expect(page.get_by_text("running").first).to_be_visible(timeout=60_000)
             expect(page.locator("#spoken")).to_contain_text("percent", timeout=60_000)
@@ -99,7 +101,10 @@ def test_a_run_is_watched_from_a_click_to_active_without_a_reload(
             expect(page.locator("li[aria-current=step]")).to_have_text("● active (reached)")
         page.get_by_role("button", name="Verify").click()
         with untouched(page):
-            expect(page.get_by_text("the database holds what the dump says")).to_be_visible(timeout=120_000)
+            expect(page.locator(".notice.good").first).to_contain_text(
+                "the database holds what the dump says", timeout=120_000
+            )
+            expect(page.locator("#spoken")).to_contain_text("verify: the database holds what the dump says")
 
 
 def test_a_failed_run_is_resumed_by_a_click_and_cancelled_after_a_question(
@@ -114,7 +119,7 @@ def test_a_failed_run_is_resumed_by_a_click_and_cancelled_after_a_question(
     page.get_by_role("button", name="Cancel…").click()
     expect(page.get_by_role("heading", name="Cancel the migration of")).to_be_visible()
     page.get_by_role("button", name="Cancel the migration").click()
-    expect(page.get_by_text("Cancelled. The run ends at its next batch")).to_be_visible()
+    expect(page.locator("#said")).to_contain_text("Cancelled. The run ends at its next batch")
     expect(page.locator(".pass h2").first).to_contain_text("cancelled")
 
 
@@ -150,13 +155,60 @@ def test_a_wrong_token_a_login_and_a_logout(open_page: Callable[..., Page]) -> N
     expect(page.get_by_label("Token")).to_be_visible()
 
 
-def test_an_open_page_whose_token_was_removed_shows_the_form(
-    open_page: Callable[..., Page], monkeypatch: pytest.MonkeyPatch
+def test_an_open_page_whose_token_was_removed_shows_the_form_and_comes_back_with_another(
+    browser: Browser, service: Operations
 ) -> None:
+    put_account(service)
+    with browser.new_context() as context:
+        page = context.new_page()
+        with served(service, tokens=["removed-later", TOKEN]) as port:
+            page.goto(f"http://127.0.0.1:{port}/ui/accounts/{ACCOUNT}")
+            page.get_by_label("Token").fill("removed-later")
+            page.get_by_role("button", name="Log in").click()
+            expect(page.get_by_role("heading", level=1)).to_contain_text(ACCOUNT)
+        with served(service, tokens=[TOKEN], port=port):
+            expect(page.get_by_label("Token")).to_be_visible(timeout=20_000)
+            page.get_by_label("Token").fill("removed-later")
+            page.get_by_role("button", name="Log in").click()
+            expect(page.get_by_role("alert")).to_contain_text("none of the server")
+            page.get_by_label("Token").fill(TOKEN)
+            page.get_by_role("button", name="Log in").click()
+            expect(page.get_by_role("heading", level=1)).to_contain_text(ACCOUNT)
+
+
+def test_a_view_comes_back_as_a_whole_once_the_database_answers(
+    open_page: Callable[..., Page], service: Operations, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: object, **__: object) -> None:
+        raise DatabaseUnavailable("gone")
+
+    put_account(service)
     page = open_page()
-    expect(page.get_by_role("heading", name="Migrations")).to_be_visible()
-    monkeypatch.setattr("s3import.server.page.session.Session.holder", lambda *_: None)  # as after a restart without it
-    expect(page.get_by_label("Token")).to_be_visible()
+    for way in ("read", "look"):
+        monkeypatch.setattr(type(service.database), way, fail)
+    page.goto(f"/ui/accounts/{ACCOUNT}")
+    expect(page.get_by_text("The database does not answer")).to_be_visible()
+    assert faults(page) == []
+    monkeypatch.undo()
+    expect(page.get_by_role("heading", level=1)).to_contain_text(ACCOUNT, timeout=20_000)
+    expect(page.get_by_role("link", name="Fleet")).to_be_visible()
+
+
+def test_nothing_moves_while_numbers_change_and_what_is_typed_stays(
+    open_page: Callable[..., Page], service: Operations
+) -> None:
+    put_account(service)
+    put_run(service, Pass.RECENT, State.RUNNING)
+    page = open_page()
+    page.get_by_label("Account id begins with").fill("some")
+    columns = "[...document.querySelectorAll('.migrations th')].map(one => one.getBoundingClientRect().left)"
+    before = page.evaluate(columns)
+    with untouched(page):
+        with service.database.begin() as connection:
+            connection.execute(import_runs.update().values(rows_per_second=123_456_789.0))
+        expect(page.get_by_text("123,456,789")).to_be_visible(timeout=20_000)
+    assert page.evaluate(columns) == before
+    expect(page.get_by_label("Account id begins with")).to_have_value("some")
 
 
 def test_hostile_names_are_shown_and_never_run(open_page: Callable[..., Page], service: Operations) -> None:
@@ -217,29 +269,50 @@ def test_ten_thousand_accounts_are_paged_and_found(open_page: Callable[..., Page
 
 
 @pytest.mark.parametrize(
-    ("scheme", "width"), [("light", 1280), ("dark", 1280), ("light", 360)], ids=["light", "dark", "narrow"]
+    ("scheme", "width"),
+    [("light", 1280), ("dark", 1280), ("light", 360), ("dark", 360), ("light", 3840)],
+    ids=["light", "dark", "narrow", "narrow-dark", "wide"],
 )
 def test_everybody_can_use_every_state(
     open_page: Callable[..., Page], service: Operations, scheme: str, width: int
 ) -> None:
+    running = ""
     for state in State:
         put_account(service, account_id=state.value)
         run_id = put_run(service, Pass.RECENT, state, state.value)
+        running = run_id if state is State.RUNNING else running
         if state is State.SUCCEEDED:
             put_rejects(service, run_id, {1: [1, 2]}, state.value)
     put_account(service, account_id="lost")
     lost = put_run(service, Pass.RECENT, State.RUNNING, "lost")
     with service.database.begin() as connection:
         connection.execute(import_runs.update().where(import_runs.c.run_id == lost).values(lease_until=1.0))
+        rich = import_runs.update().where(import_runs.c.account_id == State.SUCCEEDED)
+        found = {"verified_at": "2026-01-02T03:04:05Z", "differences": 2, "rejected": 1}
+        connection.execute(
+            rich.values(verified=found, skipped_objects=["notes.txt"], files_total=9, files_copied=7, files_missing=2)
+        )
+        now = dt.datetime.now(dt.UTC)
+        sample = {"run_id": running, "stage": "threads", "bytes": 1}
+        sampled = [{**sample, "at": now - dt.timedelta(seconds=9 - n), "records": n * n} for n in range(9)]
+        connection.execute(import_samples.insert(), sampled)
     page = open_page(color_scheme=scheme, viewport={"width": width, "height": 800})
     paths = ["migrations", "fleet", *(f"accounts/{name}" for name in [*State, "lost"])]
-    paths += ["accounts/succeeded/rejects", "accounts/queued/cancel", "accounts/nobody"]
+    paths += ["accounts/succeeded/rejects", "accounts/succeeded/parts", "accounts/queued/cancel", "accounts/nobody"]
+    paths += [
+        "accounts/queued?said=started",
+        "accounts/running/more",
+        "migrations?state=queued",
+        "migrations?text=none",
+    ]
     for path in paths:
         page.goto(f"/ui/{path}")
+        for closed in page.locator("summary").all():
+            closed.click()
         assert (path, faults(page)) == (path, [])
         assert (path, page.evaluate(TOO_WIDE)) == (path, [])
         if SCREENSHOTS:
-            page.screenshot(path=f"{SCREENSHOTS}/{path.replace('/', '-')}-{scheme}-{width}.png", full_page=True)
+            page.screenshot(path=f"{SCREENSHOTS}/{path.translate(FILE_SIGNS)}-{scheme}-{width}.png", full_page=True)
 
 
 def test_the_keyboard_alone_reaches_what_matters(open_page: Callable[..., Page], service: Operations) -> None:
@@ -252,7 +325,7 @@ def test_the_keyboard_alone_reaches_what_matters(open_page: Callable[..., Page],
         if page.evaluate("document.activeElement.textContent.trim()") == "Resume the recent pass":
             break
     page.keyboard.press("Enter")
-    expect(page.get_by_text("The migration was asked for")).to_be_visible()
+    expect(page.locator("#said")).to_contain_text("The migration was asked for")
 
 
 def test_without_javascript_every_view_works(open_page: Callable[..., Page], service: Operations) -> None:

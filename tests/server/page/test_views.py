@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 import json
+import re
 
 import pytest
 from fastapi.testclient import TestClient
+from stamina.instrumentation import RetryDetails
 
+from s3import.core.errors import DatabaseUnavailable
 from s3import.core.records import Pass
-from s3import.core.tables import import_rejects, import_runs
+from s3import.core.tables import accounts, import_rejects, import_runs
 from s3import.operations.operations import Operations
+from s3import.reporting.metrics import Metrics
+from s3import.server.api.application import create_app
 from s3import.status import State
 from tests.server.api.services import ACCOUNT, put_account, put_rejects, put_run
 
@@ -43,7 +48,10 @@ def test_a_lost_worker_is_wrong(viewer: TestClient, service: Operations) -> None
     text = viewer.get("/ui/migrations").text
     assert "What is wrong" in text
     assert "worker lost" in text
-    assert "shows no sign of life" in viewer.get(f"/ui/accounts/{ACCOUNT}").text
+    shown = viewer.get(f"/ui/accounts/{ACCOUNT}").text
+    assert "shows no sign of life" in shown
+    assert "goes on by itself" in shown
+    assert "the button below" not in shown  # there is none but that which cancels
     assert "</span> lost</span>" in viewer.get("/ui/fleet").text
 
 
@@ -191,8 +199,6 @@ def _said(viewer: TestClient, action: str, data: dict[str, str] | None = None) -
 def test_a_database_that_does_not_answer_is_told_and_asked_again(
     viewer: TestClient, service: Operations, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from s3import.core.errors import DatabaseUnavailable
-
     def fail(*_: object, **__: object) -> None:
         raise DatabaseUnavailable("secret host")
 
@@ -202,3 +208,92 @@ def test_a_database_that_does_not_answer_is_told_and_asked_again(
     assert "The database does not answer" in answer.text
     assert 'hx-get="/ui/migrations"' in answer.text
     assert "secret host" not in answer.text
+
+
+def test_what_failed_is_resumed_from_the_list(viewer: TestClient, service: Operations) -> None:
+    put_account(service)
+    put_run(service, Pass.RECENT, State.FAILED)
+    text = viewer.get("/ui/migrations").text
+    assert f'action="/ui/accounts/{ACCOUNT}/start"' in text
+    assert f'aria-label="Resume {ACCOUNT}"' in text
+
+
+def test_an_error_says_what_it_means_and_what_to_do(viewer: TestClient, service: Operations) -> None:
+    put_account(service)
+    put_run(service, Pass.RECENT, State.FAILED)
+    with service.database.begin() as connection:
+        connection.execute(import_runs.update().values(error_code="dump_not_found", error_message="see `s3import <b>`"))
+    text = viewer.get(f"/ui/accounts/{ACCOUNT}").text
+    assert "see <code>s3import &lt;b&gt;</code>" in text
+    assert text.index("What this means.") < text.index("What to do.") < text.index("Resume the recent pass")
+    assert "s3import migrate --account acme" in text
+
+
+def test_nothing_is_offered_for_an_account_that_was_deleted(viewer: TestClient, service: Operations) -> None:
+    put_account(service)
+    put_run(service, Pass.RECENT, State.CANCELLED)
+    with service.database.begin() as connection:
+        connection.execute(accounts.delete())
+    text = viewer.get(f"/ui/accounts/{ACCOUNT}").text
+    assert "not in the database (any more)" in text
+    assert "<button" not in text.split('id="live"')[1]
+    assert "not created" in viewer.get("/ui/migrations").text
+
+
+def test_a_refusal_leads_back_to_its_account(viewer: TestClient, service: Operations) -> None:
+    put_account(service, account_id="a?b")
+    answer = viewer.post("/ui/accounts/a%3Fb/start", data={"pass": "remaining"})
+    assert answer.status_code == 409
+    assert '<a href="/ui/accounts/a%3Fb">Back</a>' in answer.text
+
+
+@pytest.mark.parametrize(("method", "path"), [("GET", "/ui/accounts/a%3Fb"), ("POST", "/ui/accounts/a%3Fb/cancel")])
+def test_a_view_is_asked_for_again_once_the_database_answers(
+    viewer: TestClient, service: Operations, monkeypatch: pytest.MonkeyPatch, method: str, path: str
+) -> None:
+    def fail(*_: object, **__: object) -> None:
+        raise DatabaseUnavailable("gone")
+
+    for way in ("read", "look", "begin"):
+        monkeypatch.setattr(type(service.database), way, fail)
+    monkeypatch.setattr(type(service.transactions), "run", fail)
+    answer = viewer.request(method, path)
+    assert answer.status_code == 503
+    assert 'data-again="/ui/accounts/a%3Fb"' in answer.text
+    assert 'content="5; url=/ui/accounts/a%3Fb"' in answer.text
+
+
+def test_the_fleet_tells_retries_and_lost_runs(service: Operations) -> None:
+    put_account(service)
+    put_run(service, Pass.RECENT, State.RUNNING)
+    with service.database.begin() as connection:
+        connection.execute(import_runs.update().values(lease_until=1.0))
+    metrics = Metrics(service.settings)
+    metrics.count_retry(RetryDetails("read", (), {}, 1, 0.1, 0.1, OSError("reset")))
+    app = create_app(service, tokens=[], render_metrics=lambda: metrics.render(service.database))
+    with TestClient(app, base_url="http://127.0.0.1") as client:
+        text = client.get("/ui/fleet").text
+    shown = dict(re.findall(r"<dt>([^<]+)</dt><dd>([^<]+)</dd>", text))
+    assert shown == {
+        "Oldest queued": "0 s",
+        "Workers": "0",
+        "Workers lost": "1",
+        "Runs lost": "1",
+        "Shared parts left": "0",
+        "Retries, database": "0",
+        "Retries, source": "1",
+    }
+    assert "goes on at its last checkpoint" in text
+
+
+def test_without_metrics_the_fleet_is_silent_about_retries(viewer: TestClient) -> None:
+    assert "Retries" not in viewer.get("/ui/fleet").text
+
+
+def test_another_server_shows_what_a_verification_found(viewer: TestClient, service: Operations) -> None:
+    put_account(service)
+    put_run(service, Pass.RECENT, State.SUCCEEDED)
+    found = {"verified_at": "2026-01-02T03:04:05Z", "differences": 2, "rejected": 0}
+    with service.database.begin() as connection:  # as `verify` keeps it, whichever server's process it is
+        connection.execute(import_runs.update().values(verified=found))
+    assert "2 differences" in viewer.get(f"/ui/accounts/{ACCOUNT}").text

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime as dt
 from typing import Any
 
 import pytest
@@ -68,3 +69,10 @@ def test_the_pass_at_work_matters_most() -> None:
 def test_a_screen_reader_speaks_at_each_tenth() -> None:
     said = {wording.spoken("a", "recent", run("running", fraction=n / 1000)) for n in range(1000)}
     assert len(said) == 10
+
+
+@pytest.mark.parametrize(("seconds", "said"), [(3, "3 s ago"), (1999, "33 min ago"), (90_000, "1 d ago")])
+def test_how_long_ago_is_said_in_one_unit(seconds: int, said: str) -> None:
+    now = dt.datetime(2026, 1, 2, tzinfo=dt.UTC)
+    assert wording.ago((now - dt.timedelta(seconds=seconds)).isoformat(), now) == said
+    assert wording.ago(None, now) == "–"
