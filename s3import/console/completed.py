@@ -6,7 +6,6 @@ import re
 import threading
 from contextlib import suppress
 from dataclasses import replace
-from typing import Any
 
 import click
 from click.shell_completion import BashComplete, CompletionItem, FishComplete, ZshComplete
@@ -14,7 +13,7 @@ from click.shell_completion import BashComplete, CompletionItem, FishComplete, Z
 from s3import.core.errors import S3ImportError
 
 SHELLS = {"bash": BashComplete, "zsh": ZshComplete, "fish": FishComplete}
-LOOKUP_SECONDS = 2.0  # a person waits at the prompt
+LOOKUP_SECONDS = 5.0  # a person waits at the prompt
 IDS_OFFERED = 100
 _NEEDS_NO_QUOTES = re.compile(r"[\w.@%+][\w.@%+-]*")
 
@@ -40,21 +39,21 @@ def account_ids(context: click.Context, incomplete: str) -> list[CompletionItem[
 
     Ids that a shell would take apart are left out: what is completed is run as it stands.
     """
+    from s3import.core.settings import Settings
+    from s3import.operations import composition
+
+    def look_up() -> None:
+        with suppress(S3ImportError):
+            settings = Settings.from_environment()
+            settings = replace(settings, database=context.params.get("database") or settings.database)
+            with composition.opened(settings) as operations:
+                found.extend(operations.account_ids(incomplete, IDS_OFFERED))
+
     found: list[str] = []
-    lookup = threading.Thread(target=_look_up, args=(context.params, incomplete, found), daemon=True)
+    lookup = threading.Thread(target=look_up, daemon=True)
     lookup.start()
     lookup.join(LOOKUP_SECONDS)
     return [CompletionItem(name) for name in found if _NEEDS_NO_QUOTES.fullmatch(name)]
-
-
-def _look_up(params: dict[str, Any], incomplete: str, found: list[str]) -> None:
-    from s3import.core.settings import Settings
-    from s3import.operations.composition import opened
-
-    with suppress(S3ImportError):
-        settings = Settings.from_environment()
-        with opened(replace(settings, database=params.get("database") or settings.database)) as operations:
-            found += operations.account_ids(incomplete, IDS_OFFERED)
 
 
 def codes(context: click.Context, parameter: click.Parameter, incomplete: str) -> list[str]:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import click
 
 from s3import.console import completed, options
-from s3import.console.tables import Column, print_rows
+from s3import.console.tabular import Column, print_rows
 from s3import.core.json_schemas import schema_text, schema_titles
 
 if TYPE_CHECKING:

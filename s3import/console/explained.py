@@ -12,7 +12,7 @@ import click
 
 from s3import.console import completed, options
 from s3import.console.output import shown_width
-from s3import.console.tables import tabbed
+from s3import.console.tabular import tabbed
 from s3import.core.explanations import GROUPS, Explanation, explanations
 from s3import.core.explanations import explain as explanation_of
 

@@ -11,7 +11,7 @@ import click
 
 from s3import.console import options
 from s3import.console.output import say
-from s3import.console.tables import Column, print_rows
+from s3import.console.tabular import Column, print_rows
 from s3import.core.errors import can_be_repaired
 
 if TYPE_CHECKING:

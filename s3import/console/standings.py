@@ -9,7 +9,7 @@ from typing import Any
 from s3import.console.output import colour_of
 from s3import.console.place import WorkPlace
 from s3import.console.summary import document_as_json, document_as_text, passes_of, place_lines, progress_of, standing
-from s3import.console.tables import Column, drawn, tabbed
+from s3import.console.tabular import Column, drawn, tabbed
 from s3import.core.durations import in_words
 from s3import.core.records import Pass
 from s3import.reporting.pages import open_rejects

@@ -7,7 +7,7 @@ from typing import Any
 import click
 
 from s3import.console import options
-from s3import.console.tables import Column, print_rows
+from s3import.console.tabular import Column, print_rows
 
 EVENT_COLUMNS = [Column("at"), Column("pass"), Column("event", wraps=True), Column("by", cut=True)]
 

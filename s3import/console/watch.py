@@ -11,7 +11,7 @@ import click
 
 from s3import.console.output import is_screen, shown_height, shown_width
 from s3import.console.summary import NOBODY_WORKS, at_work
-from s3import.console.tables import folded
+from s3import.console.tabular import folded
 from s3import.core.settings import Settings
 from s3import.operations.composition import opened
 from s3import.status import State

@@ -7,6 +7,7 @@ import pty
 import re
 import subprocess
 import termios
+from collections.abc import Callable
 from contextlib import suppress
 
 from tests.cli.commands import command, environment
@@ -14,8 +15,14 @@ from tests.cli.commands import command, environment
 SEQUENCE = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]")
 
 
-def on_a_terminal(*words: str, columns: int = 80, lines: int = 24, **variables: str) -> str:
-    """All that a command writes to a terminal of that size, as its stdout."""
+def on_a_terminal(
+    *words: str,
+    columns: int = 80,
+    lines: int = 24,
+    at_first_sight: Callable[[], None] = lambda: None,
+    **variables: str,
+) -> str:
+    """All that a command writes to a terminal of that size, as its stdout; what to do once it wrote something."""
     ours, theirs = pty.openpty()
     termios.tcsetwinsize(theirs, (lines, columns))
     seen = environment(TERM="xterm-256color", **variables)
@@ -24,6 +31,8 @@ def on_a_terminal(*words: str, columns: int = 80, lines: int = 24, **variables: 
     said = b""
     with suppress(OSError):  # the terminal is gone when the process is
         while chunk := os.read(ours, 65536):
+            if not said:
+                at_first_sight()
             said += chunk
     os.close(ours)
     process.communicate(timeout=120)

@@ -65,7 +65,7 @@ _s3import_completion
 """
 FISH = """
 s3import completion fish | source
-complete -C '{typed} {last}' | string split -f1 \\t
+complete -C '{typed} {last}' | string split -f1 \\t; true
 """
 SHELLS = {"bash": BASH, "zsh": ZSH, "fish": FISH}
 

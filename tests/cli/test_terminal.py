@@ -15,7 +15,7 @@ pytestmark = pytest.mark.integration
 LONG = "顧客-" + "a-very-long-id-" * 6
 
 
-@pytest.mark.parametrize("columns", [50, 80, 300])
+@pytest.mark.parametrize("columns", [50, 80, 600])
 def test_the_list_of_accounts_fits_the_terminal(dump: Dump, sqlite_url: str, columns: int) -> None:
     """A long id is cut with … where it has no room, and nowhere else; into a pipe it is whole."""
     dump.fill(LONG)
@@ -23,7 +23,7 @@ def test_the_list_of_accounts_fits_the_terminal(dump: Dump, sqlite_url: str, col
     shown = plain(on_a_terminal("status", columns=columns, S3IMPORT_DATABASE=sqlite_url))
     table = shown.splitlines()[1:]
     assert max(map(cell_len, table)) <= columns
-    assert (LONG in shown, "…" in shown) == ((True, False) if columns == 300 else (False, True))
+    assert (LONG in shown, "…" in shown) == ((True, False) if columns == 600 else (False, True))
     assert s3import("status", "--database", sqlite_url).out.startswith(f"{LONG}\tactive\tsucceeded, 2 of 2 parts\t")
 
 
@@ -48,9 +48,9 @@ def test_colours_are_for_terminals_only(dump: Dump, sqlite_url: str) -> None:
 def test_watches_without_clearing_the_screen(dump: Dump, sqlite_url: str) -> None:
     """Looks are written over each other until the account is done; the last one stays, and ends with a line's end."""
     migrate(dump, sqlite_url, "--detach")
-    work = threading.Timer(3.0, migrate, (dump, sqlite_url))
-    work.start()
-    said = on_a_terminal("status", "--account", ACCOUNT, "--watch", S3IMPORT_DATABASE=sqlite_url)
+    work = threading.Thread(target=migrate, args=(dump, sqlite_url))
+    watched = ("status", "--account", ACCOUNT, "--watch")
+    said = on_a_terminal(*watched, at_first_sight=work.start, S3IMPORT_DATABASE=sqlite_url)
     work.join()
     assert "recent: queued" in plain(said)
     assert "\x1b[2J" not in said

@@ -9,9 +9,9 @@ from typing import Any
 import pytest
 from rich.cells import cell_len
 
-from s3import.console import output, tables
+from s3import.console import output, tabular
 from s3import.console.output import colour_of
-from s3import.console.tables import ROWS_AT_ONCE, Column, drawn, folded, print_rows
+from s3import.console.tabular import ROWS_AT_ONCE, Column, drawn, folded, print_rows
 
 COLUMNS = [
     Column("account", cut=True),
@@ -47,13 +47,13 @@ def widths(text: str) -> list[int]:
 @pytest.mark.parametrize("columns", [200, 80, 60, 40, 20])
 def test_a_table_fits_the_terminal(monkeypatch: pytest.MonkeyPatch, columns: int) -> None:
     """No line is wider than the terminal, however narrow that is."""
-    monkeypatch.setattr(tables, "shown_width", lambda: columns)
+    monkeypatch.setattr(tabular, "shown_width", lambda: columns)
     assert max(widths(drawn(COLUMNS, [ROW]))) <= columns
 
 
 def test_long_ids_are_cut_and_reasons_broken(monkeypatch: pytest.MonkeyPatch) -> None:
     """Where there is no room, an id ends with … and a sentence goes on below; states and numbers stay whole."""
-    monkeypatch.setattr(tables, "shown_width", lambda: 60)
+    monkeypatch.setattr(tabular, "shown_width", lambda: 60)
     shown = drawn(COLUMNS, [ROW])
     first = shown.splitlines()[1]
     assert first.split()[0].endswith("…")
@@ -64,13 +64,13 @@ def test_long_ids_are_cut_and_reasons_broken(monkeypatch: pytest.MonkeyPatch) ->
 
 def test_nothing_is_cut_where_there_is_room(monkeypatch: pytest.MonkeyPatch) -> None:
     """A wide terminal shows it all, a row on a line."""
-    monkeypatch.setattr(tables, "shown_width", lambda: 200)
+    monkeypatch.setattr(tabular, "shown_width", lambda: 200)
     assert [line.split()[0] for line in drawn(COLUMNS, [ROW, ROW]).splitlines()] == ["account", LONG, LONG]
 
 
 def test_a_narrow_terminal_shows_cells_below_each_other(monkeypatch: pytest.MonkeyPatch) -> None:
     """Where not even cut ids leave room for a table, no column vanishes."""
-    monkeypatch.setattr(tables, "shown_width", lambda: 30)
+    monkeypatch.setattr(tabular, "shown_width", lambda: 30)
     shown = drawn(COLUMNS, [ROW, ("k1", "active", "0", "")])
     assert [line.partition(":")[0] for line in shown.split("\n\n")[1].splitlines()] == [one.name for one in COLUMNS]
     assert shown.startswith("account: an-account-with-a-ve…\nstate: failed\nrejected: 12\nwhy: unknown_thread")
@@ -78,7 +78,7 @@ def test_a_narrow_terminal_shows_cells_below_each_other(monkeypatch: pytest.Monk
 
 def test_wide_letters_take_two_columns(monkeypatch: pytest.MonkeyPatch) -> None:
     """Columns behind Chinese letters stand below each other, and the table still fits."""
-    monkeypatch.setattr(tables, "shown_width", lambda: 30)
+    monkeypatch.setattr(tabular, "shown_width", lambda: 30)
     columns = [Column("account", cut=True), Column("state")]
     shown = drawn(columns, [("顧客" * 20, "active"), ("k1", "active")])
     assert max(widths(shown)) <= 30

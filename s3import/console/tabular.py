@@ -9,7 +9,7 @@ import io
 import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from itertools import islice
+from itertools import accumulate, islice
 from typing import TYPE_CHECKING, Any, Literal
 
 import click
@@ -117,10 +117,16 @@ def _stacked(columns: Sequence[Column], rows: Sequence[Sequence[Text]], width: i
 
 
 def folded(text: str, width: int) -> list[str]:
-    """The text, which may hold colours, in lines of at most `width` columns."""
+    """The text, which may hold colours, in lines of at most `width` columns, broken where a terminal breaks them."""
+    from rich.cells import chop_cells
     from rich.text import Text
 
-    return list(rendered(Text.from_ansi(text), width))
+    lines: list[str] = []
+    for line in map(Text.from_ansi, text.splitlines()):
+        ends = list(accumulate(map(len, chop_cells(line.plain, width))))
+        for piece in line.divide(ends[:-1]):
+            lines += rendered(piece, width) if piece else [""]
+    return lines
 
 
 def rendered(shown: RenderableType, width: int, **how: Any) -> Iterator[str]:
