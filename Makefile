@@ -6,6 +6,7 @@ READY := $(VENV)/.ready
 DYNALITE := build/dynalite/.ready
 AXE := build/axe/.ready
 TYPESCRIPT := build/typescript/.ready
+LOWEST := build/lowest/.ready
 REDOC := build/redoc/package/LICENSE
 STATIC := s3import/server/page/static
 HTMX := 4.0.1
@@ -15,7 +16,7 @@ RUN := $(VENV)/bin/python -m
 unexport PYTHONDONTWRITEBYTECODE # where it is set, each process that a test starts would compile everything again
 
 .DEFAULT_GOAL := help
-.PHONY: help demo page docs vendor test unit lint check bench study format fixtures constraints clean
+.PHONY: help demo page docs vendor test unit lowest lint dist sbom check bench study format fixtures constraints clean
 
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -32,6 +33,13 @@ test: $(READY) $(DYNALITE) $(AXE) $(TYPESCRIPT) ## every test; ARGS="-k lease" n
 unit: $(READY) ## the tests that need no database, server or process, within seconds
 	$(RUN) pytest -m "not integration" $(ARGS)
 
+lowest: $(LOWEST) ## the quick tests, and an import, with the lowest releases that pyproject.toml allows
+	rm -f build/lowest/dump.db
+	build/lowest/bin/s3import migrate --account tidewater --source fixtures/dump/tidewater --database sqlite:///build/lowest/dump.db || test $$? = 3
+	build/lowest/bin/s3import verify --account tidewater --database sqlite:///build/lowest/dump.db
+	build/lowest/bin/python -m pytest -m "not integration" --ignore tests/docs --ignore tests/test_docs.py \
+		--ignore tests/test_docs_commands.py --ignore tests/test_house.py $(ARGS)
+
 lint: $(READY) ## format, style, types and layers, without changing anything
 	$(VENV)/bin/ruff format --check .
 	$(VENV)/bin/ruff check .
@@ -43,7 +51,20 @@ docs: $(READY) $(REDOC) ## the documentation as a site, in build/site: every war
 	$(RUN) sphinx -q -n -W --keep-going --fresh-env --doctree-dir build/doctrees docs build/site
 	$(RUN) docs.check build/site
 
-check: lint test docs ## everything that CI asks for
+dist: $(READY) ## wheel and source distribution in dist/, checked as a package index would
+	rm -rf dist
+	$(RUN) hatchling build -d dist
+	$(VENV)/bin/check-wheel-contents dist/*.whl
+	$(VENV)/bin/twine check --strict dist/*
+
+sbom: ## the Python packages of the image as a CycloneDX document, in build/sbom.cdx.json
+	rm -rf build/image build/sbom && $(PYTHON) -m venv build/image && $(PYTHON) -m venv build/sbom
+	build/image/bin/python -m pip install --quiet --constraint constraints.txt '.[service]'
+	build/sbom/bin/python -m pip install --quiet --constraint constraints.txt cyclonedx-bom
+	build/sbom/bin/cyclonedx-py environment --pyproject pyproject.toml --mc-type application --output-reproducible \
+		--output-file build/sbom.cdx.json build/image
+
+check: lint test lowest dist docs ## everything that CI asks for
 
 bench: $(READY) ## measure against the databases' own tools; ARGS="--help" lists the choices
 	@$(RUN) benchmarks $(ARGS)
@@ -68,16 +89,26 @@ vendor: ## fetch the page's htmx and Pico from npm again, as tests/server/page/t
 fixtures: $(READY) ## write fixtures/dump again
 	$(RUN) fixtures.make
 
-constraints: ## pin the newest releases that pyproject.toml allows
-	rm -rf build/newest
+constraints: ## pin the newest releases that pyproject.toml allows, and for make lowest the lowest
+	rm -rf build/newest build/oldest
 	$(PYTHON) -m venv build/newest
-	build/newest/bin/python -m pip install --quiet --editable '.[dev,study]'
+	build/newest/bin/python -m pip install --quiet --editable '.[dev,sbom,study]'
 	{ sed -n '/^#/p' constraints.txt; build/newest/bin/python -m pip freeze --exclude-editable; } > build/constraints.txt
 	mv build/constraints.txt constraints.txt
+	$(PYTHON) -m venv build/oldest
+	$(PYTHON) -m tests.bounds > build/bounds.txt
+	build/oldest/bin/python -m pip install --quiet --constraint build/bounds.txt --editable '.[test]'
+	{ sed -n '/^#/p' constraints-lowest.txt; build/oldest/bin/python -m pip freeze --exclude-editable; } > build/constraints.txt
+	mv build/constraints.txt constraints-lowest.txt
 
 clean: ## remove whatever was made here
 	rm -rf $(VENV) build dist *.egg-info .coverage* .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+$(LOWEST): pyproject.toml constraints-lowest.txt
+	rm -rf build/lowest && $(PYTHON) -m venv build/lowest
+	build/lowest/bin/python -m pip install --quiet --constraint constraints-lowest.txt --editable '.[test]'
+	@touch $@
 
 $(DYNALITE): PACKAGE := dynalite@4
 $(AXE): PACKAGE := axe-core@4.14

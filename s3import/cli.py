@@ -13,9 +13,9 @@ from typing import TYPE_CHECKING, Any, NoReturn
 import click
 
 from s3import import __version__
-from s3import.console import certified, dump_writing, explained, options, rejected, streams, times
+from s3import.console import certified, completed, dump_writing, explained, options, rejected, streams, times
 from s3import.console.exits import DONE, FAILED, SOME_REJECTED, exit_status, status_of, worst
-from s3import.console.output import after_the_work, complain, redraw, say
+from s3import.console.output import after_the_work, complain, say
 from s3import.console.signals import signals
 from s3import.core.errors import (
     ConfigurationError,
@@ -46,6 +46,7 @@ def cli() -> None:
     """
 
 
+cli.add_command(completed.completion)
 cli.add_command(explained.explain)
 cli.add_command(dump_writing.sample)
 cli.add_command(dump_writing.schema)
@@ -179,40 +180,33 @@ def print_results(results: list[Result], place: WorkPlace, *, as_json: bool) -> 
 def status(account: str | None, state: str | None, database: str | None, watch: bool, as_json: bool) -> None:
     """Show how far an account is; without --account a line for every account at work and for the 100 done last.
 
+    A table on a terminal. Where stdout is none, the lines are separated by tabs: account, status, recent pass,
+    remaining pass, delta, open rejects, source, database.
     One look, or --watch. Exit status 75 and the account's status `unknown` when the database does not answer.
     """
-    from s3import.console import summary
     from s3import.console.place import place_of
-    from s3import.console.watch import look
+    from s3import.console.standings import nobody, standings
+    from s3import.console.watch import look, watch_to_the_end
     from s3import.reporting.status_document import unknown
 
     if account is not None and state is not None:
         raise ConfigurationError("--state chooses among all accounts; give it without --account")
     settings = options.settings_from(database=database)
-    show = partial(summary.standings, as_json=as_json, place=place_of(settings), listed=account is None, state=state)
+    place = place_of(settings)
+    show = partial(standings, as_json=as_json, place=place, listed=account is None, state=state)
     try:
-        documents = watch_to_the_end(settings, account, state, show) if watch else look(settings, account, state)
+        if watch:
+            documents = watch_to_the_end(settings, account, state, show, as_json=as_json)
+        else:
+            documents = look(settings, account, state)
+            shown = show(documents)
+            click.echo(shown, nl=bool(shown))
     except DatabaseUnavailable:
         if account is not None:
             click.echo(show([unknown(account)]))
         raise
-    if documents or not as_json:
-        (redraw if watch else click.echo)(show(documents))
-
-
-def watch_to_the_end(
-    settings: Settings, account: str | None, state: str | None, show: Callable[[list[dict[str, Any]]], str | bytes]
-) -> list[dict[str, Any]]:
-    """Show one look after the other for as long as somebody is at work; the last one."""
-    from s3import.console import summary
-    from s3import.console.watch import LOOKS_ALONE, looks
-
-    for documents, alone in looks(settings, account, state):
-        if any(map(summary.at_work, documents)):
-            redraw(show(documents))
-        if alone == LOOKS_ALONE or (alone > LOOKS_ALONE and sys.stdout.isatty()):  # there it was cleared
-            click.echo(summary.NOBODY_WORKS, err=True)
-    return documents
+    if not documents and not as_json and not sys.stdout.isatty():
+        say(f"{place.database}: {nobody(state)}")
 
 
 @cli.command()

@@ -13,6 +13,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.bounds import lowest
+
 ROOT = Path(__file__).parent.parent
 PACKAGE = ROOT / "s3import"
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
@@ -53,6 +55,30 @@ def test_every_import_is_declared(needs_service: bool) -> None:
         inside = str(path.relative_to(PACKAGE))
         if inside.startswith(OF_A_SERVICE) is needs_service:
             assert _imported(path) - declared == set(), inside
+
+
+def test_the_lowest_releases_are_those_that_are_tested() -> None:
+    """`make lowest` installs each bound of pyproject.toml, no later release."""
+    lines = (ROOT / "constraints-lowest.txt").read_text().splitlines()
+    pinned = dict(line.split("==") for line in lines if not line.startswith("#"))
+    tested = {_plain(name): _release(release) for name, release in pinned.items()}
+    bounds = {_plain(name): _release(release) for name, release in lowest().items()}
+    assert {name: tested.get(name) for name in bounds} == bounds
+
+
+def _release(text: str) -> tuple[int, ...]:
+    """2.1 and 2.1.0 are the same release."""
+    numbers = [int(number) for number in text.split(".")]
+    while numbers and not numbers[-1]:
+        numbers.pop()
+    return tuple(numbers)
+
+
+@pytest.mark.parametrize("name", ["constraints.txt", "constraints-lowest.txt"])
+def test_constraints_name_no_index(name: str) -> None:
+    """They hold releases only: where these come from is decided by whoever installs them."""
+    lines = (ROOT / name).read_text().splitlines()
+    assert [line for line in lines if not re.fullmatch(r"#.*|[\w.-]+==[\w.+-]+", line)] == []
 
 
 def test_the_package_is_typed() -> None:

@@ -8,15 +8,19 @@ from typing import TYPE_CHECKING
 
 import click
 
-from s3import.console import options
+from s3import.console import completed, options
+from s3import.console.tabular import Column, print_rows
 from s3import.core.json_schemas import schema_text, schema_titles
 
 if TYPE_CHECKING:
     from s3import.operations.sample.sample_dump import SampleDump
 
 
+SCHEMA_COLUMNS = [Column("name"), Column("describes", wraps=True)]
+
+
 @click.command(cls=options.SingleCommand)
-@click.argument("name", required=False)
+@click.argument("name", required=False, shell_complete=completed.schemas)
 def schema(name: str | None) -> None:
     """Print the JSON Schema of a record, a document of a dump, or what s3import tells; without NAME list them all.
 
@@ -25,10 +29,7 @@ def schema(name: str | None) -> None:
     if name is not None:
         click.echo(schema_text(name), nl=False)
         return
-    titles = schema_titles()
-    column = 2 + max(map(len, titles))
-    for known, title in titles.items():
-        click.echo(f"{known:{column}}{title}")
+    print_rows(SCHEMA_COLUMNS, schema_titles().items())
 
 
 @click.command(cls=options.SingleCommand)

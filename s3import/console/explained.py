@@ -3,30 +3,36 @@
 from __future__ import annotations
 
 import json
+import sys
 import textwrap
 from collections.abc import Iterable
 from dataclasses import asdict
 
 import click
 
-from s3import.console import options
+from s3import.console import completed, options
 from s3import.console.output import shown_width
+from s3import.console.tabular import tabbed
 from s3import.core.explanations import GROUPS, Explanation, explanations
 from s3import.core.explanations import explain as explanation_of
 
 
 @click.command(cls=options.SingleCommand)
-@click.argument("code", required=False)
+@click.argument("code", required=False, shell_complete=completed.codes)
 @options.json("Print one JSON object a line.")
 def explain(code: str | None, as_json: bool) -> None:
     """Explain a code of a reject, an error or an answer of the HTTP API; without CODE list them all.
 
-    What it means, its usual cause, what to do, and an example.
+    What it means, its usual cause, what to do, and an example. Where stdout is no terminal, the list is separated by
+    tabs: code, group, meaning.
     """
     width = shown_width()
     if as_json:
         for explanation in explanations().values() if code is None else [explanation_of(code)]:
             click.echo(code_as_json(explanation))
+    elif code is None and not sys.stdout.isatty():
+        for explanation in explanations().values():
+            click.echo(tabbed([explanation.code, explanation.group, explanation.meaning]))
     elif code is None:
         click.echo(codes_as_text(explanations().values(), width))
     else:

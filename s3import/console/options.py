@@ -38,6 +38,14 @@ class AccountId(click.types.StringParamType):
             self.fail("the encoding of this shell lacks letters of the id; set LC_ALL=C.UTF-8", param, ctx)
         return super().convert(value, param, ctx)
 
+    def shell_complete(
+        self, ctx: click.Context, param: click.Parameter, incomplete: str
+    ) -> list[click.shell_completion.CompletionItem]:
+        """The ids of the database that begin so."""
+        from s3import.console.completed import account_ids
+
+        return account_ids(ctx, incomplete)
+
     def split_envvar_value(self, rv: str) -> Sequence[str]:
         """The lines that are not blank."""
         return [line.removesuffix("\r") for line in rv.split("\n") if line.strip()]

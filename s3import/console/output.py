@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import sys
 import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from typing import TextIO
 
 import click
 
@@ -31,23 +33,53 @@ def say(text: str) -> None:
         click.echo(f"s3import: {printable(text)}", err=True)
 
 
+def is_screen(stream: TextIO) -> bool:
+    """Whether a person reads the stream on a terminal that can move its cursor."""
+    return stream.isatty() and os.environ.get("TERM") != "dumb"
+
+
+def has_colours(stream: TextIO) -> bool:
+    """Whether what goes there may be coloured: on a terminal, unless NO_COLOR forbids it (https://no-color.org)."""
+    return is_screen(stream) and not os.environ.get("NO_COLOR")
+
+
 def shown_width() -> int:
     """How many columns a line of stdout may have: those of the terminal; elsewhere a text is not broken into lines."""
     return shutil.get_terminal_size().columns if sys.stdout.isatty() else sys.maxsize
 
 
-def redraw(text: str | bytes) -> None:
-    """Show a new look at something in the place of the one before; below it where stdout is no terminal."""
-    if sys.stdout.isatty():
-        click.clear()
-    click.echo(text)
+def shown_height() -> int:
+    """How many lines the terminal has."""
+    return shutil.get_terminal_size().lines
+
+
+def painted(text: str) -> str:
+    """The text with its first word coloured, where that is a state and stdout may be coloured."""
+    colour = colour_of(text) if has_colours(sys.stdout) else ""
+    state = _FIRST_WORD.match(text)
+    return click.style(state[0], fg=colour) + text[state.end() :] if colour and state else text
+
+
+def colour_of(text: str) -> str:
+    """The colour of a text that begins with the state of an account or a pass; empty for any other."""
+    return _COLOURS.get(state[0], "") if (state := _FIRST_WORD.match(text)) else ""
+
+
+_FIRST_WORD = re.compile(r"[\w-]+")
+_COLOURS = {
+    **dict.fromkeys(("succeeded", "active", "active-recent-only"), "green"),
+    **dict.fromkeys(("running", "migrating"), "cyan"),
+    **dict.fromkeys(("queued", "cancelled", "unknown"), "yellow"),
+    "failed": "red",
+}
 
 
 def complain(error: S3ImportError) -> None:
     """Say on stderr what went wrong and, with S3IMPORT_DEBUG, where; foreign errors by type only, their text may hold a
     customer's."""
     with suppress(OSError):  # somebody closed stderr
-        click.echo(f"s3import: {printable(error.message)} [{error.code}]", err=True)
+        name = click.style("s3import:", fg="red") if has_colours(sys.stderr) else "s3import:"
+        click.echo(f"{name} {printable(error.message)} [{error.code}]", err=True)
         cause: BaseException | None = error
         while os.environ.get("S3IMPORT_DEBUG") and cause is not None:
             click.echo("".join(traceback.format_tb(cause.__traceback__)) + type(cause).__name__, err=True)

@@ -3,19 +3,24 @@
 from __future__ import annotations
 
 import shlex
+from collections.abc import Iterable, Iterator
 from itertools import islice
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from s3import.console import options
 from s3import.console.output import say
+from s3import.console.tabular import Column, print_rows
 from s3import.core.errors import can_be_repaired
 
 if TYPE_CHECKING:
     from s3import.core.settings import Settings
     from s3import.operations.reject_dump import RejectDump
     from s3import.reporting.pages import RejectSelection
+
+
+REJECT_COLUMNS = [Column("record", cut=True), Column("id", cut=True), Column("reasons", wraps=True)]
 
 
 @click.command(cls=options.SingleCommand)
@@ -39,6 +44,7 @@ def rejects(
 ) -> None:
     """List the records that were not imported, each with its place, its reasons and (with --json) its text.
 
+    A table on a terminal. Where stdout is none, the lines are separated by tabs: pass, part and line; id; reasons.
     With --as-dump they are written as a delta instead, one on a line, with the reasons beside them: mend the lines,
     then import them by `migrate --pass delta`. What comes in so is listed no more.
     """
@@ -66,13 +72,21 @@ def list_rejects(
     from s3import.console.place import place_of
     from s3import.operations.composition import opened
 
-    show = summary.reject_as_json if as_json else summary.reject_as_text
     listed, codes = 0, set[str]()
+
+    def noted(rejects: Iterable[dict[str, Any]]) -> Iterator[dict[str, Any]]:
+        nonlocal listed
+        for listed, reject in enumerate(rejects, 1):  # noqa: B007 - how many there were is told below
+            codes.update(reason["code"] for reason in reject["reasons"])
+            yield reject
+
     with opened(settings) as operations:
-        for reject in islice(operations.each_reject(account, selection), limit):
-            click.echo(show(reject))
-            listed += 1
-            codes |= {reason["code"] for reason in reject["reasons"]}
+        found = noted(islice(operations.each_reject(account, selection), limit))
+        if as_json:
+            for reject in found:
+                click.echo(summary.reject_as_json(reject))
+        else:
+            print_rows(REJECT_COLUMNS, map(summary.reject_cells, found))
     advice = f"; {summary.repair(account, codes)}" if listed else ""
     if can_be_repaired(codes):
         advice += "; --as-dump DIR writes them down to be mended one by one"

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import orjson
 
+from s3import.console.output import painted, shown_width
 from s3import.console.place import WorkPlace
 from s3import.console.telling import spans
 from s3import.core.accounts import AccountStatus, is_imported
@@ -55,7 +56,7 @@ def as_json(results: Sequence[Result]) -> bytes:
 def as_text(results: Sequence[Result], place: WorkPlace) -> str:
     """What became of each account, in a few lines, and where."""
     if len(results) > 1:
-        return "\n".join([*map(_line, results), *_place_lines(place), _total(results), *_cure_of_many(results)])
+        return "\n".join([*map(_line, results), *place_lines(place), _total(results), *_cure_of_many(results)])
     result = results[0]
     text = document_as_text(result.document, place)
     text += "".join(f"\n  {printable(note)}" for note in result.notes)
@@ -76,7 +77,7 @@ def _after_that(result: Result) -> str:
 
 def tables_as_text(done: Upgrade, place: WorkPlace) -> str:
     """What `db init` did to the tables, where, and what comes next."""
-    lines = [f"the tables are {done}, at revision {HEAD}", *_place_lines(place)]
+    lines = [f"the tables are {done}, at revision {HEAD}", *place_lines(place)]
     return "\n".join([*lines, *([f"  next: {_AFTER_INIT[done]}"] if done in _AFTER_INIT else [])])
 
 
@@ -126,18 +127,18 @@ def cancelled_as_text(account_id: str, runs: Sequence[tuple[Run, State]], place:
         else f"account {account_id}: the {run.pass_} pass is {now}, as it was; there was nothing to cancel"
         for run, now in runs
     ]
-    return "\n".join([*lines, *_place_lines(place)])
+    return "\n".join([*lines, *place_lines(place)])
 
 
 def purged_as_text(account_id: str, removed: int, place: WorkPlace) -> str:
     """What a purge forgot, and where."""
     text = f"account {account_id}: purged, {removed:,} rows of bookkeeping; its own rows stay"
-    return "\n".join([text, *_place_lines(place)])
+    return "\n".join([text, *place_lines(place)])
 
 
 def removed_as_text(removed: Removed, place: WorkPlace) -> str:
     """What a reset took away, and what it left."""
-    lines = [f"account {removed.account_id}: taken back {_counted(removed.rows)}", *_place_lines(place)]
+    lines = [f"account {removed.account_id}: taken back {_counted(removed.rows)}", *place_lines(place)]
     if any(removed.left.values()):
         lines.append(f"  left, as people made it or no dump holds it any more: {_counted(removed.left)}")
     return "\n".join(lines)
@@ -151,34 +152,9 @@ def document_as_json(document: dict[str, Any]) -> bytes:
     return _json(document)
 
 
-def standings(
-    documents: Sequence[dict[str, Any]], *, as_json: bool, place: WorkPlace, listed: bool, state: str | None
-) -> str | bytes:
-    """Status documents: that of one account, or (`listed`) of several with a line each, of those with a run in that
-    `state`."""
-    if as_json:
-        return b"\n".join(map(_json, documents))
-    if not listed:
-        return document_as_text(documents[0], place)
-    nobody = f"no account has a pass whose state is {state}" if state else "nothing was migrated yet"
-    lines = list(map(_overview_line, documents)) or [nobody]
-    return "\n".join([*_place_lines(place), *lines])
-
-
-def _overview_line(document: dict[str, Any]) -> str:
-    """An account with all of its passes in one line."""
-    passes = [f"{name} {_progress(shown)}{_rejected(shown)}" for name, shown in document["passes"].items() if shown]
-    sources = ", ".join({printable(shown["source"]): None for shown in _passes(document) if shown["source"]})
-    return f"account {document['account_id']}: {_standing(document)}; {'; '.join(passes)}; from {sources}"
-
-
-def _rejected(shown: dict[str, Any]) -> str:
-    return f", {open_rejects(shown):,} rejected" if open_rejects(shown) else ""
-
-
 def document_as_text(document: dict[str, Any], place: WorkPlace) -> str:
     """A status document (or that of a dry run) for a person: state, counts, and what to do next."""
-    head = f"account {document['account_id']}: {_standing(document)}{_how_many_rejected(document)}"
+    head = f"account {document['account_id']}: {painted(standing(document))}{_how_many_rejected(document)}"
     sources = {shown["source"] for shown in document["passes"].values() if shown and "source" in shown}
     of_all = replace(place, source=sources.pop()) if len(sources) == 1 else place
     passes = {} if document.get("account_status") == UNKNOWN else document["passes"]
@@ -187,7 +163,7 @@ def document_as_text(document: dict[str, Any], place: WorkPlace) -> str:
         for name, shown in passes.items()
         for line in (_pass_lines(name, shown, bool(sources)) if shown else [f"  {name}: {_idle(name, document)}"])
     ]
-    return "\n".join([head, *_place_lines(of_all), *lines, *_advice(document)])
+    return "\n".join([head, *place_lines(of_all), *lines, *_advice(document)])
 
 
 def _idle(pass_: str, document: dict[str, Any]) -> str:
@@ -199,7 +175,8 @@ def _idle(pass_: str, document: dict[str, Any]) -> str:
     return "imported; nothing is kept of it" if is_in else "not started"
 
 
-def _place_lines(place: WorkPlace) -> list[str]:
+def place_lines(place: WorkPlace) -> list[str]:
+    """The lines of a text that name the database and, where it is one, the source."""
     source = [f"  source {printable(place.source)}"] if place.source else []
     return [f"  database {printable(place.database)}", *source]
 
@@ -220,11 +197,16 @@ def reject_as_json(reject: dict[str, Any]) -> bytes:
 
 def reject_as_text(reject: dict[str, Any]) -> str:
     """One line: where, which record, and every reason; never the record's text."""
+    return "  ".join(map(printable, reject_cells(reject)))
+
+
+def reject_cells(reject: dict[str, Any]) -> tuple[str, str, str]:
+    """Where, which record, and every reason."""
     reasons = "; ".join(
         f"{reason['code']}{' (' + reason['field'] + ')' if reason['field'] else ''}: {reason['message']}"
         for reason in reject["reasons"]
     )
-    return f"{reject['pass']}/{printable(reject['part'])}:{reject['line']}  {printable(reject['id'] or '-')}  {reasons}"
+    return f"{reject['pass']}/{reject['part']}:{reject['line']}", reject["id"] or "-", reasons
 
 
 def verified_as_json(verified: Verified) -> bytes:
@@ -236,7 +218,7 @@ def verified_as_text(verified: Verified, place: WorkPlace) -> str:
     found = verified.findings
     verdict = _verdict(found.difference_count, verified.rejected, sum(found.expected.values()))
     source = ", ".join(verified.sources)
-    lines = [f"account {verified.account_id}: {verdict}", *_place_lines(replace(place, source=source))]
+    lines = [f"account {verified.account_id}: {verdict}", *place_lines(replace(place, source=source))]
     lines += _verified_table(found.counts())
     if verified.rejected:
         lines.append(f"  what was rejected, and why: s3import rejects --account {verified.account_id}")
@@ -253,7 +235,7 @@ def retried_as_text(retried: Retried, place: WorkPlace) -> str:
     """What became of files that were copied after their passes."""
     name = retried.account_id
     text = "\n".join(
-        [f"account {name}: {retried.copied:,} files copied, {retried.failed:,} failed", *_place_lines(place)]
+        [f"account {name}: {retried.copied:,} files copied, {retried.failed:,} failed", *place_lines(place)]
     )
     if not retried.failed:
         return text
@@ -279,10 +261,12 @@ def _plural(number: int, noun: str) -> str:
 
 def _verified_table(counts: dict[str, dict[str, int]]) -> list[str]:
     present = {entity: count for entity, count in counts.items() if any(count.values())}
-    return [
-        f"  {entity}: " + ", ".join(f"{number:,} {what}" for what, number in count.items() if number)
-        for entity, count in present.items()
-    ]
+    return [f"  {entity}: {_told(count)}" for entity, count in present.items()]
+
+
+def _told(count: dict[str, int]) -> str:
+    """The numbers that are not 0, with what they count."""
+    return ", ".join(f"{number:,} {what}" for what, number in count.items() if number)
 
 
 def _finding_line(finding: Finding) -> str:
@@ -303,7 +287,8 @@ def _with_error(result: Result) -> dict[str, Any]:
     return {**result.document, "error": {"code": result.error.code, "message": result.error.message}}
 
 
-def _standing(document: dict[str, Any]) -> str:
+def standing(document: dict[str, Any]) -> str:
+    """The status of the document's account, in words."""
     if document.get("dry_run"):
         return "dry run, nothing was written"
     return document["account_status"] or "not in the database"
@@ -314,14 +299,14 @@ def _line(result: Result) -> str:
         return f"account {result.account_id}: {_ending(result)} [{result.error.code}]"
     if not result.imported:
         idle = "queued" if at_work(result.document) else "nothing to do"
-        return f"account {result.account_id}: {_standing(result.document)}; {idle}"
+        return f"account {result.account_id}: {standing(result.document)}; {idle}"
     passes = [shown for shown in result.document["passes"].values() if shown]
     total = Counter[str]()
     for shown in passes:
         for count in shown["counts"].values():
             total.update(count)
     counts = ", ".join(f"{total[what]:,} {what}" for what in COUNTS if total[what] or what == "read")
-    return f"account {result.account_id}: {_standing(result.document)}; {counts}"
+    return f"account {result.account_id}: {standing(result.document)}; {counts}"
 
 
 def _total(results: Sequence[Result]) -> str:
@@ -372,7 +357,7 @@ def _files(files: dict[str, int]) -> str:
 def _state(shown: dict[str, Any]) -> str:
     if "state" not in shown:
         return "not checked to its end" if shown["error"] else "checked"
-    text = _progress(shown)
+    text = painted(progress_of(shown))
     seconds = seconds_between(shown["started_at"], shown["finished_at"])
     if seconds is None:
         return text
@@ -383,7 +368,7 @@ def _state(shown: dict[str, Any]) -> str:
     return f"{text}, estimated {expected}, took {in_words(seconds)}{several}"
 
 
-def _progress(shown: dict[str, Any]) -> str:
+def progress_of(shown: dict[str, Any]) -> str:
     """The state, and how far it got there."""
     progress = shown["progress"]
     text = f"{shown['state']}, {progress['parts_done']} of {progress['parts_total']} parts"
@@ -404,11 +389,14 @@ def _stage(stage: dict[str, Any]) -> str:
 
 
 def _table(counts: dict[str, dict[str, int]]) -> list[str]:
+    """Counts by entity, as a table where the terminal is wide enough, else a line each."""
     present = {entity: count for entity, count in counts.items() if any(count.values())}
     if not present:
         return ["    no records"]
     columns = [what for what in COUNTS if what in next(iter(present.values()))]
     width = max(9, *(len(f"{count[what]:,}") for count in present.values() for what in columns)) + 2
+    if 16 + width * len(columns) > shown_width():
+        return [f"    {entity}: {_told(count)}" for entity, count in present.items()]
     head = f"    {'':12}" + "".join(f"{what:>{width}}" for what in columns)
     rows = [
         f"    {entity:12}" + "".join(f"{count[what]:>{width},}" for what in columns)
@@ -428,7 +416,7 @@ def _advice(document: dict[str, Any]) -> list[str]:
     advice = [f"  every reject with its reasons: s3import rejects --account {account}"]
     if any(
         shown["state"] == "succeeded" and open_rejects(shown) and can_be_repaired(shown["rejects"]["by_code"])
-        for shown in _passes(document)
+        for shown in passes_of(document)
     ):
         advice.append(f"  once the dump is repaired: s3import migrate --account {account} --again")
     return advice
@@ -454,7 +442,7 @@ def complaints(results: Sequence[Result]) -> Iterator[str]:
     """A sentence for each account that is done with rejects."""
     for result in results:
         if result.error is None and result.rejected and not result.document.get("dry_run"):
-            codes = [code for shown in _passes(result.document) for code in shown["rejects"]["by_code"]]
+            codes = [code for shown in passes_of(result.document) for code in shown["rejects"]["by_code"]]
             advice = cure(result.account_id, codes)
             yield f"account {result.account_id}: {result.rejected:,} records were rejected; {advice}"
 
@@ -469,9 +457,9 @@ def _how_many_rejected(document: dict[str, Any]) -> str:
 
 
 def _rejected_in(document: dict[str, Any]) -> int:
-    return sum(map(open_rejects, _passes(document)))
+    return sum(map(open_rejects, passes_of(document)))
 
 
-def _passes(document: dict[str, Any]) -> list[dict[str, Any]]:
+def passes_of(document: dict[str, Any]) -> list[dict[str, Any]]:
     """Those that there are."""
     return [shown for shown in document["passes"].values() if shown]

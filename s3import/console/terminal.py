@@ -10,10 +10,9 @@ from collections import deque
 from collections.abc import Callable
 from contextlib import suppress
 from types import TracebackType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from tqdm import tqdm
-
+from s3import.console.output import is_screen
 from s3import.core.durations import in_words
 from s3import.core.events import (
     AccountEnded,
@@ -29,8 +28,9 @@ from s3import.core.events import (
 )
 from s3import.core.limits import RATE_WINDOW_SECONDS
 
-BAR = "{desc} {percent}|{bar:12}| {n_fmt}/{total_fmt} {rate_fmt}, {left} left{postfix}"
-ACCOUNTS_BAR = "accounts {n_fmt}/{total_fmt} |{bar:24}| {rate_fmt}, {remaining} left{postfix}"
+if TYPE_CHECKING:
+    from s3import.console.bars import Bars
+
 LEAST_SECONDS_LEFT = 1.0
 LEAST_WINDOW_SECONDS = 0.5  # by which a rate can be told
 SAME_AGAIN_SECONDS = 5.0  # a message that many parts have at the same time is shown once
@@ -48,12 +48,18 @@ class Terminal:
         self._place = place
         self._lock = threading.RLock()
         self._several = accounts > 1
-        self._bars = sys.stderr.isatty()
+        self._bars: Bars | None = None
+        if is_screen(sys.stderr):
+            from s3import.console.bars import Bars
+
+            self._bars = Bars()
         self._line_seconds = line_seconds
         self._passes: dict[tuple[str, str], _PassShown] = {}
         self._accounts: _AccountsShown | None = None
         if self._several:
-            self._accounts = _AccountsBar(accounts) if self._bars else _AccountLines(accounts, line_seconds, self._tell)
+            self._accounts = (
+                _AccountsBar(self._bars, accounts) if self._bars else _AccountLines(accounts, line_seconds, self._tell)
+            )
         self._files_pace, self._files_recent = _Pace(line_seconds), _Recent()
         self._removed_pace = _Pace(line_seconds)
         self._said: dict[str, float] = {}
@@ -72,8 +78,8 @@ class Terminal:
         with self._lock, suppress(OSError):
             for shown in self._passes.values():
                 shown.close()
-            if self._accounts is not None:
-                self._accounts.close()
+            if self._bars:
+                self._bars.close()
 
     def __call__(self, event: Event) -> None:
         """Show one event. A terminal that is gone is no reason to stop."""
@@ -110,7 +116,7 @@ class Terminal:
             return
         if self._bars:
             self._say(self._place)
-        shown = _Bar(event) if self._bars else _Lines(event, self._line_seconds, self._tell)
+        shown = _Bar(self._bars, event) if self._bars else _Lines(event, self._line_seconds, self._tell)
         self._passes[event.account_id, event.pass_] = shown
         if event.attempts > 1:
             self._say(
@@ -150,7 +156,7 @@ class Terminal:
         now = time.monotonic()
         if now - self._said.get(text, -SAME_AGAIN_SECONDS) >= SAME_AGAIN_SECONDS:
             self._said[text] = now
-            tqdm.write(text, file=sys.stderr) if self._bars else _print(text)
+            self._bars.say(text) if self._bars else _print(text)
 
 
 class _Warnings(logging.Handler):
@@ -191,41 +197,35 @@ class _PassShown:
 
 
 class _Bar(_PassShown):
-    def __init__(self, event: PassStarted) -> None:
+    """A bar of bytes that is not full before all is done: behind the last of them come files, and the finish."""
+
+    def __init__(self, bars: Bars, event: PassStarted) -> None:
         super().__init__(event)
-        counted = {"total": self.bytes_total, "initial": self.bytes, "unit": "B", "unit_scale": True}
-        self._bar = _tqdm(BAR, _HonestBar, desc=self.name, **counted)
-        self._show()
+        self._is_done = False
+        self._recent = _Recent()
+        self._shown = bars.add(self.name, self._fraction, self._told)
 
     def advance(self, event: Advanced) -> None:
         super().advance(event)
-        self._show()
-        self._bar.update(event.bytes)
+        self._recent.note(self.stage, self.bytes)
+        self._shown()
 
-    def _show(self) -> None:
-        parts = f"part {self.parts}/{self.parts_total}"  # last: what a narrow terminal cuts off
-        text = f"{self.stage}{self.read:,} rows, {self.rejected:,} rejects, {parts}"
-        self._bar.set_postfix_str(text, refresh=False)
+    def _fraction(self) -> float:
+        if self._is_done:
+            return 1.0
+        return min(self.bytes / self.bytes_total, 0.99) if self.bytes_total else 0.0
+
+    def _told(self) -> str:
+        """What stands behind the bar; the last of it is what a narrow terminal cuts off."""
+        rate = self._recent.rate
+        speed = f", {rate / 1e6:,.1f} MB/s" if rate and not self._is_done else ""
+        left = "" if self._is_done else f", {_left((self.bytes_total - self.bytes) / rate if rate else None)}"
+        done = f"{self.bytes / 1e6:,.1f} of {self.bytes_total / 1e6:,.1f} MB"
+        counted = f"{self.read:,} rows, {self.rejected:,} rejects, part {self.parts}/{self.parts_total}"
+        return f"{done}{speed}{left}, {self.stage}{counted}"
 
     def close(self, *, is_done: bool = False) -> None:
-        self._bar.is_done = is_done
-        self._bar.refresh()
-        self._bar.close()
-
-
-class _HonestBar(tqdm):  # type: ignore[misc]
-    """A bar of bytes that is not full before all is done: behind the last of them come files, and the finish."""
-
-    is_done = False
-
-    @property
-    def format_dict(self) -> dict[str, Any]:
-        shown: dict[str, Any] = super().format_dict
-        total, rate = shown["total"] or 0, shown["rate"] or (shown["n"] - shown["initial"]) / (shown["elapsed"] or 1)
-        percent = 100 if self.is_done else min(int(100 * shown["n"] / total), 99) if total else 0
-        seconds = max((total - shown["n"]) / rate, LEAST_SECONDS_LEFT) if rate else None
-        left = "nothing" if self.is_done else "?" if seconds is None else in_words(seconds)
-        return {**shown, "percent": f"{percent:3d}%", "left": left}
+        self._is_done = is_done
 
 
 class _Lines(_PassShown):
@@ -271,26 +271,26 @@ class _AccountsShown:
         self.done += 1
         self.failed += event.error is not None
 
-    def close(self) -> None:
-        """Leave the screen as it should stay."""
+    def _time_left(self, pace: _Pace) -> str:
+        return _left((self.total - self.done) * pace.seconds / self.done if self.done else None)
 
     def __str__(self) -> str:
         return f"{self.read:,} rows, {self.rejected:,} rejects, {self.failed:,} failed"
 
 
 class _AccountsBar(_AccountsShown):
-    def __init__(self, accounts: int) -> None:
+    def __init__(self, bars: Bars, accounts: int) -> None:
         super().__init__(accounts)
-        self._bar = _tqdm(ACCOUNTS_BAR, total=accounts, unit="")
+        self._pace = _Pace(0.0)
+        self._shown = bars.add("accounts", lambda: self.done / self.total, self._told)
 
     def end(self, event: AccountEnded) -> None:
         super().end(event)
-        self._bar.set_postfix_str(str(self), refresh=False)
-        self._bar.update()
+        self._shown()
 
-    def close(self) -> None:
-        self._bar.refresh()
-        self._bar.close()
+    def _told(self) -> str:
+        left = f", {self._time_left(self._pace)}" if self.done < self.total else ""
+        return f"{self.done:,}/{self.total:,}{left}, {self}"
 
 
 class _AccountLines(_AccountsShown):
@@ -309,8 +309,7 @@ class _AccountLines(_AccountsShown):
 
     def _say_if_due(self) -> None:
         if self._pace.is_due():
-            seconds = (self.total - self.done) * self._pace.seconds / self.done if self.done else None
-            left = _left(seconds) if self.done < self.total else "done"
+            left = self._time_left(self._pace) if self.done < self.total else "done"
             self._tell(f"accounts {self.done:,}/{self.total:,}, {self}, {left}")
 
 
@@ -357,16 +356,14 @@ class _Recent:
     @property
     def rate(self) -> float | None:
         """Each second; None where that is not known yet."""
+        if not self._noted:
+            return None
         (began, before), (now, done) = self._noted[0], self._noted[-1]
         return (done - before) / (now - began) if now - began > LEAST_WINDOW_SECONDS and done > before else None
 
 
 def _left(seconds: float | None) -> str:
     return "time left unknown" if seconds is None else f"{in_words(max(seconds, LEAST_SECONDS_LEFT))} left"
-
-
-def _tqdm(bar_format: str, kind: type[tqdm[Any]] = tqdm, **options: Any) -> Any:
-    return kind(bar_format=bar_format, file=sys.stderr, dynamic_ncols=True, **options)
 
 
 def _print(text: str) -> None:

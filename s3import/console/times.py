@@ -7,6 +7,9 @@ from typing import Any
 import click
 
 from s3import.console import options
+from s3import.console.tabular import Column, print_rows
+
+EVENT_COLUMNS = [Column("at"), Column("pass"), Column("event", wraps=True), Column("by", cut=True)]
 
 
 @click.command(cls=options.SingleCommand)
@@ -16,15 +19,19 @@ from s3import.console import options
 def history(account: str, database: str | None, as_json: bool) -> None:
     """Show what happened to an account's passes, when, and who did it: the oldest first.
 
+    A table on a terminal. Where stdout is none, the lines are separated by tabs: time, pass, event, who did it.
     Events are forgotten with everything else that is kept of a migration, by `reset` and by `purge`.
     """
     from s3import.console import telling
     from s3import.operations.composition import opened
 
-    show = telling.event_as_json if as_json else telling.event_as_text
     with opened(options.settings_from(database=database)) as operations:
-        for event in operations.each_event(account):
-            click.echo(show(event))
+        events = operations.each_event(account)
+        if as_json:
+            for event in events:
+                click.echo(telling.event_as_json(event))
+        else:
+            print_rows(EVENT_COLUMNS, map(telling.event_cells, events))
 
 
 @click.command(cls=options.SingleCommand)

@@ -197,6 +197,14 @@ class Operations:
             documents = report.documents(connection, ids)
         return Page(documents, account_cursor(last) if last else None)
 
+    def account_ids(self, text: str, limit: int) -> list[str]:
+        """At most `limit` ids, beginning with `text`, of accounts that have a run, those asked for last first."""
+        if not self.database.is_there:
+            return []
+        with self.database.look() as connection:
+            found = overview.account_ids(connection, None, text, None, limit)[0] if schema.exists(connection) else []
+        return [name for name in found if name.startswith(text)]  # SQLite does not tell A from a
+
     def in_trouble(self, limit: int = 10) -> list[dict[str, Any]]:
         """The status documents of at most `limit` accounts whose run failed or lost its process, the latest first."""
         with self.database.read() as connection:

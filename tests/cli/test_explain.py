@@ -7,6 +7,7 @@ import json
 from click.testing import CliRunner, Result
 
 from s3import.cli import cli, run
+from s3import.console.explained import codes_as_text
 from s3import.core.explanations import explanations
 
 
@@ -26,10 +27,17 @@ def test_explains_a_code() -> None:
 
 
 def test_lists_all_codes() -> None:
-    """Without a code there is a line for each, under the title of its group."""
-    lines = explained().output.splitlines()
+    """Without a code there is a line for each: where nobody looks, code, group and meaning between tabs."""
+    rows = [line.split("\t") for line in explained().output.splitlines()]
+    assert rows == [[one.code, one.group, one.meaning] for one in explanations().values()]
+
+
+def test_lists_all_codes_for_a_person() -> None:
+    """On a terminal the codes stand under the titles of their groups, their meanings broken at its width."""
+    lines = codes_as_text(explanations().values(), 60).splitlines()
     assert lines[0] == "Rejects: a record is set aside"
-    assert [line.split()[0] for line in lines if line.startswith("  ")] == list(explanations())
+    codes = [line.split()[0] for line in lines if line.startswith("  ") and not line.startswith("   ")]
+    assert (codes, max(map(len, lines)) <= 60) == (list(explanations()), True)
 
 
 def test_prints_json() -> None:

@@ -12,7 +12,7 @@ from click.testing import CliRunner
 from s3import.cli import cli
 from tests.cli.commands import Dump, environment, s3import
 
-HEAVY = {"sqlalchemy", "pyarrow", "boto3", "tqdm", "alembic", "orjson", "stamina"}
+HEAVY = {"sqlalchemy", "pyarrow", "boto3", "rich", "alembic", "orjson", "stamina"}
 COMMANDS = [
     *([name] for name in ("migrate", "status", "rejects", "verify", "reset", "purge", "export", "history")),
     *(["db", "init"], ["files", "copy"], ["files", "retry"], ["mapping", "try"]),

@@ -168,7 +168,7 @@ def test_rejects_of_one_pass_only(dump: Dump, sqlite_url: str) -> None:
     migrate(dump, sqlite_url)
     listing = ["rejects", "--account", ACCOUNT, "--database", sqlite_url]
     assert s3import(*listing, "--pass", "remaining").out == (
-        "remaining/threads/b.jsonl:1  t9  unknown_brand (brand_id): there is no brand of this id in the account\n"
+        "remaining/threads/b.jsonl:1\tt9\tunknown_brand (brand_id): there is no brand of this id in the account\n"
     )
     assert len(s3import(*listing).out.splitlines()) == 3
 

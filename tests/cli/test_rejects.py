@@ -75,7 +75,7 @@ def test_writes_them_down_to_be_mended_and_says_what_comes_next(
     shown = s3import("status", *words).out
     assert "account acme: active; 1 record rejected\n" in shown
     assert "; 3 resolved by a delta since\n" in shown
-    assert "  delta      resolved (attempt 1)  by " in s3import("history", *words).out.splitlines()[-1]
+    assert "\tdelta\tresolved (attempt 1)\t" in s3import("history", *words).out.splitlines()[-1]
 
 
 def test_writes_one_document_where_it_is_asked_for(listing: list[str], tmp_path: Path) -> None:

@@ -35,7 +35,7 @@ def test_lists_the_schemas() -> None:
     """Without a name there is a line for each, with what it describes."""
     lines = printed().splitlines()
     assert [line.split()[0] for line in lines] == list(SCHEMA_NAMES)
-    assert lines[0] == "thread       A thread: a line of a part below threads/"
+    assert lines[0] == "thread\tA thread: a line of a part below threads/"
 
 
 @pytest.mark.parametrize(

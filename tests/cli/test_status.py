@@ -29,16 +29,16 @@ def three(dump: Dump, sqlite_url: str) -> str:
 
 
 def test_lists_the_accounts_at_work_and_those_done_last(three: str) -> None:
-    """A line each: who is at work first, then who was done last."""
-    head, *lines = s3import("status", "--database", three).out.splitlines()
-    assert head == f"  database {three}"
-    assert [line.split(";")[0] for line in lines] == [
-        "account gamma: not in the database",
-        "account beta: active-recent-only",
-        "account acme: active",
+    """A line each, its cells between tabs: who is at work first, then who was done last."""
+    rows = [line.split("\t") for line in s3import("status", "--database", three).out.splitlines()]
+    assert [row[:2] for row in rows] == [
+        ["gamma", "not in the database"],
+        ["beta", "active-recent-only"],
+        ["acme", "active"],
     ]
-    assert "recent queued, 0 of 0 parts; remaining queued" in lines[0]
-    assert "remaining failed, 2 of 3 parts, stopped at messages" in lines[1]
+    assert rows[0][2:6] == ["queued, 0 of 0 parts", "queued, 0 of 0 parts", "-", "0"]
+    assert rows[1][3] == "failed, 2 of 3 parts, stopped at messages"
+    assert {row[-1] for row in rows} == {three}
 
 
 def test_gives_a_status_document_a_line(three: str) -> None:
@@ -58,15 +58,17 @@ def test_lists_accounts_in_a_state(three: str, state: str, accounts: list[str]) 
 
 
 def test_a_database_without_tables_lists_nothing(bare_sqlite_url: str) -> None:
-    """And says so; none is made."""
+    """And says so where a person reads it; none is made."""
     ended = s3import("status", "--database", bare_sqlite_url)
-    assert (ended.status, ended.out.splitlines()[1:]) == (0, ["nothing was migrated yet"])
+    said = f"s3import: {bare_sqlite_url}: nothing was migrated yet\n"
+    assert (ended.status, ended.out, ended.err) == (0, "", said)
 
 
 def test_says_that_no_account_is_in_a_state(three: str) -> None:
     """Other accounts there are."""
     ended = s3import("status", "--database", three, "--state", "running")
-    assert ended.out.splitlines()[1:] == ["no account has a pass whose state is running"]
+    said = f"s3import: {three}: no account has a pass whose state is running\n"
+    assert (ended.status, ended.out, ended.err) == (0, "", said)
 
 
 def test_a_state_is_no_matter_of_one_account(sqlite_url: str) -> None:
@@ -149,9 +151,9 @@ def test_nothing_is_at_work_behind_a_pass_that_failed(dump: Dump, sqlite_url: st
 
 
 def test_every_account_of_the_list_names_its_source(three: str, dump: Dump) -> None:
-    """The database is named above them."""
-    lines = s3import("status", "--database", three).out.splitlines()[1:]
-    assert [line.rsplit("; from ")[1] for line in lines] == [f"{dump.root}/{one}" for one in ("gamma", "beta", "acme")]
+    """Uncut, before the database."""
+    lines = s3import("status", "--database", three).out.splitlines()
+    assert [line.split("\t")[6] for line in lines] == [f"{dump.root}/{one}" for one in ("gamma", "beta", "acme")]
 
 
 @pytest.mark.parametrize(

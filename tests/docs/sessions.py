@@ -55,13 +55,16 @@ def commands(block: str) -> Iterator[Command]:
 
 
 def matches(shown: str, printed: str) -> bool:
-    """Whether a command printed what the page shows, white space at the ends of lines apart."""
+    """Whether a command printed what the page shows, white space at the ends of lines apart.
+
+    A page shows two blanks for a tab.
+    """
     pattern = ".*".join(re.escape(piece) for piece in _plain(shown).split(ANYTHING))
     return re.fullmatch(pattern, _plain(printed), re.DOTALL) is not None
 
 
 def _plain(text: str) -> str:
-    return "\n".join(line.rstrip() for line in text.splitlines())
+    return "\n".join(line.rstrip().replace("\t", "  ") for line in text.splitlines())
 
 
 @dataclass

@@ -1,0 +1,115 @@
+"""`s3import completion`: real shells complete commands, options, account ids, run states and codes."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from s3import.console import completed
+from tests.cli.commands import Dump, environment, migrate, s3import
+
+pytestmark = pytest.mark.integration
+
+PROGRAMS = Path(sys.executable).parent
+DANGEROUS = "$(reboot)"
+
+
+@pytest.fixture
+def known(dump: Dump, sqlite_url: str) -> str:
+    """The URL of a database that knows three accounts, one of which would be a command."""
+    for account in ("acme", "acorn", DANGEROUS):
+        dump.fill(account)
+        migrate(dump, sqlite_url, account=account)
+    return sqlite_url
+
+
+def program(name: str) -> str:
+    """The shell; without it the test is skipped, or fails where CI is set."""
+    found = shutil.which(name)
+    if found is None:
+        give_up = pytest.fail if os.environ.get("CI") == "true" else pytest.skip
+        give_up(f"no {name}: install it to test the script for it")
+    return found
+
+
+def words(shell: str, script: str, database_url: str, home: Path) -> list[str]:
+    """What a shell that sourced the script of `s3import completion` prints, a word a line."""
+    variables = environment(S3IMPORT_DATABASE=database_url, HOME=str(home))
+    variables["PATH"] = f"{PROGRAMS}:{variables['PATH']}"
+    asked = [program(shell), "-c", script]
+    done = subprocess.run(asked, env=variables, capture_output=True, text=True, check=False, timeout=120)
+    assert done.returncode == 0, done.stderr
+    return done.stdout.split()
+
+
+BASH = """
+eval "$(s3import completion bash)"
+COMP_WORDS=({typed} "{last}")
+COMP_CWORD=$((${{#COMP_WORDS[@]}} - 1))
+_s3import_completion s3import
+printf '%s\\n' "${{COMPREPLY[@]}}"
+"""
+ZSH = """
+autoload -Uz compinit && compinit -u
+eval "$(s3import completion zsh)"
+[[ -n $_comps[s3import] ]] || exit 1
+words=({typed} "{last}") CURRENT=$#words
+_describe() {{ print -rl -- ${{${{(P)3}}%%:*}}; }}
+compadd() {{ print -rl -- ${{(P)5}}; }}
+_s3import_completion
+"""
+FISH = """
+s3import completion fish | source
+complete -C '{typed} {last}' | string split -f1 \\t; true
+"""
+SHELLS = {"bash": BASH, "zsh": ZSH, "fish": FISH}
+
+
+@pytest.mark.parametrize("shell", SHELLS)
+@pytest.mark.parametrize(
+    ("typed", "last", "wanted"),
+    [
+        ("s3import", "est", {"estimate"}),
+        ("s3import status", "--acc", {"--account"}),
+        ("s3import status --account", "ac", {"acme", "acorn"}),
+        ("s3import status --state", "f", {"failed"}),
+        ("s3import explain", "unknown_th", {"unknown_thread"}),
+        ("s3import schema", "man", {"manifest"}),
+    ],
+    ids=["command", "option", "account", "state", "code", "schema"],
+)
+def test_a_real_shell_completes(
+    shell: str, typed: str, last: str, wanted: set[str], known: str, tmp_path: Path
+) -> None:
+    """The script that was printed, sourced by the shell, offers what there is."""
+    assert set(words(shell, SHELLS[shell].format(typed=typed, last=last), known, tmp_path)) == wanted
+
+
+def test_an_id_that_a_shell_would_run_is_not_offered(known: str) -> None:
+    """What is completed stands on the command line as it is."""
+    offered = s3import("status", COMP_WORDS="s3import status --account ", COMP_CWORD="3", **_complete(known)).out
+    assert offered.split() == ["plain,acorn", "plain,acme"]
+
+
+@pytest.mark.parametrize("url", ["sqlite:////nowhere/at/all.db", "postgresql://127.0.0.1:1/none", "nonsense"])
+def test_a_database_that_is_not_there_offers_nothing(url: str) -> None:
+    """No error disturbs the prompt, and no file is made."""
+    ended = s3import("status", COMP_WORDS="s3import status --account ", COMP_CWORD="3", **_complete(url))
+    assert (ended.status, ended.out.strip(), ended.err) == (0, "", "")
+
+
+def _complete(database_url: str) -> dict[str, str]:
+    return {"_S3IMPORT_COMPLETE": "bash_complete", "S3IMPORT_DATABASE": database_url}
+
+
+def test_says_how_to_install_it() -> None:
+    """The help has a line for each shell."""
+    text = s3import("completion", "--help").out
+    for shell in completed.SHELLS:
+        assert f"s3import completion {shell}" in text
+    assert s3import("completion", "tcsh").status == 2
