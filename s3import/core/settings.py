@@ -151,7 +151,7 @@ class Settings:
     describe_calls: bool = _setting("give calls without a body one made from their telephony", False, _truth)
     broker: str | None = _setting("spread parts over workers: amqp://…, redis://… or sqs://", secret=True)
     queue: str = _setting("the queue's name at the broker; the same everywhere", "s3import")
-    connections: int = _setting("with a broker: parts and plans at work at a time, in all", 64, Number(int, 1))
+    connections: int = _setting("with a broker: bundles of parts and plans at work, in all", 64, Number(int, 1))
     connections_per_account: int = _setting("with a broker: the same, of one account", 8, Number(int, 1))
     api_tokens: tuple[str, ...] = _setting(
         "bearer tokens, separated by commas; without any only loopback is served", (), _tokens, secret=True
