@@ -45,7 +45,7 @@ NOISE = (0.9, 1.1)  # between two runs of the same, at least: a study has too fe
 LARGE = 100_000  # messages of an import that tells of more than start-up
 SMALL = 100  # messages of one that tells of nothing else
 STARTS = 7
-COPIES, FILES, FILE_BYTES = 5, 1000, 20_000
+COPIES, FILES, FILE_BYTES = 3, 4000, 20_000  # enough that the start of copying does not count
 LARGE_FILES, LARGE_FILE_BYTES = 100, 5_000_000
 
 
