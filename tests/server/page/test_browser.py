@@ -188,7 +188,6 @@ def test_a_view_comes_back_as_a_whole_once_the_database_answers(
         monkeypatch.setattr(type(service.database), way, fail)
     page.goto(f"/ui/accounts/{ACCOUNT}")
     expect(page.get_by_text("The database does not answer")).to_be_visible()
-    assert faults(page) == []
     monkeypatch.undo()
     expect(page.get_by_role("heading", level=1)).to_contain_text(ACCOUNT, timeout=20_000)
     expect(page.get_by_role("link", name="Fleet")).to_be_visible()
