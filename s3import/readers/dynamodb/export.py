@@ -22,7 +22,7 @@ from s3import.readers.dynamodb.manifests import (
     SUMMARY,
     Export,
     ExportedFile,
-    Found,
+    FoundExports,
     find_exports,
     gaps_between,
     windows_after,
@@ -70,7 +70,7 @@ class ExportSource(ItemSource):
         self._stored = stored
         self._fetch = fetch or _fetch_nothing
         self._sharing = sharing
-        self._found: Found | None = None
+        self._found: FoundExports | None = None
         self._has_items = False
         self._changes: dict[str, tuple[tuple[Export, ...], Changes]] = {}
 

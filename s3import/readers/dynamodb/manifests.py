@@ -53,14 +53,14 @@ class Export:
 
 
 @dataclass(frozen=True, slots=True)
-class Found:
+class FoundExports:
     """The complete exports below a source in the order of time, and the folders of those that lack their summary."""
 
     exports: tuple[Export, ...]
     incomplete: tuple[str, ...]
 
 
-def find_exports(source: Source) -> Found:
+def find_exports(source: Source) -> FoundExports:
     """Every export below the source.
 
     Raises: InvalidManifest, PartMissing, PartDiffers, naming the document; what `source` raises.
@@ -69,7 +69,7 @@ def find_exports(source: Source) -> Found:
     summaries = [key for key in listing if posixpath.basename(key) == SUMMARY]
     exports = sorted((_export(source, listing, key) for key in summaries), key=lambda one: (one.until, one.key))
     incomplete = {folder for key in listing if (folder := _folder(key)) is not None} - set(map(_folder, summaries))
-    return Found(tuple(exports), tuple(sorted(incomplete)))
+    return FoundExports(tuple(exports), tuple(sorted(incomplete)))
 
 
 def _folder(key: str) -> str | None:
