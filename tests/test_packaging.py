@@ -61,9 +61,9 @@ def test_the_lowest_releases_are_those_that_are_tested() -> None:
     """`make lowest` installs each bound of pyproject.toml, no later release."""
     lines = (ROOT / "constraints-lowest.txt").read_text().splitlines()
     pinned = dict(line.split("==") for line in lines if not line.startswith("#"))
-    tested = {_plain(name): _release(release) for name, release in pinned.items()}
+    tested = {_plain(name): release for name, release in pinned.items()}
     bounds = {_plain(name): _release(release) for name, release in lowest().items()}
-    assert {name: tested.get(name) for name in bounds} == bounds
+    assert {name: _release(tested[name]) for name in bounds} == bounds
 
 
 def _release(text: str) -> tuple[int, ...]:

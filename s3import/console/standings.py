@@ -53,7 +53,7 @@ def _table(documents: Sequence[dict[str, Any]]) -> str:
     columns = [
         Column("account", cut=True),
         Column("status", colour=colour_of),
-        *(Column(pass_, colour=colour_of) for pass_ in passes),
+        *(Column(pass_, wraps=True, colour=colour_of) for pass_ in passes),
         Column("rejected", right=True),
         Column("source", cut=True),
     ]

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from rich.text import Text
 
 GAP = 2  # blanks between two columns
-LEAST_COLUMNS = 12  # of what gives way
+LEAST_CUT, LEAST_WRAPPED = 8, 12  # columns of the terminal that stay for what gives way
 ROWS_AT_ONCE = 200  # of a table that may be long: columns are as wide as these need
 
 Row = Sequence[str]
@@ -45,6 +45,12 @@ class Column:
     @property
     def gives_way(self) -> bool:
         return self.cut or self.wraps
+
+    def least_width(self, own: int) -> int:
+        """How many columns of the terminal it needs at least, where its widest cell has `own`."""
+        if self.gives_way:
+            return min(own, LEAST_CUT if self.cut else LEAST_WRAPPED)
+        return own
 
 
 def print_rows(columns: Sequence[Column], rows: Iterable[Row]) -> None:
@@ -73,13 +79,13 @@ def drawn(columns: Sequence[Column], rows: Iterable[Row]) -> str:
 
     cells = [[_text(column, printable(cell)) for column, cell in zip(columns, row, strict=True)] for row in rows]
     width = shown_width()
-    if _least_width(columns, cells) > width:
+    least = list(_least_widths(columns, cells))
+    if sum(least) + GAP * (len(least) - 1) > width:
         return "\n".join(_stacked(columns, cells, width))
     table = Table(box=None, pad_edge=False, padding=(0, GAP, 0, 0), header_style="bold")
-    for column in columns:
-        least = LEAST_COLUMNS if column.gives_way else None
+    for column, narrowest in zip(columns, least, strict=True):
         justify: Literal["right", "left"] = "right" if column.right else "left"
-        table.add_column(Text(column.name), no_wrap=not column.gives_way, min_width=least, justify=justify)
+        table.add_column(Text(column.name), no_wrap=not column.gives_way, min_width=narrowest, justify=justify)
     for row in cells:
         table.add_row(*row)
     return "\n".join(rendered(table, width))
@@ -93,15 +99,12 @@ def _text(column: Column, cell: str) -> Text:
     return Text(cell, style=column.colour(cell), no_wrap=True, overflow="ellipsis")
 
 
-def _least_width(columns: Sequence[Column], rows: Sequence[Sequence[Text]]) -> int:
-    """How many columns of the terminal a table needs at least."""
+def _least_widths(columns: Sequence[Column], rows: Sequence[Sequence[Text]]) -> Iterator[int]:
+    """How many columns of the terminal each column needs at least."""
     from rich.cells import cell_len
 
-    widths = []
     for column, cells in zip(columns, zip(*rows, strict=True), strict=True):
-        own = max(cell_len(column.name), *(cell.cell_len for cell in cells))
-        widths.append(LEAST_COLUMNS if column.gives_way else own)
-    return sum(widths) + GAP * (len(columns) - 1)
+        yield column.least_width(max(cell_len(column.name), *(cell.cell_len for cell in cells)))
 
 
 def _stacked(columns: Sequence[Column], rows: Sequence[Sequence[Text]], width: int) -> Iterator[str]:

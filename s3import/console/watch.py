@@ -71,11 +71,11 @@ class ScreenView(View):
 
     def show(self, text: str | bytes, alone: int) -> None:
         """Show a look; of one that is higher than the terminal, the upper lines."""
-        lines = self._folded(f"{text!s}\n{NOBODY_WORKS}" if alone >= LOOKS_ALONE else str(text))
-        room = max(shown_height() - 1, 1)  # the cursor stands below them
+        lines, note = self._folded(str(text)), self._folded(NOBODY_WORKS) if alone >= LOOKS_ALONE else []
+        room = max(shown_height() - 1 - len(note), 1)  # the cursor stands below them
         if len(lines) > room:
             lines = [*lines[: room - 1], f"… {len(lines) - room + 1} more lines"]
-        self._write(lines)
+        self._write([*lines, *note])
 
     def end(self, text: str | bytes) -> None:
         """Show the last look as a whole."""

@@ -62,6 +62,9 @@ def test_a_look_higher_than_the_terminal_is_cut(monkeypatch: pytest.MonkeyPatch,
     lines = plain(written(monkeypatch, ScreenView(), "\n".join(map(str, range(30))))).splitlines()
     assert len(lines) == LINES - 1
     assert lines[-1] == "… 22 more lines"
+    noted = plain(written(monkeypatch, ScreenView(), "\n".join(map(str, range(30))), LOOKS_ALONE)).splitlines()
+    assert len(noted) == LINES - 1
+    assert "".join(noted).endswith(NOBODY_WORKS)
 
 
 def test_a_terminal_of_another_size_is_cleared_once(monkeypatch: pytest.MonkeyPatch, size: dict[str, int]) -> None:
