@@ -10,8 +10,9 @@ from hypothesis import settings
 pytest_plugins = ["tests.databases", "tests.objects", "tests.server.workers.brokers", "tests.tiers"]
 
 # What a change breaks must not depend on luck; who works on it draws new examples with every run.
-settings.register_profile("ci", derandomize=True, deadline=None, print_blob=True)
-settings.register_profile("here", deadline=None, max_examples=30)
+EXAMPLES = int(os.environ.get("S3IMPORT_TEST_EXAMPLES", "30"))
+settings.register_profile("ci", derandomize=True, deadline=None, print_blob=True, max_examples=EXAMPLES)
+settings.register_profile("here", deadline=None, max_examples=EXAMPLES)
 settings.load_profile("ci" if os.environ.get("CI") == "true" else "here")
 
 # Files of tests outlive no power failure, so their databases need not wait for a disk.

@@ -7,10 +7,18 @@ import pkgutil
 
 import s3import
 
-_LIBRARIES = ("alembic.command", "celery.apps.worker", "sqlalchemy.dialects.mysql.pymysql")
+_LIBRARIES = (
+    "alembic.command",
+    "celery.apps.worker",
+    "encodings.idna",
+    "pyarrow.dataset",
+    "sqlalchemy.dialects.mysql.pymysql",
+    "sqlalchemy.dialects.sqlite",
+)
 _TESTS = (
     "tests.server.api.serving",
     "tests.cli.commands",
+    "tests.readers.formats.peaks",
     "tests.importing.moving",
     "tests.server.processes.processes",
 )
@@ -18,5 +26,5 @@ _OURS = [module.name for module in pkgutil.walk_packages(s3import.__path__, "s3i
 
 context = multiprocessing.get_context("forkserver")
 context.set_forkserver_preload(
-    [*(name for name in _OURS if not name.endswith(("__main__", "schema.env"))), *_LIBRARIES, *_TESTS]
+    [*(name for name in _OURS if not name.endswith(("__main__", "schema.env"))), *_LIBRARIES, *_TESTS, "tests.frozen"]
 )

@@ -44,7 +44,18 @@ class Bucket:
 
 
 @pytest.fixture(scope="session")
-def s3_endpoint() -> Iterator[tuple[str, Any]]:
+def _models() -> Iterator[None]:
+    """Clients of AWS are made from megabytes of JSON, which is read once a process and not once a client."""
+    import botocore.session
+
+    loader = botocore.loaders.create_loader()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(botocore.session, "create_loader", lambda *_: loader)
+        yield
+
+
+@pytest.fixture(scope="session")
+def s3_endpoint(_models: None) -> Iterator[tuple[str, Any]]:
     """The endpoint's URL and a client of it."""
     import boto3
     from moto.server import ThreadedMotoServer

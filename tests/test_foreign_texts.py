@@ -22,6 +22,7 @@ import zlib
 from collections.abc import Callable, Iterator
 from contextlib import closing, suppress
 from dataclasses import dataclass
+from functools import cache
 from http.client import HTTPConnection, HTTPException
 from pathlib import Path
 from typing import Any
@@ -105,18 +106,17 @@ REPEATED = {
 }
 
 
-def _trees() -> Iterator[tuple[Path, ast.Module]]:
-    yield from ((path, ast.parse(path.read_text())) for path in sorted((ROOT / "s3import").rglob("*.py")))
-
-
-OWN = {node.name for _, tree in _trees() for node in ast.walk(tree) if isinstance(node, ast.ClassDef)}
+@cache
+def _trees() -> list[tuple[Path, ast.Module]]:
+    return [(path, ast.parse(path.read_text())) for path in sorted((ROOT / "s3import").rglob("*.py"))]
 
 
 def _catches() -> Iterator[tuple[Path, ast.ExceptHandler]]:
     """Each place that catches what is not of s3import's own making, and gives it a name."""
+    own = {node.name for _, tree in _trees() for node in ast.walk(tree) if isinstance(node, ast.ClassDef)}
     for path, tree in _trees():
         for node in ast.walk(tree):
-            if isinstance(node, ast.ExceptHandler) and node.name and not _kinds(node) <= OWN:
+            if isinstance(node, ast.ExceptHandler) and node.name and not _kinds(node) <= own:
                 yield path, node
 
 

@@ -7,7 +7,7 @@ import subprocess
 import orjson
 import pytest
 
-from tests.cli.commands import ACCOUNT, Dump, command, environment, json_lines, message
+from tests.cli.commands import ACCOUNT, Dump, command, environment, json_lines, message, s3import
 
 pytestmark = pytest.mark.integration
 
@@ -30,8 +30,9 @@ def migrating(dump: Dump, database_url: str) -> list[str]:
 
 def state(database_url: str) -> str:
     """The account's status."""
-    ended = shell("", "status", "--account", ACCOUNT, "--database", database_url, "--json")
-    return str(orjson.loads(ended.stdout)["account_status"])
+    return str(
+        s3import("status", "--account", ACCOUNT, "--database", database_url, "--json").document["account_status"]
+    )
 
 
 @pytest.mark.parametrize("redirection", [*CLOSED, ">/dev/full 2>/dev/full"])
@@ -79,6 +80,6 @@ def test_shows_letters_that_an_encoding_lacks(dump: Dump, sqlite_url: str, encod
 def test_json_is_utf8_whatever_the_encoding(dump: Dump, sqlite_url: str, variables: dict[str, str]) -> None:
     """Programs read the same JSON in every locale."""
     dump.put("recent/messages/b.jsonl", json_lines(message(9, id="m🙂", kind="fax")))
-    shell("", *migrating(dump, sqlite_url))
+    s3import(*migrating(dump, sqlite_url))
     ended = shell("", "rejects", "--account", ACCOUNT, "--database", sqlite_url, "--json", **variables)
     assert orjson.loads(ended.stdout)["id"] == "m🙂"

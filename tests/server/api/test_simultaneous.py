@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -25,7 +26,7 @@ from tests.server.api.serving import served
 pytestmark = pytest.mark.integration
 PROCESSES = 2
 AT_ONCE = 24
-ROUNDS = 5
+ROUNDS = int(os.environ.get("S3IMPORT_TEST_ROUNDS", "2"))
 Answer = tuple[int, dict[str, Any]]
 
 

@@ -12,8 +12,6 @@ from typing import Any
 
 import pytest
 
-from s3import.server.workers.tasks import make_celery
-
 RABBITMQ = "amqp://guest:guest@127.0.0.1:5672//"
 REDIS = "redis://127.0.0.1:6379/9"
 
@@ -53,7 +51,7 @@ def _broker(name: str, variable: str, usual: str) -> Iterator[Broker]:
         give_up = pytest.fail if os.environ.get("CI") == "true" else pytest.skip
         give_up(f"no {name} ({problem}): set {variable} to the URL of one, such as {usual}")
     yield broker
-    with make_celery(broker.url, broker.queue).connection_for_write() as connection:
+    with _app(broker.url, broker.queue).connection_for_write() as connection:
         _forget(connection.default_channel, broker.queue)
 
 
@@ -69,11 +67,17 @@ def _forget(channel: Any, queue: str) -> None:
 
 def _problem(url: str) -> str | None:
     try:
-        with make_celery(url, "none").connection_for_write() as connection:
+        with _app(url, "none").connection_for_write() as connection:
             connection.ensure_connection(max_retries=1, interval_start=0, timeout=3)
     except Exception as error:  # noqa: BLE001 - every transport has errors of its own
         return type(error).__name__
     return None
+
+
+def _app(url: str, queue: str) -> Any:
+    from s3import.server.workers.tasks import make_celery  # every test process would pay for it
+
+    return make_celery(url, queue)
 
 
 def _fresh_name() -> str:
