@@ -150,7 +150,7 @@ def notes_on(connection: Connection, document: AccountDocument) -> tuple[str, ..
     known = ", ".join(ORIGINS)
     odd = sorted({channel.kind for channel in document.channels if channel.kind is not None} - ORIGINS.keys())
     notes = [f"account.json: the channel kind {kind[:40]!r} is none of {known}; it is kept as given" for kind in odd]
-    there = set(map(tuple, connection.execute(_THERE, {"account_id": document.id})))
+    there = {tuple(row) for row in connection.execute(_THERE, {"account_id": document.id})}
     asked = [
         ("its name", ("account", document.id, None, None, document.name)),
         *((f"brand {one.id!r}", ("brand", one.id, None, None, one.name)) for one in document.brands),

@@ -5,4 +5,5 @@ Whoever asks a whole group of processes to end means the command, which then tel
 
 import signal
 
-signal.signal(signal.SIGTERM, signal.SIG_IGN)
+for number in (signal.SIGINT, signal.SIGTERM):
+    signal.signal(number, signal.SIG_IGN)

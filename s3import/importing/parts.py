@@ -48,6 +48,7 @@ from s3import.writers import load_new, write
 
 PACKED = 8  # text can be packed about that tightly; how much a table holds nobody knows
 SMALL_PARTS = 16  # of a pass that is read as a whole: more are better read side by side
+SMALL_REJECTS = 1000  # that are in memory at once
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,7 +113,7 @@ class PartImporter:
 
         Raises: Interrupted; what reading raises.
         """
-        small, bytes_ = list[SmallPart](), 0
+        small, bytes_, rejected = list[SmallPart](), 0, 0
         if not self._may_be_small(run.claim, plan):
             return None
         for part in checkpoints.fresh_parts(run.claim, plan):
@@ -122,7 +123,8 @@ class PartImporter:
                 return None
             small.append(_whole(run.claim, part, *batches))
             bytes_ += sum(one.rows.nbytes for one in batches)
-            if bytes_ > self.block_bytes:  # their text was packed tightly
+            rejected += len(small[-1].rejects)
+            if bytes_ > self.block_bytes or rejected > SMALL_REJECTS:  # their text was packed tightly
                 return None
         return small if _is_within_limits(run, small) else None
 

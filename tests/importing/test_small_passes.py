@@ -16,6 +16,7 @@ from s3import.core import tables
 from s3import.core.events import Advanced, Event, PassEnded, PassStarted
 from s3import.core.records import Entity, Pass
 from s3import.core.settings import Settings
+from s3import.importing.parts import SMALL_REJECTS
 from s3import.operations.composition import opened
 from tests import commands as app
 from tests.importing.children import exit_code, start
@@ -190,6 +191,15 @@ def test_what_is_packed_tightly_is_no_small_pass(settings: Settings, tmp_path: P
     with Transactions(0, Moment.COMMIT, nothing).watched() as transactions:
         assert counts(migrate(tight))["messages"] == (301, 0, 0)
     assert transactions.count > COMMITS + 3
+
+
+def test_many_rejects_make_no_small_pass(settings: Settings, tmp_path: Path) -> None:
+    """However tightly they are packed, those of several parts are never in memory at once."""
+    write(simple_dump(1), tmp_path)
+    write({"recent/messages/part-1.jsonl.gz": gzip.compress(b"x\n" * (SMALL_REJECTS + 1))}, tmp_path)
+    with Transactions(0, Moment.COMMIT, nothing).watched() as transactions:
+        assert counts(migrate(settings))["messages"] == (1, 0, SMALL_REJECTS + 1)
+    assert transactions.count > COMMITS
 
 
 @pytest.mark.parametrize("server", ["postgres_url", "mariadb_url"])
