@@ -24,7 +24,7 @@ def shown(monkeypatch: pytest.MonkeyPatch, columns: int, documents: list[dict[st
     monkeypatch.setattr(sys, "stdout", _Screen())
     monkeypatch.setattr(tabular, "shown_width", lambda: columns)
     monkeypatch.setenv("NO_COLOR", "1")
-    text = standings(documents, as_json=False, place=WorkPlace("sqlite:///reamaze.db"), listed=True)
+    text = standings(documents, as_json=False, place=WorkPlace("sqlite:///reamaze.db"), listed=True, state=None)
     assert isinstance(text, str)
     return text
 
