@@ -11,7 +11,7 @@ from rich.cells import cell_len
 
 from s3import.console import tabular
 from s3import.console.place import WorkPlace
-from s3import.console.standings import NO_ACCOUNT, standings
+from s3import.console.standings import standings
 
 
 class _Screen(io.StringIO):
@@ -57,4 +57,4 @@ def test_a_delta_has_a_column_where_there_is_one(monkeypatch: pytest.MonkeyPatch
 
 def test_an_empty_list_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
     """Below the database."""
-    assert shown(monkeypatch, 80, []) == f"  database sqlite:///reamaze.db\n{NO_ACCOUNT}"
+    assert shown(monkeypatch, 80, []) == "  database sqlite:///reamaze.db\nnothing was migrated yet"
