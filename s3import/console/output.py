@@ -13,7 +13,7 @@ from typing import TextIO
 
 import click
 
-from s3import.core.errors import OutputLost, S3ImportError, printable
+from s3import.core.errors import OutputLost, S3ImportError, causes, printable
 
 
 @contextmanager
@@ -80,7 +80,5 @@ def complain(error: S3ImportError) -> None:
     with suppress(OSError):  # somebody closed stderr
         name = click.style("s3import:", fg="red") if has_colours(sys.stderr) else "s3import:"
         click.echo(f"{name} {printable(error.message)} [{error.code}]", err=True)
-        cause: BaseException | None = error
-        while os.environ.get("S3IMPORT_DEBUG") and cause is not None:
+        for cause in causes(error) if os.environ.get("S3IMPORT_DEBUG") else ():
             click.echo("".join(traceback.format_tb(cause.__traceback__)) + type(cause).__name__, err=True)
-            cause = cause.__cause__ or cause.__context__

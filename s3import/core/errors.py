@@ -9,9 +9,11 @@ next. The command line turns the group into an exit status, the HTTP API into an
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import ClassVar
+
+MOST_CAUSES = 10  # of one error that anybody asks for
 
 
 class S3ImportError(Exception):
@@ -366,6 +368,14 @@ RejectCode.ALL = frozenset(
 def can_be_repaired(codes: Iterable[str]) -> bool:
     """Whether another reading may bring in some of the rejects with these codes: what people deleted stays deleted."""
     return not set(codes) <= {RejectCode.DELETED_IN_TARGET}
+
+
+def causes(error: BaseException | None) -> Iterator[BaseException]:
+    """The error and what it came of, at most `MOST_CAUSES`: an error that is raised again may be its own cause."""
+    for _ in range(MOST_CAUSES):
+        if error is not None:
+            yield error
+            error = error.__cause__ or error.__context__
 
 
 def printable(text: str) -> str:

@@ -19,6 +19,7 @@ from contextlib import contextmanager
 from functools import partial
 from typing import Any, ParamSpec, TextIO, TypeVar
 
+from s3import.core.errors import causes
 from s3import.core.tracebacks import keep_texts_in
 
 log = logging.getLogger(__name__)
@@ -175,14 +176,12 @@ class _Word(str):
 def _chain(error: BaseException) -> str:
     """The kinds and places of an exception and its causes. Their texts may hold a customer's and are left out."""
     said: list[str] = []
-    cause: BaseException | None = error
-    while cause is not None and len(said) < 10:
+    for cause in causes(error):
         trace = cause.__traceback__
         while trace is not None and trace.tb_next is not None:
             trace = trace.tb_next
         place = f" at {trace.tb_frame.f_globals.get('__name__')}:{trace.tb_lineno}" if trace else ""
         said.append(type(cause).__name__ + place)
-        cause = cause.__cause__ or cause.__context__
     return " from ".join(said)
 
 

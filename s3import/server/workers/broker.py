@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import ssl
 import threading
-from collections.abc import Iterator
 from typing import Any, Protocol
 from urllib.parse import urlsplit
 
 import stamina
 
-from s3import.core.errors import BrokerRefused, BrokerUnavailable, ConfigurationError
+from s3import.core.errors import BrokerRefused, BrokerUnavailable, ConfigurationError, causes
 
 SCHEMES = ("amqp", "amqps", "redis", "rediss", "sqs")
 TLS: dict[str, dict[str, Any]] = {
@@ -95,14 +94,7 @@ def _translated(error: Exception) -> BrokerRefused | BrokerUnavailable:
 
 def _refusal(error: BaseException) -> BaseException | None:
     """What of the error and its causes trying again does not change; None where it may pass."""
-    return next((one for one in _chain(error) if type(one).__name__ in _REFUSALS and not _may_pass(one)), None)
-
-
-def _chain(error: BaseException | None) -> Iterator[BaseException]:
-    for _ in range(10):
-        if error is not None:
-            yield error
-            error = error.__cause__ or error.__context__
+    return next((one for one in causes(error) if type(one).__name__ in _REFUSALS and not _may_pass(one)), None)
 
 
 def _may_pass(error: BaseException) -> bool:
