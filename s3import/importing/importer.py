@@ -22,13 +22,14 @@ from s3import.core.accounts import account_status, apply_document, remember_dele
 from s3import.core.errors import (
     AccountNotFound,
     S3ImportError,
+    SourceUnavailable,
     as_failure,
 )
 from s3import.core.events import PassEnded, PassStarted
 from s3import.core.limits import Counters
 from s3import.core.logs import in_context, log_context
 from s3import.core.records import Entity, Pass, Plan
-from s3import.core.resets import keep_account
+from s3import.core.resets import lock_account
 from s3import.core.settings import Settings
 from s3import.importing import admission, checkpoints, deltas, estimates, file_places, notes, queueing, resolutions
 from s3import.importing.checkpoints import Part, PartTotals
@@ -278,7 +279,10 @@ class Importer:
 
     def _import_at_once(self, run: ActiveRun, plan: Plan) -> bool:
         """Import a small pass in one transaction, from its plan to its finish; False, and nothing was done, where it
-        has to go part by part: whatever stands in its way shows there again, and is decided there."""
+        has to go part by part: whatever stands in its way shows there again, and is decided there.
+
+        Raises: SourceUnavailable.
+        """
         claim, small = run.claim, None
         try:
             small = self.parts.read_small(run, plan)
@@ -286,7 +290,7 @@ class Importer:
                 return False
             document = notes.read_document(run.source, claim.account_id)
             with self.database.begin() as connection:
-                if not keep_account(connection, claim.account_id):
+                if lock_account(connection, claim.account_id) is None:  # first, as its deletion locks it first
                     return False
                 noted = {
                     "keys": self.database.writer.keys(connection),
@@ -299,6 +303,8 @@ class Importer:
                 status.finish(connection, claim, **noted)  # the run before its parts, as others
                 self.parts.note_small(connection, claim, small)
                 self.record(connection, claim.run_id, run.notes)
+        except SourceUnavailable:
+            raise  # it was asked for as long as it may be
         except S3ImportError as error:
             log.debug(
                 "account %s: the %s pass goes part by part: %s",
