@@ -29,7 +29,7 @@ from s3import.core.events import PassEnded, PassStarted
 from s3import.core.limits import Counters
 from s3import.core.logs import in_context, log_context
 from s3import.core.records import Entity, Pass, Plan
-from s3import.core.resets import lock_account
+from s3import.core.resets import keep_account
 from s3import.core.settings import Settings
 from s3import.importing import admission, checkpoints, deltas, estimates, file_places, notes, queueing, resolutions
 from s3import.importing.checkpoints import Part, PartTotals
@@ -310,7 +310,7 @@ class Importer:
         way."""
         claim, document = run.claim, notes.read_document(run.source, run.claim.account_id)
         with self.database.begin() as connection:
-            if lock_account(connection, claim.account_id) is None:  # first, as its deletion locks it first
+            if not keep_account(connection, claim.account_id):
                 return False
             noted = {
                 "keys": self.database.writer.keys(connection),

@@ -232,11 +232,13 @@ def test_an_account_deleted_during_a_small_pass_is_gone(
             assert connection.scalar(there) is None
 
 
+@pytest.mark.parametrize("server", ["postgres_url", "mariadb_url"])
 def test_a_deletion_that_waits_for_a_small_pass_comes_through(
-    mariadb_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    request: pytest.FixtureRequest, server: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Somebody deletes the account before the pass has set its status: the two do not wait for each other."""
-    settings, account = settings_for(tmp_path, mariadb_url, block_bytes=WHOLE), put(tmp_path, "deleted-early")
+    settings = settings_for(tmp_path, request.getfixturevalue(server), block_bytes=WHOLE)
+    account = put(tmp_path, "deleted-early")
     deletion = tables.accounts.delete().where(tables.accounts.c.id == account)
     with ThreadPoolExecutor(1) as person:
         deleting: list[Future[None]] = []
