@@ -97,7 +97,9 @@ def open_account(connection: Connection, account_id: str) -> Standing:
 def keep_account(connection: Connection, account_id: str) -> bool:
     """Whether the account is there; it stays until the transaction ends. To be asked before anything of the account is
     locked, as its deletion takes the account first."""
-    return connection.execute(_KEEP, {"account_id": account_id}).first() is not None
+    # MySQL's weaker lock could not become stronger, for a new status, past a deletion that waits for it: a deadlock.
+    lock = _LOCK if connection.dialect.name == "mysql" else _KEEP
+    return connection.execute(lock, {"account_id": account_id}).first() is not None
 
 
 def look_at_account(connection: Connection, account_id: str) -> Standing:

@@ -48,7 +48,7 @@ def in_processes(
     # Forked from a process that has imported what this one has, and done nothing else: a fork of this one would copy
     # threads' locks and open connections, and processes that begin anew would each import for a second.
     context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload([FORK_SERVER, *(name for name in sys.modules if name.startswith(PACKAGE))])
+    context.set_forkserver_preload([FORK_SERVER, *(name for name in tuple(sys.modules) if name.startswith(PACKAGE))])
     events: Any = context.SimpleQueue()
     stopping = context.Event()
     with (

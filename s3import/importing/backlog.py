@@ -37,7 +37,7 @@ def due(connection: Connection, limit: int) -> list[Run]:
     come = sa.or_(runs.not_before.is_(None), runs.not_before <= clock())
     orphaned = sa.and_(runs.state == State.RUNNING, runs.lease_until <= clock())
     found: list[Run] = []
-    for due in (orphaned, sa.and_(runs.state == State.QUEUED, come, ready)):  # apart: each walks along an index
-        query = run_query().where(due).order_by(runs.requested_at).limit(limit - len(found))
+    for such in (orphaned, sa.and_(runs.state == State.QUEUED, come, ready)):  # apart: each walks along an index
+        query = run_query().where(such).order_by(runs.requested_at).limit(limit - len(found))
         found += [as_run(row) for row in connection.execute(query)]
     return found

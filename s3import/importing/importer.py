@@ -8,7 +8,7 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import FIRST_EXCEPTION, Future, ThreadPoolExecutor, wait
 from contextlib import AbstractContextManager, suppress
 from dataclasses import dataclass
@@ -22,6 +22,7 @@ from s3import.core.accounts import account_status, apply_document, remember_dele
 from s3import.core.errors import (
     AccountNotFound,
     S3ImportError,
+    SourceUnavailable,
     as_failure,
 )
 from s3import.core.events import PassEnded, PassStarted
@@ -34,7 +35,7 @@ from s3import.importing import admission, checkpoints, deltas, estimates, file_p
 from s3import.importing.checkpoints import Part, PartTotals
 from s3import.importing.claims import Claims
 from s3import.importing.leases import Lease, Leases
-from s3import.importing.parts import ActiveRun, PartImporter
+from s3import.importing.parts import ActiveRun, PartImporter, SmallPart
 from s3import.importing.requests import Outcome, Request
 from s3import.importing.retries import Retries
 from s3import.importing.samples import Samples
@@ -278,27 +279,17 @@ class Importer:
 
     def _import_at_once(self, run: ActiveRun, plan: Plan) -> bool:
         """Import a small pass in one transaction, from its plan to its finish; False, and nothing was done, where it
-        has to go part by part: whatever stands in its way shows there again, and is decided there."""
+        has to go part by part: whatever stands in its way shows there again, and is decided there.
+
+        Raises: SourceUnavailable.
+        """
         claim, small = run.claim, None
         try:
             small = self.parts.read_small(run, plan)
-            if small is None:
+            if small is None or not self._write_at_once(run, plan, small):
                 return False
-            document = notes.read_document(run.source, claim.account_id)
-            with self.database.begin() as connection:
-                if not keep_account(connection, claim.account_id):
-                    return False
-                noted = {
-                    "keys": self.database.writer.keys(connection),
-                    "estimate": self.small_estimates.of(connection, claim, plan),
-                    "skipped_objects": list(plan.skipped_objects),
-                }
-                run.notes[:] = notes.note_on(connection, document)
-                self.record(connection, claim.run_id)
-                self.parts.load_small(connection, claim, small)
-                status.finish(connection, claim, **noted)  # the run before its parts, as others
-                self.parts.note_small(connection, claim, small)
-                self.record(connection, claim.run_id, run.notes)
+        except SourceUnavailable:
+            raise  # it was tried for as long as it may be
         except S3ImportError as error:
             log.debug(
                 "account %s: the %s pass goes part by part: %s",
@@ -312,6 +303,26 @@ class Importer:
         self._announce(run, PartTotals.of([one.before for one in small]))
         self.parts.tell_small(run, small)
         self.observe(PassEnded(claim.account_id, claim.pass_, None))
+        return True
+
+    def _write_at_once(self, run: ActiveRun, plan: Plan, small: Sequence[SmallPart]) -> bool:
+        """Write all of a small pass in one transaction; False where its account is gone. Raises: what stands in its
+        way."""
+        claim, document = run.claim, notes.read_document(run.source, run.claim.account_id)
+        with self.database.begin() as connection:
+            if not keep_account(connection, claim.account_id):
+                return False
+            noted = {
+                "keys": self.database.writer.keys(connection),
+                "estimate": self.small_estimates.of(connection, claim, plan),
+                "skipped_objects": list(plan.skipped_objects),
+            }
+            run.notes[:] = notes.note_on(connection, document)
+            self.record(connection, claim.run_id)
+            self.parts.load_small(connection, claim, small)
+            status.finish(connection, claim, **noted)  # the run before its parts, as others
+            self.parts.note_small(connection, claim, small)
+            self.record(connection, claim.run_id, run.notes)
         return True
 
     # --- import its parts ----------------------------------------------------------------------------------------

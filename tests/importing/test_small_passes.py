@@ -5,19 +5,24 @@ from __future__ import annotations
 import gzip
 import signal
 import threading
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 import sqlalchemy as sa
 
 from s3import.core import tables
+from s3import.core.errors import SourceUnavailable
 from s3import.core.events import Advanced, Event, PassEnded, PassStarted
 from s3import.core.records import Entity, Pass
 from s3import.core.settings import Settings
+from s3import.importing import parts
 from s3import.importing.parts import SMALL_REJECTS
 from s3import.operations.composition import opened
+from s3import.writers import load_new
 from tests import commands as app
 from tests.importing.children import exit_code, start
 from tests.importing.dumps import Dump, lines, records, simple_dump, write
@@ -225,6 +230,44 @@ def test_an_account_deleted_during_a_small_pass_is_gone(
         with closing(app.connect(settings)) as database, database.read() as connection:
             there = sa.select(tables.accounts.c.id).where(tables.accounts.c.id == account)
             assert connection.scalar(there) is None
+
+
+@pytest.mark.parametrize("server", ["postgres_url", "mariadb_url"])
+def test_a_deletion_that_waits_for_a_small_pass_comes_through(
+    request: pytest.FixtureRequest, server: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Somebody deletes the account before the pass has set its status: the two do not wait for each other."""
+    settings = settings_for(tmp_path, request.getfixturevalue(server), block_bytes=WHOLE)
+    account = put(tmp_path, "deleted-early")
+    deletion = tables.accounts.delete().where(tables.accounts.c.id == account)
+    with ThreadPoolExecutor(1) as person:
+        deleting: list[Future[None]] = []
+
+        def load_late(*arguments: Any) -> None:
+            if not deleting:
+                deleting.append(person.submit(execute, settings, deletion))
+                wait_until(lambda: is_waiting(settings))
+            load_new(*arguments)
+
+        monkeypatch.setattr(parts, "load_new", load_late)
+        migrate(settings, account)
+        deleting[0].result()
+    assert not any(rows(settings, account).values())
+
+
+def test_a_source_that_does_not_answer_is_asked_once(
+    settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What was tried for as long as it may be is not tried as long again part by part."""
+    account, asked = put(tmp_path, "unanswered"), list[object]()
+
+    def unavailable(*arguments: object, **_: object) -> Any:
+        asked.append(arguments)
+        raise SourceUnavailable("s3://dumps: 503 for 120 seconds")
+
+    monkeypatch.setattr(parts, "read_checked", unavailable)
+    assert code_of(migrate(settings, account)) == "source_unavailable"
+    assert len(asked) == 1
 
 
 def test_a_small_pass_that_was_cancelled_writes_nothing(settings: Settings, tmp_path: Path) -> None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import datetime as dt
 import threading
 from collections.abc import Callable, Iterable, Mapping
+from contextlib import nullcontext
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -27,6 +28,7 @@ from s3import.importing.transactions import Transactions
 from s3import.operations.composition import on_tables
 from s3import.operations.foreground import in_thread
 from s3import.operations.verify import evidence, imported
+from s3import.operations.verify.evidence import ListFolder
 from s3import.operations.verify.found import AccountRows, digest_of
 from s3import.operations.verify.imported import Imported
 from s3import.reporting import certificate
@@ -52,8 +54,11 @@ def certify(
     DifferencesFound; ChangedSinceVerified; Interrupted; and what `imported.imported` raises.
     """
     key = certificate.signing_key(settings)
-    with on_tables(settings, account_id, _ignore, stop, patient=True) as transactions:
-        certifier = _Certifier(transactions, account_id, lists, as_verified)
+    with (
+        on_tables(settings, account_id, _ignore, stop, patient=True) as transactions,
+        ListFolder(lists) if lists else nullcontext() as folder,
+    ):
+        certifier = _Certifier(transactions, account_id, folder, as_verified)
         return certificate.signed(in_thread(certifier.run).document(), key)
 
 
@@ -73,7 +78,7 @@ class _Standing:
 class _Certifier:
     transactions: Transactions
     account_id: str
-    lists: Path | None
+    lists: ListFolder | None
     as_verified: bool
 
     def run(self) -> Certificate:

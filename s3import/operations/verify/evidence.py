@@ -8,6 +8,7 @@ import threading
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -91,7 +92,7 @@ def deleted(connection: Connection, account_id: str) -> dict[str, Deleted]:
 # --- lists that grow with the account ---------------------------------------------------------------------------------
 
 
-def parts(connection: Connection, run_ids: Iterable[str], folder: Path | None, stop: threading.Event) -> Listed:
+def parts(connection: Connection, run_ids: Iterable[str], folder: ListFolder | None, stop: threading.Event) -> Listed:
     """The parts of these runs, in the order in which they were planned. Raises: as `_Lines`."""
     with _Lines(folder, PARTS_LIST, stop) as lines:
         for part in (part for run_id in run_ids for part in _parts_of(connection, run_id)):
@@ -99,7 +100,7 @@ def parts(connection: Connection, run_ids: Iterable[str], folder: Path | None, s
     return Listed(lines.count, lines.size_bytes, lines.digest.hexdigest())
 
 
-def files(connection: Connection, account_id: str, folder: Path | None, stop: threading.Event) -> CertifiedFiles:
+def files(connection: Connection, account_id: str, folder: ListFolder | None, stop: threading.Event) -> CertifiedFiles:
     """The files of the account by their records, in the order of ids. Raises: as `_Lines`."""
     states: Counter[str] = Counter()
     with _Lines(folder, FILES_LIST, stop) as lines:
@@ -145,12 +146,12 @@ class _Lines(ExitStack):
     Raises: ConfigurationError, where the list is there already or cannot be written; Interrupted, once `stop` is set.
     """
 
-    def __init__(self, folder: Path | None, name: str, stop: threading.Event) -> None:
+    def __init__(self, folder: ListFolder | None, name: str, stop: threading.Event) -> None:
         super().__init__()
         self.count = self.size_bytes = 0
         self.digest = hashlib.sha256()
         self._stop = stop
-        self._file = self.enter_context(_new_file(folder, name)) if folder else None
+        self._file = self.enter_context(folder.new_file(name)) if folder else None
 
     def add(self, line: Mapping[str, Any], size_bytes: int) -> None:
         """Add an object, which tells of so many bytes."""
@@ -164,18 +165,37 @@ class _Lines(ExitStack):
             raise Interrupted("interrupted; nothing was certified")
 
 
-@contextmanager
-def _new_file(folder: Path, name: str) -> Iterator[BinaryIO]:
-    """A file that is gone again where writing it does not come to its end."""
-    path = folder / name
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        with path.open("xb") as file:
-            try:
-                yield file
-            except BaseException:
-                path.unlink()
-                raise
-    except OSError as error:
-        why = system_reason(error)
-        raise ConfigurationError(f"the list {path} cannot be written: {why}; give another folder") from error
+@dataclass(slots=True)
+class ListFolder:
+    """A folder that gets lists; those that it got are gone again where there is no certificate of them.
+
+    Use as a context manager.
+    """
+
+    path: Path
+    _got: list[Path] = field(default_factory=list)
+
+    def __enter__(self) -> ListFolder:
+        return self
+
+    def __exit__(self, kind: object, *_: object) -> None:
+        if kind is not None:
+            for path in self._got:
+                path.unlink(missing_ok=True)
+
+    @contextmanager
+    def new_file(self, name: str) -> Iterator[BinaryIO]:
+        """A file that is gone again where writing it does not come to its end. Raises: ConfigurationError."""
+        path = self.path / name
+        try:
+            self.path.mkdir(parents=True, exist_ok=True)
+            with path.open("xb") as file:
+                try:
+                    yield file
+                except BaseException:
+                    path.unlink()
+                    raise
+        except OSError as error:
+            why = system_reason(error)
+            raise ConfigurationError(f"the list {path} cannot be written: {why}; give another folder") from error
+        self._got.append(path)

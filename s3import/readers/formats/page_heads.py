@@ -38,8 +38,8 @@ class WatchedPages(io.RawIOBase):
     def __init__(self, file: BinaryIO, size_bytes: int, object_name: str) -> None:
         self._file, self._size_bytes, self._object_name = file, size_bytes, object_name
         self._end: list[tuple[int, bytes]] = []  # what was read of the footer, with its places
-        self._groups: list[list[Column]] | None = None
-        self._columns: dict[str, Column] = {}
+        self._groups: list[list[ColumnChunk]] | None = None
+        self._columns: dict[str, ColumnChunk] = {}
         self._heads: dict[str, int] = {}  # where the next head begins
         self._widest: dict[str, int] = {}
         self._dictionaries: dict[str, _DictionaryPage] = {}
@@ -65,7 +65,7 @@ class WatchedPages(io.RawIOBase):
         """The most that the watched columns of these names repeat of the dictionaries seen, all values together."""
         return sum(self._widest[name] * self._columns[name].values for name in columns if name in self._widest)
 
-    def _places(self) -> list[list[Column]]:
+    def _places(self) -> list[list[ColumnChunk]]:
         if self._groups is None:
             self._groups, self._end = column_places(self._footer()), []
         return self._groups
@@ -199,7 +199,7 @@ class _Head(NamedTuple):
     values: int
 
 
-class Column(NamedTuple):
+class ColumnChunk(NamedTuple):
     """Where a column chunk begins and ends in the file, its physical type, its codec, the number of its values and the
     encodings of its pages."""
 
@@ -225,12 +225,12 @@ def _head(chunk: bytes, start: int) -> _Head | None:
     return _Head(end - start, numbers[_PACKED], numbers[_UNPACKED], numbers.get(_KIND, -1), inner.get(1, 0))
 
 
-def column_places(footer: bytes) -> list[list[Column]]:
+def column_places(footer: bytes) -> list[list[ColumnChunk]]:
     """What a footer says of each column, by row group and number; nothing where it is damaged."""
-    groups: list[list[Column]] = []
+    groups: list[list[ColumnChunk]] = []
 
     def take_group(chunk: bytes, place: int) -> int:
-        columns: list[Column] = []
+        columns: list[ColumnChunk] = []
 
         def take_column(chunk: bytes, place: int) -> int:
             numbers: dict[int, int] = {}
@@ -242,7 +242,7 @@ def column_places(footer: bytes) -> list[list[Column]]:
             begin = min(numbers.get(_DICTIONARY) or data, data)
             end = begin + numbers.get(_SIZE, 0)
             kind, codec, values = (numbers.get(field, 0) for field in (_TYPE, _CODEC, _VALUES))
-            columns.append(Column(begin, end, kind, codec, values, frozenset(encodings)))
+            columns.append(ColumnChunk(begin, end, kind, codec, values, frozenset(encodings)))
             return place
 
         groups.append(columns)

@@ -201,8 +201,11 @@ def test_nothing_is_certified_without_a_secret(verified: Settings) -> None:
         certified(verified)
 
 
-def test_a_pass_that_ends_meanwhile_spoils_it(verified: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
-    """What was read of it before and after would not be one whole."""
+def test_a_pass_that_ends_meanwhile_spoils_it(
+    verified: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What was read of it before and after would not be one whole. No list is left, so that the same command can be
+    run again."""
     look: Callable[..., Any] = evidence.files
 
     def files(*words: Any, **options: Any) -> Any:
@@ -211,7 +214,9 @@ def test_a_pass_that_ends_meanwhile_spoils_it(verified: Settings, monkeypatch: p
 
     monkeypatch.setattr(evidence, "files", files)
     with pytest.raises(RunIsAlive, match="run the same command again"):
-        certified(verified)
+        certified(verified, lists=tmp_path / "lists")
+    monkeypatch.undo()
+    assert certified(verified, lists=tmp_path / "lists")["parts"]["count"] > 1
 
 
 def test_it_can_be_stopped(verified: Settings, monkeypatch: pytest.MonkeyPatch) -> None:

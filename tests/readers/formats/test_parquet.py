@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 
 from s3import.core.errors import PartUnreadable, SourceChanged
 from s3import.core.records import SCHEMAS, Batch, Entity, Position
-from s3import.readers.formats.page_heads import MAX_PAGE_BYTES, Column, WatchedPages, column_places
+from s3import.readers.formats.page_heads import MAX_PAGE_BYTES, ColumnChunk, WatchedPages, column_places
 from s3import.readers.formats.parquet import read_parquet
 
 THREADS = Entity.THREADS
@@ -239,7 +239,7 @@ def test_understands_a_page_whose_head_tells_of_long_values(monkeypatch: pytest.
     binary = b"\x18" + length(len(largest)) + largest + b"\x00"  # field 1, a binary, within the statistics
     head = b"\x15\x00" + b"\x15" + too_large + b"\x15" + zigzag(10) + b"\x2c" + b"\x5c" + binary + b"\x00" + b"\x00"
     content = head + b"." * 10 + bytes(8)
-    place = [[Column(0, len(content) - 8)]]
+    place = [[ColumnChunk(0, len(content) - 8)]]
     monkeypatch.setattr("s3import.readers.formats.page_heads.column_places", lambda footer: place)
     pages = WatchedPages(io.BytesIO(content), len(content), "part.parquet")
     pages.watch(0, {0: "body"})
