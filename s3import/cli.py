@@ -37,7 +37,7 @@ if TYPE_CHECKING:
 @click.group(cls=options.Group, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
 @click.version_option(__version__)
 def cli() -> None:
-    """Move accounts from their dumps into the Re:amaze database, exactly once each record.
+    """Import accounts from their dumps into the Re:amaze database, each record exactly once.
 
     Exit status: 0 done or nothing to do; 1 failed; 2 wrong usage; 3 done, some records rejected; 4 another run of the
     account is at work; 75 temporary failure, run the same command again; 130/143 interrupted, the checkpoint is kept.
@@ -101,7 +101,7 @@ def mapping_try(account: str, limit: int, as_json: bool, **given: Any) -> None:
 def export(account: str, **given: Any) -> None:
     """Export the tables of a mapping to S3, as they are now, and wait until that is done.
 
-    AWS exports whole tables: what is of other accounts is left out when the export is imported.
+    AWS exports whole tables. Items of other accounts are left out when the export is imported.
     """
     with signals() as stop:
         from s3import.operations.export_tables import export
@@ -129,13 +129,12 @@ def export(account: str, **given: Any) -> None:
 @options.detach
 @options.json("Print one JSON document: that of `status`, or a list of them under `accounts`.")
 def migrate(dry_run: bool, detach: bool, as_json: bool, **given: Any) -> None:
-    """Import accounts: first their recent pass, then the remaining one, whatever of them is left to do.
+    """Import the recent pass of accounts and then the remaining pass, unless they are imported already.
 
-    With `--pass delta` what changed since, as often as there is a new dump of it; with `--again` what was imported
-    before, once more.
-    The same command again after a failure or a crash resumes at the last checkpoint. Temporary failures are tried again
-    for S3IMPORT_RETRY_SECONDS (120). Where stderr is no terminal, a line every S3IMPORT_PROGRESS_SECONDS (5) tells how
-    far it is.
+    With `--pass delta`, import what changed since, once for each new delta. With `--again`, read imported passes again.
+    After a failure or a crash, the same command resumes at the last checkpoint. Temporary failures are retried for
+    S3IMPORT_RETRY_SECONDS (120). When stderr is not a terminal, a line every S3IMPORT_PROGRESS_SECONDS (5) shows the
+    progress.
     """
     with signals() as stop:
         from s3import.console.place import place_of
@@ -178,11 +177,12 @@ def print_results(results: list[Result], place: WorkPlace, *, as_json: bool) -> 
 @options.watch
 @options.json("Print the status document as JSON; of several accounts, and with --watch, one a line.")
 def status(account: str | None, state: str | None, database: str | None, watch: bool, as_json: bool) -> None:
-    """Show how far an account is; without --account a line for every account at work and for the 100 done last.
+    """Show the progress of an account; without --account, list the accounts at work and the 100 done last.
 
-    A table on a terminal. Where stdout is none, the lines are separated by tabs: account, status, recent pass,
+    On a terminal the list is a table. Elsewhere its columns are separated by tabs: account, status, recent pass,
     remaining pass, delta, open rejects, source, database.
-    One look, or --watch. Exit status 75 and the account's status `unknown` when the database does not answer.
+    The command prints the status once, or repeatedly with --watch. When the database does not answer, the exit status
+    is 75 and the account's status `unknown`.
     """
     from s3import.console.place import place_of
     from s3import.console.standings import nobody, standings
@@ -216,11 +216,11 @@ def status(account: str | None, state: str | None, database: str | None, watch: 
 @options.workers
 @options.json("Print one JSON document: counts, the first rejects of each pass, and what else was found.")
 def validate(source: str, account: str | None, as_json: bool, **given: Any) -> None:
-    """Check a dump before it is handed over: all that an import would say of it, without a database.
+    """Check a dump as an import would, without a database.
 
-    Its manifests, account.json and every record; parents within the dump, ids that occur twice, files behind `key`,
-    deletions. --account may be left out where account.json or a manifest names the account. Exit status 0 when the dump
-    is right, 3 when records would be rejected, 1 when it cannot be imported as a whole.
+    This checks manifests, account.json and every record, parents within the dump, ids that occur twice, files behind
+    `key`, and deletions. --account may be left out when account.json or a manifest names the account. Exit status 0
+    when the dump is right, 3 when records would be rejected, 1 when the dump cannot be imported as a whole.
     """
     with signals() as stop:
         from s3import.console import summary, validated
@@ -244,8 +244,8 @@ def validate(source: str, account: str | None, as_json: bool, **given: Any) -> N
 def verify(account: str, as_json: bool, **given: Any) -> None:
     """Compare what was imported of an account with its dump, record by record; exit status 1 on any difference.
 
-    Without --source each pass is compared with the dump it was imported from. What people changed, deleted or created
-    since is counted apart and is no difference. The result is kept, and `status` shows it.
+    Without --source, each pass is compared with the dump that it was imported from. Rows that people changed, deleted
+    or created since are counted separately and are not differences. The result is kept, and `status` shows it.
     """
     with signals() as stop:
         from s3import.console import summary
@@ -272,8 +272,8 @@ def files() -> None:
 def files_copy(account: str, as_json: bool, **given: Any) -> None:
     """Copy the files of an account that was imported without --files-to.
 
-    They are looked for where each pass was imported from, then at --source. What was interrupted goes on; what is
-    copied is left alone. Exit status 3 when some failed: `rejects` lists them, `files retry` tries them again.
+    Files are looked for in the source of their pass, then in --source. An interrupted command resumes, and copied files
+    are not copied again. Exit status 3 when some failed: `rejects` lists them, `files retry` retries them.
     """
     from s3import.operations.files import copy_files
 
@@ -283,10 +283,10 @@ def files_copy(account: str, as_json: bool, **given: Any) -> None:
 @files.command("retry")
 @options.files
 def files_retry(account: str, as_json: bool, **given: Any) -> None:
-    """Try again to copy the files of an account that failed; those that succeed are no rejects any more.
+    """Retry the files of an account that could not be copied. Copied files are no longer rejects.
 
-    They are looked for where each pass was imported from, then at --source, and go where they were to go unless
-    --files-to is given. Exit status 3 when some failed again.
+    Files are looked for in the source of their pass, then in --source. They are copied to the same place as before,
+    unless --files-to is given. Exit status 3 when some failed again.
     """
     from s3import.operations.files import retry_files
 
@@ -312,7 +312,7 @@ def later_files(copy: Callable[..., Retried], account: str, *, as_json: bool, **
 @options.account
 @options.database
 def cancel(account: str, database: str | None) -> None:
-    """Stop what is queued or running of an account, at its next batch; the checkpoint is kept."""
+    """Stop the queued or running passes of an account at their next batch; the checkpoint is kept."""
     from s3import.console import summary
     from s3import.console.place import place_of_account
     from s3import.operations.composition import opened_telling
@@ -330,10 +330,10 @@ def cancel(account: str, database: str | None) -> None:
 @options.yes
 @options.force
 def reset(account: str, yes: bool, force: bool, **given: Any) -> None:
-    """Take back what was imported of an account: rows, files and bookkeeping; it is `migrating` again afterwards.
+    """Remove what was imported of an account: rows, files and bookkeeping; the account is `migrating` again afterwards.
 
-    Until its recent pass is in, all its threads, messages and attachments go. After that its dumps are read again, what
-    they hold goes, and what people made stays, but for what hangs on it.
+    Before its recent pass is imported, all its threads, messages and attachments are removed. After that, its dumps are
+    read again, and the rows that they hold are removed with everything below them. Other rows that people made stay.
     """
     with signals() as stop:
         from s3import.console import summary
@@ -355,8 +355,8 @@ def reset(account: str, yes: bool, force: bool, **given: Any) -> None:
 def purge(account: str | None, expired: bool, database: str | None, yes: bool) -> None:
     """Forget what was kept of a migration that is over: rejects with their text, runs, deletions. Rows stay.
 
-    With --expired that needs no --yes: the setting says it. `serve` and `worker` do it by themselves for accounts that
-    S3IMPORT_RETENTION_DAYS has passed for.
+    --expired purges every account whose last run ended more than S3IMPORT_RETENTION_DAYS ago, and needs no --yes.
+    `serve` and `worker` do the same by themselves.
     """
     if (account is None) is not expired:
         raise ConfigurationError("give either --account ID or --expired")
@@ -381,10 +381,10 @@ def purge(account: str | None, expired: bool, database: str | None, yes: bool) -
 @options.port
 @options.imports
 def serve(host: str, port: int, **given: Any) -> None:
-    """Serve the HTTP API, and work through what it queues.
+    """Serve the HTTP API, and import what is queued.
 
-    The work is done in this process, or with S3IMPORT_BROKER set by `s3import worker` processes. Tokens come from
-    S3IMPORT_API_TOKENS; without any only this machine is served.
+    This process imports, or, with S3IMPORT_BROKER set, `s3import worker` processes do. Tokens come from
+    S3IMPORT_API_TOKENS; without tokens, only this machine is served.
     """
     with service_extra():
         from s3import.server.processes import serve
@@ -394,7 +394,7 @@ def serve(host: str, port: int, **given: Any) -> None:
 @cli.command()
 @options.imports
 def worker(**given: Any) -> None:
-    """Import parts that the broker of S3IMPORT_BROKER brings; any number of workers may run at once."""
+    """Import parts that the broker of S3IMPORT_BROKER offers; any number of workers may run at the same time."""
     with service_extra():
         from s3import.server.processes import work
     work(options.settings_from(**given))

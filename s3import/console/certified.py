@@ -33,9 +33,9 @@ def certificate(
 ) -> None:
     """Print the signed certificate of an account that `verify` found no difference in, as one JSON document.
 
-    It says what was read, written, unchanged, rejected and why, and deleted, with digests of tables, parts and files,
-    and is signed with S3IMPORT_CERTIFICATE_SECRET, else with S3IMPORT_CALLBACK_SECRET. --check says whether one is
-    as it was signed: exit status 0, else 1.
+    It says what was read, written, unchanged, rejected and why, and deleted, with digests of tables, parts and files.
+    It is signed with S3IMPORT_CERTIFICATE_SECRET, or else with S3IMPORT_CALLBACK_SECRET. --check checks whether a
+    certificate was changed since it was signed: exit status 0 if not, 1 if so.
     """
     settings = options.settings_from(database=database)
     if check is not None:

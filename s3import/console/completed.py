@@ -22,7 +22,7 @@ _NEEDS_NO_QUOTES = re.compile(r"[\w.@%+][\w.@%+-]*")
 @click.argument("shell", type=click.Choice(list(SHELLS)))
 @click.pass_context
 def completion(context: click.Context, shell: str) -> None:
-    """Print the script that has a shell complete commands, options, run states, codes and account ids.
+    """Print a script that makes a shell complete commands, options, run states, codes and account ids.
 
     \b
     bash (4.4 or later), in ~/.bashrc:  eval "$(s3import completion bash)"

@@ -22,9 +22,9 @@ SCHEMA_COLUMNS = [Column("name"), Column("describes", wraps=True)]
 @click.command(cls=options.SingleCommand)
 @click.argument("name", required=False, shell_complete=completed.schemas)
 def schema(name: str | None) -> None:
-    """Print the JSON Schema of a record, a document of a dump, or what s3import tells; without NAME list them all.
+    """Print the JSON Schema of a record or a document; without NAME, list all schemas.
 
-    They follow JSON Schema 2020-12. `s3import serve` gives them at /schemas/NAME.json.
+    The schemas follow JSON Schema 2020-12. `s3import serve` serves them at /schemas/NAME.json.
     """
     if name is not None:
         click.echo(schema_text(name), nl=False)
@@ -37,7 +37,7 @@ def schema(name: str | None) -> None:
 @options.messages
 @options.faults
 def sample(folder: Path, messages: int, faults: bool) -> None:
-    """Write a dump to try things with into DIR: both passes, files and deletions of an invented account.
+    """Write a sample dump into DIR: both passes, files and deletions of an invented account.
 
     The same command writes the same records. With --faults, DIR/expected-rejects.jsonl lists the rejects that an import
     with --files-to and `s3import validate` must report, as `s3import rejects --json` does, without messages and texts.

@@ -21,10 +21,10 @@ from s3import.core.explanations import explain as explanation_of
 @click.argument("code", required=False, shell_complete=completed.codes)
 @options.json("Print one JSON object a line.")
 def explain(code: str | None, as_json: bool) -> None:
-    """Explain a code of a reject, an error or an answer of the HTTP API; without CODE list them all.
+    """Explain a code of a reject, an error or an answer of the HTTP API; without CODE, list all codes.
 
-    What it means, its usual cause, what to do, and an example. Where stdout is no terminal, the list is separated by
-    tabs: code, group, meaning.
+    An explanation has the meaning, the usual cause, what to do, and an example. On a terminal the list is a table.
+    Elsewhere its columns are separated by tabs: code, group, meaning.
     """
     width = shown_width()
     if as_json:

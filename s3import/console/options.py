@@ -107,19 +107,19 @@ accounts = option(
     "accounts",
     type=AccountId(),
     multiple=True,
-    help="The account's id. Give it again for more accounts; in the environment, one a line.",
+    help="The account's id. Repeat the option for more accounts; in the environment, write one id on each line.",
 )
 accounts_from = option(
     "--accounts-from",
     type=click.File(encoding="utf-8-sig"),
     metavar="FILE|-",
-    help="Read more accounts from a file or from stdin, an id a line; empty lines and those that begin with # do not "
-    "count, nor do blanks around an id.",
+    help="Read more account ids from a file or from stdin, one on each line. Empty lines, lines that begin with #, and "
+    "blanks around an id are ignored.",
 )
 all_accounts = option(
     "--all-accounts",
     is_flag=True,
-    help="All accounts at the source: those with a folder at the place of {account}, or with items in an export.",
+    help="Import all accounts at the source: those with a folder in place of {account}, or with items in an export.",
 )
 source = setting("--source", metavar="URI")
 mapping = setting("--mapping", type=click.Path(exists=True, dir_okay=False), metavar="FILE")
@@ -148,7 +148,7 @@ pass_ = option(
     type=click.Choice(["recent", "remaining", "all", "delta"]),
     default="all",
     show_default=True,
-    help="Which half of the dump, or what changed since.",
+    help="The pass; for `migrate`, `all` means recent and remaining.",
 )
 workers = setting("--workers")
 max_rejects = setting("--max-rejects", metavar="N|P%")
@@ -167,44 +167,41 @@ def imports(command: Command) -> Command:
 again = option(
     "--again",
     is_flag=True,
-    help="Read passes that were imported before once more, as after a repair: what was rejected comes in, newer "
-    "replaces older, what is there stays, nothing deleted comes back. Without --source from where they were read last.",
+    help="Read imported passes again, for instance after a repair: rejected records come in, newer records replace "
+    "older rows, and nothing deleted comes back. Without --source, passes are read from where they were read last.",
 )
-dry_run = option(
-    "--dry-run", is_flag=True, help="Read and check the dump and, in the database, its account; write nothing."
-)
+dry_run = option("--dry-run", is_flag=True, help="Check the dump, and its account in the database, and write nothing.")
 limit = option(
     "--limit", type=click.IntRange(1), default=20, show_default=True, help="How many items of each entity to show."
 )
-code = option(
-    "--code", type=click.Choice(sorted(RejectCode.ALL)), metavar="CODE", help="Only those that have this code."
-)
+code = option("--code", type=click.Choice(sorted(RejectCode.ALL)), metavar="CODE", help="Only rejects with this code.")
 entity = option(
     "--entity",
     type=click.Choice(["threads", "messages", "attachments", "deletions"]),
-    help="Only those of such records.",
+    help="Only rejects of this entity.",
 )
-at_most = option("--limit", type=click.IntRange(1), help="Only the first so many.")
+at_most = option("--limit", type=click.IntRange(1), help="At most this many rejects.")
 as_dump = option(
     "--as-dump",
     type=click.Path(file_okay=False),
     metavar="DIR",
-    help="Write them below this folder as a delta to be mended, instead of listing them.",
+    help="Write the rejects below this folder as a delta to be mended, instead of listing them.",
 )
 html = option(
     "--html",
     type=click.Path(dir_okay=False, path_type=Path),
     metavar="FILE",
-    help="Write it as a page, too, to be printed or sent.",
+    help="Also write the certificate as a page to print or send.",
 )
 lists = option(
     "--lists",
     type=click.Path(file_okay=False, path_type=Path),
     metavar="DIR",
-    help="Write the parts and the files into this folder, a JSON object a line; the certificate has their SHA-256.",
+    help="Write the lists of parts and files into this folder, a JSON object on each line; the certificate has the "
+    "SHA-256 of each list.",
 )
 as_verified = option(
-    "--as-verified", is_flag=True, help="Certify what the last verification saw, though rows have changed since."
+    "--as-verified", is_flag=True, help="Certify what the last verification saw, even if rows have changed since."
 )
 check = option(
     "--check",
@@ -217,20 +214,24 @@ state = option(
     type=click.Choice(["queued", "running", "succeeded", "failed", "cancelled"]),
     help="Only accounts that have a pass in this state.",
 )
-watch = option("--watch", is_flag=True, help="Show it again and again until nothing is at work any more.")
+watch = option("--watch", is_flag=True, help="Update the status until nothing is at work any more.")
 
 messages = option(
     "--messages", type=click.IntRange(1, 10_000_000), default=100, show_default=True, help="How many messages to write."
 )
-faults = option("--faults", is_flag=True, help="Also write a record for each reject code, and what must come of them.")
+faults = option("--faults", is_flag=True, help="Also write a record for each reject code, and the expected rejects.")
 
 # What cannot be undone is said each time, and never by an environment.
-yes = click.option("--yes", is_flag=True, help="Do it; without it, only tell what there is.")
-force = option("--force", is_flag=True, help="Also where the account is active, and people work in it.")
-expired = option("--expired", is_flag=True, help="All accounts that S3IMPORT_RETENTION_DAYS has passed for.")
-detach = option("--detach", is_flag=True, help="Only queue the work, for `s3import serve` or the workers of a broker.")
+yes = click.option("--yes", is_flag=True, help="Confirm; without it, the command only says what it would do.")
+force = option("--force", is_flag=True, help="Reset the account even if it is active and people work in it.")
+expired = option(
+    "--expired", is_flag=True, help="All accounts whose last run ended more than S3IMPORT_RETENTION_DAYS ago."
+)
+detach = option(
+    "--detach", is_flag=True, help="Only queue the accounts; `s3import serve` or the workers of a broker import them."
+)
 host = option("--host", default="127.0.0.1", show_default=True, help="The address to listen on.")
-port = option("--port", type=click.IntRange(0, 65535), default=8080, show_default=True, help="The port.")
+port = option("--port", type=click.IntRange(0, 65535), default=8080, show_default=True, help="The port to listen on.")
 
 
 def files(command: Command) -> Command:

@@ -44,9 +44,9 @@ def rejects(
 ) -> None:
     """List the records that were not imported, each with its place, its reasons and (with --json) its text.
 
-    A table on a terminal. Where stdout is none, the lines are separated by tabs: pass, part and line; id; reasons.
-    With --as-dump they are written as a delta instead, one on a line, with the reasons beside them: mend the lines,
-    then import them by `migrate --pass delta`. What comes in so is listed no more.
+    On a terminal the list is a table. Elsewhere its columns are separated by tabs: pass, part and line; id; reasons.
+    --as-dump writes the records as a delta instead, one on each line, with the reasons beside them. Mend the lines,
+    then import them with `migrate --pass delta`. Rejects whose records are imported are no longer listed.
     """
     from s3import.core.records import Entity, Pass
     from s3import.reporting.pages import RejectSelection

@@ -19,8 +19,8 @@ EVENT_COLUMNS = [Column("at"), Column("pass"), Column("event", wraps=True), Colu
 def history(account: str, database: str | None, as_json: bool) -> None:
     """Show what happened to an account's passes, when, and who did it: the oldest first.
 
-    A table on a terminal. Where stdout is none, the lines are separated by tabs: time, pass, event, who did it.
-    Events are forgotten with everything else that is kept of a migration, by `reset` and by `purge`.
+    On a terminal the list is a table. Elsewhere its columns are separated by tabs: time, pass, event, who did it.
+    `reset` and `purge` delete the events, with everything else that is kept of a migration.
     """
     from s3import.console import telling
     from s3import.operations.composition import opened
@@ -44,10 +44,10 @@ def history(account: str, database: str | None, as_json: bool) -> None:
 @options.files_to
 @options.json("Print one JSON document: each number with its low, expected and high value.")
 def estimate(account: str, as_json: bool, **given: Any) -> None:
-    """Estimate how long an import will take, and what of: records, rejects, files. Nothing is written.
+    """Estimate how long an import will take, and how many records, rejects and files it has. Nothing is written.
 
-    Reads a sample, at most 5 seconds and 64 MiB of it. Ranges go from the tenth to the ninetieth percentile, and become
-    narrower with every run that this database has seen. Exit status 1 where there is no dump.
+    The command reads a sample of at most 5 seconds and 64 MiB. Ranges go from the tenth to the ninetieth percentile,
+    and become narrower with every run in this database. Exit status 1 when there is no dump.
     """
     from s3import.console import telling
     from s3import.operations.estimate.estimate import estimate

@@ -105,28 +105,31 @@ def _setting(told: str, default: Any = None, parse: Parse = _text, *, shown: str
 class Settings:
     """What a run needs to know besides its account. None: nothing, nowhere, never or no limit, as the setting says."""
 
-    source: str | None = _setting("where dumps lie: s3://bucket/prefix/{account}, file:///dir/{account} or a path")
+    source: str | None = _setting("where dumps are: s3://bucket/prefix/{account}, file:///dir/{account} or a path")
     mapping: str | None = _setting("a TOML file: how DynamoDB's items become records; the source then holds items")
     recent_days: float = _setting(
-        "with a mapping: the recent pass holds what was created this long before the first run",
+        "with a mapping: the recent pass has the records created in this time before the first run",
         30.0,
         Number(float, 0, 36500),
     )
     max_read_units: float | None = _setting(
-        "of DynamoDB's tables: read units a second, however many parts are read",
+        "read units a second of DynamoDB's tables, for all parts together",
         None,
         Number(float, 1),
         shown="no limit",
     )
-    role_arn: str | None = _setting("a role of another AWS account in which the source is read")
-    external_id: str | None = _setting("what that role's trust policy asks for", secret=True)
+    role_arn: str | None = _setting("a role of another AWS account, to read the source with")
+    external_id: str | None = _setting("the external id that this role's trust policy requires", secret=True)
     database: str = _setting(
         "Re:amaze's database: an SQLAlchemy URL of PostgreSQL, MySQL, MariaDB or SQLite", "sqlite:///reamaze.db"
     )
     workers: int | None = _setting(
-        "parts imported side by side; always 1 on SQLite", None, Number(int, 1, 256), shown="one a processor, 2 to 8"
+        "parts imported at the same time; always 1 on SQLite",
+        None,
+        Number(int, 1, 256),
+        shown="one a processor, 2 to 8",
     )
-    retry_seconds: float = _setting("how long a temporary failure is tried again at once", 120.0, Number(float))
+    retry_seconds: float = _setting("how long a temporary failure is retried", 120.0, Number(float))
     database_seconds: float = _setting(
         "how long one statement may go without an answer from the database", 30.0, Number(float, 1)
     )
@@ -136,31 +139,31 @@ class Settings:
         _keys,
     )
     progress_seconds: float = _setting(
-        "where stderr is no terminal: how often a line tells how far a run is", 5.0, Number(float)
+        "when stderr is not a terminal: how often a line shows the progress", 5.0, Number(float)
     )
     lease_seconds: float = LEASE_SECONDS
     heartbeat_seconds: float = 2.0
     block_bytes: int = _setting("decompressed text in a batch", BLOCK_BYTES, Number(int, 1))
     max_rejects: str | None = _setting("fail a pass that has more rejects than this, N or P%", shown="any number")
-    keep_raw: int = _setting("of so many rejects of a run the raw text is kept", 100_000, Number(int))
+    keep_raw: int = _setting("the number of rejects of a run that are kept with their raw text", 100_000, Number(int))
     files_to: str | None = _setting(
-        "copy the files behind attachments and recordings there: s3://bucket/prefix/{account} or a folder",
-        shown="they are only referenced",
+        "where files behind attachments and recordings are copied to: s3://bucket/prefix/{account} or a folder",
+        shown="files are not copied",
     )
-    files_in_flight: int = _setting("files copied side by side", 32, Number(int, 1, 512))
-    describe_calls: bool = _setting("give calls without a body one made from their telephony", False, _truth)
+    files_in_flight: int = _setting("files copied at the same time", 32, Number(int, 1, 512))
+    describe_calls: bool = _setting("give calls without a body a body made from their telephony", False, _truth)
     broker: str | None = _setting("spread parts over workers: amqp://…, redis://… or sqs://", secret=True)
     queue: str = _setting("the queue's name at the broker; the same everywhere", "s3import")
     connections: int = _setting("with a broker: bundles of parts and plans at work, in all", 64, Number(int, 1))
     connections_per_account: int = _setting("with a broker: the same, of one account", 8, Number(int, 1))
     api_tokens: tuple[str, ...] = _setting(
-        "bearer tokens, separated by commas; without any only loopback is served", (), _tokens, secret=True
+        "bearer tokens, separated by commas; without tokens, only loopback is served", (), _tokens, secret=True
     )
     allowed_sources: tuple[str, ...] = _setting(
         "further sources that a request may name, separated by commas", (), _listed
     )
-    slack_webhook_url: str | None = _setting("an incoming webhook that hears of every run", secret=True)
-    callback_url: str | None = _setting("a URL of Conversations that hears of every run", secret=True)
+    slack_webhook_url: str | None = _setting("an incoming webhook that is notified of every run", secret=True)
+    callback_url: str | None = _setting("a URL of Conversations that is notified of every run", secret=True)
     callback_secret: str | None = _setting("whsec_…: signs what goes to the callback (Standard Webhooks)", secret=True)
     certificate_secret: str | None = _setting(
         "signs certificates: any text of 24 characters or more",
@@ -169,7 +172,7 @@ class Settings:
         secret=True,
     )
     retention_days: float | None = _setting(
-        "forget what is kept of an account so many days after its last run", None, Number(float), shown="never"
+        "purge what is kept of an account this many days after its last run", None, Number(float), shown="never"
     )
 
     @property
