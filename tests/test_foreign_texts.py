@@ -96,6 +96,7 @@ READERS = {
 REPEATED = {
     ("cli", "error.show"): "a usage error of click's, which repeats what was typed",
     ("cli", "error.name"): "the name of a package of ours that is not installed",
+    ("certified", "error.name"): "as before",
     ("lines", "error.msg"): "one of a handful of sentences of Python's, told with the customer's own record",
     ("mapping", "str(error)"): "looked through for what it is about, and not repeated",
     ("mapping", "error.object"): "counted for the number of a line",

@@ -142,7 +142,7 @@ def _insert_run(connection: Connection, run: Run, as_taken: Mapping[str, Any] = 
         "again": run.again,
         "source": run.source,
         "state": State.QUEUED,
-        "requested_at": dt.datetime.now(dt.UTC),
+        "requested_at": as_taken.get("started_at", dt.datetime.now(dt.UTC)),
         "account_checked": run.account_checked,
         "skipped_objects": [],
         **asdict(run.options),
