@@ -30,7 +30,7 @@ from s3import.writers.schema import VERSION_TABLE
 MOST_PARTS = 32  # in a bundle
 MOST_BYTES = 1 << 20  # of the objects of a bundle; a larger part is one by itself
 MOST_SPAN = 8 * MOST_PARTS  # of a bundle's numbers, all of which are read to find its parts
-MOST_WAITING = 1000  # parts that are looked at to make bundles of
+MOST_LOOKED_AT = 1000  # parts that are looked at to make bundles of
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,7 +72,7 @@ def offer_parts(connection: Connection, run_id: str, capacity: Capacity) -> Sequ
     mine = at_work.count(run_id)
     room = min(capacity.per_account - mine, _room(connection, capacity, now, len(at_work)))
     waiting = (
-        _waiting(connection, run_id, now, min(capacity.per_account * MOST_PARTS, MOST_WAITING)) if room > 0 else []
+        _waiting(connection, run_id, now, min(capacity.per_account * MOST_PARTS, MOST_LOOKED_AT)) if room > 0 else []
     )
     most_parts = -(-len(waiting) // capacity.per_account)  # so that there is a share for everybody
     bundles = islice(_bundles(waiting, most_parts), room)

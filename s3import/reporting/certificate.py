@@ -230,7 +230,8 @@ def _checked_document(content: bytes, key: SigningKey) -> Document:
         is_ours = False
     if not is_ours:
         raise CertificateInvalid("this is no certificate of s3import, or only a piece of one")
-    if key.has_signed(canonical(document), value):
+    is_whole = signature == {"algorithm": ALGORITHM, "key": key.name, "value": value}
+    if is_whole and key.has_signed(canonical(document), value):
         return {**document, "signature": signature}
     if name != key.name:
         raise CertificateInvalid(

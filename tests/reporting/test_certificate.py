@@ -33,6 +33,8 @@ def test_a_certificate_is_right_however_it_is_written() -> None:
         {"another": "member"},
         {"account": {**SIGNED["account"], "id": "other"}},
         {"signature": {**SIGNED["signature"], "value": "0" * 64}},
+        {"signature": {**SIGNED["signature"], "algorithm": "none"}},
+        {"signature": {**SIGNED["signature"], "another": "member"}},
     ],
     ids=str,
 )
