@@ -247,7 +247,7 @@ def retried_as_text(retried: Retried, place: WorkPlace) -> str:
 def _verdict(differences: int, rejected: int, expected: int) -> str:
     """What a verification comes to. What was rejected is not expected to be there, but never left unsaid."""
     if rejected and not expected:
-        return f"nothing is there to compare: {_plural(rejected, 'record')} were rejected, and none came over"
+        return f"nothing is there to compare: {_plural(rejected, 'record')} were rejected, and none was imported"
     if differences:
         verdict = _plural(differences, "difference")
     else:

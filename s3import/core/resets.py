@@ -129,7 +129,7 @@ def why_not(reset: Reset) -> S3ImportError:
             "reset, then run the same command again"
         )
     return ResetUnfinished(
-        f"account {reset.account_id}: taking its import back was begun and not finished; finish it by "
+        f"account {reset.account_id}: a reset of its import was not finished; finish it by "
         f"`s3import reset --account {reset.account_id} --yes`, then run the same command again"
     )
 

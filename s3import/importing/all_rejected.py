@@ -57,7 +57,7 @@ def require_something(connection: Connection, claim: Claim) -> None:
         takes_document = claim.pass_ is Pass.RECENT and not claim.again
         why = explain(codes, standing(connection, claim.account_id, takes_document=takes_document))
         raise AllRejected(
-            f"account {claim.account_id}: nothing of the {claim.pass_} pass came over, all {read} records were "
+            f"account {claim.account_id}: nothing of the {claim.pass_} pass was imported, all {read} records were "
             f"rejected. {why}. `s3import rejects --account {claim.account_id}` lists them. Then run the same command "
             "again: it reads the pass from its beginning"
         )
@@ -80,7 +80,7 @@ def explain(codes: CodesByEntity, account: AccountParents) -> str:
     total = sum((Counter(by_code) for by_code in codes.values()), Counter[str]())
     most, how_many = _commonest(total)
     follows = f", and {how_many} records with {most} follow from that" if most != code else ""
-    return f"The commonest reason is {code} ({number} {first}{follows}): {_cure(code, account)}"
+    return f"The most common reason is {code} ({number} {first}{follows}): {_cure(code, account)}"
 
 
 def _commonest(by_code: Mapping[str, int]) -> tuple[str, int]:

@@ -64,7 +64,7 @@ def as_text(told: Mapping[str, Any]) -> str:
 
 _HEADS = {
     Kind.STARTED: ":arrow_forward: {account}: the {pass_} pass has started (attempt {attempts})",
-    Kind.DELAYED: ":hourglass: {account}: the {pass_} pass failed for now and is tried again by itself",
+    Kind.DELAYED: ":hourglass: {account}: the {pass_} pass failed for now and is retried automatically",
     Kind.SUCCEEDED: ":white_check_mark: {account}: the {pass_} pass is done",
     Kind.FAILED: ":x: {account}: the {pass_} pass has failed",
     Kind.CANCELLED: ":no_entry: {account}: the {pass_} pass was cancelled",

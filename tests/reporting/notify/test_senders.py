@@ -265,7 +265,7 @@ def test_delayed() -> None:
     """Word of a failure that passes says that nobody has to act."""
     told = {**FAILED, "kind": "delayed", "state": "queued", "duration_seconds": None, "next": None}
     head, *_, why, _ = as_text(told).splitlines()
-    assert head == ":hourglass: `acme`: the recent pass failed for now and is tried again by itself"
+    assert head == ":hourglass: `acme`: the recent pass failed for now and is retried automatically"
     assert why.startswith("`dump_not_found`")
 
 
