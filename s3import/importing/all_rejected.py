@@ -1,4 +1,4 @@
-"""A pass of which nothing came over: why, and what to do about it."""
+"""A pass of which nothing was imported: why, and what to do about it."""
 
 from __future__ import annotations
 

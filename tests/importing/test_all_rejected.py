@@ -1,4 +1,4 @@
-"""A pass of which nothing came over fails, and says why and what to do."""
+"""A pass of which nothing was imported fails, and says why and what to do."""
 
 from __future__ import annotations
 
