@@ -16,6 +16,7 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
+from multiprocessing import forkserver
 from typing import Any
 
 from s3import.core.errors import ProcessLost
@@ -24,7 +25,7 @@ from s3import.core.tracebacks import keep_texts_in
 from s3import.importing.requests import Outcome, Request
 
 PACKAGE = f"{__name__.partition('.')[0]}."
-FORK_SERVER = f"{PACKAGE}importing.fork_server"
+TO_THE_COMMAND = (signal.SIGINT, signal.SIGTERM)
 POLL_SECONDS = 0.2
 GRACE_SECONDS = 4.0  # for the batch at hand, once the parent is gone
 
@@ -48,7 +49,9 @@ def in_processes(
     # Forked from a process that has imported what this one has, and done nothing else: a fork of this one would copy
     # threads' locks and open connections, and processes that begin anew would each import for a second.
     context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload([FORK_SERVER, *(name for name in tuple(sys.modules) if name.startswith(PACKAGE))])
+    context.set_forkserver_preload([name for name in tuple(sys.modules) if name.startswith(PACKAGE)])
+    with _signals_blocked():
+        forkserver.ensure_running()
     events: Any = context.SimpleQueue()
     stopping = context.Event()
     with (
@@ -62,6 +65,17 @@ def in_processes(
                 "one of the processes that move the accounts died (out of memory?); run the same command again: what "
                 "was imported stays, and what was under way resumes at its last checkpoint"
             ) from error
+
+
+@contextmanager
+def _signals_blocked() -> Iterator[None]:
+    """What is started by this thread within the block never sees the signals that ask a command to end: whoever sends
+    them to a whole group means the command, which then tells those that move accounts."""
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, TO_THE_COMMAND)
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 @contextmanager
@@ -96,7 +110,7 @@ def _forwarded(events: Any, observe: Observer, stop: threading.Event, stopping: 
 def _begin(make_mover: MakeMover, events: Any, stopping: Any) -> None:
     global _move  # noqa: PLW0603 - a process of the pool has one task and no other place to keep it
     keep_texts_in()
-    for number in (signal.SIGINT, signal.SIGTERM):
+    for number in TO_THE_COMMAND:
         signal.signal(number, signal.SIG_IGN)  # the parent says when to stop
     stop = threading.Event()
     threading.Thread(target=_watch_parent, args=(stopping, stop), daemon=True).start()
