@@ -1,7 +1,7 @@
 """Every session that README, tutorial and guides show runs here as it stands, and prints what they show.
 
 A page has a bash, a folder and a port of its own. What it calls `s3://dumps` is a bucket of a real S3 endpoint, its
-PostgreSQL a real one.
+PostgreSQL a real one. DynamoDB's tables are moto's, and `s3://exports` a bucket with an export of them.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from unittest import SkipTest
 import pytest
 
 from docs.generate import HERE, README
+from tests.docs import tables
 from tests.docs.sessions import Bash, parsed
 
 pytestmark = pytest.mark.integration
@@ -27,6 +28,7 @@ FOLDER = "/srv/s3import"  # what the pages call the folder that they work in
 PORT = "8080"
 POSTGRESQL = "postgresql://importer@localhost/reamaze"
 BUCKET = "s3://dumps"
+EXPORTS = "s3://exports"
 ROOT = HERE.parent
 
 
@@ -43,6 +45,12 @@ def test_a_page_shows_what_happens(page: Path, tmp_path: Path, request: pytest.F
         instead[POSTGRESQL] = request.getfixturevalue("bare_postgres_url")
     if BUCKET in text:
         instead[BUCKET] = f"s3://{request.getfixturevalue('s3').bucket}"
+    if EXPORTS in text:
+        store = request.getfixturevalue("s3")
+        instead[EXPORTS] = f"s3://{store.bucket}"
+        request.getfixturevalue("monkeypatch").setenv("AWS_DEFAULT_REGION", tables.REGION)
+        request.getfixturevalue("monkeypatch").setenv("AWS_REGION", tables.REGION)
+        tables.fill(store, tmp_path / "export")
     for folder in ("fixtures", "docs/clients"):
         (tmp_path / folder).parent.mkdir(exist_ok=True)
         (tmp_path / folder).symlink_to(ROOT / folder)
