@@ -10,6 +10,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
+from random import Random
 
 import orjson
 import pytest
@@ -30,8 +31,12 @@ from s3import.writers import Database
 from tests import commands as app
 from tests.databases import empty, url_of
 from tests.readers.dynamodb.histories import (
+    FULL,
+    HOUR,
     History,
     Rows,
+    Table,
+    Write,
     cut_at,
     histories,
     mapping_text,
@@ -162,6 +167,29 @@ def test_any_history(history: History, data: st.DataObject) -> None:
         import_all(history, step, f"sqlite:///{name}/test.db")
 
 
+def test_a_deletion_that_nobody_can_place_is_all_there_is(tmp_path: Path) -> None:
+    """Without images, and the id in no key: a reject and nothing else, which fails the delta and is listed."""
+    item = {"account": {"S": "A#acme"}, "uid": {"S": "0"}, "sort": {"S": "T#1"}, "created": {"N": "1585000000000"}}
+    key, root = (("S", "A#acme"), ("S", "0")), {"text": {"S": "root"}, "parent": {"S": "0"}, "name": {"S": "a.txt"}}
+    base: Table = {key: {**item, **root}}
+    base[("S", "A#other"), ("S", "1")] = {**item, **root, "account": {"S": "A#other"}, "uid": {"S": "1"}}
+    history = History(
+        design="half",
+        is_single=True,
+        overlaps=False,
+        numbers=False,
+        uid="S",
+        tells_old=False,
+        nets=True,
+        is_apart=True,
+        base={"all": base},
+        writes={"all": (Write(key, FULL + HOUR // 7, None, base[key]),)},
+        cuts=(),
+        luck=Random(1),
+    )
+    import_all(history, 1, f"sqlite:///{tmp_path}/test.db")
+
+
 @settings(max_examples=ROUNDS or 1, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large])
 @given(histories(), st.data())
 def test_any_history_in_postgresql(postgres_tables: Database, history: History, data: st.DataObject) -> None:
@@ -195,7 +223,8 @@ def import_all(history: History, step: int, database: str) -> None:
             for result in migrate(history, deltas, Pass.DELTA):
                 delta = result.document["passes"]["delta"]
                 found = rows(database, result.account_id)
-                require_truth(history, result.account_id, until, found, delta["skipped_objects"], result.rejected)
+                rejected = delta["rejects"]["total"]  # also where there was nothing else, and the run failed by that
+                require_truth(history, result.account_id, until, found, delta["skipped_objects"], rejected)
                 for count in delta["counts"].values():
                     assert count["read"] == count["written"] + count["unchanged"] + count["rejected"]
         verified = app.verify(
