@@ -85,9 +85,7 @@ def test_progress_never_goes_back_and_is_never_complete_before_the_end(run: dict
 
 
 BUSY = ("postgresql-remaining", "sqlite-files-remaining")
-MISSED = pytest.mark.xfail(
-    reason="recorded while other work slowed the machine: wrong by 25 % and 20.2 %", strict=False
-)
+MISSED = pytest.mark.xfail(reason="recorded while other work slowed the machine: wrong by 25 % and 20.2 %", strict=True)
 
 
 @pytest.mark.parametrize(
