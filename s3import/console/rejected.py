@@ -90,7 +90,8 @@ def list_rejects(
     advice = f"; {summary.repair(account, codes)}" if listed else ""
     if can_be_repaired(codes):
         advice += "; --as-dump DIR writes them down to be mended one by one"
-    say(f"account {account}: {f'{listed:,}' if listed else 'no'} rejects in {place_of(settings).database}{advice}")
+    how_many = summary.plural(listed, "reject") if listed else "no rejects"
+    say(f"account {account}: {how_many} in {place_of(settings).database}{advice}")
 
 
 def dump_as_text(found: RejectDump) -> str:

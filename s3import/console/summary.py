@@ -247,15 +247,16 @@ def retried_as_text(retried: Retried, place: WorkPlace) -> str:
 def _verdict(differences: int, rejected: int, expected: int) -> str:
     """What a verification comes to. What was rejected is not expected to be there, but never left unsaid."""
     if rejected and not expected:
-        return f"nothing is there to compare: {_plural(rejected, 'record')} were rejected, and none was imported"
+        return f"nothing is there to compare: {plural(rejected, 'record')} were rejected, and none was imported"
     if differences:
-        verdict = _plural(differences, "difference")
+        verdict = plural(differences, "difference")
     else:
         verdict = "the database holds what the dump says"
-    return f"{verdict}, but for {_plural(rejected, 'rejected record')}" if rejected else verdict
+    return f"{verdict}, but for {plural(rejected, 'rejected record')}" if rejected else verdict
 
 
-def _plural(number: int, noun: str) -> str:
+def plural(number: int, noun: str) -> str:
+    """How many things, in words that agree."""
     return f"{number:,} {noun}" if number == 1 else f"{number:,} {noun}s"
 
 
@@ -453,7 +454,7 @@ def _cure_of_many(results: Sequence[Result]) -> list[str]:
 
 def _how_many_rejected(document: dict[str, Any]) -> str:
     rejected = _rejected_in(document)
-    return f"; {_plural(rejected, 'record')} rejected" if rejected else ""
+    return f"; {plural(rejected, 'record')} rejected" if rejected else ""
 
 
 def _rejected_in(document: dict[str, Any]) -> int:

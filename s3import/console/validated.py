@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Iterator
 from typing import Any
 
-from s3import.console.summary import LISTED, reject_as_text
+from s3import.console.summary import LISTED, plural, reject_as_text
 from s3import.core.errors import printable
 from s3import.operations.validate.validation_report import ValidationReport
 
@@ -31,13 +31,13 @@ def as_text(report: ValidationReport) -> str:
 def _verdict(report: ValidationReport) -> str:
     if report.failures:
         return "the dump cannot be imported as a whole"
-    return f"{_plural(report.rejected, 'record')} would be rejected" if report.rejected else "the dump is right"
+    return f"{plural(report.rejected, 'record')} would be rejected" if report.rejected else "the dump is right"
 
 
 def _pass_lines(name: str, shown: dict[str, Any]) -> Iterator[str]:
     counts = {entity: count for entity, count in shown["counts"].items() if count["read"]}
     by = "its manifest" if shown["from_manifest"] else "the listing, as there is no manifest"
-    yield f"  {name}:" if shown["parts"] is None else f"  {name}: {_plural(shown['parts'], 'part')} by {by}"
+    yield f"  {name}:" if shown["parts"] is None else f"  {name}: {plural(shown['parts'], 'part')} by {by}"
     for entity, count in counts.items():
         yield f"    {entity}: " + ", ".join(f"{number:,} {what}" for what, number in count.items() if number)
     for error in shown["errors"]:
@@ -69,7 +69,3 @@ def _whole(document: dict[str, Any]) -> Iterator[str]:
     if document["other_folders"]:
         yield f"folders that nothing is read from: {', '.join(map(printable, document['other_folders']))}"
     yield from (f"not checked: {what}" for what in document["not_checked"])
-
-
-def _plural(number: int, noun: str) -> str:
-    return f"{number:,} {noun}" if number == 1 else f"{number:,} {noun}s"
