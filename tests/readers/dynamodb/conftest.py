@@ -23,6 +23,7 @@ from tests.readers.dynamodb.items import MAPPING
 from tests.readers.dynamodb.served import Served
 
 DYNALITE = Path("build/dynalite/node_modules/dynalite/cli.js")
+RESETS = Path(__file__).with_name("resets.js")
 _numbers = itertools.count(1)
 
 
@@ -36,8 +37,9 @@ def dynalite_endpoint() -> Iterator[str]:
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
-    command = [str(node), str(DYNALITE), "--host", "127.0.0.1", "--port", str(port), "--createTableMs", "0"]
-    server = subprocess.Popen(command, stdout=subprocess.DEVNULL)
+    program = [str(node), "--require", str(RESETS), str(DYNALITE)]
+    options = ["--host", "127.0.0.1", "--port", str(port), "--createTableMs", "0"]
+    server = subprocess.Popen([*program, *options], stdout=subprocess.DEVNULL)
     _wait_for(port)
     yield f"http://127.0.0.1:{port}"
     server.kill()
