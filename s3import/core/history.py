@@ -26,7 +26,8 @@ TOKEN_DIGITS = 8
 
 class Happened(StrEnum):
     """What an event tells. A run that is to be tried again by itself has failed, too; a delta that brought in
-    records which other passes had rejected has resolved those rejects."""
+    records which other passes had rejected has resolved those rejects. Files were copied or retried once that came to
+    its end, whatever became of them."""
 
     ASKED_FOR = "asked_for"
     CLAIMED = "claimed"
@@ -37,6 +38,8 @@ class Happened(StrEnum):
     FINISHED = "finished"
     VERIFIED = "verified"
     CERTIFIED = "certified"
+    FILES_COPIED = "files_copied"
+    FILES_RETRIED = "files_retried"
     RESOLVED = "resolved"
     RESET = "reset"
     PURGED = "purged"

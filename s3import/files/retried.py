@@ -10,8 +10,10 @@ import sqlalchemy as sa
 from sqlalchemy import Connection
 
 from s3import import status
+from s3import.core import history
 from s3import.core.accounts import account_status
 from s3import.core.errors import AccountNotFound, ConfigurationError, NotImported
+from s3import.core.history import Happened
 from s3import.core.records import Pass
 from s3import.core.tables import import_runs
 from s3import.files.adopted import Adoption
@@ -62,7 +64,7 @@ class LaterFiles:
         runs = [replace(run, options=replace(run.options, files_to=target)) for run in runs]
         self._adopt(runs, (REFERENCED, PENDING))
         self.transactions.run(self.account_id, lambda connection: _remember_place(connection, runs))
-        return self._copy(runs, PENDING)
+        return self._copy(runs, PENDING, Happened.FILES_COPIED)
 
     def retry(self, files_to: str | None) -> Retried:
         """Copy what failed, to `files_to` or where it was to go.
@@ -80,7 +82,7 @@ class LaterFiles:
                 f"`s3import files copy --account {self.account_id} --files-to URI` copies files of imported rows"
             )
         self._adopt(runs, (FAILED,))
-        return self._copy(runs, FAILED)
+        return self._copy(runs, FAILED, Happened.FILES_RETRIED)
 
     def _imported(self, connection: Connection) -> list[Run]:
         """The account's runs, in the order in which passes come. Raises: AccountNotFound, RunIsAlive, NotImported."""
@@ -100,12 +102,15 @@ class LaterFiles:
             adoption.adopt(run, self.open_sources(run)[0])
         adoption.adopt_rest(next((run for run in reversed(runs) if run.state is State.SUCCEEDED), runs[-1]))
 
-    def _copy(self, runs: Sequence[Run], state: str) -> Retried:
+    def _copy(self, runs: Sequence[Run], state: str, event: Happened) -> Retried:
         in_all = Retried(self.account_id)
         for run in runs:
             copied, failed = self.copier.copy_later(run, state, self.open_sources(run), self.require_going)
             in_all.copied += copied
             in_all.failed += failed
+        self.transactions.run(
+            self.account_id, lambda connection: history.write(connection, self.account_id, {event: None})
+        )
         return in_all
 
 

@@ -11,6 +11,7 @@ from typing import Any, Protocol
 from s3import.core.records import Entity, Pass
 from s3import.core.settings import Settings
 from s3import.importing.requests import Result
+from s3import.operations.composition import opened
 from tests.importing import dumps, moving
 from tests.importing.dumps import ACCOUNT, Dump, Record
 from tests.objects import Bucket
@@ -116,6 +117,13 @@ def settings_for(source: Place, target: Place, database_url: str, **changes: Any
 def states(settings: Settings) -> dict[str, tuple[str, str | None]]:
     """State and storage key of every attachment, by id."""
     return {row["id"]: (row["state"], row["storage_key"]) for row in moving.rows(settings)["attachments"]}
+
+
+def told_last(settings: Settings) -> tuple[str, str | None]:
+    """The newest event of the account's diary, and of which pass it is."""
+    with opened(settings) as operations:
+        *_, last = operations.each_event(ACCOUNT)
+    return last["event"], last["pass"]
 
 
 def files_of(result: Result) -> dict[str, int]:

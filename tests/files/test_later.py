@@ -14,7 +14,7 @@ from s3import.core.records import Pass
 from s3import.core.settings import Settings
 from s3import.files import Retried, copying
 from tests import commands as app
-from tests.files.dumps import RECENT, FolderPlace, attachment, call, dump_of, fill, settings_for, states
+from tests.files.dumps import RECENT, FolderPlace, attachment, call, dump_of, fill, settings_for, states, told_last
 from tests.files.test_owners import delta, listed, shown
 from tests.importing import dumps
 from tests.importing.dumps import ACCOUNT
@@ -63,6 +63,12 @@ def test_files_of_imported_rows_are_copied(settings: Settings, target_folder: Fo
         ("recent", "attachments/part-0.jsonl", 2, "a1", "file_missing"),
     ]
     assert all('"id":"' in one["raw"] for one in app.rejects(settings, ACCOUNT, RECENT))
+
+
+def test_the_diary_tells_of_a_later_copy(settings: Settings) -> None:
+    """Of the account as a whole, not of a pass."""
+    copy(settings)
+    assert told_last(settings) == ("files_copied", None)
 
 
 def test_files_are_copied_once(settings: Settings, source_folder: FolderPlace) -> None:

@@ -10,7 +10,7 @@ from s3import.core.errors import NotImported, RunIsAlive
 from s3import.core.settings import Settings
 from s3import.files import Retried
 from tests import commands as app
-from tests.files.dumps import RECENT, FolderPlace, attachment, call, dump_of, fill, settings_for, states
+from tests.files.dumps import RECENT, FolderPlace, attachment, call, dump_of, fill, settings_for, states, told_last
 from tests.importing.dumps import ACCOUNT
 from tests.importing.moving import migrate
 from tests.server.workers.fleets import ask
@@ -51,6 +51,12 @@ def test_what_is_there_by_now_is_copied_and_no_reject_any_more(
     assert codes == {"file_differs": 2}
     assert listed == [("a1", "file_differs"), ("a2", "file_differs")]
     assert target_folder.keys() == ["attachments/a0/note.txt", "recordings/m6/call-6.wav"]
+
+
+def test_the_diary_tells_of_another_try(settings: Settings) -> None:
+    """Of the account as a whole, whatever became of the files."""
+    retry(settings)
+    assert told_last(settings) == ("files_retried", None)
 
 
 def test_nothing_is_tried_while_a_pass_is_due(settings: Settings, source_folder: FolderPlace) -> None:
