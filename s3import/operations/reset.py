@@ -55,6 +55,7 @@ from s3import.readers.reading import read_checked
 from s3import.readers.sources.source import DumpSource, SourceOpener
 from s3import.reporting import status_document as report
 from s3import.status import Run
+from s3import.writers.kept import require_gone
 
 T = TypeVar("T")
 
@@ -303,7 +304,9 @@ class AccountReset:
         self._transactions.database.writer.look_up_by_key(connection)
         table = TARGETS[entity]
         these = sa.and_(table.c.account_id == self._account_id, table.c.id.in_(ids))
-        return connection.execute(sa.delete(table).where(these)).rowcount
+        removed = connection.execute(sa.delete(table).where(these)).rowcount
+        require_gone(connection, entity, self._account_id, ids)
+        return removed
 
     def _remove_files(self, entity: Entity, ids: Sequence[str], extent: Extent) -> None:
         """Take copies away while the rows still say where they are; what may not be deleted stays."""

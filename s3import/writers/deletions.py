@@ -15,6 +15,7 @@ import sqlalchemy as sa
 
 from s3import.core.records import ROW_ENTITIES, TEXT, Entity, Written
 from s3import.core.tables import TARGETS, Id, attachments, import_tombstones, messages
+from s3import.writers.kept import require_gone
 from s3import.writers.temporary import fill, temporary_table
 from s3import.writers.tombstones import Tombstone, add_tombstones, remove_tombstones
 from s3import.writers.writer import Writer
@@ -57,6 +58,7 @@ def delete(connection: sa.Connection, writer: Writer, account_id: str, deletions
     """Apply a batch's deletions (columns of the record) within the caller's transaction.
 
     Written are those that hold from now on; unchanged those that lose against a later one, a person's, or a newer row.
+    Raises: DatabaseRefused where rows that are to go stay.
     """
     writer.look_up_by_key(connection)
     removal = _Removal(connection, writer, account_id)
@@ -110,8 +112,10 @@ class _Removal:
         if known.keys() & valid.keys():
             remove_tombstones(self._connection, self._account_id, entity, list(known.keys() & valid.keys()))
         add_tombstones(self._connection, self._writer, self._account_id, entity, valid)
-        self._take_along(entity, doomed)
+        below = self._take_along(entity, doomed)
         delete_rows(self._connection, entity, self._account_id, doomed)
+        for kind, ids in {entity: doomed, **below}.items():
+            require_gone(self._connection, kind, self._account_id, ids)
         return len(valid)
 
     def _known(self, entity: Entity, deleted: Tombstones) -> dict[str, Tombstone]:
@@ -133,15 +137,17 @@ class _Removal:
         fill(self._connection, self._writer, _IDS, pa.table({"id": pa.array(ids, TEXT)}))
         return self._connection.execute(sa.select(_IDS.c.id, *answers))
 
-    def _take_along(self, entity: Entity, doomed: Tombstones) -> None:
-        """Add tombstones for whatever hangs on rows that go, as late as theirs."""
+    def _take_along(self, entity: Entity, doomed: Tombstones) -> dict[Entity, Tombstones]:
+        """Add tombstones for whatever hangs on rows that go, as late as theirs; those, by entity."""
+        added: dict[Entity, Tombstones] = {}
         for child, query in _BELOW[entity].items():
-            below = {
+            added[child] = {
                 child_id: tombstone._replace(inherited=True)
                 for row_id, tombstone in doomed.items()
                 for child_id in self._connection.scalars(query, {"account_id": self._account_id, "row_id": row_id})
             }
-            add_tombstones(self._connection, self._writer, self._account_id, child, below)
+            add_tombstones(self._connection, self._writer, self._account_id, child, added[child])
+        return added
 
 
 def _outdoes(one: Tombstone, known: Tombstone) -> bool:

@@ -1,11 +1,14 @@
-"""Whether a table holds what it was sent: triggers and rules of the database's own may change rows on their way in.
+"""Whether a table holds what it was sent, and nothing that was deleted: triggers and rules of the database's own may
+change rows on their way in, or keep them.
 
-How many rows went in costs nothing to know, and every load compares it. What is in them is read back only where the
-table has triggers or rules that are not s3import's.
+How many rows went in costs nothing to know, and every load compares it. What is in them, and whether deleted ones are
+gone, is read back only where the table has triggers or rules that are not s3import's.
 """
 
 from __future__ import annotations
 
+from collections.abc import Collection, Iterator
+from itertools import islice
 from typing import Any
 
 import orjson
@@ -20,6 +23,7 @@ from s3import.writers.schema import triggers
 from s3import.writers.temporary import fill, temporary_table
 from s3import.writers.writer import Writer
 
+_IDS_AT_ONCE = 1000
 _SENT = temporary_table(
     "import_sent",
     sa.Column("id", Id, nullable=False),
@@ -57,6 +61,23 @@ def require_as_sent(connection: sa.Connection, writer: Writer, entity: Entity, a
     differing = differing or _other_documents(connection, target, account_id, rows)
     if differing:
         raise _interference(connection, target, f"does not hold {differing} of {rows.num_rows} rows as they were sent")
+
+
+def require_gone(connection: sa.Connection, entity: Entity, account_id: str, ids: Collection[str]) -> None:
+    """Make sure that none of these rows of the account is left. Raises: DatabaseRefused."""
+    target = TARGETS[entity]
+    if not ids or not triggers.foreign(connection, target.name):
+        return
+    mine = sa.select(sa.func.count()).where(target.c.account_id == account_id)
+    left = sum(connection.execute(mine.where(target.c.id.in_(some))).scalar_one() for some in _chunks(ids))
+    if left:
+        raise _interference(connection, target, f"keeps {left} of {len(ids)} rows that are to be deleted")
+
+
+def _chunks(ids: Collection[str]) -> Iterator[list[str]]:
+    rest = iter(ids)
+    while chunk := list(islice(rest, _IDS_AT_ONCE)):
+        yield chunk
 
 
 def _count_of_others(target: sa.Table, account_id: str, columns: list[sa.Column[Any]]) -> sa.Select[Any]:

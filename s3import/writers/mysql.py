@@ -184,7 +184,9 @@ def _decide_warnings(cursor: Any, table: sa.Table) -> Exception:
     # With LOCAL the server leaves out the rows it does not like, and only warns.
     cursor.execute("SHOW WARNINGS")
     errors = [decide_mysql_number(number) for _level, number, _text in cursor.fetchall()]
-    conflict = Conflict(f"rows of {table.name} are there already, or have no parent")
+    conflict = Conflict(
+        f"rows of {table.name} are there already, have no parent, or break a key that is not s3import's"
+    )
     return next((error for error in errors if not isinstance(error, Conflict)), conflict)
 
 

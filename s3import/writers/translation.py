@@ -71,7 +71,10 @@ def _misconfigured(what: str, remedy: str = "") -> DatabaseMisconfigured:
 
 
 def _conflict(what: str) -> Conflict:
-    return Conflict(f"a key of the database is broken ({what}), because somebody else writes the same rows")
+    return Conflict(
+        f"a key of the database is broken ({what}): somebody else writes the same rows, or the table has a unique or "
+        "foreign key that is not s3import's"
+    )
 
 
 _CORRECT_URL = "correct the database URL"
@@ -151,7 +154,14 @@ _POSTGRES_CONNECTION: tuple[tuple[str, Decision], ...] = (
     (r"(database|role) .*does not exist", (_misconfigured, "there is no such database or user", "")),
     (r"permission denied for database", (_misconfigured, "the user may not connect to the database", "grant it")),
     (r"invalid port number", (_misconfigured, "the port is none", "")),
-    (r"connection option|(invalid|bad value)[a-z ]* \w+", (_misconfigured, "an option has a value it cannot have", "")),
+    (
+        r"channel binding required|authentication method requirement|GSSAPI encryption required",
+        (_misconfigured, "the URL asks for a login or an encryption that the server does not offer", ""),
+    ),
+    (
+        r"connection option|(invalid|bad value)[a-z ]* \w+|parse network address",
+        (_misconfigured, "an option has a value it cannot have", ""),
+    ),
     (
         r"unsupported startup parameter",
         (_misconfigured, "a pooler does not take an option of the URL", "take it out, or have the pooler ignore it"),

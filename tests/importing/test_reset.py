@@ -15,6 +15,7 @@ from s3import.core.errors import (
     AccountIsActive,
     AccountNotFound,
     ConfigurationError,
+    DatabaseRefused,
     DumpNotFound,
     NotImported,
     RunIsAlive,
@@ -76,6 +77,18 @@ def test_the_account_is_as_before_its_migration(tmp_path: Path, database_url: st
     assert kept(settings) == 0
     migrate(settings)
     assert snapshot(settings) == shown
+
+
+def test_rows_that_the_database_does_not_let_go_end_it(settings: Settings) -> None:
+    """The message names the trigger that is in the way; once it is gone the same command finishes."""
+    migrate(settings, passes=[Pass.RECENT])
+    keep = "CREATE TRIGGER theirs BEFORE DELETE ON messages BEGIN SELECT RAISE(IGNORE); END"
+    execute(settings, sa.text(keep))
+    with pytest.raises(DatabaseRefused, match=r"messages.*\btheirs\b"):
+        reset(settings)
+    execute(settings, sa.text("DROP TRIGGER theirs"))
+    reset(settings)
+    assert rows(settings)["messages"] == []
 
 
 def test_what_people_made_stays(tmp_path: Path, database_url: str) -> None:

@@ -22,6 +22,7 @@ _DEFAULTS: dict[Entity, dict[str, Any]] = {
     Entity.ATTACHMENTS: {"message_id": "m", "filename": "a.txt", "source_key": "a", "state": "pending"},
 }
 Row = dict[str, Any]
+Deletion = tuple[Entity, str, dt.datetime]
 
 
 def thread(id: str, **columns: Any) -> Row:  # noqa: A002 - it is the column's name
@@ -60,6 +61,15 @@ def put(database: Database, entity: Entity, *rows: Row, expect_existing: bool = 
     with database.begin() as connection:
         table = arrow(entity, list(rows))
         return write(connection, database.writer, entity, ACCOUNT, table, expect_existing=expect_existing)[0]
+
+
+def delete(database: Database, *deletions: Deletion) -> Written:
+    """Apply the deletions as one batch in a transaction of its own."""
+    kind = pa.schema([("entity", TEXT), ("id", TEXT), ("deleted_at", TIMESTAMP)])
+    columns: list[list[object]] = [list(column) for column in zip(*deletions, strict=True)]
+    with database.begin() as connection:
+        table = pa.table(columns, schema=kind)
+        return write(connection, database.writer, Entity.DELETIONS, ACCOUNT, table)[0]
 
 
 def stored(database: Database, entity: Entity, *columns: str) -> list[Any]:

@@ -5,21 +5,31 @@ from __future__ import annotations
 import datetime as dt
 from collections.abc import Iterator
 
-import pyarrow as pa
 import pytest
 import sqlalchemy as sa
 
 from s3import.core import tables
 from s3import.core.accounts import remember_deletions
 from s3import.core.errors import AccountDeleted
-from s3import.core.records import ROW_ENTITIES, TEXT, TIMESTAMP, Entity, Written
-from s3import.writers import Database, open_database, write
-from tests.writers.rows import ACCOUNT, HOUR, NOON, attachment, create_account, execute, message, put, stored, thread
+from s3import.core.records import ROW_ENTITIES, Entity, Written
+from s3import.writers import Database, open_database
+from tests.writers.rows import (
+    ACCOUNT,
+    HOUR,
+    NOON,
+    attachment,
+    create_account,
+    delete,
+    execute,
+    message,
+    put,
+    stored,
+    thread,
+)
 
 pytestmark = pytest.mark.integration
 
 THREADS, MESSAGES, ATTACHMENTS = ROW_ENTITIES
-Deletion = tuple[Entity, str, dt.datetime]
 
 
 @pytest.fixture
@@ -34,15 +44,6 @@ def place(database_url: str) -> Iterator[Database]:
     put(database, ATTACHMENTS, attachment("a"))
     yield database
     database.close()
-
-
-def delete(database: Database, *deletions: Deletion) -> Written:
-    """Apply the deletions as one batch in a transaction of its own."""
-    kind = pa.schema([("entity", TEXT), ("id", TEXT), ("deleted_at", TIMESTAMP)])
-    columns: list[list[object]] = [list(column) for column in zip(*deletions, strict=True)]
-    with database.begin() as connection:
-        table = pa.table(columns, schema=kind)
-        return write(connection, database.writer, Entity.DELETIONS, ACCOUNT, table)[0]
 
 
 def everything(database: Database) -> list[list[str]]:

@@ -8,10 +8,10 @@ from contextlib import contextmanager, suppress
 import pytest
 
 from s3import.core.errors import Conflict, DatabaseRefused
-from s3import.core.records import ROW_ENTITIES
+from s3import.core.records import ROW_ENTITIES, Entity
 from s3import.writers import Database
 from tests.writers.conftest import KINDS
-from tests.writers.rows import HOUR, NOON, message, put, stored, thread
+from tests.writers.rows import HOUR, NOON, delete, message, put, stored, thread
 
 THREADS, MESSAGES, _ = ROW_ENTITIES
 
@@ -30,6 +30,10 @@ _TAGS = {
     "postgresql": "BEGIN NEW.tags = '[\"x\"]'; RETURN NEW; END",
     "mysql": "CREATE TRIGGER theirs BEFORE {event} ON threads FOR EACH ROW SET NEW.tags = '[\"x\"]'",
     "sqlite": "CREATE TRIGGER theirs AFTER {event} ON threads BEGIN UPDATE threads SET tags = '[\"x\"]'; END",
+}
+_KEEPS = {
+    "postgresql": "BEGIN RETURN NULL; END",
+    "sqlite": "CREATE TRIGGER theirs BEFORE {event} ON messages BEGIN SELECT RAISE(IGNORE); END",
 }
 _HARMLESS = {
     "postgresql": "BEGIN NEW.author_id = NEW.author_id; RETURN NEW; END",
@@ -125,3 +129,17 @@ def test_a_trigger_that_changes_nothing_is_in_nobodys_way(with_thread: Database)
         row = message("m", body="Grüße\n\\", updated_at=NOON, call_duration_seconds=7)
         assert put(with_thread, MESSAGES, row).written == 1
         put(with_thread, THREADS, thread("u", tags='[ "ä" ]', custom_fields='[{"value":null,"name":"x"}]'))
+
+
+@pytest.mark.parametrize(
+    ("database", "deletion"),
+    [("postgresql", (MESSAGES, "m1")), ("sqlite", (MESSAGES, "m1")), ("postgresql", (THREADS, "t"))],
+    indirect=["database"],
+)
+def test_rows_that_are_not_let_go_are_found_out(with_thread: Database, deletion: tuple[Entity, str]) -> None:
+    """Those that are named as well as those below them; nothing of the batch is deleted."""
+    insert(with_thread)
+    with trigger(with_thread, _KEEPS, "DELETE"), pytest.raises(DatabaseRefused, match=r"messages.*\btheirs\b"):
+        delete(with_thread, (*deletion, NOON + HOUR))
+    assert stored(with_thread, THREADS, "id") == ["t"]
+    assert stored(with_thread, MESSAGES, "id") == ["m1", "m2"]

@@ -204,6 +204,20 @@ def test_what_the_driver_alone_knows_is_refused_too(option: str) -> None:
     _require_misconfigured(f"postgresql://u@127.0.0.1:1/d?{option}")
 
 
+@pytest.mark.parametrize(
+    "text",
+    [
+        "channel binding required, but server authenticated client without channel binding",
+        'authentication method requirement "md5" failed: server did not complete authentication',
+        "GSSAPI encryption required but no credential cache",
+        'could not parse network address "x": Name or service not known',
+    ],
+)
+def test_a_url_that_asks_for_what_the_server_does_not_do_is_refused(text: str) -> None:
+    """It stays so, however often it is tried."""
+    assert isinstance(translate(PostgresError(None, f"connection failed: {text}")), DatabaseMisconfigured)
+
+
 def test_a_file_that_is_not_there_is_refused() -> None:
     """PyMySQL looks for it before it connects."""
     _require_misconfigured("mysql://u@127.0.0.1:1/d?ssl_ca=/nowhere/ca.pem")
