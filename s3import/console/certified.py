@@ -45,9 +45,13 @@ def certificate(
         raise ConfigurationError("give --account ID for a certificate, or --check FILE to check one")
     with signals() as stop:
         from s3import.console import summary
+        from s3import.console.place import place_of_account
+        from s3import.console.terminal import Terminal
         from s3import.operations.verify.certify import certify
 
-        document = certify(settings, account, lists=lists, as_verified=as_verified, stop=stop)
+        place = str(place_of_account(settings, account))
+        with Terminal(accounts=1, line_seconds=settings.progress_seconds, place=place) as screen:
+            document = certify(settings, account, lists=lists, as_verified=as_verified, observe=screen, stop=stop)
         if html is not None:
             write_page(settings, document, html)
     click.echo(summary.document_as_json(document))

@@ -21,6 +21,7 @@ from s3import.core.events import (
     FilesAdvanced,
     PassEnded,
     PassStarted,
+    Reading,
     Retrying,
     RowsRemoved,
     Waiting,
@@ -33,6 +34,7 @@ if TYPE_CHECKING:
 
 LEAST_SECONDS_LEFT = 1.0
 LEAST_WINDOW_SECONDS = 0.5  # by which a rate can be told
+LEAST_ROWS_TOLD = 100_000  # fewer are read before anybody wonders
 SAME_AGAIN_SECONDS = 5.0  # a message that many parts have at the same time is shown once
 
 
@@ -105,9 +107,8 @@ class Terminal:
                         f"account {event.account_id}: {event.holder} is taking it back; waiting up to "
                         f"{max(event.seconds, 0):.0f} s to see whether it is alive"
                     )
-                case RowsRemoved() if self._removed_pace.is_due():
-                    total = "" if event.total is None else f" of {event.total:,}"
-                    self._say(f"{event.account_id}: {event.done:,}{total} {event.what} removed")
+                case RowsRemoved() | Reading():
+                    self._tell_rows(event)
                 case Retrying():
                     self._say(f"trying again: {event.reason.partition('; run the same command')[0]}")
 
@@ -139,6 +140,14 @@ class Terminal:
             self._tell(
                 f"{event.account_id} {event.pass_}: {event.copied:,} of {event.total:,} files copied{failed}{left}"
             )
+
+    def _tell_rows(self, event: RowsRemoved | Reading) -> None:
+        match event:
+            case RowsRemoved() if self._removed_pace.is_due():
+                total = "" if event.total is None else f" of {event.total:,}"
+                self._say(f"{event.account_id}: {event.done:,}{total} {event.what} removed")
+            case Reading() if event.rows >= LEAST_ROWS_TOLD:
+                self._tell(f"{event.account_id}: reading {event.rows:,} {event.what}")
 
     def _end(self, event: PassEnded) -> None:
         shown = self._passes.pop((event.account_id, event.pass_), None)

@@ -38,6 +38,15 @@ class RowsRemoved:
 
 
 @dataclass(frozen=True, slots=True)
+class Reading:
+    """The account's rows of a table are about to be read in one go: so many of `what`."""
+
+    account_id: str
+    what: str
+    rows: int
+
+
+@dataclass(frozen=True, slots=True)
 class PassStarted:
     """A run was claimed and planned. The `*_done` numbers are what earlier attempts did already."""
 
@@ -114,6 +123,7 @@ Event = (
     Waiting
     | WaitingForReset
     | RowsRemoved
+    | Reading
     | PassStarted
     | Advanced
     | FilesAdvanced

@@ -20,7 +20,7 @@ from sqlalchemy import Connection
 
 from s3import.core import history
 from s3import.core.errors import ChangedSinceVerified, DifferencesFound, NotVerified, RunIsAlive
-from s3import.core.events import Event
+from s3import.core.events import Observer, Reading
 from s3import.core.history import Happened
 from s3import.core.settings import Settings
 from s3import.core.tables import TARGETS, import_runs
@@ -44,6 +44,7 @@ def certify(
     *,
     lists: Path | None = None,
     as_verified: bool = False,
+    observe: Observer,
     stop: threading.Event,
 ) -> Document:
     """The signed certificate of an account whose passes were verified.
@@ -55,15 +56,11 @@ def certify(
     """
     key = certificate.signing_key(settings)
     with (
-        on_tables(settings, account_id, _ignore, stop, patient=True) as transactions,
+        on_tables(settings, account_id, observe, stop, patient=True) as transactions,
         ListFolder(lists) if lists else nullcontext() as folder,
     ):
         certifier = _Certifier(transactions, account_id, folder, as_verified)
         return certificate.signed(in_thread(certifier.run).document(), key)
-
-
-def _ignore(event: Event) -> None:
-    """Nobody watches."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,8 +82,7 @@ class _Certifier:
         account, folder, stop = self.account_id, self.lists, self.transactions.stop
         standing = self._read(partial(_standing, account_id=account))
         run_ids = imported.ids_of(standing.done.runs)
-        rows = AccountRows(self.transactions, account, standing.done.began)
-        has_changed = self._has_changed(standing.verified, {kind.value: digest_of(rows.sums(kind)) for kind in TARGETS})
+        has_changed = self._has_changed(standing.verified, self._digests(standing))
         runs = self._read(partial(evidence.runs_of, run_ids=run_ids))
         made = Certificate(
             account=self._read(partial(evidence.account_of, account_id=account)),
@@ -106,6 +102,16 @@ class _Certifier:
 
     def _read(self, look: Callable[[Connection], T]) -> T:
         return self.transactions.read(self.account_id, look)
+
+    def _digests(self, standing: _Standing) -> dict[str, str]:
+        """Those of the tables as they are now."""
+        rows = AccountRows(self.transactions, self.account_id, standing.done.began)
+        digests: dict[str, str] = {}
+        for entity in TARGETS:
+            count = standing.verified["counts"][entity.value]["found"]
+            self.transactions.observe(Reading(self.account_id, entity.value, count))
+            digests[entity.value] = digest_of(rows.sums(entity))
+        return digests
 
     def _has_changed(self, verified: Mapping[str, Any], digests: Mapping[str, str]) -> bool:
         changed = [entity for entity, digest in digests.items() if verified["digests"][entity] != digest]

@@ -24,6 +24,7 @@ from s3import.core.errors import (
     NotVerified,
     RunIsAlive,
 )
+from s3import.core.events import Event, Reading
 from s3import.core.json_schemas import schema_text
 from s3import.core.records import HALVES, ROW_ENTITIES, Entity, Pass
 from s3import.core.settings import Settings
@@ -43,7 +44,7 @@ BODY = "the customer's own words"
 
 
 def certified(settings: Settings, **options: Any) -> dict[str, Any]:
-    return certify(settings, ACCOUNT, stop=threading.Event(), **options)
+    return certify(settings, ACCOUNT, **{"observe": lambda _: None, "stop": threading.Event(), **options})
 
 
 @pytest.fixture
@@ -225,7 +226,15 @@ def test_it_can_be_stopped(verified: Settings, monkeypatch: pytest.MonkeyPatch) 
     stop = threading.Event()
     stop.set()
     with pytest.raises(Interrupted):
-        certify(verified, ACCOUNT, stop=stop)
+        certified(verified, stop=stop)
+
+
+def test_it_says_what_it_reads(verified: Settings) -> None:
+    """Each table before it is read, with its rows as they were verified."""
+    events: list[Event] = []
+    document = certified(verified, observe=events.append)
+    tables = {entity: table["rows"] for entity, table in document["tables"].items()}
+    assert {event.what: event.rows for event in events if isinstance(event, Reading)} == tables
 
 
 def test_the_diary_tells_of_each_certificate(verified: Settings) -> None:
