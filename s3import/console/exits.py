@@ -1,4 +1,4 @@
-"""The exit statuses of the contract's section 5."""
+"""The exit statuses of docs/reference/exit-statuses.md."""
 
 from __future__ import annotations
 

@@ -69,7 +69,7 @@ class Terminal:
 
     def __enter__(self) -> Terminal:
         if self._bars and self._several:
-            self._say(self._place)
+            self._say_place()
         logging.getLogger("s3import").addHandler(self._warnings)
         return self
 
@@ -116,7 +116,7 @@ class Terminal:
         if self._several:
             return
         if self._bars:
-            self._say(self._place)
+            self._say_place()
         shown = _Bar(self._bars, event) if self._bars else _Lines(event, self._line_seconds, self._tell)
         self._passes[event.account_id, event.pass_] = shown
         if event.attempts > 1:
@@ -156,10 +156,15 @@ class Terminal:
 
     def _tell(self, text: str) -> None:
         """Say how far it is; where it happens comes first."""
-        if not self._bars and self._place:
+        if not self._bars:
+            self._say_place()
+        self._say(text)
+
+    def _say_place(self) -> None:
+        """Once."""
+        if self._place:
             self._say(self._place)
             self._place = ""
-        self._say(text)
 
     def _say(self, text: str) -> None:
         now = time.monotonic()

@@ -2,7 +2,7 @@
 
 Those that only one room raises and catches are defined there, as `NotDelivered` is in reporting.
 
-An error carries a stable ``code`` (contract, sections 2 to 6) and a message that says where, what and what to do
+An error carries a stable ``code`` (docs/reference/codes.md) and a message that says where, what and what to do
 next. The command line turns the group into an exit status, the HTTP API into an HTTP status.
 """
 
@@ -336,7 +336,7 @@ class FileDiffers(FileRejected):
 
 
 class RejectCode:
-    """The reject codes of the contract's section 3, as constants."""
+    """The reject codes of docs/reference/codes.md, as constants."""
 
     INVALID_JSON = "invalid_json"
     NOT_AN_OBJECT = "not_an_object"

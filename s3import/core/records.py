@@ -1,4 +1,4 @@
-"""The records of the contract's section 3 as Arrow schemas, and the frozen values that cross layers.
+"""The records of docs/reference/dump-format.md as Arrow schemas, and the frozen values that cross layers.
 
 A reader yields a `Batch` whose columns have the types of `SCHEMAS`: text, timestamps still as text, whole numbers as
 int64. The validators turn it into a table of the same columns whose timestamps are ``timestamp[us, UTC]`` and whose
@@ -41,9 +41,9 @@ HALVES = (Pass.RECENT, Pass.REMAINING)
 """The passes that every account goes through, once each."""
 
 
-MAX_LINE_BYTES = 16 * 1024 * 1024  # contract, section 3: without the line's end
+MAX_LINE_BYTES = 16 * 1024 * 1024  # without the line's end
 MAX_BATCH_ROWS = 32 * 1024  # however small they are: what is noted of each takes memory
-MAX_RAW_BYTES = 64 * 1024  # contract, section 5: how much of a reject's text is kept
+MAX_RAW_BYTES = 64 * 1024  # how much of a reject's text is kept
 MAX_ID_LENGTH = 255  # code points
 MAX_IGNORED_FIELDS = 1000  # names kept of one batch, and of one part: there may be a new name in every record
 

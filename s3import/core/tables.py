@@ -1,4 +1,4 @@
-"""The tables of the contract's section 4, and the bookkeeping, for all three databases.
+"""The tables of docs/reference/tables.md, and the bookkeeping, for all three databases.
 
 Ids compare byte by byte on every database. Times are ``timestamptz`` on PostgreSQL and UTC without a zone elsewhere;
 in Python they are always aware.

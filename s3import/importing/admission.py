@@ -1,4 +1,4 @@
-"""What a request for a migration starts: the table of the contract's section 6."""
+"""What a request for a migration starts: the table of docs/reference/http.md."""
 
 from __future__ import annotations
 

@@ -55,7 +55,7 @@ from s3import.readers.reading import read_checked
 from s3import.readers.sources.source import DumpSource, SourceOpener
 from s3import.reporting import status_document as report
 from s3import.status import Run
-from s3import.writers.kept import require_gone
+from s3import.writers.deletions import require_gone
 
 T = TypeVar("T")
 

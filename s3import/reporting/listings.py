@@ -31,7 +31,7 @@ def account_page(
 def run_page(
     connection: Connection, state: State | None, account_id: str | None, after: RunCursor | None, limit: int
 ) -> tuple[list[dict[str, Any]], RunCursor | None]:
-    """At most `limit` runs behind that place, those asked for last first, each as the contract's section 7 shows it,
+    """At most `limit` runs behind that place, those asked for last first, each as the status document shows it,
     and the place of the last one (None: there are no more)."""
     runs = import_runs.c
     query = report.runs().order_by(runs.requested_at.desc(), runs.run_id.desc()).limit(limit + 1)

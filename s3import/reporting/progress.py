@@ -48,7 +48,7 @@ class Stage:
 
 
 def document(run: Any, slices: Sequence[Any]) -> dict[str, Any]:
-    """The ``progress`` of the contract's section 7."""
+    """The ``progress`` of a pass's status document."""
     sums = {name: _sum(slices, name) for name in ("parts_total", "parts_done", "bytes_total", "bytes_done")}
     stages = list(_stages(run, slices))
     current = next((stage for stage in stages if stage.state in (StageState.RUNNING, StageState.STOPPED)), None)

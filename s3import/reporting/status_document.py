@@ -26,7 +26,7 @@ _BY_PLACE = (import_rejects.c.part_number, import_rejects.c.line)
 
 
 def document(connection: Connection, account_id: str) -> dict[str, Any] | None:
-    """The status document of the contract's section 7; None when neither account nor run is known.
+    """The status document (docs/reference/status-document.md); None when neither account nor run is known.
 
     It is true to one moment, by one statement: a run that has succeeded never shows a part that has not, and what is
     asked for later never shows less.
@@ -180,9 +180,9 @@ def is_known(connection: Connection, account_id: str) -> bool:
 def reject_page(
     connection: Connection, account_id: str, selection: RejectSelection, after: RejectCursor | None, limit: int
 ) -> tuple[list[dict[str, Any]], RejectCursor | None]:
-    """At most `limit` of the selected rejects that come `after` that place, as the contract's section 5 shows them, by
-    pass, part and line; and where the next page begins (None: there is none). A page ends early once its texts come to
-    4 MiB."""
+    """At most `limit` of the selected rejects that come `after` that place, as lines of `rejects --json`,
+    by pass, part and line; and where the next page begins (None: there is none). A page ends early once its texts come
+    to 4 MiB."""
     page: list[dict[str, Any]] = []
     place, size = after, 0
     for row in _rejects_after(connection, account_id, selection, after, limit + 1):

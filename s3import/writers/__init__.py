@@ -1,7 +1,6 @@
 """From Arrow rows to tables: one bulk loader per database, and the merge they share."""
 
 from s3import.writers.database import Database, Dialect, open_database
-from s3import.writers.deletions import delete_rows
 from s3import.writers.merge import load_new, write
 from s3import.writers.translation import translate, translated
 from s3import.writers.writer import Writer
@@ -10,7 +9,6 @@ __all__ = [
     "Database",
     "Dialect",
     "Writer",
-    "delete_rows",
     "load_new",
     "open_database",
     "translate",

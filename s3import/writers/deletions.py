@@ -15,7 +15,7 @@ import sqlalchemy as sa
 
 from s3import.core.records import ROW_ENTITIES, TEXT, Entity, Written
 from s3import.core.tables import TARGETS, Id, attachments, import_tombstones, messages
-from s3import.writers.kept import require_gone
+from s3import.writers.schema import triggers
 from s3import.writers.temporary import fill, temporary_table
 from s3import.writers.tombstones import Tombstone, add_tombstones, remove_tombstones
 from s3import.writers.writer import Writer
@@ -69,7 +69,19 @@ def delete(connection: sa.Connection, writer: Writer, account_id: str, deletions
     return Written(written, deletions.num_rows - written)
 
 
-def delete_rows(connection: sa.Connection, entity: Entity, account_id: str, ids: Collection[str]) -> None:
+def require_gone(connection: sa.Connection, entity: Entity, account_id: str, ids: Collection[str]) -> None:
+    """Make sure that none of these rows of the account is left. Raises: DatabaseRefused."""
+    table = TARGETS[entity]
+    if not ids or not triggers.foreign(connection, table.name):
+        return
+    count, gone = sa.select(sa.func.count()).where(table.c.account_id == account_id), list(ids)
+    chunks = (gone[start : start + _CHUNK] for start in range(0, len(gone), _CHUNK))
+    left = sum(connection.execute(count.where(table.c.id.in_(chunk))).scalar_one() for chunk in chunks)
+    if left:
+        raise triggers.interference(connection, table, f"keeps {left} of {len(ids)} rows that are to be deleted")
+
+
+def _delete_rows(connection: sa.Connection, entity: Entity, account_id: str, ids: Collection[str]) -> None:
     """Delete the account's rows of these ids, and whatever hangs on them."""
     if ids:
         table, (account, row_id) = TARGETS[entity], _ONE
@@ -113,7 +125,7 @@ class _Removal:
             remove_tombstones(self._connection, self._account_id, entity, list(known.keys() & valid.keys()))
         add_tombstones(self._connection, self._writer, self._account_id, entity, valid)
         below = self._take_along(entity, doomed)
-        delete_rows(self._connection, entity, self._account_id, doomed)
+        _delete_rows(self._connection, entity, self._account_id, doomed)
         for kind, ids in {entity: doomed, **below}.items():
             require_gone(self._connection, kind, self._account_id, ids)
         return len(valid)

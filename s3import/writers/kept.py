@@ -1,21 +1,17 @@
-"""Whether a table holds what it was sent, and nothing that was deleted: triggers and rules of the database's own may
-change rows on their way in, or keep them.
+"""Whether a table holds what it was sent: triggers and rules of the database's own may change rows on their way in.
 
-How many rows went in costs nothing to know, and every load compares it. What is in them, and whether deleted ones are
-gone, is read back only where the table has triggers or rules that are not s3import's.
+How many rows went in costs nothing to know, and every load compares it. What is in them is read back only where the
+table has triggers or rules that are not s3import's.
 """
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator
-from itertools import islice
 from typing import Any
 
 import orjson
 import pyarrow as pa
 import sqlalchemy as sa
 
-from s3import.core.errors import DatabaseRefused
 from s3import.core.records import Entity
 from s3import.core.tables import BIG, TARGETS, Id
 from s3import.transform.fingerprints import fingerprint, fingerprints_over
@@ -23,7 +19,6 @@ from s3import.writers.schema import triggers
 from s3import.writers.temporary import fill, temporary_table
 from s3import.writers.writer import Writer
 
-_IDS_AT_ONCE = 1000
 _SENT = temporary_table(
     "import_sent",
     sa.Column("id", Id, nullable=False),
@@ -35,16 +30,7 @@ _SENT = temporary_table(
 def require_kept(connection: sa.Connection, table: sa.Table, sent: int, kept: int) -> None:
     """Raises: DatabaseRefused, where the database kept another number of rows than it was sent."""
     if kept != sent:
-        raise _interference(connection, table, f"keeps {kept} of {sent} rows that it was sent")
-
-
-def _interference(connection: sa.Connection, table: sa.Table, what: str) -> DatabaseRefused:
-    """The error that something of the database's own changes what is written; names the table and its triggers."""
-    found = ", ".join(triggers.foreign(connection, table.name)) or "none that s3import can see"
-    return DatabaseRefused(
-        f"the table {table.name} {what} (triggers and rules that are not s3import's: {found}); turn them off while "
-        "s3import is at work, then run the same command again"
-    )
+        raise triggers.interference(connection, table, f"keeps {kept} of {sent} rows that it was sent")
 
 
 def require_as_sent(connection: sa.Connection, writer: Writer, entity: Entity, account_id: str, rows: pa.Table) -> None:
@@ -60,24 +46,8 @@ def require_as_sent(connection: sa.Connection, writer: Writer, entity: Entity, a
     differing = connection.execute(_count_of_others(target, account_id, plain)).scalar_one()
     differing = differing or _other_documents(connection, target, account_id, rows)
     if differing:
-        raise _interference(connection, target, f"does not hold {differing} of {rows.num_rows} rows as they were sent")
-
-
-def require_gone(connection: sa.Connection, entity: Entity, account_id: str, ids: Collection[str]) -> None:
-    """Make sure that none of these rows of the account is left. Raises: DatabaseRefused."""
-    target = TARGETS[entity]
-    if not ids or not triggers.foreign(connection, target.name):
-        return
-    mine = sa.select(sa.func.count()).where(target.c.account_id == account_id)
-    left = sum(connection.execute(mine.where(target.c.id.in_(some))).scalar_one() for some in _chunks(ids))
-    if left:
-        raise _interference(connection, target, f"keeps {left} of {len(ids)} rows that are to be deleted")
-
-
-def _chunks(ids: Collection[str]) -> Iterator[list[str]]:
-    rest = iter(ids)
-    while chunk := list(islice(rest, _IDS_AT_ONCE)):
-        yield chunk
+        what = f"does not hold {differing} of {rows.num_rows} rows as they were sent"
+        raise triggers.interference(connection, target, what)
 
 
 def _count_of_others(target: sa.Table, account_id: str, columns: list[sa.Column[Any]]) -> sa.Select[Any]:

@@ -1,4 +1,4 @@
-"""The endpoints of the contract's section 6: each takes a request apart, asks the operations and shows what it says."""
+"""The endpoints of docs/reference/http.md: each takes a request apart, asks the operations and shows what it says."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The rules of the contract's section 3, applied to whole columns: Arrow in, Arrow out, nothing else touched."""
+"""The rules of docs/reference/dump-format.md, applied to whole columns: Arrow in, Arrow out, nothing else touched."""
 
 from __future__ import annotations
 

@@ -12,6 +12,7 @@ from itertools import pairwise
 import sqlalchemy as sa
 from sqlalchemy import Connection
 
+from s3import.core.errors import DatabaseRefused
 from s3import.core.tables import attachments, brands, channels, messages, metadata, threads
 
 _Path = tuple[tuple[sa.Table, str], ...]  # from a table down to a descendant: each step's table and its column
@@ -41,6 +42,15 @@ def foreign(connection: Connection, table_name: str) -> list[str]:
     """The names of a table's triggers (and rules, on PostgreSQL) that are not s3import's."""
     found = connection.execute(_FOREIGN[_kind(connection)], {"name": table_name}).scalars()
     return sorted(name for name in found if not name.startswith(_PREFIX))
+
+
+def interference(connection: sa.Connection, table: sa.Table, what: str) -> DatabaseRefused:
+    """The error that something of the database's own changes what is written; names the table and its triggers."""
+    found = ", ".join(foreign(connection, table.name)) or "none that s3import can see"
+    return DatabaseRefused(
+        f"the table {table.name} {what} (triggers and rules that are not s3import's: {found}); turn them off while "
+        "s3import is at work, then run the same command again"
+    )
 
 
 def _kind(connection: Connection) -> str:
