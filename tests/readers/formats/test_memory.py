@@ -79,7 +79,8 @@ def values(rows: int) -> pa.Array:
 DELTA = {"use_dictionary": False, "column_encoding": {"body": "DELTA_BYTE_ARRAY"}}
 
 
-TEXT, NOTED = {"store_schema": False}, {"store_schema": True}  # how Arrow reads it: as it is, or as dictionaries
+TEXT = {"store_schema": False}
+NOTED = {"store_schema": True}  # Arrow would read dictionaries, did nobody take the note of them away
 
 
 @pytest.mark.parametrize(
@@ -89,17 +90,15 @@ TEXT, NOTED = {"store_schema": False}, {"store_schema": True}  # how Arrow reads
         (MESSAGES, 8000, "body", lambda rows: repeated(text(100_000), rows), NOTED),
         (MESSAGES, 4000, "body", lambda rows: repeated(text(100_000), rows), TEXT | DELTA),
         (MESSAGES, 66_000, "body", lambda rows: repeated(text(12_000), rows), NOTED),
-        (MESSAGES, 4200, "telephony", transcripts, TEXT),
         (MESSAGES, 4200, "telephony", transcripts, NOTED),
         (MESSAGES, 4000, "body_html", lambda rows: repeated(text(540_000), rows, rows // 2), TEXT),
         (THREADS, 8000, "tags", lambda rows: lists(repeated(text(100_000), rows), rows), TEXT),
         (THREADS, 8000, "tags", lambda rows: lists(repeated(text(100_000), rows), rows), NOTED),
-        (THREADS, 4000, "custom_fields", values, TEXT),
         (THREADS, 4000, "custom_fields", values, NOTED),
     ],
     ids=[
-        *("own column", "own column, noted", "delta", "many rows, noted", "struct", "struct, noted", "all at once"),
-        *("tags", "tags, noted", "custom fields", "custom fields, noted"),
+        *("own column", "own column, noted", "delta", "many rows, noted", "struct, noted", "all at once"),
+        *("tags", "tags, noted", "custom fields, noted"),
     ],
 )
 def test_a_text_that_rows_share_is_read_in_little_memory(
@@ -157,7 +156,7 @@ def test_long_texts_behind_short_ones_are_read_in_little_memory(tmp_path: Path, 
     assert (told["rows"], told["codes"]) == (rows, {})
 
 
-@pytest.mark.parametrize(("line", "count"), [(b"{}\n", 150_000), (b"1\n", 150_000), (b"\n", 400_000)])
+@pytest.mark.parametrize(("line", "count"), [(b"{}\n", 100_000), (b"1\n", 100_000), (b"\n", 400_000)])
 def test_many_tiny_lines_are_read_in_little_memory(tmp_path: Path, line: bytes, count: int) -> None:
     """Some kilobytes of gzip that hold hundreds of thousands of lines come in batches of a bounded number of them."""
     (tmp_path / "part.jsonl.gz").write_bytes(gzip.compress(line * count))
