@@ -30,15 +30,14 @@ page: $(READY) ## show the page with some accounts in it, one import under way; 
 test: $(READY) $(DYNALITE) $(AXE) $(TYPESCRIPT) ## every test; ARGS="-k lease" narrows them
 	$(RUN) pytest $(ARGS)
 
-unit: $(READY) ## the tests that need no database, server or process, within seconds
+unit: $(READY) ## the tests that need no database, server or process and compute little, within seconds
 	$(RUN) pytest -m "not integration" $(ARGS)
 
 lowest: $(LOWEST) ## the quick tests, and an import, with the lowest releases that pyproject.toml allows
 	rm -f build/lowest/dump.db
 	build/lowest/bin/s3import migrate --account tidewater --source fixtures/dump/tidewater --database sqlite:///build/lowest/dump.db || test $$? = 3
 	build/lowest/bin/s3import verify --account tidewater --database sqlite:///build/lowest/dump.db
-	build/lowest/bin/python -m pytest -m "not integration" --ignore tests/docs --ignore tests/test_docs.py \
-		--ignore tests/test_docs_commands.py --ignore tests/test_house.py $(ARGS)
+	build/lowest/bin/python -m pytest -m "not integration" --ignore tests/docs $(ARGS)
 
 lint: $(READY) ## format, style, types and layers, without changing anything
 	$(VENV)/bin/ruff format --check .

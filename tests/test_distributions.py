@@ -8,11 +8,14 @@ import sys
 import tarfile
 import venv
 import zipfile
+from collections.abc import Iterable, Mapping
 from email.message import Message
 from email.parser import Parser
+from importlib.metadata import Distribution, distribution
 from pathlib import Path
 
 import pytest
+from packaging.requirements import Requirement
 
 from fixtures.make import ACCOUNT, DUMP
 
@@ -91,15 +94,35 @@ def test_the_distribution_describes_itself(distributions: Path) -> None:
 
 
 def test_the_wheel_alone_migrates_an_account(distributions: Path, tmp_path: Path) -> None:
-    """In an empty environment, outside of the checkout: the command is there, imports a dump and proves it."""
-    venv.create(tmp_path / "empty", with_pip=True)
-    programs = tmp_path / "empty/bin"
-    wheel, constraints = only(distributions, "*.whl"), ROOT / "constraints.txt"
-    run(programs / "python", "-m", "pip", "install", "--quiet", "-c", constraints, wheel, folder=tmp_path)
+    """With what it asks for, outside of the checkout: the command is there, imports a dump and proves it."""
+    wheel, programs = only(distributions, "*.whl"), tmp_path / "environment/bin"
+    venv.create(tmp_path / "environment")
+    link(needed(metadata(wheel).get_all("Requires-Dist", [])), only(tmp_path, "environment/lib/python*/site-packages"))
+    pip = (sys.executable, "-m", "pip", "--python", programs / "python")
+    run(*pip, "install", "--quiet", "--no-index", "--no-deps", "--no-compile", wheel, folder=tmp_path)
     database = f"sqlite:///{tmp_path}/reamaze.db"
     where = ("--account", ACCOUNT, "--database", database)
     shown = run(programs / "s3import", "migrate", *where, "--source", DUMP / ACCOUNT, folder=tmp_path, status=3)
     assert shown.startswith(f"account {ACCOUNT}: active;")
     assert "the database holds what the dump says" in run(programs / "s3import", "verify", *where, folder=tmp_path)
-    missing = run(programs / "python", "-m", "pip", "check", folder=tmp_path)
-    assert missing.strip() == "No broken requirements found."
+    assert run(*pip, "check", folder=tmp_path).strip() == "No broken requirements found."
+
+
+def needed(lines: Iterable[str], extra: str = "") -> dict[str, Distribution]:
+    """What requirements ask for, as it is installed here, and what that asks for in turn, for its extras too."""
+    found: dict[str, Distribution] = {}
+    for asked in map(Requirement, lines):
+        if asked.marker is None or asked.marker.evaluate({"extra": extra}):
+            there = distribution(asked.name)
+            found[there.name] = there
+            for each in ("", *asked.extras):
+                found |= needed(there.requires or (), each)
+    return found
+
+
+def link(distributions: Mapping[str, Distribution], folder: Path) -> None:
+    """Have a folder of packages hold them, without copying a file."""
+    for one in distributions.values():
+        tops = {file.parts[0] for file in one.files or () if file.parts[0] not in ("..", "__pycache__")}
+        for name in tops:
+            (folder / name).symlink_to(str(one.locate_file(name)))

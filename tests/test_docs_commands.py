@@ -23,6 +23,8 @@ from tests.databases import _execute, _fresh_name
 from tests.server.api.services import TOKEN, open_service
 from tests.server.api.serving import served
 
+pytestmark = pytest.mark.integration
+
 ROOT = Path(__file__).parent.parent
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("[!d]*/*.md"))]
 NOT_RUN = {
@@ -105,7 +107,6 @@ def imported(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-@pytest.mark.integration
 @pytest.mark.parametrize(("page", "line"), [one for one in _commands("s3import") if _run_here(one[1])])
 def test_every_command_works(page: str, line: str, imported: Path, tmp_path: Path) -> None:
     """Typed as it stands, its capitals filled in, after what it is meant for: it ends well."""
@@ -126,7 +127,6 @@ def _filled(word: str, folder: Path) -> str:
     return str(folder / "new") if word == "DIR" else FILLED.get(word, word).replace("s3://bucket", str(folder))
 
 
-@pytest.mark.integration
 @pytest.mark.parametrize("page", sorted({page for page, _ in _commands("curl")}))
 def test_requests_are_answered(page: str, sqlite_url: str) -> None:
     """Typed one after the other, each is understood, at the port that `serve` listens on by itself."""
@@ -189,14 +189,12 @@ def test_benchmarks_are_run_in_the_environment() -> None:
             assert importlib.util.find_spec(module) is not None
 
 
-@pytest.mark.integration
 def test_the_grants_of_postgresql_are_enough(postgres_database: sa.URL, dump: Dump) -> None:
     """With them one user makes the tables, and another one works with them, in a database that grants nothing else."""
     grants = [grant for grant in _grants() if "reamaze.*" not in grant and grant != _grant_of_sets()]
     _work_with_nothing_but(grants, postgres_database, "CREATE ROLE {} LOGIN PASSWORD 'p'", " WITH (FORCE)", dump)
 
 
-@pytest.mark.integration
 def test_the_grants_of_mariadb_are_enough(mariadb_server: sa.URL, dump: Dump) -> None:
     """As those of PostgreSQL."""
     grants = [grant for grant in _grants() if "reamaze.*" in grant]

@@ -22,7 +22,6 @@ import zlib
 from collections.abc import Callable, Iterator
 from contextlib import closing, suppress
 from dataclasses import dataclass
-from functools import cache
 from http.client import HTTPConnection, HTTPException
 from pathlib import Path
 from typing import Any
@@ -63,8 +62,10 @@ from tests.readers.dynamodb.items import MAPPING
 from tests.reporting.notify.runs import claim_run, notices
 from tests.server.api.services import TOKEN, open_service
 from tests.server.api.serving import served
+from tests.source import MODULES, ROOT, nodes
 
-ROOT = Path(__file__).parent.parent
+pytestmark = pytest.mark.integration
+
 CANARY = "canary-of-a-customer"
 SECRET = "whsec_" + "QUJD" * 11
 POOL = urllib3.HTTPConnectionPool("localhost")
@@ -107,16 +108,11 @@ REPEATED = {
 }
 
 
-@cache
-def _trees() -> list[tuple[Path, ast.Module]]:
-    return [(path, ast.parse(path.read_text())) for path in sorted((ROOT / "s3import").rglob("*.py"))]
-
-
 def _catches() -> Iterator[tuple[Path, ast.ExceptHandler]]:
     """Each place that catches what is not of s3import's own making, and gives it a name."""
-    own = {node.name for _, tree in _trees() for node in ast.walk(tree) if isinstance(node, ast.ClassDef)}
-    for path, tree in _trees():
-        for node in ast.walk(tree):
+    own = {node.name for path in MODULES for node in nodes(path) if isinstance(node, ast.ClassDef)}
+    for path in MODULES:
+        for node in nodes(path):
             if isinstance(node, ast.ExceptHandler) and node.name and not _kinds(node) <= own:
                 yield path, node
 
@@ -147,7 +143,7 @@ def test_what_is_caught_is_not_repeated() -> None:
 def test_nobody_prints_a_traceback() -> None:
     """Tracebacks end with a text; what is shown with S3IMPORT_DEBUG is put together without it."""
     printing = re.compile(r"\b(format_exc|print_exc|print_exception|format_exception|sys\.exc_info)\b")
-    assert [str(path) for path, tree in _trees() if printing.search(ast.unparse(tree))] == []
+    assert [str(path) for path in MODULES if printing.search(path.read_text())] == []
 
 
 # --- what is thrown where ---------------------------------------------------------------------------------------------
@@ -294,12 +290,11 @@ def _words(thrown: Thrown, dump: Dump, database: str, folder: Path) -> list[str]
     return ["migrate", "--account", ACCOUNT, "--source", source, *where, *more]
 
 
-@pytest.mark.integration
 @pytest.mark.parametrize("thrown", THROWN, ids=lambda one: f"{one.where}-{type(one.error).__name__}-{one.command}")
 def test_no_foreign_text_leaves(
     thrown: Thrown,
     dump: Dump,
-    bare_sqlite_url: str,
+    request: pytest.FixtureRequest,
     tmp_path: Path,
     logged: io.StringIO,
     monkeypatch: pytest.MonkeyPatch,
@@ -307,19 +302,17 @@ def test_no_foreign_text_leaves(
 ) -> None:
     """Whatever a library raises, nobody reads its text anywhere; and the command says what it is about."""
     _configure(monkeypatch)
+    database = request.getfixturevalue("bare_sqlite_url" if thrown.command == "db init" else "sqlite_url")
     if thrown.command == "verify":
-        assert cli.run(["migrate", "--account", ACCOUNT, "--source", dump.source, "--database", bare_sqlite_url]) in (
-            0,
-            3,
-        )
+        assert cli.run(["migrate", "--account", ACCOUNT, "--source", dump.source, "--database", database]) in (0, 3)
         monkeypatch.setattr(Spill.__init__, "__defaults__", (1,))  # so many rows stay in memory
     with monkeypatch.context() as patched:
         raised = _throw(patched, thrown)
-        status = cli.run(_words(thrown, dump, bare_sqlite_url, tmp_path))
+        status = cli.run(_words(thrown, dump, database, tmp_path))
     assert raised, "nothing was thrown"
     said = capfd.readouterr()
     assert status in (0, 1, 2, 3, 75)
-    seen = [said.out, said.err, logged.getvalue(), *_kept(bare_sqlite_url)]
+    seen = [said.out, said.err, logged.getvalue(), *_kept(database)]
     assert [text for text in seen if CANARY in text] == []
 
 
@@ -464,7 +457,6 @@ REQUESTS = (
 LASTING = [error for error in DATABASE if not isinstance(translate(error), TemporaryFailure)]  # others are tried again
 
 
-@pytest.mark.integration
 @pytest.mark.parametrize("error", LASTING, ids=lambda error: f"{type(error).__module__}.{type(error).__name__}")
 def test_no_foreign_text_is_answered(
     error: Exception, sqlite_url: str, logged: io.StringIO, monkeypatch: pytest.MonkeyPatch

@@ -16,9 +16,10 @@ import pyarrow.parquet as pq
 import pytest
 
 from fixtures.make import ACCOUNT, DUMP, dump
+from tests.source import MODULES, ROOT, nodes, tree
 
-ROOT = Path(__file__).parent.parent
-MODULES = sorted((ROOT / "s3import").rglob("*.py"))
+pytestmark = pytest.mark.integration
+
 DOCUMENTS = ROOT / "s3import/server/api/models.py"  # named for what they describe: these names are the API's own
 LONGEST_MODULE = 500
 LONGEST_CHAIN = 12
@@ -26,13 +27,8 @@ LONGEST_FUNCTION = 40
 VAGUE = {"utils", "util", "helpers", "helper", "manager", "common", "misc"}
 
 
-@cache
-def _nodes(path: Path) -> list[ast.AST]:
-    return list(ast.walk(ast.parse(path.read_text())))
-
-
 def _functions(path: Path) -> Iterator[ast.FunctionDef | ast.AsyncFunctionDef]:
-    return (node for node in _nodes(path) if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef))
+    return (node for node in nodes(path) if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef))
 
 
 def _name(path: Path) -> str:
@@ -78,7 +74,7 @@ def _longest_chain(name: str) -> tuple[str, ...]:
 
 def _imported(name: str) -> set[str]:
     modules = set()
-    for node in _run_at_import(ast.parse(_NAMES[name].read_text()).body):
+    for node in _run_at_import(tree(_NAMES[name]).body):
         if isinstance(node, ast.Import):
             modules |= {alias.name for alias in node.names}
         elif isinstance(node, ast.ImportFrom):
@@ -104,7 +100,7 @@ def test_a_name_means_one_thing() -> None:
         node.name
         for path in MODULES
         if path != DOCUMENTS
-        for node in ast.parse(path.read_text()).body
+        for node in tree(path).body
         if isinstance(node, ast.ClassDef) and not node.name.startswith("_")
     ]
     files = [path.name for path in MODULES if path.name != "__init__.py"]
@@ -118,12 +114,12 @@ def test_only_the_settings_read_the_environment() -> None:
 
 
 def _attributes(path: Path) -> set[str]:
-    return {node.attr for node in _nodes(path) if isinstance(node, ast.Attribute)}
+    return {node.attr for node in nodes(path) if isinstance(node, ast.Attribute)}
 
 
 def test_every_transition_of_a_run_stands_beside_the_diagram() -> None:
     """Runs are made, moved from state to state, held and removed by four modules only."""
-    writers = {_name(path) for path in MODULES if any(map(_moves_runs, _nodes(path)))}
+    writers = {_name(path) for path in MODULES if any(map(_moves_runs, nodes(path)))}
     assert writers == {
         "s3import/status.py",
         "s3import/importing/queueing.py",
@@ -143,13 +139,16 @@ def _moves_runs(node: ast.AST) -> bool:
     return statement.startswith("import_runs.update()") and statement.endswith(".values") and bool(moved)
 
 
-@pytest.mark.parametrize("path", MODULES, ids=_name)
-def test_modules_stay_small_and_speak_plainly(path: Path) -> None:
+def test_modules_stay_small_and_speak_plainly() -> None:
     """A module is one thing that fits in a head, and so is each of its functions."""
-    assert path.stem not in VAGUE
-    assert len(path.read_text().splitlines()) <= LONGEST_MODULE
-    too_long = [f.name for f in _functions(path) if (f.end_lineno or 0) - f.body[0].lineno + 1 > LONGEST_FUNCTION]
-    assert too_long == []
+    assert [_name(path) for path in MODULES if path.stem in VAGUE] == []
+    assert [_name(path) for path in MODULES if len(path.read_text().splitlines()) > LONGEST_MODULE] == []
+    long = [(_name(path), f.name) for path in MODULES for f in _functions(path) if _length(f) > LONGEST_FUNCTION]
+    assert long == []
+
+
+def _length(function: ast.FunctionDef | ast.AsyncFunctionDef) -> int:
+    return (function.end_lineno or 0) - function.body[0].lineno + 1
 
 
 def test_the_fixtures_are_what_their_maker_writes() -> None:

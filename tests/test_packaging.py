@@ -14,8 +14,10 @@ from pathlib import Path
 import pytest
 
 from tests.bounds import lowest
+from tests.source import MODULES, ROOT, nodes
 
-ROOT = Path(__file__).parent.parent
+pytestmark = pytest.mark.integration
+
 PACKAGE = ROOT / "s3import"
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
 OF_A_SERVICE = ("server", "reporting/metrics.py", "reporting/notify", "reporting/certificate_page.py")
@@ -37,7 +39,7 @@ def _plain(name: str) -> str:
 def _imported(path: Path) -> set[str]:
     """The names of the distributions whose modules the file imports."""
     names = set()
-    for node in ast.walk(ast.parse(path.read_text())):
+    for node in nodes(path):
         if isinstance(node, ast.Import):
             names |= {alias.name.partition(".")[0] for alias in node.names}
         elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
@@ -51,7 +53,7 @@ def test_every_import_is_declared(needs_service: bool) -> None:
     declared = _declared(PROJECT["dependencies"])
     if needs_service:
         declared |= _declared(PROJECT["optional-dependencies"]["service"])
-    for path in PACKAGE.rglob("*.py"):
+    for path in MODULES:
         inside = str(path.relative_to(PACKAGE))
         if inside.startswith(OF_A_SERVICE) is needs_service:
             assert _imported(path) - declared == set(), inside

@@ -17,6 +17,8 @@ from study.dumps import SOURCES, is_there
 from study.peers import LeftOut
 from study.runs import DATABASES, QUICK_SIZES, SIZES, cells, measure, run_once
 
+pytestmark = pytest.mark.integration
+
 RUN = {
     "messages": "100",
     "source": "JSON Lines",

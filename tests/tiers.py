@@ -1,8 +1,8 @@
 """Tells the quick tests from those that need a real part: whoever asks for a database or a server is an integration
 test.
 
-A test that starts processes itself says so with ``pytestmark = pytest.mark.integration``. A module that says so is not
-even imported for the quick tests.
+A test that starts processes itself, reads the whole program or makes dumps of megabytes says so with
+``pytestmark = pytest.mark.integration``. A module that says so is not even imported for the quick tests.
 """
 
 from __future__ import annotations

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from dataclasses import astuple
+from itertools import count
+from types import SimpleNamespace
 
 import pytest
 
@@ -33,8 +35,10 @@ def test_what_cannot_be_is_not_believed(monkeypatch: pytest.MonkeyPatch) -> None
     assert measured(monkeypatch, 1.0, 1e6).high == 1 + pace.SLOWEST
 
 
-def test_looking_takes_no_time_to_speak_of(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A few rounds at least; the processor is never at work for longer than the clock says."""
+def test_looking_ends_soon(monkeypatch: pytest.MonkeyPatch) -> None:
+    """After a quarter of a second, and three rounds at least; what is told is of one round."""
+    clock = SimpleNamespace(thread_time=count(0.0, 0.2).__next__, perf_counter=count(0.0, 0.1).__next__)
+    monkeypatch.setattr(pace, "time", clock)
+    assert pace.yardstick() == pytest.approx((0.2 / 5, 0.4 / 5))
     monkeypatch.setattr(pace, "LOOK_SECONDS", 0.0)
-    processor_seconds, seconds = pace.yardstick()
-    assert 0 < processor_seconds <= seconds < 10
+    assert pace.yardstick() == pytest.approx((0.2 / 3, 0.2 / 3))

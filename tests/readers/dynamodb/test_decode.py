@@ -325,7 +325,12 @@ VALUES = st.recursive(
 )
 
 
-@given(st.lists(st.dictionaries(st.sampled_from(["created", "updated", "body", "call", "inbound", "thread"]), VALUES)))
+@given(
+    st.lists(
+        st.dictionaries(st.sampled_from(["created", "updated", "body", "call", "inbound", "thread"]), VALUES),
+        max_size=6,
+    )
+)
 def test_both_paths_agree_on_messages(changes: list[dict[str, Any]]) -> None:
     """Whatever the attributes hold, columns and lines give the same rows and the same faults."""
     text = lines(message(0), *({**message(number), **change} for number, change in enumerate(changes, 1)))
@@ -335,7 +340,7 @@ def test_both_paths_agree_on_messages(changes: list[dict[str, Any]]) -> None:
     assert set(fast.faults) == set(careful.faults)
 
 
-@given(st.lists(st.dictionaries(st.sampled_from(["tags", "custom", "customer", "status"]), VALUES)))
+@given(st.lists(st.dictionaries(st.sampled_from(["tags", "custom", "customer", "status"]), VALUES), max_size=6))
 def test_both_paths_agree_on_threads(changes: list[dict[str, Any]]) -> None:
     """The same of lists and maps."""
     text = lines(thread(0), *({**thread(number), **change} for number, change in enumerate(changes, 1)))

@@ -107,7 +107,7 @@ def require_truth(
 # --- the readers alone ------------------------------------------------------------------------------------------
 
 
-@settings(max_examples=ROUNDS or 25, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large])
+@settings(max_examples=ROUNDS or 10, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large])
 @given(histories(), st.data())
 def test_what_is_read_of_any_history(history: History, data: st.DataObject) -> None:
     """What is read of full exports and windows makes the tables' rows, whatever is read together."""
@@ -158,7 +158,7 @@ def read(plan: Plan, source: ExportSource, account: str, target: Target, block_b
 # --- whole commands ---------------------------------------------------------------------------------------------
 
 
-@settings(max_examples=ROUNDS or 3, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large])
+@settings(max_examples=ROUNDS or 2, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large])
 @given(histories(), st.data())
 def test_any_history(history: History, data: st.DataObject) -> None:
     """Full exports and windows of any history give the tables' rows in a database, applied at once or in two deltas."""

@@ -71,9 +71,9 @@ def _die(
     raise SystemExit(0)
 
 
-@pytest.fixture(params=["sqlite_url", "postgres_url"])
+@pytest.fixture
 def settings(request: pytest.FixtureRequest, tmp_path: Path) -> Settings:
-    """Small batches, a mapping, and account.json of each account."""
+    """Small batches, a mapping, and account.json of each account; kills on every database: tests/importing."""
     for account in ACCOUNTS:
         (tmp_path / account).mkdir()
         (tmp_path / account / "account.json").write_bytes(orjson.dumps({**ACCOUNT, "id": account}))
@@ -109,12 +109,14 @@ def write(root: Path) -> None:
         write_export(root, table, [known[::2], known[1::2]])
 
 
+@pytest.mark.parametrize("settings", ["sqlite_url"], indirect=True)
 def test_an_export_after_a_kill(settings: Settings, tmp_path: Path) -> None:
     """After kill -9 in the middle of an export the same command gives what an undisturbed one does."""
     write(tmp_path / "exports")
     Trial(settings).run()
 
 
+@pytest.mark.parametrize(("settings", "served"), [("sqlite_url", "moto"), ("postgres_url", "dynalite")], indirect=True)
 def test_tables_after_a_kill(settings: Settings, served: Served, tmp_path: Path) -> None:
     """The same of tables, which are gone on with at the last key that was evaluated."""
     path = tmp_path / "mapping.toml"
@@ -126,6 +128,7 @@ def test_tables_after_a_kill(settings: Settings, served: Served, tmp_path: Path)
     Trial(replace(settings, source="dynamodb:")).run()
 
 
+@pytest.mark.parametrize("settings", ["postgres_url"], indirect=True)
 def test_a_delta_after_a_kill(settings: Settings, tmp_path: Path) -> None:
     """The same of a delta of several windows, with deletions."""
     write(tmp_path / "exports")

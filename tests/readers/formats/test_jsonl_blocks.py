@@ -8,7 +8,8 @@ from collections.abc import Iterator
 import pytest
 
 from s3import.core.records import MAX_LINE_BYTES, MAX_RAW_BYTES, Batch, Entity, Position
-from s3import.readers.formats.blocks import cut_blocks
+from s3import.readers.formats import blocks
+from s3import.readers.formats.blocks import PIECE_BYTES, cut_blocks
 from s3import.readers.formats.jsonl import read_columns, read_jsonl
 from tests.readers.formats.reading import read, seen
 
@@ -40,22 +41,38 @@ def test_a_line_longer_than_a_block_is_a_batch_of_its_own() -> None:
     assert [batch.lines.to_pylist() for batch in batches] == [[1], [2], [3]]
 
 
+def test_the_longest_line_has_16_mib() -> None:
+    """Without its end it is a record like any other; one byte more is set aside, and the next line is read."""
+    lines = (_line_of(MAX_LINE_BYTES), _line_of(MAX_LINE_BYTES + 1), LINE)
+    longest, too_long, after = read(b"\n".join(lines))
+    assert (longest.faults, after.faults) == ((), ())
+    assert len(longest.records["subject"][0].as_py()) == MAX_LINE_BYTES - 14
+    assert [fault.reason.code for fault in too_long.faults] == ["too_long"]
+
+
+@pytest.fixture
+def most(monkeypatch: pytest.MonkeyPatch) -> int:
+    """The length of the longest line, in bytes, made smaller: what depends on it does not depend on its size."""
+    monkeypatch.setattr(blocks, "MAX_LINE_BYTES", 1 << 20)
+    return 1 << 20
+
+
 @pytest.mark.parametrize("careful", [False, True], ids=["columns", "lines"])
 @pytest.mark.parametrize(
-    ("block_bytes", "end"), [(1 << 20, b""), (1 << 20, b"\n"), (1 << 20, b"\r\n"), (1 << 26, b"\n")]
+    ("block_bytes", "end"), [(1 << 16, b""), (1 << 16, b"\n"), (1 << 16, b"\r\n"), (1 << 22, b"\n")]
 )
-def test_the_longest_line_is_read(block_bytes: int, end: bytes, careful: bool) -> None:
-    """A line of 16 MiB without its end is a record like any other."""
-    (batch,) = read(_line_of(MAX_LINE_BYTES) + end, block_bytes=block_bytes, careful=careful)
-    assert len(batch.records["subject"][0].as_py()) == MAX_LINE_BYTES - 14
+def test_the_longest_line_is_read(block_bytes: int, end: bytes, careful: bool, most: int) -> None:
+    """Whatever its end, and however it compares with a block."""
+    (batch,) = read(_line_of(most) + end, block_bytes=block_bytes, careful=careful)
+    assert len(batch.records["subject"][0].as_py()) == most - 14
     assert not batch.faults
 
 
-@pytest.mark.parametrize("end", [b"", b"\n", b"\r\n", b"x" * MAX_LINE_BYTES + b"\n"])
-@pytest.mark.parametrize("block_bytes", [1 << 20, 1 << 26])
-def test_a_longer_line_is_set_aside_alone(end: bytes, block_bytes: int) -> None:
+@pytest.mark.parametrize("end", [b"", b"\n", b"\r\n", b"x" * (1 << 20) + b"\n"])
+@pytest.mark.parametrize("block_bytes", [1 << 16, 1 << 22])
+def test_a_longer_line_is_set_aside_alone(end: bytes, block_bytes: int, most: int) -> None:
     """One byte more is too long: the line is one row with the start of its text, and the next line is read."""
-    too_long = _line_of(MAX_LINE_BYTES + 1) + end
+    too_long = _line_of(most + 1) + end
     text = LINE + too_long + (LINE if end else b"")
     batches = read(text, block_bytes=block_bytes)
     assert seen(batches).faults == [(1, "too_long", None)]
@@ -127,15 +144,17 @@ def test_ordinary_blocks_are_parsed_as_columns(text: bytes) -> None:
 
 def test_a_bad_line_sends_only_its_piece_to_the_line_path() -> None:
     """Rows, lines and faults of the pieces of a block are put together again."""
-    text = LINE * 30_000 + b'{"subject":"\\ud800"}\noops\n' + LINE * 30_000 + b'{"x":1}\n'
-    rows = seen(read(text))
-    assert rows.lines == list(range(1, 60_004))
-    assert rows.faults == [(30_001, "invalid_json", None)]
-    assert (rows.sanitised, rows.ignored_fields) == ({30_000}, {"threads.x"})
+    long = _line_of(1000) + b"\n"
+    many = PIECE_BYTES // 2 // len(long) * 3  # a piece and a half on either side
+    text = long * many + b'{"subject":"\\ud800"}\noops\n' + long * many + b'{"x":1}\n'
+    rows = seen(read(text, block_bytes=4 * PIECE_BYTES))
+    assert rows.lines == list(range(1, 2 * many + 4))
+    assert rows.faults == [(many + 1, "invalid_json", None)]
+    assert (rows.sanitised, rows.ignored_fields) == ({many}, {"threads.x"})
 
 
 def _numbered_fields() -> Iterator[bytes]:
-    for number in range(30_000):
+    for number in range(3000):
         yield b'{"x%d":1}\n' % number
 
 

@@ -67,7 +67,7 @@ def write(path: Path, rows: pa.Table, **options: Any) -> Path:
 
 
 def transcripts(rows: int) -> pa.Array:
-    return pa.StructArray.from_arrays([repeated(text(540_000), rows)], ["transcript"])
+    return pa.StructArray.from_arrays([repeated(text(200_000), rows)], ["transcript"])
 
 
 def values(rows: int) -> pa.Array:
@@ -79,26 +79,34 @@ def values(rows: int) -> pa.Array:
 DELTA = {"use_dictionary": False, "column_encoding": {"body": "DELTA_BYTE_ARRAY"}}
 
 
-@pytest.mark.parametrize("noted", [False, True], ids=["text", "dictionaries"])
+TEXT = {"store_schema": False}
+NOTED = {"store_schema": True}  # Arrow would read dictionaries, did nobody take the note of them away
+
+
 @pytest.mark.parametrize(
     ("entity", "rows", "column", "of_rows", "options"),
     [
-        (MESSAGES, 8000, "body", lambda rows: repeated(text(100_000), rows), {}),
-        (MESSAGES, 4000, "body", lambda rows: repeated(text(100_000), rows), DELTA),
-        (MESSAGES, 66_000, "body", lambda rows: repeated(text(33_000), rows), {}),
-        (MESSAGES, 4200, "telephony", transcripts, {}),
-        (MESSAGES, 4000, "body_html", lambda rows: repeated(text(540_000), rows, rows // 2), {}),
-        (THREADS, 8000, "tags", lambda rows: lists(repeated(text(100_000), rows), rows), {}),
-        (THREADS, 4000, "custom_fields", values, {}),
+        (MESSAGES, 8000, "body", lambda rows: repeated(text(100_000), rows), TEXT),
+        (MESSAGES, 8000, "body", lambda rows: repeated(text(100_000), rows), NOTED),
+        (MESSAGES, 4000, "body", lambda rows: repeated(text(100_000), rows), TEXT | DELTA),
+        (MESSAGES, 66_000, "body", lambda rows: repeated(text(12_000), rows), NOTED),
+        (MESSAGES, 4200, "telephony", transcripts, NOTED),
+        (MESSAGES, 4000, "body_html", lambda rows: repeated(text(540_000), rows, rows // 2), TEXT),
+        (THREADS, 8000, "tags", lambda rows: lists(repeated(text(100_000), rows), rows), TEXT),
+        (THREADS, 8000, "tags", lambda rows: lists(repeated(text(100_000), rows), rows), NOTED),
+        (THREADS, 4000, "custom_fields", values, NOTED),
     ],
-    ids=["own column", "delta", "many rows", "struct", "all at once", "tags", "custom fields"],
+    ids=[
+        *("own column", "own column, noted", "delta", "many rows, noted", "struct, noted", "all at once"),
+        *("tags", "tags, noted", "custom fields, noted"),
+    ],
 )
 def test_a_text_that_rows_share_is_read_in_little_memory(
-    tmp_path: Path, entity: Entity, rows: int, column: str, of_rows: Any, options: dict[str, Any], noted: bool
+    tmp_path: Path, entity: Entity, rows: int, column: str, of_rows: Any, options: dict[str, Any]
 ) -> None:
-    """Some hundred kilobytes of Parquet that decode to gigabytes are read whole, within bounds."""
+    """Some hundred kilobytes of Parquet that decode to most of a gigabyte are read whole, within bounds."""
     rows_of_it = table(entity, rows, column, of_rows(rows))
-    told = read(write(tmp_path / "part.parquet", rows_of_it, store_schema=noted, **options), entity)
+    told = read(write(tmp_path / "part.parquet", rows_of_it, **options), entity)
     assert (told["rows"], told["codes"]) == (rows, {})
 
 
@@ -133,10 +141,10 @@ def test_a_row_that_repeats_a_text_is_read_in_little_memory(
     assert (told["rows"], told["codes"]) == (4, {"too_long": 1})
 
 
-@pytest.mark.parametrize("compression", ["none", "snappy", "zstd"])
+@pytest.mark.parametrize("compression", ["none", "zstd"])
 def test_long_texts_behind_short_ones_are_read_in_little_memory(tmp_path: Path, compression: str) -> None:
     """How many rows are read at once heeds the longest text that the next ones can repeat, not those before them."""
-    rows = 400
+    rows = 160
     values = pa.DictionaryArray.from_arrays(
         pa.array([0] * (rows // 2) + [1] * (rows // 2), pa.int32()), pa.array(["short", text(540_000) * 27])
     )
@@ -148,7 +156,7 @@ def test_long_texts_behind_short_ones_are_read_in_little_memory(tmp_path: Path, 
     assert (told["rows"], told["codes"]) == (rows, {})
 
 
-@pytest.mark.parametrize(("line", "count"), [(b"{}\n", 400_000), (b"1\n", 150_000), (b"\n", 400_000)])
+@pytest.mark.parametrize(("line", "count"), [(b"{}\n", 100_000), (b"1\n", 100_000), (b"\n", 400_000)])
 def test_many_tiny_lines_are_read_in_little_memory(tmp_path: Path, line: bytes, count: int) -> None:
     """Some kilobytes of gzip that hold hundreds of thousands of lines come in batches of a bounded number of them."""
     (tmp_path / "part.jsonl.gz").write_bytes(gzip.compress(line * count))

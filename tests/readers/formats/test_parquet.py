@@ -57,10 +57,10 @@ def test_reads_every_row_once_and_in_order() -> None:
     assert batches[-1].bytes_done == len(content)
 
 
-@pytest.mark.parametrize("row_group_size", [7, 100, 1000])
+@pytest.mark.parametrize("row_group_size", [7, 50, 1000])
 def test_gives_the_same_batches_from_any_checkpoint(row_group_size: int) -> None:
     """Read again from the end of a batch, a part gives the batches that followed it."""
-    content = write(numbered(500), row_group_size=row_group_size)
+    content = write(numbered(200), row_group_size=row_group_size)
     batches = read(content, batch_bytes=2000)
     assert len(batches) > 3
     for number, batch in enumerate(batches):
@@ -199,9 +199,17 @@ def test_any_flipped_byte_is_noticed_or_harmless(compression: str) -> None:
             continue
 
 
-@pytest.mark.parametrize("noted", [True, False])
-@pytest.mark.parametrize("compression", ["none", "snappy", "zstd"])
-@pytest.mark.parametrize("dense", [True, False])
+@pytest.mark.parametrize(
+    ("compression", "noted", "dense"),
+    [
+        ("none", True, True),
+        ("none", False, False),
+        ("snappy", True, False),
+        ("snappy", False, True),
+        ("zstd", True, True),
+        ("zstd", False, False),
+    ],
+)
 def test_refuses_a_page_that_is_too_large(
     monkeypatch: pytest.MonkeyPatch, compression: str, noted: bool, dense: bool
 ) -> None:
@@ -287,7 +295,7 @@ class Breaking(io.BytesIO):
 @pytest.mark.parametrize("reads", range(6))
 def test_lets_errors_of_the_source_through(reads: int) -> None:
     """What the file itself raises, opening or later, reaches the caller as it is."""
-    file = Breaking(write(numbered(200_000), row_group_size=50_000, compression="none"))
+    file = Breaking(write(numbered(8000), row_group_size=1000, compression="none"))
     file.reads = reads
     with pytest.raises(SourceChanged):
         list(read_parquet(file, THREADS, Position(), object_name="part.parquet", batch_bytes=1 << 16))

@@ -39,8 +39,18 @@ def by_request(settings: Settings) -> None:
             pass
 
 
-@pytest.mark.parametrize("spread", [False, True], ids=["queued", "spread"])
-@pytest.mark.parametrize("cancel", [by_command, by_request])
+@pytest.mark.parametrize(
+    ("database_url", "cancel", "spread"),
+    [
+        ("sqlite", by_command, False),
+        ("sqlite", by_request, True),
+        ("postgresql", by_command, True),
+        ("postgresql", by_request, False),
+        ("mariadb", by_command, False),
+        ("mariadb", by_request, True),
+    ],
+    indirect=["database_url"],
+)
 def test_a_cancelled_run_is_told(
     tmp_path: Path, database_url: str, receiver: Receiver, cancel: Callable[[Settings], None], spread: bool
 ) -> None:
