@@ -15,6 +15,7 @@ from s3import.reporting import timing
 from study import coefficients, page, peers
 from study.dumps import SOURCES, is_there
 from study.peers import LeftOut
+from study.record import swing
 from study.runs import DATABASES, QUICK_SIZES, SIZES, cells, measure, run_once
 
 RUN = {
@@ -173,3 +174,14 @@ def test_a_program_that_fails_says_why() -> None:
     with pytest.raises(RuntimeError, match="no such thing"):
         run_once(["sh", "-c", "echo no such thing; exit 1"])
     assert run_once(["sh", "-c", "exit 3"], tolerated=(3,)).seconds > 0
+
+
+def test_a_recording_tells_how_much_the_machines_speed_swung() -> None:
+    """By the quarters of its longest stage: here the messages, of which the last quarter took three times as long."""
+    done = [0, 25, 50, 75, 75, 75, 100]
+    files = [0, 4, 1, 0, 0]
+    looks = [
+        [float(at), files, [["threads", 1, 1, 9, 9, 9], ["messages", 1, 0, 100, one, 7]]] for at, one in enumerate(done)
+    ]
+    assert swing(looks) == 3.0
+    assert swing([]) == 1.0

@@ -182,9 +182,10 @@ def _believed(pace: float) -> float:
 
 
 def _by_its_rate(run: Any, stage: Stage) -> float | None:
-    """The seconds that the stage goes on for at the rate of the last seconds."""
+    """The seconds that the stage goes on for at the rate of the last minute. While nothing of it is done, that is the
+    rate of the stage before it."""
     rates = {FILES: run.files_per_second, "bytes": run.bytes_per_second}
-    rate = rates.get(stage.unit)
+    rate = rates.get(stage.unit) if stage.done else None
     return None if stage.total is None or not rate else (stage.total - stage.done) / rate
 
 
