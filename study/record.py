@@ -55,6 +55,9 @@ def main() -> int:
     told = {"recorded_at": dt.datetime.now(dt.UTC).date(), "machine": machine, "database": database.dialect.name}
     told |= {"extension": options.extension, "workers": options.workers}
     runs = _by_run(looks)
+    if not runs:
+        print("nothing was recorded: no run of the account went through; is the database empty?", file=sys.stderr)
+        return importing.returncode or 1
     options.out.write_bytes(gzip.compress(orjson.dumps({**told, "runs": runs}), mtime=0))
     for run in runs:
         found = swing(run["looks"])
@@ -95,9 +98,9 @@ def _by_run(looks: list[dict[str, Any]]) -> list[dict[str, Any]]:
     found = []
     for run_id in dict.fromkeys(look["run_id"] for look in looks):
         mine = [look for look in looks if look["run_id"] == run_id and look["started_at"]]
-        if mine and mine[-1]["state"] == "succeeded":
+        shown = [_look(look, look["started_at"]) for look in mine if look["state"] == "running"]
+        if shown and mine[-1]["state"] == "succeeded":
             last, began = mine[-1], mine[-1]["started_at"]
-            shown = [_look(look, began) for look in mine if look["state"] == "running"]
             seconds = (last["finished_at"] - began).total_seconds()
             told = {name: last[name] for name in ("pass", "files_to")}
             found.append({**told, "seconds": round(seconds, 2), "looks": shown})
@@ -115,7 +118,7 @@ def swing(looks: list[list[Any]]) -> float:
     stages.append([(seconds, sum(numbers[-3:])) for seconds, numbers, _ in looks])
     quarters = [_quarters(stage) for stage in stages if stage and stage[-1][1]]
     longest = max(quarters, key=sum, default=[1.0])
-    return max(longest) / max(min(longest), LOOK_SECONDS)
+    return max(*longest, LOOK_SECONDS) / max(min(longest), LOOK_SECONDS)
 
 
 def _quarters(done: list[tuple[float, int]]) -> list[float]:
