@@ -186,7 +186,7 @@ def _record_bytes(dump: Dump) -> dict[str, float]:
 def _with_long_bodies(folder: Path, messages: int) -> Dump:
     """A dump whose messages have ten times as much text."""
     dump = Dump(folder / f"long-{messages}", messages)
-    if not dump.root.exists():
+    if not (dump.root / dump.account / "account.json").exists():  # which is written last
         usual, generate.BODY_LENGTH = generate.BODY_LENGTH, LONG_BODY
         try:
             generate.generate(dump)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -49,7 +50,10 @@ def source_of(kind: str, messages: int, folder: Path) -> Iterator[Source]:
     if kind == "DynamoDB export":
         exports = folder / f"exports-{messages}"
         if not exports.exists():
-            items.write_exports(exports, items.Items(messages), 4)
+            unfinished = exports.with_suffix(".unfinished")
+            shutil.rmtree(unfinished, ignore_errors=True)
+            items.write_exports(unfinished, items.Items(messages), 4)
+            unfinished.rename(exports)
         yield Source(items.ACCOUNT, ("--source", str(exports), "--mapping", str(mapping)))
         return
     with endpoint() as url:

@@ -21,7 +21,7 @@ from benchmarks.scratch import ENTITIES, Postgres
 from s3import.core.tables import metadata
 from s3import.writers import open_database
 from study.machine import said
-from study.runs import Usage, run_once
+from study.runs import ProgramFailed, Usage, run_once
 
 SCRIPTS = Path(__file__).with_name("scripts")
 PACKAGES = ("dlt[postgres,parquet]==1.31.0", "adbc-driver-postgresql==1.13.0", "duckdb==2.0.1")
@@ -56,8 +56,8 @@ def measure(scratch: Postgres, messages: int, folder: Path, until: float) -> Ite
             try:
                 scratch.recreate()
                 usage, version = peer.load()
-            except LeftOut as reason:
-                yield {**row, **nothing, "left_out": str(reason)}
+            except (LeftOut, ProgramFailed) as reason:
+                yield {**row, **nothing, "left_out": str(reason).partition("\n")[0]}
                 continue
             print(f"  {peer.name:24} {usage.seconds:7.2f} s", file=sys.stderr)
             yield {

@@ -64,6 +64,7 @@ def _sizes(axes: Axes, rows: Sequence[dict[str, Any]]) -> None:
             hollow = {**style, "linewidth": 0.8, "markerfacecolor": "white"}
             axes.plot(messages, usable, label=f"{database}, usable", **hollow)
     axes.set(xscale="log", yscale="log", xlabel="messages of the account", ylabel="seconds from the command's start")
+    axes.yaxis.set_major_locator(mpl.ticker.LogLocator(subs=(1, 2, 5)))  # seconds seldom fill three decades
     for axis in (axes.xaxis, axes.yaxis):
         axis.set_major_formatter(_plain_number)
         axis.set_minor_formatter(mpl.ticker.NullFormatter())
@@ -96,6 +97,7 @@ def _sources(axes: Axes, rows: Sequence[dict[str, Any]]) -> None:
             label=database,
         )
     axes.set_xticks(range(len(sources)), sources)
+    axes.yaxis.set_major_formatter(_plain_number)
     axes.set(ylabel="records a second", xlabel=f"source of an account of {size:,} messages")
     axes.grid(visible=False, axis="x")
     axes.legend(ncols=3, fontsize=8, loc="lower center", bbox_to_anchor=(0.5, 1.0))

@@ -15,18 +15,20 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import closing
-from itertools import groupby
+from itertools import groupby, pairwise
 from pathlib import Path
 from typing import Any
 
 import orjson
 import sqlalchemy as sa
 
+from s3import.core.records import Entity
 from s3import.core.tables import import_runs
 from s3import.reporting import status_document as report
 from s3import.writers import Database, open_database
 
 LOOK_SECONDS = 0.5
+MOST_SWING = 1.25  # of a recording that tells how right a time left is
 RATES = ("rows_per_second", "bytes_per_second", "files_per_second")
 FILES = ("files_total", "files_copied", "files_missing", "files_differ")
 SLICE = ("entity", "parts_total", "parts_done", "bytes_total", "bytes_done", "read")
@@ -52,7 +54,17 @@ def main() -> int:
     machine = f"{os.cpu_count()} processors, Python {platform.python_version()}"
     told = {"recorded_at": dt.datetime.now(dt.UTC).date(), "machine": machine, "database": database.dialect.name}
     told |= {"extension": options.extension, "workers": options.workers}
-    options.out.write_bytes(gzip.compress(orjson.dumps({**told, "runs": _by_run(looks)}), mtime=0))
+    runs = _by_run(looks)
+    if not runs:
+        print("nothing was recorded: no run of the account went through; is the database empty?", file=sys.stderr)
+        return importing.returncode or 1
+    options.out.write_bytes(gzip.compress(orjson.dumps({**told, "runs": runs}), mtime=0))
+    for run in runs:
+        found = swing(run["looks"])
+        again = ": record it again while nothing else is at work" if found > MOST_SWING else ""
+        print(
+            f"{run['pass']}: {run['seconds']:.0f} s, slowest quarter {found:.2f} x the fastest{again}", file=sys.stderr
+        )
     return importing.returncode
 
 
@@ -86,9 +98,9 @@ def _by_run(looks: list[dict[str, Any]]) -> list[dict[str, Any]]:
     found = []
     for run_id in dict.fromkeys(look["run_id"] for look in looks):
         mine = [look for look in looks if look["run_id"] == run_id and look["started_at"]]
-        if mine and mine[-1]["state"] == "succeeded":
+        shown = [_look(look, look["started_at"]) for look in mine if look["state"] == "running"]
+        if shown and mine[-1]["state"] == "succeeded":
             last, began = mine[-1], mine[-1]["started_at"]
-            shown = [_look(look, began) for look in mine if look["state"] == "running"]
             seconds = (last["finished_at"] - began).total_seconds()
             told = {name: last[name] for name in ("pass", "files_to")}
             found.append({**told, "seconds": round(seconds, 2), "looks": shown})
@@ -98,6 +110,23 @@ def _by_run(looks: list[dict[str, Any]]) -> list[dict[str, Any]]:
 def _look(look: dict[str, Any], began: dt.datetime) -> list[Any]:
     rates = [None if value is None else round(value, 1) for value in look["run"].values()]
     return [round((look["at"] - began).total_seconds(), 2), rates, look["slices"]]
+
+
+def swing(looks: list[list[Any]]) -> float:
+    """How many times as long as the fastest quarter of its longest stage the slowest one took."""
+    stages = [[(look[0], one[4]) for look in looks for one in look[2] if one[0] == entity] for entity in Entity]
+    stages.append([(seconds, sum(numbers[-3:])) for seconds, numbers, _ in looks])
+    quarters = [_quarters(stage) for stage in stages if stage and stage[-1][1]]
+    longest = max(quarters, key=sum, default=[1.0])
+    return max(*longest, LOOK_SECONDS) / max(min(longest), LOOK_SECONDS)
+
+
+def _quarters(done: list[tuple[float, int]]) -> list[float]:
+    """The seconds that each quarter of a stage took, by what was done of it when."""
+    last = done[-1][1]
+    began = max((seconds for seconds, number in done if number == 0), default=done[0][0])
+    ends = [next(seconds for seconds, number in done if number >= last * part / 4) for part in (1, 2, 3, 4)]
+    return [end - start for start, end in pairwise([began, *ends])]
 
 
 if __name__ == "__main__":

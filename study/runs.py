@@ -32,6 +32,10 @@ LOOK_SECONDS = 0.02
 A_DUMP = 45e-6  # seconds to write a message of a dump
 
 
+class ProgramFailed(RuntimeError):
+    """A program that was measured has failed: how, in a line, and what it said."""
+
+
 @dataclass(frozen=True, slots=True)
 class Cell:
     """What is measured."""
@@ -137,7 +141,7 @@ def _row(cell: Cell, left_out: str = "") -> dict[str, Any]:
 def run_once(
     command: list[str], environment: dict[str, str] | None = None, *, tolerated: tuple[int, ...] = ()
 ) -> Usage:
-    """Run a program to its end. Raises: RuntimeError with the end of what it said, where it fails with an exit status
+    """Run a program to its end. Raises: ProgramFailed with the end of what it said, where it fails with an exit status
     that is not `tolerated`."""
     with tempfile.TemporaryFile("w+b") as output:
         began = time.perf_counter()
@@ -153,7 +157,8 @@ def run_once(
         process.returncode = os.waitstatus_to_exitcode(status)
         output.seek(0)
         if process.returncode and process.returncode not in tolerated:
-            raise RuntimeError(f"{command[:6]} ended with {process.returncode}: {output.read()[-1500:].decode()}")
+            said = output.read()[-1500:].decode(errors="replace")
+            raise ProgramFailed(f"it ended with exit status {process.returncode} here\n{command[:6]}\n{said}")
     return Usage(seconds, peak_bytes, usage.ru_utime + usage.ru_stime)
 
 

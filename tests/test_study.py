@@ -7,6 +7,7 @@ import time
 from collections.abc import Iterator
 from copy import deepcopy
 from pathlib import Path
+from unittest import mock
 
 import pytest
 
@@ -14,8 +15,9 @@ from s3import.core.records import Entity
 from s3import.reporting import timing
 from study import coefficients, page, peers
 from study.dumps import SOURCES, is_there
-from study.peers import LeftOut
-from study.runs import DATABASES, QUICK_SIZES, SIZES, cells, measure, run_once
+from study.peers import LeftOut, Peer
+from study.record import swing
+from study.runs import DATABASES, QUICK_SIZES, SIZES, Usage, cells, measure, run_once
 
 pytestmark = pytest.mark.integration
 
@@ -170,8 +172,36 @@ def test_what_was_measured_becomes_a_range_for_other_machines() -> None:
     assert wide["high"] > 3.3
 
 
+def test_a_peer_that_fails_is_left_out_and_the_others_are_measured(monkeypatch: pytest.MonkeyPatch) -> None:
+    """In one line; what was measured before is not lost."""
+
+    def fail() -> tuple[Usage, str]:
+        return run_once(["sh", "-c", "echo no such thing; exit 7"]), ""
+
+    ones = [
+        Peer("broken", "sh", "checks", fail),
+        Peer("whole", "sh", "checks", lambda: (Usage(1.0, 9 << 20, 0.5), "1")),
+    ]
+    for name, found in {"_peers": ones, "cached": mock.Mock(), "exported": mock.MagicMock(), "_rows": 115}.items():
+        monkeypatch.setattr(peers, name, mock.Mock(return_value=found))
+    broken, whole = peers.measure(mock.Mock(), 100, Path("x"), math.inf)
+    assert (broken["left_out"], broken["seconds"]) == ("it ended with exit status 7 here", "")
+    assert (whole["left_out"], whole["seconds"], whole["rows"]) == ("", 1.0, 115)
+
+
 def test_a_program_that_fails_says_why() -> None:
     """With the end of what it said."""
     with pytest.raises(RuntimeError, match="no such thing"):
         run_once(["sh", "-c", "echo no such thing; exit 1"])
     assert run_once(["sh", "-c", "exit 3"], tolerated=(3,)).seconds > 0
+
+
+def test_a_recording_tells_how_much_the_machines_speed_swung() -> None:
+    """By the quarters of its longest stage: here the messages, of which the last quarter took three times as long."""
+    done = [0, 25, 50, 75, 75, 75, 100]
+    files = [0, 4, 1, 0, 0]
+    looks = [
+        [float(at), files, [["threads", 1, 1, 9, 9, 9], ["messages", 1, 0, 100, one, 7]]] for at, one in enumerate(done)
+    ]
+    assert swing(looks) == 3.0
+    assert swing([]) == 1.0

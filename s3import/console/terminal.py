@@ -351,7 +351,7 @@ class _Pace:
 
 
 class _Recent:
-    """How fast one stage went over the last seconds."""
+    """How fast one stage went over the last minute."""
 
     def __init__(self) -> None:
         self._stage = ""

@@ -12,7 +12,7 @@ from s3import.core.errors import ConfigurationError, TooManyRejects
 
 ENOUGH_FOR_A_SHARE = 10_000  # records read before a percentage can stop a pass early
 ENOUGH_TO_DESPAIR = 10_000  # rejects after which a pass of which nothing came over ends
-RATE_WINDOW_SECONDS = 15.0
+RATE_WINDOW_SECONDS = 60.0  # machines and databases are faster and slower for ten seconds or more at a time
 LEAST_SAMPLES = 6  # of a rate, however long ago: of large batches a few seconds hold one or two
 
 
@@ -137,7 +137,7 @@ class Counters:
             self._samples.append((time.monotonic(), self.read, self.bytes, self.files))
 
     def rates(self) -> Rates:
-        """How fast the stage at work went over the last seconds; nothing is known until two samples were taken."""
+        """How fast the stage at work went over the last minute; nothing is known until two samples were taken."""
         with self._lock:
             now, latest = time.monotonic(), self._samples[-1][0] if self._samples else -math.inf
             if self._counted_at > latest:

@@ -56,7 +56,7 @@ class Samples:
             if sample is not None:
                 connection.execute(import_samples.insert(), _row(run_id, now, sample))
                 if is_spread:
-                    _note_rates(connection, run_id, now, sample)
+                    _note_rates(connection, run_id, now, newest, sample)
         ended = time.monotonic()
         with self._lock:
             if len(self._next_at) >= MOST_RUNS:
@@ -96,10 +96,13 @@ def _of_files(connection: Connection, run_id: str) -> Sample | None:
     return Sample(FILES, int(row[0]), int(row[1])) if row and row.files_to else None
 
 
-def _note_rates(connection: Connection, run_id: str, now: dt.datetime, sample: Sample) -> None:
-    """How fast the stage goes, by the oldest of its samples that is not too old."""
+def _note_rates(
+    connection: Connection, run_id: str, now: dt.datetime, newest: dt.datetime | None, sample: Sample
+) -> None:
+    """How fast the stage goes, by the oldest of its samples that is not too old; by the `newest` where all are."""
     samples, runs = import_samples.c, import_runs.c
-    since = now - dt.timedelta(seconds=2 * RATE_WINDOW_SECONDS)
+    since = now - dt.timedelta(seconds=RATE_WINDOW_SECONDS)
+    since = min(since, newest or since)
     same = (samples.run_id == run_id, samples.stage == sample.stage, samples.at >= since, samples.at < now)
     first = connection.execute(sa.select(import_samples).where(*same).order_by(samples.at).limit(1)).first()
     rates: dict[str, float | None] = dict.fromkeys(("rows_per_second", "bytes_per_second", "files_per_second"))

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import datetime as dt
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
 
@@ -46,6 +46,10 @@ class Stage:
             return 1.0
         return min(self.done / self.total, 1.0) if self.total else 0.0
 
+    def document(self) -> dict[str, Any]:
+        """As the status document shows it."""
+        return {"name": self.name, "state": self.state, "done": self.done, "total": self.total, "unit": self.unit}
+
 
 def document(run: Any, slices: Sequence[Any]) -> dict[str, Any]:
     """The ``progress`` of a pass's status document."""
@@ -60,7 +64,7 @@ def document(run: Any, slices: Sequence[Any]) -> dict[str, Any]:
         "rows_per_second": round(run.rows_per_second, 1) if running and run.rows_per_second else None,
         "eta_seconds": None if seconds_left is None else round(max(seconds_left, LEAST_SECONDS_LEFT), 1),
         "stage": current.name if current else None,
-        "stages": [asdict(stage) for stage in stages],
+        "stages": [stage.document() for stage in stages],
         "last_sign_of_life_at": rfc3339(_last_sign_of_life(run, slices)),
     }
 
@@ -182,9 +186,10 @@ def _believed(pace: float) -> float:
 
 
 def _by_its_rate(run: Any, stage: Stage) -> float | None:
-    """The seconds that the stage goes on for at the rate of the last seconds."""
+    """The seconds that the stage goes on for at the rate of the last minute. While nothing of it is done, that is the
+    rate of the stage before it."""
     rates = {FILES: run.files_per_second, "bytes": run.bytes_per_second}
-    rate = rates.get(stage.unit)
+    rate = rates.get(stage.unit) if stage.done else None
     return None if stage.total is None or not rate else (stage.total - stage.done) / rate
 
 

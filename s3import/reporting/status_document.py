@@ -23,6 +23,12 @@ from s3import.status import State, is_newest
 UNKNOWN = "unknown"  # stands for an account's status where the database does not answer
 MAX_PAGE_CHARACTERS = 4 * 1024 * 1024
 _BY_PLACE = (import_rejects.c.part_number, import_rejects.c.line)
+_UNSHOWN = {"again", "tries", "progress_at_claim", "not_before", "token", "account_checked", "texts", "anew"}
+# Polls come by the hundred a second, and each column costs both sides something.
+_SHOWN = (
+    *(column for column in import_runs.c if column.name not in _UNSHOWN),
+    (import_runs.c.lease_until - clock()).label("lease_left"),
+)
 
 
 def document(connection: Connection, account_id: str) -> dict[str, Any] | None:
@@ -66,8 +72,7 @@ def pass_documents(rows: Iterable[Any]) -> Iterator[tuple[Any, dict[str, Any]]]:
 
 def runs() -> sa.Select[Any]:
     """All runs with what documents show of them, except their slices."""
-    lease_left = (import_runs.c.lease_until - clock()).label("lease_left")
-    columns = (import_runs, lease_left, accounts.c.status.label("account_status"))
+    columns = (*_SHOWN, accounts.c.status.label("account_status"))
     return sa.select(*columns).outerjoin_from(import_runs, accounts, accounts.c.id == import_runs.c.account_id)
 
 
@@ -80,18 +85,18 @@ def with_slices(some_runs: sa.Select[Any], *order: sa.UnaryExpression[Any]) -> s
 
 
 def _all() -> sa.Select[Any]:
-    """The account's status, its runs and their slices: a row for each slice of a run, one for a run without any, and
-    one without a run where there is none."""
+    """The account's status, its passes' newest runs and their slices: a row for each slice of a run, one for a run
+    without any, and one without a run where there is none. PostgreSQL plans it anew each time: the fewer joins the
+    better."""
     account = sa.bindparam("account_id", type_=Id)
     account_status = sa.select(accounts.c.status).where(accounts.c.id == account).scalar_subquery()
     one_row = sa.select(sa.literal(1).label("one")).subquery()
-    lease_left = (import_runs.c.lease_until - clock()).label("lease_left")
-    mine = sa.and_(import_runs.c.account_id == account, is_newest())
-    slices = _slices(sa.select(import_runs.c.run_id).where(mine)).subquery("slices")
-    joined = one_row.outerjoin(import_runs, mine)
-    joined = joined.outerjoin(slices, slices.c.of_run == import_runs.c.run_id)
-    columns = (account_status.label("account_status"), import_runs, lease_left, slices)
-    return sa.select(*columns).select_from(joined).order_by(import_runs.c.number, import_runs.c.run_id)
+    age = sa.func.row_number().over(partition_by=import_runs.c["pass"], order_by=import_runs.c.number.desc())
+    mine = sa.select(*_SHOWN, age.label("age")).where(import_runs.c.account_id == account).cte("mine")
+    slices = _slices(sa.select(mine.c.run_id).where(mine.c.age == 1)).subquery("slices")
+    joined = one_row.outerjoin(mine, mine.c.age == 1).outerjoin(slices, slices.c.of_run == mine.c.run_id)
+    columns = (account_status.label("account_status"), mine, slices)
+    return sa.select(*columns).select_from(joined).order_by(mine.c.number, mine.c.run_id)
 
 
 def _slices(run_ids: sa.Select[Any]) -> sa.Select[Any]:

@@ -6,6 +6,7 @@ import time
 from collections.abc import Generator, Iterator
 from typing import Any
 
+import orjson
 import psycopg
 import pyarrow as pa
 import sqlalchemy as sa
@@ -117,6 +118,7 @@ def make_engine(url: sa.URL, application_name: str, pool_size: int, _limit_secon
         pool_size=pool_size,
         hide_parameters=True,
         use_native_hstore=False,
+        json_deserializer=orjson.loads,
         connect_args={
             **{name: value for name, value in _TIMEOUTS.items() if name not in url.query},
             "application_name": url.query.get("application_name", application_name),

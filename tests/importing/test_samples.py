@@ -118,3 +118,14 @@ def test_of_a_spread_run_the_rates_are_written_down(database: Database) -> None:
             sa.select(runs.rows_per_second, runs.bytes_per_second, runs.files_per_second)
         ).one()
         assert (rows, size, files) == (pytest.approx(5.0, rel=0.1), pytest.approx(5.0, rel=0.1), None)
+
+
+def test_of_a_spread_run_whose_samples_are_rare_the_last_pause_tells_the_rate(database: Database) -> None:
+    """After half an hour they are further apart than the rate looks back."""
+    with database.begin() as connection:
+        Samples().take(connection, "run", is_spread=True)
+        age(connection, 300)
+        connection.execute(import_parts.update().where(import_parts.c.number == 3).values(read_count=607))
+        Samples().take(connection, "run", is_spread=True)
+        rate = connection.execute(sa.select(import_runs.c.rows_per_second)).scalar_one()
+        assert rate == pytest.approx(2.0, rel=0.1)

@@ -107,7 +107,7 @@ ESTIMATE = {"seconds": {"expected": 24.0}, "stages": {"threads": 4.0, "messages"
         ({}, 3 * 10 + 10),
         ({"attempts": 2}, 10 + 10),  # it waited in between
         ({"spread": True}, 10 + 10),  # nobody says when the last of many was seen
-        ({"bytes_per_second": 10.0}, 20 + 10),
+        ({"bytes_per_second": 10.0}, 3 * 10 + 10),  # the rate of the stage before it
     ],
 )
 def test_a_stage_that_begins_keeps_to_the_pace_of_those_before(changes: dict[str, Any], seconds_left: float) -> None:
