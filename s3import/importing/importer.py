@@ -386,7 +386,7 @@ class Importer:
 
         def finish(connection: Connection) -> None:
             if status.finish(connection, claim):
-                checkpoints.require_done(connection, claim, Entity)
+                checkpoints.require_done(connection, claim, tuple(Entity))
                 resolutions.tell(connection, claim)
             self.record(connection, claim.run_id, run.notes)
 
