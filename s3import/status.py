@@ -52,7 +52,15 @@ from s3import.core import history
 from s3import.core.accounts import STATUS_AFTER, account_exists, account_status, raise_status
 from s3import.core.clock import clock
 from s3import.core.committed import committed
-from s3import.core.errors import AccountDeleted, AllRejected, Interrupted, LeaseLost, RunIsAlive, S3ImportError
+from s3import.core.errors import (
+    AccountDeleted,
+    AllRejected,
+    CommitsLost,
+    Interrupted,
+    LeaseLost,
+    RunIsAlive,
+    S3ImportError,
+)
 from s3import.core.history import Happened
 from s3import.core.limits import Rates
 from s3import.core.records import Pass, RunOptions
@@ -438,8 +446,11 @@ def lock_runs(connection: Connection, account_id: str) -> None:
 
 def why_lost(connection: Connection, held: Claim) -> S3ImportError:
     """Why this claim may not write any more, as the error to raise."""
-    state = connection.execute(sa.select(import_runs.c.state).where(import_runs.c.run_id == held.run_id)).scalar()
-    if state == State.CANCELLED:
+    runs = import_runs.c
+    now = connection.execute(sa.select(runs.state, runs.token).where(runs.run_id == held.run_id)).first()
+    if now is not None and now.token < held.token:
+        return commits_lost(held)
+    if now is not None and now.state == State.CANCELLED:
         return Interrupted(
             f"account {held.account_id}: the run was cancelled; its checkpoint is kept", code="cancelled"
         )
@@ -451,6 +462,15 @@ def why_lost(connection: Connection, held: Claim) -> S3ImportError:
     return LeaseLost(
         f"account {held.account_id}: another process took over the {held.pass_} pass because this one showed no sign "
         "of life; this process has stopped writing and nothing was lost"
+    )
+
+
+def commits_lost(held: Claim) -> CommitsLost:
+    """The database is not as far as it was when it confirmed what this claim wrote."""
+    return CommitsLost(
+        f"account {held.account_id}: the database came back without the last commits that it had confirmed (a failover "
+        "to a server that lacked them, or a crash of one that does not wait for its disk); run the same command again: "
+        f"the {held.pass_} pass resumes from what is there"
     )
 
 

@@ -286,6 +286,12 @@ class DatabaseUnavailable(TemporaryFailure):
     code = "database_unavailable"
 
 
+class CommitsLost(TemporaryFailure):
+    """The database came back without commits that it had confirmed; nothing is written behind the gap."""
+
+    code = "commits_lost"
+
+
 # --- somebody else is at work, or asked this process to stop --------------------------------------------------------
 
 

@@ -12,6 +12,7 @@ import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
+from itertools import takewhile
 
 import pyarrow as pa
 
@@ -23,6 +24,11 @@ class Entity(StrEnum):
     MESSAGES = "messages"
     ATTACHMENTS = "attachments"
     DELETIONS = "deletions"
+
+    @property
+    def earlier(self) -> tuple[Entity, ...]:
+        """The entities that are imported before this one."""
+        return tuple(takewhile(lambda one: one is not self, Entity))
 
 
 ROW_ENTITIES = (Entity.THREADS, Entity.MESSAGES, Entity.ATTACHMENTS)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any, TypeVar
@@ -16,7 +16,7 @@ from s3import.core.tables import COUNTS, accounts, import_parts, import_reread, 
 from s3import.importing import file_places
 from s3import.importing.rejects import remove_rejects
 from s3import.readers.dump.inventory import FEW, Inventory, inventory_of, pages
-from s3import.status import UNTAKEN, Claim, require_held, why_lost
+from s3import.status import UNTAKEN, Claim, commits_lost, require_held, why_lost
 
 T = TypeVar("T")
 Do = Callable[[Callable[[Connection], T]], T]  # runs work in a transaction of its own
@@ -369,25 +369,38 @@ _CHECKPOINT = (
         import_parts.c.run_id == sa.bindparam("this_run"),
         import_parts.c.number == sa.bindparam("this_part"),
         import_parts.c.token == sa.bindparam("this_token"),
+        import_parts.c.read_count == sa.bindparam("read_before"),
         sa.exists().where(accounts.c.id == sa.bindparam("this_account")),
     )
     .values({name: sa.bindparam(name) for name in ("done", "tries", *_progress_row(Progress()))})
 )
 
 
-def checkpoint(connection: Connection, held: Claim, part: Part) -> None:
-    """Write the part's progress down, in the transaction of the batch that it follows.
+def checkpoint(connection: Connection, held: Claim, before: Part, after: Part) -> None:
+    """Write the part's progress down, in the transaction of the batch that it follows; `before`: as it was until then.
 
-    Raises: LeaseLost, Interrupted (cancelled) or AccountDeleted, when this claim may not write any more; the caller's
-    transaction must then be rolled back.
+    Raises: LeaseLost, Interrupted (cancelled) or AccountDeleted, when this claim may not write any more; CommitsLost,
+    when the part is not as far as it was; the caller's transaction must then be rolled back.
     """
     mine = {
         "this_run": held.run_id,
-        "this_part": part.number,
-        "this_token": part.token,
+        "this_part": before.number,
+        "this_token": before.token,
+        "read_before": before.progress.read,
         "this_account": held.account_id,
     }
-    progress = {"done": part.done, "tries": 0, **_progress_row(part.progress)}
+    progress = {"done": after.done, "tries": 0, **_progress_row(after.progress)}
     saved = connection.execute(_CHECKPOINT, {**mine, **progress}).rowcount
     if not saved:
+        for stored in read_parts(connection, held.run_id, before.number):
+            if (stored.token, stored.progress.read) < (before.token, before.progress.read):
+                raise commits_lost(held)
         raise why_lost(connection, held)
+
+
+def require_done(connection: Connection, held: Claim, entities: Collection[Entity]) -> None:
+    """Raises: CommitsLost, where a part of these entities is not done, which all of them were."""
+    parts = import_parts.c
+    left = (parts.run_id == held.run_id, parts.done.is_(False), parts.entity.in_(entities))
+    if connection.execute(sa.select(parts.number).where(*left).limit(1)).first():
+        raise commits_lost(held)

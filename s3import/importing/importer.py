@@ -375,7 +375,7 @@ class Importer:
     def finish(self, run: ActiveRun) -> None:
         """The last step, once every part is done.
 
-        Raises: TooManyRejects, AllRejected, LeaseLost, Interrupted, AccountDeleted.
+        Raises: TooManyRejects, AllRejected, LeaseLost, Interrupted, AccountDeleted, CommitsLost.
         """
         claim = run.claim
         run.counters.require_within_limit(claim.account_id, final=True)
@@ -386,6 +386,7 @@ class Importer:
 
         def finish(connection: Connection) -> None:
             if status.finish(connection, claim):
+                checkpoints.require_done(connection, claim, tuple(Entity))
                 resolutions.tell(connection, claim)
             self.record(connection, claim.run_id, run.notes)
 

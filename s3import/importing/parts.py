@@ -32,7 +32,7 @@ from s3import.core.errors import Conflict, Interrupted
 from s3import.core.events import Advanced
 from s3import.core.limits import Counters
 from s3import.core.logs import in_context
-from s3import.core.records import HALVES, ROW_ENTITIES, Batch, Checked, Pass, Plan, Reject, Written
+from s3import.core.records import HALVES, ROW_ENTITIES, Batch, Checked, Entity, Pass, Plan, Reject, Written
 from s3import.core.tables import import_rejects
 from s3import.importing import all_rejected, checkpoints, file_places, resolutions
 from s3import.importing.checkpoints import Part, Progress
@@ -197,10 +197,12 @@ class PartImporter:
             expect_existing=existing,
             restarted=(claim.run_id, part.number) if part.restarted else None,
         )
+        if written.rejected or part.planned.entity is Entity.DELETIONS:  # judged by what is not there
+            checkpoints.require_done(connection, claim, part.planned.entity.earlier)
         rejects = [*prepared.checked.rejects, *_rejected_by_the_database(prepared, written)]
         after = _after(claim, part, prepared, written, rejects)
         texts = take_texts(connection, claim.run_id, len(rejects), self.keep_raw)  # the run before its part, as others
-        checkpoints.checkpoint(connection, claim, after)
+        checkpoints.checkpoint(connection, claim, part, after)
         _noted_files(claim, part).note(connection, writer, prepared.batch, prepared.checked, written)
         self._keep(connection, claim, part, rejects, texts)
         if claim.pass_ is Pass.DELTA:
@@ -220,7 +222,7 @@ class PartImporter:
         after = replace(part, done=True)
         require_expected_rows(run.claim.pass_, after.planned, after.progress.read)
         self.transactions.run(
-            run.claim.account_id, lambda connection: checkpoints.checkpoint(connection, run.claim, after)
+            run.claim.account_id, lambda connection: checkpoints.checkpoint(connection, run.claim, part, after)
         )
         self._advance(run, part, after)
 

@@ -37,7 +37,7 @@ def add_part(connection: Connection, claim: Claim, **codes: int) -> None:
     planned = PlannedPart(Entity.THREADS, "threads/1.jsonl", StoredObject("recent/threads/1.jsonl", 10, "1"))
     (part,) = remember_plan(connection, claim, Plan((planned,), (), from_manifest=False))
     progress = Progress(bytes_done=10, read=10, written=10 - rejected, rejected=rejected, rejects_by_code=codes)
-    checkpoint(connection, claim, replace(part, progress=progress, done=True))
+    checkpoint(connection, claim, part, replace(part, progress=progress, done=True))
 
 
 def notices(database: Database) -> list[Any]:
