@@ -446,11 +446,10 @@ def lock_runs(connection: Connection, account_id: str) -> None:
 
 def why_lost(connection: Connection, held: Claim) -> S3ImportError:
     """Why this claim may not write any more, as the error to raise."""
-    runs = import_runs.c
-    now = connection.execute(sa.select(runs.state, runs.token).where(runs.run_id == held.run_id)).first()
-    if now is not None and now.token < held.token:
-        return commits_lost(held)
-    if now is not None and now.state == State.CANCELLED:
+    now = read_run(connection, held.run_id)
+    if now and now.token < held.token:
+        return CommitsLost.of(held.account_id, held.pass_)
+    if now and now.state is State.CANCELLED:
         return Interrupted(
             f"account {held.account_id}: the run was cancelled; its checkpoint is kept", code="cancelled"
         )
@@ -462,15 +461,6 @@ def why_lost(connection: Connection, held: Claim) -> S3ImportError:
     return LeaseLost(
         f"account {held.account_id}: another process took over the {held.pass_} pass because this one showed no sign "
         "of life; this process has stopped writing and nothing was lost"
-    )
-
-
-def commits_lost(held: Claim) -> CommitsLost:
-    """The database is not as far as it was when it confirmed what this claim wrote."""
-    return CommitsLost(
-        f"account {held.account_id}: the database came back without the last commits that it had confirmed (a failover "
-        "to a server that lacked them, or a crash of one that does not wait for its disk); run the same command again: "
-        f"the {held.pass_} pass resumes from what is there"
     )
 
 

@@ -287,9 +287,19 @@ class DatabaseUnavailable(TemporaryFailure):
 
 
 class CommitsLost(TemporaryFailure):
-    """The database came back without commits that it had confirmed; nothing is written behind the gap."""
+    """The database is not as far as it was when it confirmed what this process wrote; nothing is written behind the
+    gap."""
 
     code = "commits_lost"
+
+    @classmethod
+    def of(cls, account_id: str, pass_: str) -> CommitsLost:
+        """The error of a pass."""
+        return cls(
+            f"account {account_id}: the database came back without the last commits that it had confirmed (a failover "
+            "to a server that lacked them, or a crash of one that does not wait for its disk); run the same command "
+            f"again: the {pass_} pass resumes from what is there"
+        )
 
 
 # --- somebody else is at work, or asked this process to stop --------------------------------------------------------

@@ -10,13 +10,13 @@ from typing import Any, TypeVar
 import sqlalchemy as sa
 from sqlalchemy import Connection
 
-from s3import.core.errors import PartMissing
+from s3import.core.errors import CommitsLost, PartMissing
 from s3import.core.records import MAX_IGNORED_FIELDS, Entity, Pass, Plan, PlannedPart, Position, StoredObject, Window
 from s3import.core.tables import COUNTS, accounts, import_parts, import_reread, import_runs
 from s3import.importing import file_places
 from s3import.importing.rejects import remove_rejects
 from s3import.readers.dump.inventory import FEW, Inventory, inventory_of, pages
-from s3import.status import UNTAKEN, Claim, commits_lost, require_held, why_lost
+from s3import.status import UNTAKEN, Claim, require_held, why_lost
 
 T = TypeVar("T")
 Do = Callable[[Callable[[Connection], T]], T]  # runs work in a transaction of its own
@@ -394,7 +394,7 @@ def checkpoint(connection: Connection, held: Claim, before: Part, after: Part) -
     if not saved:
         for stored in read_parts(connection, held.run_id, before.number):
             if (stored.token, stored.progress.read) < (before.token, before.progress.read):
-                raise commits_lost(held)
+                raise CommitsLost.of(held.account_id, held.pass_)
         raise why_lost(connection, held)
 
 
@@ -403,4 +403,4 @@ def require_done(connection: Connection, held: Claim, entities: Collection[Entit
     parts = import_parts.c
     left = (parts.run_id == held.run_id, parts.done.is_(False), parts.entity.in_(entities))
     if connection.execute(sa.select(parts.number).where(*left).limit(1)).first():
-        raise commits_lost(held)
+        raise CommitsLost.of(held.account_id, held.pass_)

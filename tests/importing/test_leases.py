@@ -195,9 +195,9 @@ def test_whoever_was_fenced_out_does_not_go_on_under_its_successors_token(
         half_done = sa.and_(parts.account_id == "contested--", parts.position > 0, parts.done.is_(False))
         if stolen or not _rows(prepared, sa.select(parts.number).where(half_done)):
             return
-        taken = sa.update(tables.import_runs).where(runs.account_id == "contested--").values(token=99)
+        taken = sa.update(tables.import_runs).where(runs.account_id == "contested--").values(token=runs.token + 1)
         fenced = sa.update(tables.import_parts).where(parts.account_id == "contested--", parts.done.is_(False))
-        execute(prepared, taken, fenced.values(token=99))
+        execute(prepared, taken, fenced.values(token=parts.token + 1))
         stolen.extend(_positions(prepared))
         end_session(url)(connection)
 
