@@ -111,7 +111,7 @@ class WatchedPages(io.RawIOBase):
         """How many rows from `row` of the group on can be decoded together, one at least and `most` at most: of what
         they repeat and of the pages that they go on into, all is known and fits into memory."""
         columns = [column for column in self._columns.values() if not column.leaf.is_listed]
-        repeated = sum(column.widest_bytes + column.leaf.size_bytes for column in self._columns.values())
+        repeated = sum(column.widest_bytes for column in self._columns.values())
         most = min(most, MAX_STEP_BYTES // max(repeated, 1))
         most = min(most, MAX_PAGE_BYTES // max(sum(column.delta_bytes for column in columns), 1))
         for column in columns:
