@@ -5,6 +5,7 @@ It has numbers, digests and times only, so that its size does not grow with the 
 
 from __future__ import annotations
 
+import codecs
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass
 from html.parser import HTMLParser
@@ -208,6 +209,7 @@ def checked(content: bytes, key: SigningKey) -> Document:
 
     Raises: CertificateInvalid.
     """
+    content = content.removeprefix(codecs.BOM_UTF8)  # which some editors and mail programs put in front
     is_page = content.lstrip()[:1] == b"<"
     document = _checked_document(_document_in(content) if is_page else content, key)
     if is_page:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 from pathlib import Path
 
 import pytest
@@ -51,6 +52,16 @@ def test_writes_a_page_that_it_knows_again(words: list[str], tmp_path: Path) -> 
     ended = s3import("certificate", "--check", str(page), **SECRET)
     assert (ended.status, ended.out) == (1, "")
     assert ended.err.endswith("[certificate_invalid]\n")
+
+
+def test_knows_a_certificate_again_that_an_editor_saved(words: list[str], tmp_path: Path) -> None:
+    """A byte order mark in front, which some editors put there, changes nothing of a document or a page."""
+    made = s3import(*words, "--html", str(tmp_path / "a.html"), **SECRET)
+    (tmp_path / "a.json").write_text(made.out)
+    for name in ("a.json", "a.html"):
+        file = tmp_path / name
+        file.write_bytes(codecs.BOM_UTF8 + file.read_bytes())
+        assert s3import("certificate", "--check", str(file), **SECRET).status == 0
 
 
 def test_says_what_to_do_next(words: list[str], tmp_path: Path) -> None:

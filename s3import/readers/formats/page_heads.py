@@ -1,207 +1,53 @@
-"""The pages of a Parquet file, looked at as they are read: Arrow decodes each as a whole, however large it says it is.
+"""The heads of Parquet's pages, and what a footer tells of columns, as far as it matters how much they decode to.
 
-Understood here is the head of a page, how many bytes it takes and how many they become, and of the footer where columns
-lie: to ask Arrow for that would end the process where the footer is damaged.
+To ask Arrow for that would end the process where the footer is damaged.
 """
 
 from __future__ import annotations
 
-import io
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from functools import partial
 from types import MappingProxyType
-from typing import Any, BinaryIO, NamedTuple
-
-import pyarrow as pa
-
-from s3import.core.errors import PartUnreadable
+from typing import NamedTuple
 
 Skip = Callable[[bytes, int], int]  # (chunk, place): where what begins there ends
 
-MAX_PAGE_BYTES = 256 * 1024 * 1024  # decoded: what writers pack into one when they count rows, and not bytes
-_HEAD_BYTES = (64 * 1024, 64 * 1024 * 1024)  # of a page's head, which may tell of its least and its largest value
+DELTA_TEXTS = 7  # an encoding: DELTA_BYTE_ARRAY
+TEXT, FIXED = 6, 7  # physical types: BYTE_ARRAY, and FIXED_LEN_BYTE_ARRAY
 _KIND, _UNPACKED, _PACKED = 1, 2, 3  # fields of a page's head: what it is, its size when decoded, and in the file
-_DATA_HEADS = (5, 8)  # fields of it, of which one is there: what a page of data is
-_DICTIONARY_PAGE = 2
-_SMALL_BYTES = 1024  # a dictionary that needs no look: rows in hand may repeat all of it
-_MOST_VALUES = 200_000  # of a dictionary that are looked at one by one; what is behind them counts as one
-_CODECS = {1: "snappy", 2: "gzip", 4: "brotli", 6: "zstd", 7: "lz4_raw"}
-_TEXT = 6  # a column's physical type: BYTE_ARRAY
+_INNER = (5, 7, 8)  # fields of it, of which one is there: what a page of data is, a dictionary, a second kind of data
+_DATA_V1, _DICTIONARY_PAGE, _DATA_V2 = 0, 2, 3
 
 
-class WatchedPages(io.RawIOBase):
-    """A Parquet file of `size_bytes` of which no page larger than `MAX_PAGE_BYTES` is read in the columns watched.
-
-    A read of such a page raises PartUnreadable naming `object_name`.
-    """
-
-    def __init__(self, file: BinaryIO, size_bytes: int, object_name: str) -> None:
-        self._file, self._size_bytes, self._object_name = file, size_bytes, object_name
-        self._end: list[tuple[int, bytes]] = []  # what was read of the footer, with its places
-        self._groups: list[list[ColumnChunk]] | None = None
-        self._columns: dict[str, ColumnChunk] = {}
-        self._heads: dict[str, int] = {}  # where the next head begins
-        self._widest: dict[str, int] = {}
-        self._dictionaries: dict[str, _DictionaryPage] = {}
-
-    def watch(self, group: int, columns: Mapping[int, str]) -> None:
-        """Watch the columns of a row group from now on, which are given by number among all, with their names."""
-        groups = self._places()
-        places = groups[group] if group < len(groups) else []
-        self._columns = {name: places[number] for number, name in columns.items() if number < len(places)}
-        self._heads = {name: column.begin for name, column in self._columns.items()}
-        self._widest, self._dictionaries = {}, {}
-
-    def encodings(self, column: int) -> frozenset[int]:
-        """How the pages of a column, given by number among all, are encoded in any row group, by its footer's word."""
-        return frozenset().union(*(group[column].encodings for group in self._places() if column < len(group)))
-
-    @property
-    def widest_bytes(self) -> int:
-        """The most that a row can repeat of the dictionaries seen in the columns watched: their longest texts."""
-        return sum(self._widest.values())
-
-    def repeated_bytes(self, columns: Iterable[str]) -> int:
-        """The most that the watched columns of these names repeat of the dictionaries seen, all values together."""
-        return sum(self._widest[name] * self._columns[name].values for name in columns if name in self._widest)
-
-    def _places(self) -> list[list[ColumnChunk]]:
-        if self._groups is None:
-            self._groups, self._end = column_places(self._footer()), []
-        return self._groups
-
-    def _footer(self) -> bytes:
-        """The footer, which has been read for sure: mostly all at once."""
-        end = self._size_bytes - _TAIL_BYTES
-        size_bytes = int.from_bytes(self._read_before(end, _TAIL_BYTES)[:4], "little")
-        return self._read_before(end - size_bytes, size_bytes)
-
-    def _read_before(self, place: int, size_bytes: int) -> bytes:
-        for start, chunk in self._end:
-            if start <= place and place + size_bytes <= start + len(chunk):
-                return chunk[place - start : place - start + size_bytes]
-        return self._read_aside(max(place, 0), size_bytes)
-
-    def _read_aside(self, place: int, size_bytes: int) -> bytes:
-        before = self._file.tell()
-        self._file.seek(place)
-        chunk = self._file.read(size_bytes)
-        self._file.seek(before)
-        return chunk
-
-    def readable(self) -> bool:
-        return True
-
-    def seekable(self) -> bool:
-        return True
-
-    def tell(self) -> int:
-        return self._file.tell()
-
-    def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
-        return self._file.seek(offset, whence)
-
-    def read(self, size: int | None = -1) -> bytes:
-        start = self._file.tell()
-        chunk = self._file.read(-1 if size is None else size)
-        if self._groups is None:
-            self._end.append((start, chunk))
-        for name, column in self._columns.items():
-            if start <= (place := self._heads[name]) < min(start + len(chunk), column.end):
-                self._heads[name] = self._look(name, start, chunk, place)
-        for name, page in tuple(self._dictionaries.items()):
-            if page.take(start, chunk):
-                self._widest[name] = page.widest_bytes()
-                del self._dictionaries[name]
-        return chunk
-
-    def readall(self) -> bytes:
-        return self.read()
-
-    def readinto(self, buffer: Any) -> int:
-        chunk = self.read(len(buffer))
-        buffer[: len(chunk)] = chunk
-        return len(chunk)
-
-    def _look(self, column: str, start: int, chunk: bytes, place: int) -> int:
-        """Look at the heads of pages in the chunk from `place` on; where the next page begins."""
-        while place < start + len(chunk):
-            head = _head(chunk, place - start) or self._head_at(place)
-            if head is None or head.packed < 0:
-                return -1  # Arrow will say what is wrong
-            if head.values > self._columns[column].values:
-                raise ValueError("a page tells of more values than its column")
-            if head.unpacked > MAX_PAGE_BYTES:
-                raise PartUnreadable(
-                    f"{self._object_name} has a page of {head.unpacked} bytes in its column {column}, and at most "
-                    f"{MAX_PAGE_BYTES} are decoded at a time; write it again with smaller pages, then run the same "
-                    "command"
-                )
-            if head.kind == _DICTIONARY_PAGE:
-                self._note_dictionary(column, place + head.size_bytes, head)
-            place += head.size_bytes + head.packed
-        return place
-
-    def _note_dictionary(self, name: str, begin: int, head: _Head) -> None:
-        column = self._columns[name]
-        self._widest[name] = head.unpacked if column.type == _TEXT else 0
-        if self._widest[name] > _SMALL_BYTES:
-            self._dictionaries[name] = _DictionaryPage(begin, head, column.codec)
-
-    def _head_at(self, place: int) -> _Head | None:
-        """The head of a page that goes on behind what was read."""
-        return next(filter(None, (_head(self._read_aside(place, size), 0) for size in _HEAD_BYTES)), None)
-
-
-class _DictionaryPage:
-    """The page of a column's distinct texts, taken down as it passes by."""
-
-    def __init__(self, begin: int, head: _Head, codec: int) -> None:
-        self._begin, self._head, self._codec = begin, head, codec
-        self._packed = bytearray()
-
-    def take(self, start: int, chunk: bytes) -> bool:
-        """Take what the chunk has of it. Returns: whether that was the last."""
-        begin, end = self._begin + len(self._packed) - start, self._begin + self._head.packed - start
-        if 0 <= begin < len(chunk):
-            self._packed += chunk[begin:end]
-        return len(self._packed) >= self._head.packed
-
-    def widest_bytes(self) -> int:
-        """The length of its longest text."""
-        try:
-            texts = self._unpacked()
-        except (pa.ArrowException, OSError, ValueError):
-            return self._head.unpacked
-        place = widest = 0
-        for _ in range(_MOST_VALUES):
-            if place + 4 > len(texts):
-                return widest
-            length = int.from_bytes(texts[place : place + 4], "little")
-            place, widest = place + 4 + length, max(widest, min(length, len(texts)))
-        return max(widest, len(texts) - place)
-
-    def _unpacked(self) -> bytes:
-        if not self._codec:
-            return bytes(self._packed)
-        codec = _CODECS.get(self._codec, "unknown")
-        unpacked: bytes = pa.decompress(self._packed, self._head.unpacked, codec, asbytes=True)
-        return unpacked
-
-
-class _Head(NamedTuple):
-    """The head of a page: its own size, that of the page behind it, what that becomes, its kind and how many values."""
+class Head(NamedTuple):
+    """The head of a page: its own size, that of the page behind it, what that becomes, its kind and how many values;
+    of a second kind of data page also the size of its levels, which are not packed, and whether anything is."""
 
     size_bytes: int
     packed: int
     unpacked: int
     kind: int
     values: int
+    encoding: int = 0
+    levels_bytes: int = 0
+    is_packed: bool = True
+
+    @property
+    def is_dictionary(self) -> bool:
+        return self.kind == _DICTIONARY_PAGE
+
+    @property
+    def is_data(self) -> bool:
+        return self.kind in (_DATA_V1, _DATA_V2)
+
+    @property
+    def has_plain_levels(self) -> bool:
+        return self.kind == _DATA_V2
 
 
 class ColumnChunk(NamedTuple):
-    """Where a column chunk begins and ends in the file, its physical type, its codec, the number of its values and the
-    encodings of its pages."""
+    """Where a column chunk begins and ends in the file, its physical type, its codec, the number of its values, the
+    encodings of its pages, and what they take unpacked."""
 
     begin: int
     end: int
@@ -209,20 +55,25 @@ class ColumnChunk(NamedTuple):
     codec: int = 0
     values: int = 0
     encodings: frozenset[int] = frozenset()
+    unpacked: int = 0
 
 
-def _head(chunk: bytes, start: int) -> _Head | None:
+def page_head(chunk: bytes, start: int) -> Head | None:
     """The head that begins at `start` of the chunk; None where it is not whole, or is none."""
     numbers: dict[int, int] = {}
     inner: dict[int, int] = {}
-    of_data = dict.fromkeys(_DATA_HEADS, lambda chunk, place: _skip_struct(chunk, place, inner))
+    look = dict.fromkeys(_INNER, lambda chunk, place: _skip_struct(chunk, place, inner))
     try:
-        end = _skip_struct(chunk, start, numbers, of_data)
+        end = _skip_struct(chunk, start, numbers, look)
     except _WRONG:
         return None
     if end > len(chunk) or not {_PACKED, _UNPACKED} <= numbers.keys():
         return None
-    return _Head(end - start, numbers[_PACKED], numbers[_UNPACKED], numbers.get(_KIND, -1), inner.get(1, 0))
+    kind = numbers.get(_KIND, -1)
+    encoding, levels = (4, inner.get(5, 0) + inner.get(6, 0)) if kind == _DATA_V2 else (2, 0)
+    is_packed = kind != _DATA_V2 or inner.get(7, 1) == 1
+    sizes = (end - start, numbers[_PACKED], numbers[_UNPACKED])
+    return Head(*sizes, kind, inner.get(1, 0), inner.get(encoding, 0), levels, is_packed)
 
 
 def column_places(footer: bytes) -> list[list[ColumnChunk]]:
@@ -241,8 +92,8 @@ def column_places(footer: bytes) -> list[list[ColumnChunk]]:
             data = numbers.get(_DATA, -1)
             begin = min(numbers.get(_DICTIONARY) or data, data)
             end = begin + numbers.get(_SIZE, 0)
-            kind, codec, values = (numbers.get(field, 0) for field in (_TYPE, _CODEC, _VALUES))
-            columns.append(ColumnChunk(begin, end, kind, codec, values, frozenset(encodings)))
+            kind, codec, values, unpacked = (numbers.get(field, 0) for field in (_TYPE, _CODEC, _VALUES, _WHOLE))
+            columns.append(ColumnChunk(begin, end, kind, codec, values, frozenset(encodings), unpacked))
             return place
 
         groups.append(columns)
@@ -257,8 +108,7 @@ def column_places(footer: bytes) -> list[list[ColumnChunk]]:
 
 _ROW_GROUPS, _COLUMNS, _METADATA = 4, 1, 3  # fields of a footer, of a row group, of a column
 _TYPE, _ENCODINGS, _CODEC, _VALUES = 1, 2, 4, 5  # fields of a column's metadata
-_SIZE, _DATA, _DICTIONARY = 7, 9, 11  # and of these: its size in the file, its pages' places
-_TAIL_BYTES = 8  # behind the footer: its length and a magic word
+_WHOLE, _SIZE, _DATA, _DICTIONARY = 6, 7, 9, 11  # and of these: its size when decoded, in the file, its pages' places
 _WRONG = (IndexError, ValueError, RecursionError)
 
 
@@ -271,8 +121,8 @@ _INTEGERS = (4, 5, 6)
 def _skip_struct(
     chunk: bytes, place: int, numbers: dict[int, int] | None = None, inner: Mapping[int, Skip] = MappingProxyType({})
 ) -> int:
-    """Where the struct ends that begins there; `numbers` takes its integers by their fields' numbers, `inner` looks
-    into some of its fields."""
+    """Where the struct ends that begins there; `numbers` takes its integers and flags by their fields' numbers, `inner`
+    looks into some of its fields."""
     field = 0
     while chunk[place]:
         step, kind = divmod(chunk[place], 16)
@@ -280,13 +130,16 @@ def _skip_struct(
         if step:
             field += step
         else:
-            number, place = _varint(chunk, place)
-            field = _signed(number)
+            number, place = varint(chunk, place)
+            field = signed(number)
         if kind in _INTEGERS:
-            number, place = _varint(chunk, place)
+            number, place = varint(chunk, place)
             if numbers is not None:
-                numbers[field] = _signed(number)
-        elif kind not in (_TRUE, _FALSE):
+                numbers[field] = signed(number)
+        elif kind in (_TRUE, _FALSE):
+            if numbers is not None:
+                numbers[field] = int(kind == _TRUE)
+        else:
             place = (inner.get(field) or _SKIP[kind])(chunk, place)
     return place + 1
 
@@ -305,17 +158,17 @@ def _each_integer(take: Callable[[int], None], chunk: bytes, place: int) -> int:
     """Where the list of integers ends, each of which is taken."""
     count, _, place = _list_head(chunk, place)
     for _ in range(count):
-        number, place = _varint(chunk, place)
-        take(_signed(number))
+        number, place = varint(chunk, place)
+        take(signed(number))
     return place
 
 
 def _skip_integer(chunk: bytes, place: int) -> int:
-    return _varint(chunk, place)[1]
+    return varint(chunk, place)[1]
 
 
 def _skip_binary(chunk: bytes, place: int) -> int:
-    length, place = _varint(chunk, place)
+    length, place = varint(chunk, place)
     return place + length
 
 
@@ -324,7 +177,7 @@ def _list_head(chunk: bytes, place: int) -> tuple[int, int, int]:
     count, kind = divmod(chunk[place], 16)
     place += 1
     if count == 15:
-        count, place = _varint(chunk, place)
+        count, place = varint(chunk, place)
     return count, kind, place
 
 
@@ -337,7 +190,8 @@ def _skip_list(chunk: bytes, place: int) -> int:
     return place
 
 
-def _varint(chunk: bytes, place: int) -> tuple[int, int]:
+def varint(chunk: bytes, place: int) -> tuple[int, int]:
+    """The number that begins there, seven bits a byte, and where it ends."""
     value = shift = 0
     while True:
         byte = chunk[place]
@@ -349,7 +203,8 @@ def _varint(chunk: bytes, place: int) -> tuple[int, int]:
             raise ValueError("no number has so many digits")
 
 
-def _signed(number: int) -> int:
+def signed(number: int) -> int:
+    """A number of which the lowest bit is the sign."""
     return (number >> 1) ^ -(number & 1)
 
 

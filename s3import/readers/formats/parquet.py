@@ -1,8 +1,9 @@
 """Parquet parts: only the contract's columns are read, a few rows at a time, whatever the size of the row groups.
 
 What a file says of its sizes is not believed: a few kilobytes decode to gigabytes where rows share a long text. So the
-first row of a row group is read alone, and then as many at a time as those before them had room for. A page is decoded
-as a whole: one that is too large for that is refused.
+first row of a row group is read alone, and then as many at a time as those before them had room for and as is known of
+their pages; where lists turn out too long for that, each alone. A page is decoded as a whole: one that is too large
+for that is refused, and so are lists of one row for which there is no room.
 """
 
 from __future__ import annotations
@@ -18,17 +19,16 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from s3import.core.errors import PartUnreadable
-from s3import.core.records import MAX_BATCH_ROWS, SCHEMAS, Batch, Entity, Position
+from s3import.core.records import MAX_BATCH_ROWS, MAX_LINE_BYTES, SCHEMAS, Batch, Entity, Position
 from s3import.readers.formats.conform import conform, is_list, raw_records
 from s3import.readers.formats.dense import WithoutNote, as_written, decoded_bytes, densified, has_dictionaries
-from s3import.readers.formats.page_heads import MAX_PAGE_BYTES, WatchedPages
+from s3import.readers.formats.pages import MAX_PAGE_BYTES, Leaf, ListsTooLong, WatchedPages
 from s3import.readers.formats.signatures import SIGNATURE_BYTES, require_signature
 
 _BUFFER_BYTES = 256 * 1024  # read ahead in each column
 HELD = 3  # pages and dictionaries of every column are in memory besides: batches are so many times smaller
 _STEPS_IN_BATCH = 8
 _DICTIONARIES_FROM = {0, 2, 3, 4, 8}  # the encodings of which Arrow makes them: no delta
-_MAX_STEP_BYTES = 64 * 1024 * 1024  # of texts that rows may share
 _MAX_STEP_ROWS = 64  # a step costs little compared to them, and so many of a megabyte each fit into memory
 
 
@@ -61,14 +61,14 @@ def read_parquet(
 
 @dataclass(frozen=True, slots=True)
 class _Part:
-    """An open part: `leaves` are those of its leaf columns that the contract knows, by number, with their paths;
+    """An open part: `leaves` are those of its leaf columns that the contract knows, by number;
     `written`: the types that its columns were written with, None where they are read with just these; `measured`: the
     same file with the texts of lists, whose paths are `in_lists`, read as dictionaries."""
 
     file: pq.ParquetFile
     pages: WatchedPages
     size_bytes: int
-    leaves: Mapping[int, str]
+    leaves: Mapping[int, Leaf]
     ignored_fields: frozenset[str]
     in_lists: list[str]
     measured: pq.ParquetFile
@@ -89,9 +89,14 @@ def _open(file: BinaryIO, entity: Entity, object_name: str) -> _Part:
         raise _Ambiguous(f"the column {twice[0]} is there twice")
     actual, expected = pa.struct(list(schema)), pa.struct(list(SCHEMAS[entity]))
     unknown = list(_unknown(actual, expected, entity.value))
-    leaves = {leaf: parquet.schema.column(leaf).path for leaf, name in enumerate(unknown) if name is None}
+    leaves = {leaf: _leaf(parquet, pages, leaf) for leaf, name in enumerate(unknown) if name is None}
     ignored_fields = frozenset(name for name in unknown if name is not None)
-    in_lists = [path for leaf, path in leaves.items() if _is_text_of_list(parquet, pages, leaf)]
+    if wide := [leaf for leaf in leaves.values() if leaf.size_bytes > MAX_LINE_BYTES]:
+        raise PartUnreadable(
+            f"{object_name} has a column {wide[0].path} of which each value takes {wide[0].size_bytes} bytes, and at "
+            f"most {MAX_LINE_BYTES} are read; write it again with texts of any length, then run the same command"
+        )
+    in_lists = [leaf.path for leaf in leaves.values() if leaf.is_measured]
     if has_dictionaries(actual):
         watched = cast("BinaryIO", WithoutNote(watched))
         parquet, written = _parquet_file(watched), schema
@@ -101,11 +106,12 @@ def _open(file: BinaryIO, entity: Entity, object_name: str) -> _Part:
     return _Part(parquet, pages, size_bytes, leaves, ignored_fields, in_lists, measured, written)
 
 
-def _is_text_of_list(parquet: pq.ParquetFile, pages: WatchedPages, leaf: int) -> bool:
-    """Whether a leaf column can be read as dictionaries, and what a row holds of it has no bounds."""
+def _leaf(parquet: pq.ParquetFile, pages: WatchedPages, leaf: int) -> Leaf:
     column = parquet.schema.column(leaf)
-    is_text = column.physical_type == "BYTE_ARRAY" and column.max_repetition_level > 0
-    return is_text and pages.encodings(leaf) <= _DICTIONARIES_FROM
+    is_listed = column.max_repetition_level > 0
+    can_be_measured = column.physical_type == "BYTE_ARRAY" and pages.encodings(leaf) <= _DICTIONARIES_FROM
+    size_bytes = column.length if column.physical_type == "FIXED_LEN_BYTE_ARRAY" else 0
+    return Leaf(column.path, size_bytes, is_listed, is_listed and can_be_measured)
 
 
 def _parquet_file(file: BinaryIO, **options: Any) -> pq.ParquetFile:
@@ -177,16 +183,29 @@ def _steps(part: _Part, first_row: int, batch_bytes: int) -> Iterator[tuple[int,
 
 
 def _steps_of_group(part: _Part, group: int, step_bytes: int) -> Iterator[pa.RecordBatch]:
-    """The rows of a row group in steps of about `step_bytes`; each has at most twice the rows of the one before it."""
+    """The rows of a row group in steps of about `step_bytes`; row by row from where more would hold too long lists."""
+    done = 0
+    try:
+        for step in _steps_of(part, group, step_bytes, _MAX_STEP_ROWS):
+            yield step
+            done += step.num_rows
+    except ListsTooLong:
+        yield from _from_row(enumerate(_steps_of(part, group, step_bytes, 1)), done)
+
+
+def _steps_of(part: _Part, group: int, step_bytes: int, most_rows: int) -> Iterator[pa.RecordBatch]:
+    """The rows of a row group in steps of about `step_bytes`, which grow twofold at most."""
     file = _file_for(part, group)
     part.pages.watch(group, part.leaves)
-    steps = file.iter_batches(1, row_groups=[group], columns=tuple(part.leaves.values()), use_threads=False)
-    for step in steps:
+    columns = [leaf.path for leaf in part.leaves.values()]
+    row, at_once = 0, 1
+    for step in file.iter_batches(1, row_groups=[group], columns=columns, use_threads=False):
         yield step if part.written is None else as_written(step, part.written)
         fitting = step_bytes * step.num_rows // max(decoded_bytes(step), 1)
-        bounded = _MAX_STEP_BYTES // max(part.pages.widest_bytes, 1)  # whatever the next rows are
+        row, at_once = row + step.num_rows, max(min(fitting, 2 * at_once, most_rows), 1)
         # The reader asks for its size again before every step.
-        file.reader.set_batch_size(max(min(fitting, bounded, 2 * step.num_rows, _MAX_STEP_ROWS), 1))
+        file.reader.set_batch_size(part.pages.rows_at_once(row, at_once))
+        part.pages.begin_step()
 
 
 def _file_for(part: _Part, group: int) -> pq.ParquetFile:

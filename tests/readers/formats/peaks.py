@@ -6,6 +6,7 @@ from collections import Counter
 from multiprocessing.connection import Connection
 from pathlib import Path
 
+from s3import.core.errors import PartUnreadable
 from s3import.core.records import Entity, PlannedPart
 from s3import.readers.dump.objects import open_dump
 from s3import.readers.reading import read_checked
@@ -23,9 +24,13 @@ def tell(path: Path, entity: Entity, pipe: Connection) -> None:
     stored = source.companion.find(path.name)
     assert stored is not None
     part = PlannedPart(entity, path.name, stored)
-    rows, most, codes = 0, 0, Counter[str]()
-    for read in read_checked(source, part, "acme", block_bytes=8 * 1024 * 1024):
-        rows, most = rows + read.batch.records.num_rows, max(most, read.batch.records.num_rows)
-        for reject in read.checked.rejects:
-            codes.update({reason.code for reason in reject.reasons})
-    pipe.send({"rows": rows, "most": most, "codes": dict(codes), "peak_mb": (_peak_kb() - begun_kb) // 1024})
+    rows, most, codes, error = 0, 0, Counter[str](), ""
+    try:
+        for read in read_checked(source, part, "acme", block_bytes=8 * 1024 * 1024):
+            rows, most = rows + read.batch.records.num_rows, max(most, read.batch.records.num_rows)
+            for reject in read.checked.rejects:
+                codes.update({reason.code for reason in reject.reasons})
+    except PartUnreadable as refused:
+        error = str(refused)
+    peak_mb = (_peak_kb() - begun_kb) // 1024
+    pipe.send({"rows": rows, "most": most, "codes": dict(codes), "error": error, "peak_mb": peak_mb})

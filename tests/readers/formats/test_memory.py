@@ -179,3 +179,84 @@ def test_lists_that_are_too_long_are_set_aside(tmp_path: Path) -> None:
     tags = [["a"], ["x" * 1000] * (MAX_LINE_BYTES // 1000 + 1), None, ["b", "c"]]
     told = read(write(tmp_path / "part.parquet", table(THREADS, 4, "tags", pa.array(tags))), THREADS)
     assert (told["rows"], told["codes"]) == (4, {"too_long": 1})
+
+
+TAGS_AS_DELTA = {"use_dictionary": False, "column_encoding": {"tags.list.element": "DELTA_BYTE_ARRAY"}}
+MEGABYTE = "x" * (1 << 20)
+
+
+@pytest.mark.parametrize(
+    ("element", "count", "options"),
+    [(None, 16_000_000, {}), ("ab", 16_000_000, {}), (MEGABYTE, 200, TAGS_AS_DELTA)],
+    ids=["nulls", "repeated", "delta"],
+)
+def test_a_list_that_memory_has_no_room_for_is_refused(
+    tmp_path: Path, element: str | None, count: int, options: dict[str, Any]
+) -> None:
+    """Some kilobytes that decode to one list of gigabytes end the part with words on its column and the cure."""
+    tags = one_list(pa.repeat(pa.scalar(element, pa.string()), count))
+    told = read(write(tmp_path / "part.parquet", table(THREADS, 4, "tags", tags), **options), THREADS)
+    assert "in its column tags.list.element" in told["error"]
+    assert "run the same command" in told["error"]
+
+
+@pytest.mark.parametrize(
+    ("element", "count", "options"),
+    [
+        (None, 8_000_000, {}),
+        (MEGABYTE, 60, TAGS_AS_DELTA),
+        (MEGABYTE, 60, {"use_dictionary": False, "compression": "zstd"}),
+    ],
+    ids=["nulls", "delta", "plain"],
+)
+def test_a_list_that_memory_has_room_for_is_set_aside(
+    tmp_path: Path, element: str | None, count: int, options: dict[str, Any]
+) -> None:
+    """A list longer than a line may be is a reject, and the rows beside it are imported, however it is encoded."""
+    tags = one_list(pa.repeat(pa.scalar(element, pa.string()), count))
+    told = read(write(tmp_path / "part.parquet", table(THREADS, 4, "tags", tags), **options), THREADS)
+    assert (told["rows"], told["codes"], told["error"]) == (4, {"too_long": 1}, "")
+
+
+def test_long_lists_behind_short_ones_are_read_row_by_row(tmp_path: Path) -> None:
+    """Lists of which memory has room for a few, but not for as many as short ones are read at once, are all read."""
+    tags = pa.array([["a"]] * 200 + [[MEGABYTE[: 1 << 19]] * 5] * 90)
+    options = TAGS_AS_DELTA | {"data_page_size": 1, "write_batch_size": 5, "compression": "none"}
+    pq.write_table(table(THREADS, 290, "tags", tags), tmp_path / "part.parquet", **options)
+    told = read(tmp_path / "part.parquet", THREADS)
+    assert (told["rows"], told["codes"], told["error"]) == (290, {}, "")
+
+
+@pytest.mark.parametrize("encoding", ["PLAIN", "DELTA_BYTE_ARRAY"])
+def test_long_cells_behind_short_ones_are_read_in_little_memory(tmp_path: Path, encoding: str) -> None:
+    """How many rows are read at once heeds the pages that they go on into, and texts with the same beginning."""
+    bodies = pa.array(["short"] * 200 + [MEGABYTE * 15] * 40)
+    options = {"use_dictionary": False, "column_encoding": {"body": encoding}, "write_batch_size": 1}
+    path = write(tmp_path / "part.parquet", table(MESSAGES, 240, "body", bodies), compression="zstd", **options)
+    told = read(path, MESSAGES)
+    assert (told["rows"], told["codes"], told["error"]) == (240, {}, "")
+
+
+def test_a_list_of_nulls_of_a_wide_type_is_refused(tmp_path: Path) -> None:
+    """A null of a type of fixed size takes as much memory as a value, though it takes nothing in the file."""
+    tags = one_list(pa.nulls(600, pa.binary(1 << 20)))
+    told = read(write(tmp_path / "part.parquet", table(THREADS, 4, "tags", tags)), THREADS)
+    assert "in its column tags.list.element" in told["error"]
+
+
+def test_a_type_wider_than_a_line_is_refused(tmp_path: Path) -> None:
+    """A column of which each value takes more than a line may is told with the cure, before a row is read."""
+    subjects = pa.nulls(4, pa.binary(MAX_LINE_BYTES + 1))
+    told = read(write(tmp_path / "part.parquet", table(THREADS, 4, "subject", subjects)), THREADS)
+    assert "a column subject of which each value takes" in told["error"]
+
+
+def test_large_pages_of_many_columns_are_refused(tmp_path: Path) -> None:
+    """A page of each column is in memory at the same time: all of them together are bounded too."""
+    rows, long = table(MESSAGES, 4, "body", pa.repeat(text(100_000), 4)), repeated(MEGABYTE, 200)
+    rows = pa.concat_tables([rows] * 50)
+    for name in ("body_html", "thread_id", "kind"):
+        rows = rows.drop_columns([name] if name in rows.column_names else []).append_column(name, long)
+    options = {"use_dictionary": False, "compression": "zstd", "data_page_size": 1 << 30}
+    told = read(write(tmp_path / "part.parquet", rows, **options), MESSAGES)
+    assert "side by side" in told["error"]

@@ -17,7 +17,9 @@ from hypothesis import strategies as st
 
 from s3import.core.errors import PartUnreadable, SourceChanged
 from s3import.core.records import SCHEMAS, Batch, Entity, Position
-from s3import.readers.formats.page_heads import MAX_PAGE_BYTES, ColumnChunk, WatchedPages, column_places
+from s3import.readers.formats.page_heads import ColumnChunk, column_places, page_head
+from s3import.readers.formats.page_texts import TakenPage
+from s3import.readers.formats.pages import MAX_PAGE_BYTES, Leaf, WatchedPages
 from s3import.readers.formats.parquet import read_parquet
 
 THREADS = Entity.THREADS
@@ -214,7 +216,7 @@ def test_refuses_a_page_that_is_too_large(
     monkeypatch: pytest.MonkeyPatch, compression: str, noted: bool, dense: bool
 ) -> None:
     """Wherever it stands; pages of columns that are not ours, and smaller ones, do no harm."""
-    monkeypatch.setattr("s3import.readers.formats.page_heads.MAX_PAGE_BYTES", 40_000)
+    monkeypatch.setattr("s3import.readers.formats.pages.MAX_PAGE_BYTES", 40_000)
     words = pa.array(["some words"] * 3000)
     table = pa.table({"id": [str(number) for number in range(3000)], "other": words, "tags": [["a"]] * 3000})
     options = {"compression": compression, "use_dictionary": False, "row_group_size": 1000, "write_batch_size": 10}
@@ -248,9 +250,9 @@ def test_understands_a_page_whose_head_tells_of_long_values(monkeypatch: pytest.
     head = b"\x15\x00" + b"\x15" + too_large + b"\x15" + zigzag(10) + b"\x2c" + b"\x5c" + binary + b"\x00" + b"\x00"
     content = head + b"." * 10 + bytes(8)
     place = [[ColumnChunk(0, len(content) - 8)]]
-    monkeypatch.setattr("s3import.readers.formats.page_heads.column_places", lambda footer: place)
+    monkeypatch.setattr("s3import.readers.formats.pages.column_places", lambda footer: place)
     pages = WatchedPages(io.BytesIO(content), len(content), "part.parquet")
-    pages.watch(0, {0: "body"})
+    pages.watch(0, {0: Leaf("body")})
     with pytest.raises(PartUnreadable, match="in its column body"):
         pages.read(100)
 
@@ -271,6 +273,22 @@ def test_finds_the_columns_of_any_footer() -> None:
     expected = [[(begin, begin + one.total_compressed_size) for begin, one in group] for group in places]
     size = int.from_bytes(content[-8:-4], "little")
     assert [[(one.begin, one.end) for one in group] for group in column_places(content[-8 - size : -8])] == expected
+
+
+@given(
+    st.lists(st.lists(st.text("ab", max_size=40), max_size=5), min_size=1, max_size=300),
+    st.sampled_from(["1.0", "2.0"]),
+)
+def test_adds_up_the_texts_of_a_list_before_they_are_decoded(tags: list[list[str]], version: str) -> None:
+    """Texts that share their beginnings are as long together as Arrow finds them, in either kind of page."""
+    options = {"use_dictionary": False, "column_encoding": "DELTA_BYTE_ARRAY", "data_page_version": version}
+    content = write(pa.table({"tags": tags}, pa.schema([("tags", pa.list_(pa.string()))])), **options)
+    chunk = column_places(content[-8 - int.from_bytes(content[-8:-4], "little") : -8])[0][0]
+    head = page_head(content, chunk.begin)
+    assert head is not None
+    page = TakenPage(chunk.begin + head.size_bytes, head, chunk)
+    assert page.take(0, content)
+    assert page.delta_bytes() == sum(len(tag) for row in tags for tag in row)
 
 
 def test_refuses_a_part_with_a_column_twice() -> None:
