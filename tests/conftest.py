@@ -10,7 +10,7 @@ from hypothesis import settings
 pytest_plugins = ["tests.databases", "tests.objects", "tests.server.workers.brokers", "tests.tiers"]
 
 # What a change breaks must not depend on luck; who works on it draws new examples with every run.
-EXAMPLES = int(os.environ.get("S3IMPORT_TEST_EXAMPLES", "30"))
+EXAMPLES = int(os.environ.get("S3IMPORT_TEST_EXAMPLES", "10"))
 settings.register_profile("ci", derandomize=True, deadline=None, print_blob=True, max_examples=EXAMPLES)
 settings.register_profile("here", deadline=None, max_examples=EXAMPLES)
 settings.load_profile("ci" if os.environ.get("CI") == "true" else "here")

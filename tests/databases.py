@@ -15,7 +15,7 @@ import shutil
 import tempfile
 import uuid
 from collections.abc import Iterator
-from contextlib import ExitStack, closing, contextmanager
+from contextlib import AbstractContextManager, ExitStack, closing, contextmanager, nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -39,6 +39,10 @@ def database_url(request: pytest.FixtureRequest) -> str:
     """The URL of a database with all tables, of each kind in turn."""
     url: str = request.getfixturevalue(_FIXTURES[request.param])
     return url
+
+
+on_sqlite = pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
+"""For a test whose fixtures take `database_url` where one kind of database shows as much as all of them."""
 
 
 @pytest.fixture(params=KINDS)
@@ -181,6 +185,15 @@ def _mariadb_database(server: sa.URL) -> Iterator[str]:
     _execute(plain, f"CREATE DATABASE {name} CHARACTER SET utf8mb4")
     yield server.set(database=name).render_as_string(hide_password=False)
     _execute(plain, f"DROP DATABASE {name}")
+
+
+def bare_database(kind: str, request: pytest.FixtureRequest, folder: Path) -> AbstractContextManager[str]:
+    """The URL of a database without tables, for fixtures that keep it longer than for a test."""
+    if kind == "postgresql":
+        return _postgres_schema(request.getfixturevalue("postgres_database"))
+    if kind == "mariadb":
+        return _mariadb_database(request.getfixturevalue("mariadb_server"))
+    return nullcontext(f"sqlite:///{folder}/test.db")
 
 
 def _with_tables(url: str) -> Database:

@@ -6,6 +6,7 @@ import os
 import shutil
 import subprocess
 import sys
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
@@ -37,57 +38,74 @@ def program(name: str) -> str:
     return found
 
 
-def words(shell: str, script: str, database_url: str, home: Path) -> list[str]:
-    """What a shell that sourced the script of `s3import completion` prints, a word a line."""
+def offered(shell: str, database_url: str, home: Path) -> list[set[str]]:
+    """What a shell that sourced the script of `s3import completion` offers in each of the `CASES`."""
+    asking = "\necho '==='\n".join(SHELLS[shell].offer.format(typed=typed, last=last) for typed, last, _ in CASES)
     variables = environment(S3IMPORT_DATABASE=database_url, HOME=str(home))
     variables["PATH"] = f"{PROGRAMS}:{variables['PATH']}"
-    asked = [program(shell), "-c", script]
+    asked = [program(shell), "-c", SHELLS[shell].source + asking]
     done = subprocess.run(asked, env=variables, capture_output=True, text=True, check=False, timeout=120)
     assert done.returncode == 0, done.stderr
-    return done.stdout.split()
+    return [set(words.split()) for words in done.stdout.split("===")]
 
 
-BASH = """
+@dataclass(frozen=True)
+class Shell:
+    """Source the script of `s3import completion`; print what it offers after some words."""
+
+    source: str
+    offer: str
+
+
+BASH = Shell(
+    """
 eval "$(s3import completion bash)"
+""",
+    """
 COMP_WORDS=({typed} "{last}")
 COMP_CWORD=$((${{#COMP_WORDS[@]}} - 1))
+COMPREPLY=()
 _s3import_completion s3import
 printf '%s\\n' "${{COMPREPLY[@]}}"
-"""
-ZSH = """
+""",
+)
+ZSH = Shell(
+    """
 autoload -Uz compinit && compinit -u
 eval "$(s3import completion zsh)"
 [[ -n $_comps[s3import] ]] || exit 1
+_describe() { print -rl -- ${${(P)3}%%:*}; }
+compadd() { print -rl -- ${(P)5}; }
+""",
+    """
 words=({typed} "{last}") CURRENT=$#words
-_describe() {{ print -rl -- ${{${{(P)3}}%%:*}}; }}
-compadd() {{ print -rl -- ${{(P)5}}; }}
 _s3import_completion
-"""
-FISH = """
+""",
+)
+FISH = Shell(
+    """
 s3import completion fish | source
+""",
+    """
 complete -C '{typed} {last}' | string split -f1 \\t; true
-"""
+""",
+)
 SHELLS = {"bash": BASH, "zsh": ZSH, "fish": FISH}
+CASES = [
+    ("s3import", "est", {"estimate"}),
+    ("s3import status", "--acc", {"--account"}),
+    ("s3import status --account", "ac", {"acme", "acorn"}),
+    ("s3import status --state", "f", {"failed"}),
+    ("s3import explain", "unknown_th", {"unknown_thread"}),
+    ("s3import schema", "man", {"manifest"}),
+]
+"""What is typed before the last word, that word, and all that it may become."""
 
 
 @pytest.mark.parametrize("shell", SHELLS)
-@pytest.mark.parametrize(
-    ("typed", "last", "wanted"),
-    [
-        ("s3import", "est", {"estimate"}),
-        ("s3import status", "--acc", {"--account"}),
-        ("s3import status --account", "ac", {"acme", "acorn"}),
-        ("s3import status --state", "f", {"failed"}),
-        ("s3import explain", "unknown_th", {"unknown_thread"}),
-        ("s3import schema", "man", {"manifest"}),
-    ],
-    ids=["command", "option", "account", "state", "code", "schema"],
-)
-def test_a_real_shell_completes(
-    shell: str, typed: str, last: str, wanted: set[str], known: str, tmp_path: Path
-) -> None:
+def test_a_real_shell_completes(shell: str, known: str, tmp_path: Path) -> None:
     """The script that was printed, sourced by the shell, offers what there is."""
-    assert set(words(shell, SHELLS[shell].format(typed=typed, last=last), known, tmp_path)) == wanted
+    assert offered(shell, known, tmp_path) == [wanted for _, _, wanted in CASES]
 
 
 def test_an_id_that_a_shell_would_run_is_not_offered(known: str) -> None:

@@ -15,6 +15,7 @@ from s3import.core.records import HALVES, ROW_ENTITIES, Pass
 from s3import.core.settings import Settings
 from s3import.importing.requests import Result
 from tests import commands as app
+from tests.databases import on_sqlite
 from tests.importing.dumps import ACCOUNT, account_document, deletion, lines, manifest, records, simple_dump, write
 from tests.importing.moving import code_of, counts, execute, ids, migrate, rows, settings_for
 
@@ -34,6 +35,7 @@ def listed(settings: Settings) -> int:
     return len(list(app.rejects(settings, ACCOUNT, tuple(Pass))))
 
 
+@on_sqlite
 def test_an_account_without_brands_fails(database_url: str, tmp_path: Path) -> None:
     """With exit status 1, its first cause, and the cure; the account is not thought imported."""
     settings = settings_for(tmp_path, database_url)

@@ -181,7 +181,7 @@ def _without_dumps_deletions(dump: Dump) -> Dump:
 def test_people_delete_between_any_two_batches(database_url: str, tmp_path: Path, seed: int) -> None:
     """Every few batches somebody deletes something: none of it comes back, and the counts add up."""
     settings = settings_for(tmp_path, database_url)
-    write(seeded_dump(seed, threads=8), tmp_path)
+    write(seeded_dump(seed), tmp_path)
     people = People(settings, seed)
     result = migrate(settings, observe=_now_and_then(people.delete_one, seed))
     assert (code_of(result), adds_up(result)) == (None, True)
@@ -206,7 +206,7 @@ def test_people_delete_while_batches_are_written(
 ) -> None:
     """Somebody deletes all the while, within transactions that are under way: none of it comes back."""
     settings = settings_for(tmp_path, request.getfixturevalue(server), workers=2, keys=keys)
-    write(_without_dumps_deletions(seeded_dump(SEED, threads=30)), tmp_path)
+    write(_without_dumps_deletions(seeded_dump(SEED, threads=15)), tmp_path)
     migrate(settings, passes=[Pass.RECENT])
     people = People(settings, SEED)
     with people.at_work():

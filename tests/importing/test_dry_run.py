@@ -16,6 +16,7 @@ from s3import.core.records import HALVES, ROW_ENTITIES, Pass
 from s3import.core.settings import Settings
 from s3import.importing.requests import Request, Result
 from tests import commands as app
+from tests.databases import on_sqlite
 from tests.importing.dumps import ACCOUNT, account_document, lines, records, simple_dump, write
 from tests.importing.moving import code_of, execute, ignore, migrate, rows, settings_for
 
@@ -99,6 +100,7 @@ def test_it_fails_where_the_migration_would_fail(settings: Settings, tmp_path: P
     assert code_of(dry_run_accounts(settings)) == "schema_mismatch"
 
 
+@on_sqlite
 def test_a_dump_of_which_nothing_would_come_over(database_url: str, tmp_path: Path, dump: Any) -> None:
     """As an account without brands: its messages have no thread to belong to. It says why, and what to do."""
     settings = settings_for(tmp_path, database_url)

@@ -70,7 +70,7 @@ def test_several_workers_bring_in_the_same_rows(database_url: str, tmp_path: Pat
     """Side by side the same rows win; how many were replaced on the way depends on who comes first."""
     settings = settings_for(tmp_path, database_url)
     for account in ("one-after-another", "all-side-by-side!"):
-        write(seeded_dump(4, account, threads=8), tmp_path, account)
+        write(seeded_dump(4, account), tmp_path, account)
     migrate(settings, "one-after-another")
     result = migrate(settings_for(tmp_path, database_url, workers=4), "all-side-by-side!")
     assert (code_of(result), adds_up(result)) == (None, True)

@@ -22,6 +22,7 @@ from s3import.importing.transactions import Transactions
 from s3import.operations.composition import file_copier
 from s3import.readers.dump.objects import open_dump
 from s3import.writers import open_database
+from tests.databases import on_sqlite
 from tests.importing.dumps import ACCOUNT, Dump, lines, manifest, records, simple_dump, write
 from tests.importing.moving import adds_up, code_of, counts, ignore, migrate, rows, settings_for
 
@@ -70,6 +71,7 @@ def test_many_parts_come_to_the_same_as_few(tmp_path: Path, database_url: str, b
     assert result.document["passes"]["recent"]["progress"]["parts_done"] == 2 * PARTS + 1
 
 
+@on_sqlite
 def test_a_large_plan_is_gone_on_with(tmp_path: Path, database_url: str) -> None:
     """A part that is done stays done, one that changed starts again, new ones come in, and nothing comes twice."""
     settings, broken = settings_for(tmp_path, database_url), "recent/messages/part-3.jsonl"

@@ -89,7 +89,7 @@ def place(tmp_path_factory: pytest.TempPathFactory, sqlite_file: Path) -> Settin
 
 
 @pytest.mark.parametrize("at_once", [True, False])
-@settings(deadline=None, max_examples=10, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large])
+@settings(suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large])
 @given(parts=dumps)
 def test_a_migration_does_what_the_rules_say(place: Settings, at_once: bool, parts: Parts) -> None:
     """Rows, counts and rejects of any dump; a part may be one batch, or each of its lines."""

@@ -26,6 +26,7 @@ from s3import.core.settings import Settings
 from s3import.importing import bookkeeping
 from s3import.operations import purge as purging
 from tests import commands as app
+from tests.databases import on_sqlite
 from tests.importing.dumps import ACCOUNT, lines, records, simple_dump, write
 from tests.importing.moving import code_of, execute, ids, ignore, is_waiting, migrate, rows, settings_for
 from tests.importing.test_reset import kept
@@ -62,6 +63,7 @@ def test_bookkeeping_goes_and_rows_stay(moved: Settings) -> None:
     assert migrate(moved).imported == ()
 
 
+@on_sqlite
 def test_a_delta_after_a_purge_is_refused(moved: Settings) -> None:
     """It is forgotten what people deleted, and nothing deleted may come back."""
     purge(moved)
@@ -102,12 +104,14 @@ def test_nothing_expires_where_nothing_was_migrated(tmp_path: Path) -> None:
     assert (expire(replace(settings, retention_days=1.0)), file.exists()) == ([], False)
 
 
+@on_sqlite
 def test_nothing_expires_without_a_setting(moved: Settings) -> None:
     """The message names it."""
     with pytest.raises(ConfigurationError, match="S3IMPORT_RETENTION_DAYS"):
         expire(moved)
 
 
+@on_sqlite
 def test_nothing_is_forgotten_without_a_yes(moved: Settings) -> None:
     """The message tells how much would be."""
     before = kept(moved)
@@ -116,12 +120,14 @@ def test_nothing_is_forgotten_without_a_yes(moved: Settings) -> None:
     assert kept(moved) == before
 
 
+@on_sqlite
 def test_an_unknown_account_is_named(moved: Settings) -> None:
     """Before anybody is asked for a yes."""
     with pytest.raises(AccountNotFound, match="there is no account typo"):
         app.purge(moved, "typo", confirmed=False, observe=ignore, stop=threading.Event())
 
 
+@on_sqlite
 def test_a_purged_account_cannot_be_verified(moved: Settings) -> None:
     """Nobody can tell any more what was imported, and the message says so instead of asking for a migration."""
     purge(moved)
@@ -150,6 +156,7 @@ def test_a_queued_delta_keeps_what_it_needs(moved: Settings) -> None:
     assert kept(moved) > 0
 
 
+@on_sqlite
 def test_a_queued_delta_whose_account_was_purged_brings_nothing_back(moved: Settings, tmp_path: Path) -> None:
     """However that came about: a worker asks again before it begins."""
     write({"delta/threads/part-0.jsonl": lines(records(Entity.THREADS, 1, prefix="recent-"))}, tmp_path)

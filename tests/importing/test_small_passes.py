@@ -24,6 +24,7 @@ from s3import.importing.parts import SMALL_REJECTS
 from s3import.operations.composition import opened
 from s3import.writers import load_new
 from tests import commands as app
+from tests.databases import on_sqlite
 from tests.importing.children import exit_code, start
 from tests.importing.dumps import Dump, lines, records, simple_dump, write
 from tests.importing.moving import (
@@ -88,11 +89,17 @@ def events(settings: Settings, account: str) -> list[dict[str, object]]:
 
 
 def part_by_part(settings: Settings, folder: Path) -> dict[str, object]:
-    """What the same dump leaves where no pass is small."""
-    account = put(folder, "part-by-part")
-    alone = replace(settings, block_bytes=700)
-    assert commits(alone, account) > 2 * COMMITS
-    return snapshot(alone, account)
+    """What the same dump leaves where no pass is small; made once for each kind of database."""
+    kind = settings.database.partition(":")[0]
+    if kind not in _PART_BY_PART:
+        account = put(folder, "part-by-part")
+        alone = replace(settings, block_bytes=700)
+        assert commits(alone, account) > 2 * COMMITS
+        _PART_BY_PART[kind] = snapshot(alone, account)
+    return _PART_BY_PART[kind]
+
+
+_PART_BY_PART: dict[str, dict[str, object]] = {}
 
 
 def test_a_small_pass_is_one_transaction(settings: Settings, tmp_path: Path) -> None:
@@ -102,6 +109,7 @@ def test_a_small_pass_is_one_transaction(settings: Settings, tmp_path: Path) -> 
     assert snapshot(settings, account) == part_by_part(settings, tmp_path)
 
 
+@on_sqlite
 def test_what_is_told_of_a_small_pass_adds_up(settings: Settings, tmp_path: Path) -> None:
     """It starts, goes on and ends, in that order, and its events have all records once."""
     account, told = put(tmp_path, "at-once-told"), list[Event]()
@@ -116,9 +124,18 @@ def test_what_is_told_of_a_small_pass_adds_up(settings: Settings, tmp_path: Path
     assert diary == ["asked_for", "claimed", "finished"]
 
 
-@pytest.mark.parametrize("moment", [Moment.COMMIT, Moment.ANSWER])
-def test_small_passes_killed_in_any_transaction_resume(settings: Settings, tmp_path: Path, moment: Moment) -> None:
+def test_small_passes_killed_before_any_commit_resume(settings: Settings, tmp_path: Path) -> None:
     """After kill -9 the same command leaves tables, counts and rejects as if nothing had happened."""
+    _resumes_after_each_death(settings, tmp_path, Moment.COMMIT)
+
+
+@on_sqlite
+def test_small_passes_killed_after_any_commit_resume(settings: Settings, tmp_path: Path) -> None:
+    """What was committed is there, whichever the database."""
+    _resumes_after_each_death(settings, tmp_path, Moment.ANSWER)
+
+
+def _resumes_after_each_death(settings: Settings, tmp_path: Path, moment: Moment) -> None:
     undisturbed = part_by_part(settings, tmp_path)
     for k in range(1, commits(settings, put(tmp_path, "counted-once")) + 1):
         account = put(tmp_path, f"killed-in-00{k}")
@@ -146,6 +163,7 @@ def test_a_connection_lost_in_a_small_pass_changes_nothing(
         assert [one["event"] for one in events(settings, account)].count("finished") == 2
 
 
+@on_sqlite
 @pytest.mark.parametrize(("limit", "code"), [("0", "too_many_rejects"), ("1", "too_many_rejects"), ("2", None)])
 def test_a_limit_of_rejects_ends_a_small_pass(settings: Settings, tmp_path: Path, limit: str, code: str | None) -> None:
     """It ends as it does part by part, and its rejects are listed."""
@@ -155,6 +173,7 @@ def test_a_limit_of_rejects_ends_a_small_pass(settings: Settings, tmp_path: Path
     assert len(list(app.rejects(settings, account, (Pass.RECENT,)))) == 2
 
 
+@on_sqlite
 def test_a_small_pass_of_which_nothing_came_over_fails(settings: Settings, tmp_path: Path) -> None:
     """Its rejects stay listed, and the next attempt, once it is repaired, begins anew."""
     dump = simple_dump(2)
@@ -186,6 +205,7 @@ def test_what_a_person_deleted_stays_deleted_in_a_small_pass(settings: Settings,
     assert "late" not in ids(settings, tables.messages)
 
 
+@on_sqlite
 def test_what_is_packed_tightly_is_no_small_pass(settings: Settings, tmp_path: Path) -> None:
     """A small object whose text is many batches goes batch by batch, so that memory does not grow with it."""
     write(simple_dump(1), tmp_path)
@@ -198,6 +218,7 @@ def test_what_is_packed_tightly_is_no_small_pass(settings: Settings, tmp_path: P
     assert transactions.count > COMMITS + 3
 
 
+@on_sqlite
 def test_many_rejects_make_no_small_pass(settings: Settings, tmp_path: Path) -> None:
     """However tightly they are packed, those of several parts are never in memory at once."""
     write(simple_dump(1), tmp_path)
@@ -255,6 +276,7 @@ def test_a_deletion_that_waits_for_a_small_pass_comes_through(
     assert not any(rows(settings, account).values())
 
 
+@on_sqlite
 def test_a_source_that_does_not_answer_is_asked_once(
     settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -29,6 +29,7 @@ from s3import.importing import bookkeeping
 from s3import.operations import reset as resetting
 from s3import.operations.reset import Removed
 from tests import commands as app
+from tests.databases import on_sqlite
 from tests.importing.dumps import ACCOUNT, lines, simple_dump, write
 from tests.importing.moving import code_of, execute, ids, ignore, is_waiting, migrate, rows, settings_for, snapshot
 from tests.server.workers.fleets import ask
@@ -49,7 +50,7 @@ def small_pages(monkeypatch: pytest.MonkeyPatch) -> None:
 def failed(database_url: str, tmp_path: Path) -> Settings:
     """An account whose recent pass failed at its last part because of one reject."""
     wrong = {"recent/messages/part-1.jsonl": lines([{"id": "wrong"}])}
-    write({**simple_dump(5), **wrong}, tmp_path)
+    write({**simple_dump(), **wrong}, tmp_path)
     settings = settings_for(tmp_path, database_url)
     assert code_of(migrate(settings, max_rejects="0")) == "too_many_rejects"
     return settings
@@ -125,13 +126,13 @@ def test_an_interrupted_reset_can_only_be_finished(failed: Settings) -> None:
     assert (ids(failed, tables.threads), _leftovers(failed)) == ([], {})
     result = migrate(failed)
     assert (code_of(result), result.rejected) == (None, 1)
-    assert len(ids(failed, tables.threads)) == 10
+    assert len(ids(failed, tables.threads)) == 6
 
 
 def test_an_interrupted_reset_of_an_active_account_can_only_be_finished(database_url: str, tmp_path: Path) -> None:
     """Its dumps say what goes, also for the process that finishes it."""
     settings = settings_for(tmp_path, database_url)
-    write(simple_dump(5), tmp_path)
+    write(simple_dump(), tmp_path)
     migrate(settings)
     before = snapshot(settings)
     made = {**rows(settings)["threads"][0], "id": "made by a person"}
@@ -162,6 +163,7 @@ def test_what_people_delete_meanwhile_is_not_remembered(failed: Settings) -> Non
     assert migrate(failed).rejected == 1
 
 
+@on_sqlite
 def test_an_account_that_goes_meanwhile_ends_the_reset(failed: Settings) -> None:
     """Nothing is left of it, and it can be made and imported anew."""
     gone = once(_at_threads, lambda: execute(failed, tables.accounts.delete()))
@@ -184,6 +186,7 @@ def test_of_two_resets_one_works(failed: Settings) -> None:
     assert _leftovers(settings) == {}
 
 
+@on_sqlite
 def test_a_migration_beside_a_reset_is_refused(failed: Settings) -> None:
     """As a run that is held by somebody: exit status 4."""
     settings = settings_for(_folder(failed), failed.database, **ALIVE)
@@ -202,7 +205,7 @@ def test_a_reset_that_was_thought_dead_removes_nothing_more(failed: Settings) ->
 
     with pytest.raises(LeaseLost):
         reset(failed, observe=once(_at_threads, overtake))
-    assert len(ids(failed, tables.threads)) == 10
+    assert len(ids(failed, tables.threads)) == 6
 
 
 @pytest.mark.parametrize("finished", [True, False])
@@ -211,7 +214,7 @@ def test_a_run_that_was_thought_dead_writes_nothing_beside_a_reset(
 ) -> None:
     """Whether the reset has ended by then or not: rows and bookkeeping are gone for good."""
     settings = settings_for(tmp_path, database_url)
-    write(simple_dump(5), tmp_path)
+    write(simple_dump(), tmp_path)
     work = (lambda: reset(settings)) if finished else (lambda: interrupt(settings))
     result = migrate(settings, observe=once(lambda event: _has_read(event, "messages"), work))
     assert code_of(result) in ("lease_lost", "cancelled")

@@ -54,7 +54,7 @@ def test_null_is_no_empty_string(database: Database) -> None:
     assert stored(database, Entity.THREADS, "subject") == [None, ""]
 
 
-@settings(max_examples=30, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(texts=st.lists(st.text(st.characters(exclude_characters="\x00", exclude_categories=["Cs"]))))
 def test_any_text_arrives_as_it_was(database: Database, texts: list[str]) -> None:
     """Any Unicode text without NUL makes the round trip."""

@@ -56,7 +56,7 @@ rows = st.builds(
 batches = st.lists(st.tuples(st.lists(rows, max_size=8), st.booleans()), max_size=4)
 
 
-@settings(max_examples=20, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(batches=batches, somebody_deleted=st.booleans())
 def test_the_rules_hold_for_any_rows(
     database: Database, batches: list[tuple[list[Row], bool]], somebody_deleted: bool

@@ -14,6 +14,7 @@ from s3import.core.settings import Settings
 from s3import.core.tables import attachments, import_tombstones, messages, threads
 from s3import.operations.verify.expected import DumpPart, DumpReader
 from s3import.operations.verify.findings import FindingKind
+from tests.databases import on_sqlite
 from tests.importing.dumps import ACCOUNT, lines, records, seeded_dump, simple_dump, write
 from tests.importing.moving import code_of, execute, migrate, rows, settings_for
 from tests.operations.verify.verifying import changes, differences, verify
@@ -118,6 +119,7 @@ def test_tells_what_people_did_since_from_differences(settings: Settings) -> Non
     assert found.findings.counts()["messages"]["created_since"] == 1
 
 
+@on_sqlite
 def test_lists_where_a_record_stands(settings: Settings) -> None:
     """A difference names the part and the line of its record."""
     execute(settings, change(messages, "m7", body="text!"))
@@ -136,6 +138,7 @@ def test_finds_nothing_after_an_import(database_url: str, tmp_path: Path, seed: 
     assert dict(found.expected) == dict(found.found) == {entity: len(rows(settings)[entity]) for entity in ROW_ENTITIES}
 
 
+@on_sqlite
 def test_compares_what_was_imported_so_far(settings: Settings, tmp_path: Path) -> None:
     """With only its recent pass imported, an account is compared with that pass."""
     write(seeded_dump(5, "half"), tmp_path, "half")
@@ -176,6 +179,7 @@ def test_records_without_rows_are_looked_up_by_sets(settings: Settings, forget: 
     assert most < 10
 
 
+@on_sqlite
 def test_missing_rows_need_no_further_reading(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
     """Where nothing of the account was deleted, nothing can excuse them: their records are not read once more."""
     execute(settings, sa.delete(threads).where(threads.c.account_id == ACCOUNT), sa.delete(import_tombstones))
@@ -221,6 +225,7 @@ def test_many_parts_are_compared_page_by_page(
     assert verified.changed_parts == ("recent/threads/part-5.jsonl", "recent/threads/part-8.jsonl")
 
 
+@on_sqlite
 def test_only_the_first_names_of_changed_parts_are_told(
     settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

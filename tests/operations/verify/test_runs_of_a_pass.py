@@ -13,6 +13,7 @@ from s3import.core import tables
 from s3import.core.records import Entity, Pass
 from s3import.core.settings import Settings
 from s3import.operations.verify.findings import FindingKind
+from tests.databases import on_sqlite
 from tests.importing.dumps import ACCOUNT, Record, lines, records, simple_dump, write
 from tests.importing.moving import code_of, execute, migrate, settings_for
 from tests.operations.verify.verifying import differences, verify
@@ -53,6 +54,7 @@ def test_all_deltas_are_expected(moved: Settings, tmp_path: Path) -> None:
     assert verified.findings.expected[MESSAGES] == 9
 
 
+@on_sqlite
 def test_a_row_that_no_delta_brought_is_not(moved: Settings, tmp_path: Path) -> None:
     """As one of before the import."""
     delta(moved, tmp_path, "first", reply("of-first"))
@@ -62,6 +64,7 @@ def test_a_row_that_no_delta_brought_is_not(moved: Settings, tmp_path: Path) -> 
     assert differences(verify(moved)) == {("messages", "of-first", "missing"), ("messages", "other", "unexpected")}
 
 
+@on_sqlite
 def test_the_earlier_delta_wins_a_tie(moved: Settings, tmp_path: Path) -> None:
     """Of equal instants the row stays that was imported first, whatever its pass or its place is called."""
     delta(moved, tmp_path, "z", reply("tied", "of the first", updated_at=LATER))
@@ -72,6 +75,7 @@ def test_the_earlier_delta_wins_a_tie(moved: Settings, tmp_path: Path) -> None:
     assert differences(verify(moved)) == {("messages", "tied", "different", "body")}
 
 
+@on_sqlite
 def test_a_delta_before_the_remaining_pass_wins_a_tie(database_url: str, tmp_path: Path) -> None:
     """The order of imports counts, not that of passes."""
     settings = settings_for(tmp_path, database_url)
@@ -85,6 +89,7 @@ def test_a_delta_before_the_remaining_pass_wins_a_tie(database_url: str, tmp_pat
     assert differences(verify(nowhere)) == set()
 
 
+@on_sqlite
 def test_deltas_that_come_into_one_folder(moved: Settings, tmp_path: Path) -> None:
     """The later ones beside the first, or in its place: what is not there any more is told of."""
     place = dataclasses.replace(moved, source=f"{tmp_path / 'all'}/{{account}}")
@@ -96,6 +101,7 @@ def test_deltas_that_come_into_one_folder(moved: Settings, tmp_path: Path) -> No
     assert verify(moved).changed_parts == ("delta/messages/1.jsonl",)
 
 
+@on_sqlite
 def test_a_pass_that_was_read_again_is_compared_once(moved: Settings, tmp_path: Path) -> None:
     """What people made between the readings is theirs."""
     execute(moved, _persons_message())
@@ -107,6 +113,7 @@ def test_a_pass_that_was_read_again_is_compared_once(moved: Settings, tmp_path: 
     assert verified.findings.expected[MESSAGES] == 7
 
 
+@on_sqlite
 def test_readings_from_two_places_are_both_expected(moved: Settings, tmp_path: Path) -> None:
     """What the first had, and the second has not, was imported all the same."""
     second = simple_dump()

@@ -13,6 +13,7 @@ from s3import.core import tables
 from s3import.core.records import HALVES, Pass
 from s3import.operations.operations import Operations
 from s3import.status import State
+from tests.databases import on_sqlite
 from tests.server.api.services import ACCOUNT, put_account, put_run
 
 pytestmark = pytest.mark.integration
@@ -38,6 +39,7 @@ CELLS = [
 ]
 
 
+@on_sqlite
 def test_every_status_and_pass(each_service: Operations, each_client: TestClient) -> None:
     """A pass that was imported is another run; what is at work or failed is the same; and a second request is none."""
     wrong = []

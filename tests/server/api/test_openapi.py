@@ -105,7 +105,7 @@ def test_nothing_is_found_by_generated_requests(app: Any, method: str, path: str
     operation = schemathesis.openapi.from_asgi("/openapi.json", app)[path][method]
 
     @given(case=operation.as_strategy(generation_mode=mode))
-    @settings(max_examples=15, deadline=None, suppress_health_check=list(HealthCheck))
+    @settings(suppress_health_check=list(HealthCheck))
     def ask(case: Any) -> None:
         # Excluded: that right requests succeed (accounts are missing, sources not allowed), and that a GET with a
         # parameter too many is refused (it is passed over).

@@ -26,7 +26,7 @@ from tests.server.api.serving import served
 pytestmark = pytest.mark.integration
 PROCESSES = 2
 AT_ONCE = 24
-ROUNDS = int(os.environ.get("S3IMPORT_TEST_ROUNDS", "2"))
+ROUNDS = int(os.environ.get("S3IMPORT_TEST_ROUNDS", "1"))
 Answer = tuple[int, dict[str, Any]]
 
 

@@ -8,6 +8,7 @@ from fastapi.testclient import TestClient
 from s3import.core.records import HALVES, Pass
 from s3import.operations.operations import Operations
 from s3import.status import State
+from tests.databases import on_sqlite
 from tests.server.api.services import ACCOUNT, put_account, put_run
 
 pytestmark = pytest.mark.integration
@@ -63,6 +64,7 @@ def _name(value: object) -> str:
     return "-".join(map(str, value)) if isinstance(value, tuple) else str(value)
 
 
+@on_sqlite
 def test_every_cell_of_the_table(each_service: Operations, each_client: TestClient) -> None:
     """What a request starts depends on the account's status, its run's state and the pass asked for."""
     wrong = []

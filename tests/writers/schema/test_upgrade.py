@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import datetime as dt
+import itertools
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -12,6 +14,7 @@ import sqlalchemy as sa
 from s3import.core import tables
 from s3import.core.errors import SchemaMismatch
 from s3import.writers import Database, open_database, schema
+from tests.databases import KINDS, bare_database
 
 pytestmark = pytest.mark.integration
 
@@ -41,15 +44,38 @@ REJECT = "INSERT INTO import_rejects VALUES ('run', 1, 1, 'acme', 't', '[]', 'te
 ASKED = dt.datetime(2026, 5, 1, tzinfo=dt.UTC)
 
 
-from_each = pytest.mark.parametrize("old", RUNS, indirect=True)
+@pytest.fixture
+def old(request: pytest.FixtureRequest, bare_database_url: str) -> Iterator[Database]:
+    """A database of each kind as an older revision (0001 unless the test says) made it, with a run under way."""
+    with closing(open_database(bare_database_url, pool_size=2)) as database:
+        _make(database, getattr(request, "param", "0001"))
+        yield database
+
+
+@pytest.fixture(scope="module", params=itertools.product(KINDS, RUNS), ids="-".join)
+def once_old(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Database]:
+    """A database of each kind and older revision, with a run under way, once it was upgraded."""
+    kind, revision = request.param
+    with (
+        bare_database(kind, request, tmp_path_factory.mktemp(revision)) as url,
+        closing(open_database(url, pool_size=2)) as database,
+    ):
+        _make(database, revision)
+        with database.begin() as connection:
+            schema.upgrade(connection)
+        yield database
 
 
 @pytest.fixture
-def old(request: pytest.FixtureRequest, bare_database_url: str) -> Iterator[Database]:
-    """A database of each kind as an older revision (0001 unless the test says) made it, with a run under way. The
-    statements are that version's own."""
-    revision = getattr(request, "param", "0001")
-    database = open_database(bare_database_url, pool_size=2)
+def upgraded(once_old: Database) -> Iterator[sa.Connection]:
+    """A connection to it; what the test changes is taken back."""
+    with once_old.begin() as connection, connection.begin_nested() as changes:
+        yield connection
+        changes.rollback()
+
+
+def _make(database: Database, revision: str) -> None:
+    """The tables as that revision made them, by its own statements."""
     kind = _kind(database)
     statements = Path(__file__).with_name(f"{revision}.{kind}.sql").read_text(encoding="utf-8").split("-- next")
     with database.begin() as connection:
@@ -62,30 +88,25 @@ def old(request: pytest.FixtureRequest, bare_database_url: str) -> Iterator[Data
         connection.exec_driver_sql(PART.format(key="`key`" if kind == "mariadb" else "key"))
         connection.exec_driver_sql(REJECT)
         connection.exec_driver_sql("INSERT INTO brands VALUES ('acme', 'b', NULL)")
-    yield database
-    database.close()
 
 
 def _kind(database: Database) -> str:
     return database.dialect.name if database.dialect.name in ("postgresql", "sqlite") else "mariadb"
 
 
-@from_each
+@pytest.mark.parametrize("old", RUNS, indirect=True)
 def test_an_old_database_says_what_to_do(old: Database) -> None:
     """Nothing is read or written before somebody says `db init`."""
     with old.begin() as connection, pytest.raises(SchemaMismatch, match=r"they are at revision 000[12].*db init"):
         schema.require(connection)
 
 
-@from_each
-def test_an_old_database_is_upgraded(old: Database) -> None:
+def test_an_old_database_is_upgraded(upgraded: sa.Connection) -> None:
     """Its tables then are the ones that this version writes, and a second upgrade finds nothing to do."""
     for _ in range(2):
-        with old.begin() as connection:
-            schema.upgrade(connection)
-            schema.require(connection)
-    with old.read() as connection:
-        assert connection.execute(sa.select(tables.import_runs.c.token)).scalar_one() == 7
+        schema.require(upgraded)
+        assert upgraded.execute(sa.select(tables.import_runs.c.token)).scalar_one() == 7
+        schema.upgrade(upgraded)
 
 
 def test_an_upgrade_remembers_deletions_since_the_first_run(old: Database) -> None:
@@ -99,25 +120,20 @@ def test_an_upgrade_remembers_deletions_since_the_first_run(old: Database) -> No
         assert connection.execute(sa.select(tables.import_accounts.c.deletions_since)).scalar_one() == ASKED
 
 
-@from_each
-def test_an_upgrade_keeps_checkpoints_and_rejects(old: Database) -> None:
+def test_an_upgrade_keeps_checkpoints_and_rejects(upgraded: sa.Connection) -> None:
     """Also where the tables they refer to are made anew; the run is the first of its pass."""
-    with old.begin() as connection:
-        schema.upgrade(connection)
-        assert connection.execute(sa.select(tables.import_runs.c.number)).scalars().all() == [1]
-        assert connection.execute(sa.select(tables.import_parts.c.position)).scalars().all() == [5]
-        assert connection.execute(sa.select(tables.import_rejects.c.raw)).scalars().all() == ["text"]
-        connection.execute(sa.update(tables.import_rejects).values(raw=None, raw_truncated=True))
+    assert upgraded.execute(sa.select(tables.import_runs.c.number)).scalars().all() == [1]
+    assert upgraded.execute(sa.select(tables.import_parts.c.position)).scalars().all() == [5]
+    assert upgraded.execute(sa.select(tables.import_rejects.c.raw)).scalars().all() == ["text"]
+    upgraded.execute(sa.update(tables.import_rejects).values(raw=None, raw_truncated=True))
 
 
-def test_an_upgraded_database_keeps_several_runs_of_a_pass(old: Database) -> None:
+def test_an_upgraded_database_keeps_several_runs_of_a_pass(upgraded: sa.Connection) -> None:
     """Where one was the most that it took."""
-    with old.begin() as connection:
-        schema.upgrade(connection)
-        first = dict(connection.execute(sa.select(tables.import_runs)).mappings().one())
-        connection.execute(tables.import_runs.insert(), {**first, "run_id": "second", "number": 2})
-        with pytest.raises(sa.exc.IntegrityError), connection.begin_nested():
-            connection.execute(tables.import_runs.insert(), {**first, "run_id": "third", "number": 2})
+    first = dict(upgraded.execute(sa.select(tables.import_runs)).mappings().one())
+    upgraded.execute(tables.import_runs.insert(), {**first, "run_id": "second", "number": 2})
+    with pytest.raises(sa.exc.IntegrityError), upgraded.begin_nested():
+        upgraded.execute(tables.import_runs.insert(), {**first, "run_id": "third", "number": 2})
 
 
 def test_an_upgrade_knows_what_was_purged(old: Database) -> None:
@@ -133,36 +149,27 @@ def test_an_upgrade_knows_what_was_purged(old: Database) -> None:
         assert connection.execute(sa.select(known.deletions_since, known.purged_at)).one() == (None, ASKED)
 
 
-@from_each
-def test_an_upgraded_database_keeps_how_a_run_goes_on(old: Database) -> None:
+def test_an_upgraded_database_keeps_how_a_run_goes_on(upgraded: sa.Connection) -> None:
     """Samples go with their run, what happened stays, and events are numbered in order."""
     at, run = dt.datetime(2026, 5, 1, 0, 1, tzinfo=dt.UTC), tables.import_runs.c.run_id == "run"
     sample = {"run_id": "run", "at": at, "stage": "threads", "records": 1, "bytes": 5}
-    with old.begin() as connection:
-        schema.upgrade(connection)
-        connection.execute(tables.import_samples.insert(), sample)
-        for event in ("claimed", "finished"):
-            connection.execute(tables.import_events.insert(), {"account_id": "acme", "event": event, "at": at})
-        connection.execute(sa.update(tables.import_runs).where(run).values({"estimate": {"low": 1}, "keys": "sets"}))
-        assert connection.execute(sa.select(tables.import_samples)).mappings().one() == sample
-        connection.execute(sa.delete(tables.import_runs).where(run))
-        assert connection.execute(sa.select(tables.import_samples)).first() is None
-        events = tables.import_events.c
-        assert connection.execute(sa.select(events.event).order_by(events.id)).scalars().all() == [
-            "claimed",
-            "finished",
-        ]
+    upgraded.execute(tables.import_samples.insert(), sample)
+    for event in ("claimed", "finished"):
+        upgraded.execute(tables.import_events.insert(), {"account_id": "acme", "event": event, "at": at})
+    upgraded.execute(sa.update(tables.import_runs).where(run).values({"estimate": {"low": 1}, "keys": "sets"}))
+    assert upgraded.execute(sa.select(tables.import_samples)).mappings().one() == sample
+    upgraded.execute(sa.delete(tables.import_runs).where(run))
+    assert upgraded.execute(sa.select(tables.import_samples)).first() is None
+    events = tables.import_events.c
+    assert upgraded.execute(sa.select(events.event).order_by(events.id)).scalars().all() == ["claimed", "finished"]
 
 
-@from_each
-def test_an_upgraded_database_has_all_columns_and_indexes(old: Database) -> None:
+def test_an_upgraded_database_has_all_columns_and_indexes(upgraded: sa.Connection) -> None:
     """And none that this version does not know."""
-    with old.begin() as connection:
-        schema.upgrade(connection)
-        inspector = sa.inspect(connection)
-        for name, table in tables.metadata.tables.items():
-            assert {column["name"] for column in inspector.get_columns(name)} == set(table.columns.keys())
-            assert {index["name"] for index in inspector.get_indexes(name)} >= {index.name for index in table.indexes}
+    inspector = sa.inspect(upgraded)
+    for name, table in tables.metadata.tables.items():
+        assert {column["name"] for column in inspector.get_columns(name)} == set(table.columns.keys())
+        assert {index["name"] for index in inspector.get_indexes(name)} >= {index.name for index in table.indexes}
 
 
 def test_an_upgrade_gives_files_to_the_runs_they_belong_to(old: Database) -> None:
