@@ -222,7 +222,6 @@ def _die(settings: Settings, account: str, k: int) -> None:
         migrate(settings, account, again=True)
 
 
-@on_sqlite
 @pytest.mark.parametrize("passes", [[Pass.RECENT], HALVES])
 def test_two_at_once_are_one_reading(database_url: str, tmp_path: Path, passes: Sequence[Pass]) -> None:
     """The other one finds it at work."""

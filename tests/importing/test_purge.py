@@ -156,7 +156,6 @@ def test_a_queued_delta_keeps_what_it_needs(moved: Settings) -> None:
     assert kept(moved) > 0
 
 
-@on_sqlite
 def test_a_queued_delta_whose_account_was_purged_brings_nothing_back(moved: Settings, tmp_path: Path) -> None:
     """However that came about: a worker asks again before it begins."""
     write({"delta/threads/part-0.jsonl": lines(records(Entity.THREADS, 1, prefix="recent-"))}, tmp_path)

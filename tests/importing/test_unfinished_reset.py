@@ -29,7 +29,6 @@ from s3import.importing import bookkeeping
 from s3import.operations import reset as resetting
 from s3import.operations.reset import Removed
 from tests import commands as app
-from tests.databases import on_sqlite
 from tests.importing.dumps import ACCOUNT, lines, simple_dump, write
 from tests.importing.moving import code_of, execute, ids, ignore, is_waiting, migrate, rows, settings_for, snapshot
 from tests.server.workers.fleets import ask
@@ -163,7 +162,6 @@ def test_what_people_delete_meanwhile_is_not_remembered(failed: Settings) -> Non
     assert migrate(failed).rejected == 1
 
 
-@on_sqlite
 def test_an_account_that_goes_meanwhile_ends_the_reset(failed: Settings) -> None:
     """Nothing is left of it, and it can be made and imported anew."""
     gone = once(_at_threads, lambda: execute(failed, tables.accounts.delete()))
@@ -186,7 +184,6 @@ def test_of_two_resets_one_works(failed: Settings) -> None:
     assert _leftovers(settings) == {}
 
 
-@on_sqlite
 def test_a_migration_beside_a_reset_is_refused(failed: Settings) -> None:
     """As a run that is held by somebody: exit status 4."""
     settings = settings_for(_folder(failed), failed.database, **ALIVE)
