@@ -59,9 +59,11 @@ def _end(processes: list[subprocess.Popen[bytes]]) -> None:
 
 
 def _start(command: Command, output: int, environment: Mapping[str, str] | None) -> subprocess.Popen[bytes]:
+    surroundings = {**os.environ, **(environment or {})}
+    surroundings.pop("PYTHONDONTWRITEBYTECODE", None)  # what pip installs is compiled once, not at every start
     return subprocess.Popen(
         [str(word) for word in command],
-        env={**os.environ, **(environment or {})},
+        env=surroundings,
         stdin=subprocess.DEVNULL,
         stdout=output,
         stderr=output,

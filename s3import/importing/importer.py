@@ -102,6 +102,7 @@ class Importer:
         self.workers = ThreadPoolExecutor(workers, thread_name_prefix="part")
         self.files = files
         self._slots = threading.BoundedSemaphore(workers)
+        self._spare = self._slots if self.database.dialect.independent_inserts else None
 
     def __enter__(self) -> Importer:
         return self
@@ -364,7 +365,7 @@ class Importer:
 
     def _import_part(self, run: ActiveRun, part: Part) -> None:
         with self._slots:
-            self.parts.import_part(run, part)
+            self.parts.import_part(run, part, self._spare)
 
     # --- finish it -----------------------------------------------------------------------------------------------
 

@@ -10,7 +10,8 @@
 5. Tell: observers hear what was committed, and the limit of rejects is held to it.
 
 Steps 1 to 3 are outside of any transaction, one batch ahead of the one that is being written. Step 4 is one
-transaction: a crash loses what was not committed, and what was committed is never done twice.
+transaction: a crash loses what was not committed, and what was committed is never done twice. While a connection is to
+spare, a batch's rows go in beside those of the batch before; they are committed in their order all the same.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass, field, replace
 from itertools import islice
 
@@ -49,6 +50,7 @@ from s3import.writers import load_new, write
 PACKED = 8  # text can be packed about that tightly; how much a table holds nobody knows
 SMALL_PARTS = 16  # of a pass that is read as a whole: more are better read side by side
 SMALL_REJECTS = 1000  # that are in memory at once
+PATIENCE_SECONDS = 5.0  # that rows wait, with all they lock, for the batch before, which may wait for what they lock
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,6 +77,14 @@ class Prepared:
 
 
 @dataclass(frozen=True, slots=True)
+class Step:
+    """A part as a batch left it, and whether most of the batch's rows existed already."""
+
+    part: Part
+    existing: bool = False
+
+
+@dataclass(frozen=True, slots=True)
 class SmallPart:
     """All of a part that is a single batch at most: the part before and after it, its rows if it has any, and what is
     rejected of it."""
@@ -94,16 +104,22 @@ class PartImporter:
     block_bytes: int
     keep_raw: int
 
-    def import_part(self, run: ActiveRun, part: Part) -> None:
-        """Import what is left of one part. Raises: Interrupted, or what ended it otherwise; batches stay committed."""
+    def import_part(self, run: ActiveRun, part: Part, spare: threading.Semaphore | None = None) -> None:
+        """Import what is left of one part. `spare` counts the connections that no part uses; None: there is just one.
+
+        Raises: Interrupted, or what ended it otherwise; batches stay committed.
+        """
         self.require_going(run)
-        existing = False
-        prepared_batches = self._prepare(run, part)
-        for prepared in _one_ahead(prepared_batches) if self.takes_long(part) else prepared_batches:
-            self.require_going(run)
-            part, existing = self._write(run, part, prepared, existing)
-        if not part.done:
-            self._complete(run, part)
+        batches = self._prepare(run, part)
+        step = Step(part)
+        if self.takes_long(part):
+            step = self._write_in_order(run, step, _one_ahead(batches), spare)
+        else:
+            for prepared in batches:
+                self.require_going(run)
+                step = self._write(run, prepared, step, _finished(step))
+        if not step.part.done:
+            self._complete(run, step.part)
 
     # --- a small pass as a whole -------------------------------------------------------------------------------------
 
@@ -167,36 +183,67 @@ class PartImporter:
         for read in read_checked(run.source, planned, claim.account_id, block_bytes=self.block_bytes, start=start):
             yield Prepared(read.batch, read.checked, to_rows(planned.entity, read.checked.accepted, claim.options))
 
-    def _write(self, run: ActiveRun, part: Part, prepared: Prepared, existing: bool) -> tuple[Part, bool]:
-        """Write one batch; the part after it, and whether most of its rows existed already."""
+    def _write_in_order(
+        self, run: ActiveRun, first: Step, batches: Iterator[Prepared], spare: threading.Semaphore | None
+    ) -> Step:
+        """Write the batches of a part, two at a time while a connection is to spare; the step after them."""
+        before = latest = _finished(first)
+        written: Prepared | None = None
+        with ThreadPoolExecutor(2, thread_name_prefix="writer") as writers:
+            while True:
+                so_far = before.result()
+                beside = not so_far.existing and _can_go_beside(run, first.part) and _take(spare, latest)
+                if not beside:
+                    so_far = latest.result()
+                prepared = next(batches, None)
+                if prepared is None:
+                    return latest.result()
+                if beside and written and _share_ids(written, prepared):
+                    so_far = latest.result()
+                self.require_going(run)
+                before, latest = latest, writers.submit(in_context(self._write), run, prepared, so_far, latest)
+                written = prepared
+
+    def _write(self, run: ActiveRun, prepared: Prepared, so_far: Step, before: Future[Step]) -> Step:
+        """Write one batch and commit it after the batch `before`. `so_far`: the latest step that is known.
+
+        Raises: what ended the batch before, which leaves this one undone; what ended this one.
+        """
         claim, tries = run.claim, 0
 
-        def work(connection: Connection) -> tuple[Part, bool]:
+        def work(connection: Connection) -> Step:
             nonlocal tries
             tries += 1
-            if tries > 1 and (stored := _committed(connection, claim, part, prepared.batch)):
-                return stored, existing
-            return self._write_once(connection, run, part, prepared, existing or tries > 1)
+            if tries > 1 and (stored := _committed(connection, claim, so_far.part, prepared.batch)):
+                return Step(stored, so_far.existing)
+            return self._write_once(
+                connection, run, prepared, replace(so_far, existing=so_far.existing or tries > 1), before
+            )
 
         began = time.monotonic()
-        after, existing = self.transactions.run(claim.account_id, work)
-        self._advance(run, part, after, time.monotonic() - began)
-        return after, existing
+        try:
+            after = self.transactions.run(claim.account_id, work)
+        except _OutOfTurn:
+            so_far = before.result()
+            after = self.transactions.run(claim.account_id, work)
+        self._advance(run, before.result().part, after.part, time.monotonic() - began)
+        return after
 
     def _write_once(
-        self, connection: Connection, run: ActiveRun, part: Part, prepared: Prepared, existing: bool
-    ) -> tuple[Part, bool]:
-        """The batch's rows, rejects and checkpoint, in the caller's transaction."""
+        self, connection: Connection, run: ActiveRun, prepared: Prepared, so_far: Step, before: Future[Step]
+    ) -> Step:
+        """The batch's rows, rejects and checkpoint, in the caller's transaction. Raises: _OutOfTurn."""
         claim, writer = run.claim, self.transactions.database.writer
         written, existing = write(
             connection,
             writer,
-            part.planned.entity,
+            so_far.part.planned.entity,
             claim.account_id,
             prepared.rows,
-            expect_existing=existing,
-            restarted=(claim.run_id, part.number) if part.restarted else None,
+            expect_existing=so_far.existing,
+            restarted=(claim.run_id, so_far.part.number) if so_far.part.restarted else None,
         )
+        part = _in_turn(before).part
         if written.rejected or part.planned.entity is Entity.DELETIONS:  # judged by what is not there
             checkpoints.require_done(connection, claim, part.planned.entity.earlier)
         rejects = [*prepared.checked.rejects, *_rejected_by_the_database(prepared, written)]
@@ -207,7 +254,7 @@ class PartImporter:
         self._keep(connection, claim, part, rejects, texts)
         if claim.pass_ is Pass.DELTA:
             resolutions.resolve(connection, claim, part.planned.entity, _taken_in(prepared, written))
-        return after, existing
+        return Step(after, existing)
 
     def _keep(self, connection: Connection, claim: Claim, part: Part, rejects: list[Reject], texts: int) -> None:
         """Keep the part's rejects, `texts` of them with their own."""
@@ -274,6 +321,43 @@ def _one_ahead(items: Iterator[Prepared]) -> Iterator[Prepared]:
         while (item := upcoming.result()) is not None:
             upcoming = reader.submit(in_context(next), items, None)
             yield item
+
+
+class _OutOfTurn(Exception):
+    """The batch before is not committed: not yet, or never."""
+
+
+def _in_turn(before: Future[Step]) -> Step:
+    """What the batch before came to. Raises: _OutOfTurn, where that takes long: it may wait for whoever waits for what
+    this transaction locks, which no database notices."""
+    wait([before], PATIENCE_SECONDS)
+    if not before.done() or before.exception():
+        raise _OutOfTurn
+    return before.result()
+
+
+def _finished(step: Step) -> Future[Step]:
+    future = Future[Step]()
+    future.set_result(step)
+    return future
+
+
+def _can_go_beside(run: ActiveRun, part: Part) -> bool:
+    """Whether batches of the part only insert rows, as a rule: then one does not wait for what another has locked."""
+    return part.planned.entity in ROW_ENTITIES and run.claim.pass_ in HALVES and not part.restarted
+
+
+def _take(spare: threading.Semaphore | None, until: Future[Step]) -> bool:
+    """Take a connection that is to spare until a batch is committed; False where there is none, or it is already."""
+    if spare is None or until.done() or not spare.acquire(blocking=False):
+        return False
+    until.add_done_callback(lambda _: spare.release())
+    return True
+
+
+def _share_ids(one: Prepared, other: Prepared) -> bool:
+    """Whether a row is in both batches: the later one is then decided when the earlier one is in."""
+    return bool(pc.any(pc.is_in(other.rows["id"], pc.unique(one.rows["id"]))).as_py())
 
 
 def _whole(claim: Claim, part: Part, prepared: Prepared | None = None) -> SmallPart:

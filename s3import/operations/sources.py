@@ -16,13 +16,11 @@ from s3import.core.records import Pass
 from s3import.core.settings import Settings
 from s3import.readers.dump.objects import open_dump
 from s3import.readers.dynamodb.budget import ReadBudget
-from s3import.readers.dynamodb.mapping import read_mapping
-from s3import.readers.dynamodb.opening import Items, find_accounts, open_items
-from s3import.readers.dynamodb.shared import Sharing
 from s3import.readers.sources.location import account_folders
 from s3import.readers.sources.source import RetryPolicy, Role
 
-if TYPE_CHECKING:
+if TYPE_CHECKING:  # a dump needs nothing of DynamoDB, and begins the sooner
+    from s3import.readers.dynamodb.shared import Sharing
     from s3import.readers.sources.source import SourceOpener
 
 
@@ -44,6 +42,8 @@ def shared_by(settings: Settings, accounts: Sequence[str] | None) -> Iterator[Sh
     if settings.mapping is None or (accounts is not None and len(set(accounts)) < 2):
         yield Shared(ReadBudget(settings.max_read_units if settings.mapping else None))
         return
+    from s3import.readers.dynamodb.shared import Sharing
+
     with TemporaryDirectory(prefix="s3import-") as folder:
         budget = ReadBudget(settings.max_read_units, Path(folder, "used"))
         sharing = Sharing(folder, None if accounts is None else frozenset(accounts))
@@ -55,6 +55,9 @@ def source_opener(settings: Settings, workers: int, shared: Shared | None = None
     access = _access(settings, workers)
     opener: SourceOpener = partial(open_dump, **access)
     if settings.mapping is not None:
+        from s3import.readers.dynamodb.mapping import read_mapping
+        from s3import.readers.dynamodb.opening import Items, open_items
+
         shared = shared or Shared(ReadBudget(settings.max_read_units))
         items = Items(read_mapping(settings.mapping), settings.recent_days, shared.budget, shared.sharing)
         opener = partial(open_items, items=items, **access)
@@ -80,6 +83,9 @@ def accounts_of(settings: Settings, shared: Shared, passes: Sequence[Pass]) -> l
             "--accounts-from with those that were imported"
         )
     else:
+        from s3import.readers.dynamodb.mapping import read_mapping
+        from s3import.readers.dynamodb.opening import find_accounts
+
         found = find_accounts(source, read_mapping(settings.mapping), shared.sharing, **access)
     if not found:
         raise DumpNotFound(f"there is no account at {source}; check the source, or wait until it is written")

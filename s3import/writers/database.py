@@ -25,14 +25,16 @@ class Dialect:
     """What is different about a kind of database.
 
     `module`: where its writer is; `schemes`: what its URLs may start with; `concurrent_writers`: whether two
-    connections can write at the same time; `looking`: the isolation level at which a single statement costs least, None
-    for the engine's own; `in_process`: whether it works in this process, and under its locks.
+    connections can write at the same time; `independent_inserts`: whether those that insert different rows never wait
+    for each other; `looking`: the isolation level at which a single statement costs least, None for the engine's own;
+    `in_process`: whether it works in this process, and under its locks.
     """
 
     name: str
     module: str
     schemes: tuple[str, ...]
     concurrent_writers: bool = True
+    independent_inserts: bool = False
     looking: str | None = None
     in_process: bool = False
 
@@ -42,6 +44,7 @@ _DIALECTS = (
         "postgresql",
         "s3import.writers.postgres",
         ("postgresql", "postgres", "postgresql+psycopg"),
+        independent_inserts=True,
         looking="AUTOCOMMIT",
     ),
     Dialect("mysql", "s3import.writers.mysql", ("mysql", "mariadb", "mysql+pymysql", "mariadb+pymysql")),

@@ -102,8 +102,8 @@ def test_who_lost_a_run_takes_no_further_page_of_it(
     write(many_parts(), tmp_path)
     import_part = PartImporter.import_part
 
-    def cancel_behind_first(parts: PartImporter, run: ActiveRun, part: Part) -> None:
-        import_part(parts, run, part)
+    def cancel_behind_first(parts: PartImporter, run: ActiveRun, part: Part, spare: threading.Semaphore | None) -> None:
+        import_part(parts, run, part, spare)
         if part.planned.key == "threads/part-1.jsonl":
             parts.transactions.run(ACCOUNT, lambda connection: status.cancel(connection, run.claim.run_id))
 
@@ -197,10 +197,10 @@ def test_small_parts_are_read_side_by_side_once_they_take_long(
     write(many_parts(), tmp_path)
     both, import_part = threading.Barrier(2), PartImporter.import_part
 
-    def wait_for_another(parts: PartImporter, run: ActiveRun, part: Part) -> None:
+    def wait_for_another(parts: PartImporter, run: ActiveRun, part: Part, spare: threading.Semaphore | None) -> None:
         if part.planned.entity is Entity.MESSAGES and part.planned.key in PAIR:
             both.wait(60)
-        import_part(parts, run, part)
+        import_part(parts, run, part, spare)
 
     monkeypatch.setattr(PartImporter, "import_part", wait_for_another)
     monkeypatch.setattr("s3import.importing.checkpoints.PAGE_PARTS", 100)

@@ -45,10 +45,10 @@ def test_number_and_latency_decide_what_is_read_side_by_side(
     now, threads, import_part = [0.0], list[str](), PartImporter.import_part
     monkeypatch.setattr("s3import.importing.importer.time", SimpleNamespace(monotonic=lambda: now[0]))
 
-    def take(parts: PartImporter, run: ActiveRun, part: Part) -> None:
+    def take(parts: PartImporter, run: ActiveRun, part: Part, spare: threading.Semaphore | None) -> None:
         now[0] += latency_seconds
         threads.append(threading.current_thread().name)
-        import_part(parts, run, part)
+        import_part(parts, run, part, spare)
 
     monkeypatch.setattr(PartImporter, "import_part", take)
     settings = settings_for(tmp_path, sqlite_url, workers=4, block_bytes=80_000)
