@@ -22,7 +22,7 @@ from s3import.core.errors import PartUnreadable
 from s3import.core.records import MAX_BATCH_ROWS, MAX_LINE_BYTES, SCHEMAS, Batch, Entity, Position
 from s3import.readers.formats.conform import conform, is_list, raw_records
 from s3import.readers.formats.dense import WithoutNote, as_written, decoded_bytes, densified, has_dictionaries
-from s3import.readers.formats.pages import MAX_PAGE_BYTES, Leaf, ListsTooLong, WatchedPages
+from s3import.readers.formats.parquet_pages import MAX_PAGE_BYTES, Leaf, ListsTooLong, WatchedPages
 from s3import.readers.formats.signatures import SIGNATURE_BYTES, require_signature
 
 _BUFFER_BYTES = 256 * 1024  # read ahead in each column

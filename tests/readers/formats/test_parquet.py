@@ -19,8 +19,8 @@ from s3import.core.errors import PartUnreadable, SourceChanged
 from s3import.core.records import SCHEMAS, Batch, Entity, Position
 from s3import.readers.formats.page_heads import ColumnChunk, column_places, page_head
 from s3import.readers.formats.page_texts import TakenPage
-from s3import.readers.formats.pages import MAX_PAGE_BYTES, Leaf, WatchedPages
 from s3import.readers.formats.parquet import read_parquet
+from s3import.readers.formats.parquet_pages import MAX_PAGE_BYTES, Leaf, WatchedPages
 
 THREADS = Entity.THREADS
 
@@ -216,7 +216,7 @@ def test_refuses_a_page_that_is_too_large(
     monkeypatch: pytest.MonkeyPatch, compression: str, noted: bool, dense: bool
 ) -> None:
     """Wherever it stands; pages of columns that are not ours, and smaller ones, do no harm."""
-    monkeypatch.setattr("s3import.readers.formats.pages.MAX_PAGE_BYTES", 40_000)
+    monkeypatch.setattr("s3import.readers.formats.parquet_pages.MAX_PAGE_BYTES", 40_000)
     words = pa.array(["some words"] * 3000)
     table = pa.table({"id": [str(number) for number in range(3000)], "other": words, "tags": [["a"]] * 3000})
     options = {"compression": compression, "use_dictionary": False, "row_group_size": 1000, "write_batch_size": 10}
@@ -250,7 +250,7 @@ def test_understands_a_page_whose_head_tells_of_long_values(monkeypatch: pytest.
     head = b"\x15\x00" + b"\x15" + too_large + b"\x15" + zigzag(10) + b"\x2c" + b"\x5c" + binary + b"\x00" + b"\x00"
     content = head + b"." * 10 + bytes(8)
     place = [[ColumnChunk(0, len(content) - 8)]]
-    monkeypatch.setattr("s3import.readers.formats.pages.column_places", lambda footer: place)
+    monkeypatch.setattr("s3import.readers.formats.parquet_pages.column_places", lambda footer: place)
     pages = WatchedPages(io.BytesIO(content), len(content), "part.parquet")
     pages.watch(0, {0: Leaf("body")})
     with pytest.raises(PartUnreadable, match="in its column body"):
