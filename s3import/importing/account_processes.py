@@ -1,7 +1,8 @@
 """Many accounts in several processes: small ones cost more of the interpreter than of the database.
 
 Each process has an importer of its own and moves one account at a time. Nothing is shared but the database, where the
-claim of a run is exclusive; events and the wish to stop travel between the processes.
+claim of a run is exclusive. Each has a pipe of its own to the parent: a lock or a queue of several of them would stay
+locked for the others when one of them is killed.
 """
 
 from __future__ import annotations
@@ -13,13 +14,15 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor
-from concurrent.futures.process import BrokenProcessPool
-from contextlib import contextmanager
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager, suppress
+from functools import cache, partial
 from multiprocessing import forkserver
+from multiprocessing.connection import Connection
+from queue import SimpleQueue
 from typing import Any
 
-from s3import.core.errors import ProcessLost
+from s3import.core.errors import ProcessLost, S3ImportError, as_failure
 from s3import.core.events import Observer
 from s3import.core.tracebacks import keep_texts_in
 from s3import.importing.requests import Outcome, Request
@@ -27,11 +30,10 @@ from s3import.importing.requests import Outcome, Request
 PACKAGE = f"{__name__.partition('.')[0]}."
 TO_THE_COMMAND = (signal.SIGINT, signal.SIGTERM)
 POLL_SECONDS = 0.2
-GRACE_SECONDS = 4.0  # for the batch at hand, once the parent is gone
+GRACE_SECONDS = 4.0  # for the batch at hand, once the parent or another child is gone
 
 Mover = Callable[[Request], Outcome]
 MakeMover = Callable[[Observer, threading.Event], Mover]
-_move: Mover  # in a child: what it moves accounts with
 
 
 def in_processes(
@@ -44,27 +46,114 @@ def in_processes(
 ) -> Iterator[Outcome]:
     """Move the accounts, one at a time in each process; their outcomes in the order asked for.
 
-    `make_mover` must be picklable; it is called once in each process. Raises: ProcessLost when one of them dies.
+    `make_mover` must be picklable; it is called once in each process. `observe` is called from several threads.
+    Raises: ProcessLost when one of them dies; the others end at their next batch, or are killed after 4 s.
     """
+    idle: SimpleQueue[_Child] = SimpleQueue()
+    lost = threading.Event()
+
+    def move(request: Request) -> Outcome:
+        child = idle.get()
+        try:
+            return child.move(request, observe, lost)
+        finally:
+            idle.put(child)
+
+    with _children(make_mover, processes, stop, lost) as children, ThreadPoolExecutor(processes, "child") as threads:
+        for child in children:
+            idle.put(child)
+        yield from threads.map(move, requests)
+
+
+class _Child:
+    """A process that moves accounts, as its parent sees it."""
+
+    def __init__(self, context: Any, make_mover: MakeMover, stopping: Connection) -> None:
+        self._pipe, theirs = context.Pipe()
+        with theirs:
+            self._process = context.Process(target=_serve, args=(make_mover, theirs, stopping))
+            self._process.start()
+
+    def move(self, request: Request, observe: Observer, lost: threading.Event) -> Outcome:
+        """Move an account. Raises: the mover's error; ProcessLost when the process dies, having set `lost`."""
+        with _noticed(lost):
+            self._pipe.send(request)
+        while not isinstance(answer := self._hear(lost), Outcome | S3ImportError):
+            observe(answer)
+        if isinstance(answer, S3ImportError):
+            raise answer
+        return answer
+
+    def _hear(self, lost: threading.Event) -> Any:
+        with _noticed(lost):
+            return self._pipe.recv()
+
+    def dismiss(self) -> None:
+        """Let it end, as there is nothing more to do."""
+        self._pipe.close()
+
+    def kill(self) -> None:
+        self._process.kill()
+
+    def join(self) -> None:
+        """Wait for its end, which comes by then."""
+        self._process.join(GRACE_SECONDS)
+        self._process.kill()
+        self._process.join()
+
+
+@contextmanager
+def _noticed(lost: threading.Event) -> Iterator[None]:
+    """Raises: ProcessLost where a pipe has no other end."""
+    try:
+        yield
+    except (EOFError, OSError) as error:
+        lost.set()
+        raise ProcessLost(
+            "one of the processes that move the accounts died (out of memory?); run the same command again: what "
+            "was imported stays, and what was under way resumes at its last checkpoint"
+        ) from error
+
+
+@contextmanager
+def _children(
+    make_mover: MakeMover, processes: int, stop: threading.Event, lost: threading.Event
+) -> Iterator[list[_Child]]:
+    """Processes that move accounts until the block ends, somebody asks to stop, or one of them is lost."""
     # Forked from a process that has imported what this one has, and done nothing else: a fork of this one would copy
     # threads' locks and open connections, and processes that begin anew would each import for a second.
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload([name for name in tuple(sys.modules) if name.startswith(PACKAGE)])
     with _signals_blocked():
         forkserver.ensure_running()
-    events: Any = context.SimpleQueue()
-    stopping = context.Event()
-    with (
-        _forwarded(events, observe, stop, stopping),
-        ProcessPoolExecutor(processes, context, _begin, (make_mover, events, stopping)) as pool,
-    ):
-        try:
-            yield from pool.map(_migrate, requests)
-        except BrokenProcessPool as error:
-            raise ProcessLost(
-                "one of the processes that move the accounts died (out of memory?); run the same command again: what "
-                "was imported stays, and what was under way resumes at its last checkpoint"
-            ) from error
+    stopping, going_on = context.Pipe(duplex=False)  # closed, by whoever holds the other end or by its death: stop
+    children: list[_Child] = []
+    ended = threading.Event()
+
+    def watch() -> None:
+        while not (stop.is_set() or lost.is_set() or ended.wait(POLL_SECONDS)):
+            pass
+        going_on.close()
+        while not (lost.is_set() or ended.wait(POLL_SECONDS)):
+            pass
+        if not ended.wait(GRACE_SECONDS):  # what the others wait for may have gone with the lost one
+            for child in children:
+                child.kill()
+
+    watching = threading.Thread(target=watch, name="watch", daemon=True)
+    try:
+        children.extend(_Child(context, make_mover, stopping) for _ in range(processes))
+        watching.start()
+        yield children
+    finally:
+        ended.set()
+        for child in children:
+            child.dismiss()
+        for child in children:
+            child.join()
+        if watching.is_alive():
+            watching.join()
+        stopping.close()
 
 
 @contextmanager
@@ -78,37 +167,11 @@ def _signals_blocked() -> Iterator[None]:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
-@contextmanager
-def _forwarded(events: Any, observe: Observer, stop: threading.Event, stopping: Any) -> Iterator[None]:
-    """Pass on the children's events, and to them the wish to stop, for as long as the block runs."""
-    ended = threading.Event()
-
-    def listen() -> None:
-        while (event := events.get()) is not None:
-            observe(event)
-
-    def watch() -> None:
-        while not ended.wait(POLL_SECONDS):
-            if stop.is_set():
-                stopping.set()
-
-    threads = [threading.Thread(target=work, name=work.__name__, daemon=True) for work in (listen, watch)]
-    for thread in threads:
-        thread.start()
-    try:
-        yield
-    finally:
-        ended.set()
-        events.put(None)
-        for thread in threads:
-            thread.join()
-
-
 # --- in a child -----------------------------------------------------------------------------------------------------
 
 
-def _begin(make_mover: MakeMover, events: Any, stopping: Any) -> None:
-    global _move  # noqa: PLW0603 - a process of the pool has one task and no other place to keep it
+def _serve(make_mover: MakeMover, parent: Connection, stopping: Connection) -> None:
+    """Move what the parent asks for, one account after the other, until it asks for no more."""
     keep_texts_in()
     for number in TO_THE_COMMAND:
         signal.signal(number, signal.SIG_IGN)  # the parent says when to stop
@@ -116,24 +179,29 @@ def _begin(make_mover: MakeMover, events: Any, stopping: Any) -> None:
     threading.Thread(target=_watch_parent, args=(stopping, stop), daemon=True).start()
     lock = threading.Lock()
 
-    def tell(event: object) -> None:
+    def tell(message: object) -> None:
         with lock:
-            events.put(event)
+            parent.send(message)
 
-    _move = make_mover(tell, stop)
+    mover = cache(partial(make_mover, tell, stop))  # made with the first request, so that its error is an answer
+    with suppress(EOFError, OSError):  # there is no more to do, or nobody to tell
+        while True:
+            tell(_answer(mover, parent.recv()))
 
 
-def _watch_parent(stopping: Any, stop: threading.Event) -> None:
+def _answer(mover: Callable[[], Mover], request: Request) -> Outcome | S3ImportError:
+    try:
+        return mover()(request)
+    except Exception as error:  # noqa: BLE001 - whatever it is, the parent is told
+        return as_failure(error)
+
+
+def _watch_parent(stopping: Connection, stop: threading.Event) -> None:
     """Stop at the next batch when the parent says so; end when it is gone."""
-    parent = multiprocessing.parent_process()  # whoever asked for the fork, not who forked
-    while parent is not None and parent.is_alive():
-        if stopping.is_set():
-            stop.set()
-        time.sleep(POLL_SECONDS)
+    stopping.poll(None)
     stop.set()
+    parent = multiprocessing.parent_process()  # whoever asked for the fork, not who forked
+    if parent is not None:
+        parent.join()
     time.sleep(GRACE_SECONDS)
     os._exit(1)
-
-
-def _migrate(request: Request) -> Outcome:
-    return _move(request)

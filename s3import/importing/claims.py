@@ -5,18 +5,29 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
+import sqlalchemy as sa
 from sqlalchemy import Connection
 
 from s3import import status
 from s3import.core.accounts import is_imported
+from s3import.core.clock import clock
 from s3import.core.errors import Interrupted, RecentPassFirst, RunIsAlive, WorkerLost
 from s3import.core.events import Waiting
 from s3import.core.records import Pass
 from s3import.core.resets import Standing, open_account
 from s3import.core.settings import Settings
+from s3import.core.tables import import_runs
 from s3import.importing import deltas, queueing
 from s3import.importing.transactions import Transactions
 from s3import.status import Again, Claim, Holder, Run, State
+
+# Built once: small accounts would notice.
+_DEAD_HOLDERS: sa.Select[str] = sa.select(import_runs.c.holder).where(
+    import_runs.c.account_id == sa.bindparam("account_id"),
+    import_runs.c.state == State.RUNNING,
+    import_runs.c.holder.is_not(None),
+    import_runs.c.lease_until <= clock(),
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,7 +72,7 @@ class Claims:
     def _try_claim(
         self, connection: Connection, account_id: str, pass_: Pass, source: str, again: Again | None
     ) -> tuple[Run | None, Claim | None]:
-        standing = open_account(connection, account_id)
+        standing = self._open(connection, account_id)
         now = standing.status
         if is_imported(pass_, now) and not again:
             return None, None
@@ -108,17 +119,23 @@ class Claims:
         return self.transactions.run(account_id, attempt)
 
     def _take_next(self, connection: Connection, run: Run) -> Claim | None:
-        open_account(connection, run.account_id).require_remembered()
+        self._open(connection, run.account_id).require_remembered()
         if deltas.other_at_work(connection, run.account_id, run.pass_, again=run.again is not None):
             return None
         return self._take(connection, run, run.source)
+
+    def _open(self, connection: Connection, account_id: str) -> Standing:
+        """Lock the account; a dead or paused holder of one of its runs, which may have it locked, loses its locks."""
+        for holder in connection.execute(_DEAD_HOLDERS, {"account_id": account_id}).scalars().all():
+            self.transactions.database.evict(connection, holder)
+        return open_account(connection, account_id)
 
     @property
     def _holder(self) -> Holder:
         return Holder(self.transactions.database.application_name, self.settings.lease_seconds)
 
     def _take(self, connection: Connection, run: Run, source: str) -> Claim | None:
-        if run.is_orphaned and run.holder:
+        if run.is_orphaned and run.holder:  # its lease may have ended since the account was locked
             self.transactions.database.evict(connection, run.holder)
         return status.claim(
             connection,

@@ -7,7 +7,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import pytest
@@ -67,14 +67,38 @@ def test_a_fleet_that_is_asked_to_go_as_a_group_goes_in_order(folder: Path, post
     _does_the_rest(folder, postgres_url)
 
 
+def test_a_fleet_that_loses_a_process_ends_and_goes_on_where_it_was(folder: Path, postgres_url: str) -> None:
+    """kill -9 to one of its processes while another one hangs: the command says what to do, and that does the rest."""
+    with _at_work(folder, postgres_url) as running:
+        running.send_signal(signal.SIGSTOP)  # it neither starts nor ends one of them
+        lost, hangs, *_ = _children_of(*_children_of(running.pid))
+        os.kill(hangs, signal.SIGSTOP)
+        os.kill(lost, signal.SIGKILL)
+        running.send_signal(signal.SIGCONT)
+        _, told = running.communicate(timeout=60)
+    assert (running.returncode, told.splitlines()[-1][-14:]) == (75, b"[process_lost]")
+    assert not _lives(hangs)
+    _does_the_rest(folder, postgres_url)
+
+
+def _children_of(*parents: int) -> list[int]:
+    named = ",".join(map(str, parents))
+    found = subprocess.run(["pgrep", "-P", named], capture_output=True, text=True, check=True)
+    return [int(pid) for pid in found.stdout.split()]
+
+
 @contextmanager
 def _at_work(folder: Path, url: str) -> Iterator[subprocess.Popen[bytes]]:
     """The command, some of its accounts being moved already."""
     before = statuses(url)
-    null = subprocess.DEVNULL
-    with subprocess.Popen(command(folder, url), stdout=null, stderr=null, start_new_session=True) as running:
-        wait_until(lambda: statuses(url) != before or running.poll() is not None)
-        yield running
+    null, pipe = subprocess.DEVNULL, subprocess.PIPE
+    with subprocess.Popen(command(folder, url), stdout=null, stderr=pipe, start_new_session=True) as running:
+        try:
+            wait_until(lambda: statuses(url) != before or running.poll() is not None)
+            yield running
+        except BaseException:
+            os.killpg(running.pid, signal.SIGKILL)  # for which the end of the block would wait
+            raise
 
 
 def _does_the_rest(folder: Path, url: str) -> None:
@@ -90,3 +114,43 @@ def _lives(pid: int) -> bool:
     except ProcessLookupError:
         return False
     return True
+
+
+LOST = """
+import os, signal, sys, threading, time
+from s3import.core.errors import ProcessLost
+from s3import.importing.account_processes import in_processes
+from s3import.importing.requests import Outcome
+
+def make(observe, stop):
+    def move(request):
+        if request == "dies":
+            time.sleep(1)
+            os.kill(os.getpid(), signal.SIGKILL)
+        (stop if request == "goes on until its next batch" else threading.Event()).wait()
+        return Outcome(request)
+    return move
+
+if __name__ == "__main__":
+    requests = ["goes on until its next batch", "waits for ever", "dies", "waits for ever"]
+    outcomes = in_processes(make, requests, processes=3, observe=print, stop=threading.Event())
+    try:
+        for outcome in outcomes:
+            print(outcome.account_id)
+    except ProcessLost:
+        print("lost")
+"""
+
+
+def test_a_lost_process_does_not_leave_the_command_waiting_for_the_others(tmp_path: Path) -> None:
+    """They end at their next batch; one that does not come to that is killed, as what it waits for may be gone."""
+    (tmp_path / "lost.py").write_text(LOST)
+    with subprocess.Popen(
+        [sys.executable, str(tmp_path / "lost.py")], stdout=subprocess.PIPE, text=True, start_new_session=True
+    ) as running:
+        try:
+            told, _ = running.communicate(timeout=60)
+        finally:
+            with suppress(ProcessLookupError):
+                os.killpg(running.pid, signal.SIGKILL)
+    assert told.splitlines() == ["goes on until its next batch", "lost"]

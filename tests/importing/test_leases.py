@@ -123,6 +123,20 @@ def test_a_process_paused_within_a_transaction_stands_in_nobodys_way(
     assert _contested(settings) == undisturbed(settings, SEED)
 
 
+def test_a_process_paused_with_its_account_locked_stands_in_nobodys_way(postgres_url: str, tmp_path: Path) -> None:
+    """As it has at the end of a pass: whoever takes over ends its session before asking for the lock."""
+    settings = _prepare(settings_for(tmp_path, postgres_url, retry_seconds=0.0), tmp_path)
+    assert exit_code(_struck(settings, ANY_BATCH, kill_process)) == -signal.SIGKILL
+    with closing(open_database(postgres_url)) as database, database.read() as connection:
+        holder = connection.scalar(sa.select(tables.import_runs.c.holder))
+    paused = sa.create_engine(sa.make_url(postgres_url), connect_args={"application_name": holder})
+    with paused.connect() as connection:
+        connection.execute(sa.select(tables.accounts).with_for_update())
+        assert code_of(migrate(settings, "contested--")) is None
+        connection.invalidate()
+    paused.dispose()
+
+
 def test_what_somebody_else_finished_meanwhile_is_not_done_again(on_sqlite: Settings) -> None:
     """Also where both passes were finished between two looks at the run."""
     leased = dataclasses.replace(on_sqlite, lease_seconds=15.0)

@@ -19,6 +19,7 @@ from s3import.readers.dynamodb.decode import read_items
 from s3import.readers.dynamodb.items import ItemSource
 from s3import.readers.dynamodb.joins import Fetch, Item, joined_text
 from s3import.readers.dynamodb.manifests import (
+    COPY_AGAIN,
     SUMMARY,
     Export,
     ExportedFile,
@@ -167,7 +168,7 @@ class ExportSource(ItemSource):
         name = f"{self.uri}: {file.stored.key}"
         lines = start.line
         with closing(open_checked(self._stored, file.stored, file.checksum)) as stream:
-            text = Text(stream, "gzip", name, start.offset)
+            text = Text(stream, "gzip", name, start.offset, COPY_AGAIN)
             selection = self._selections[entity]
             batches = read_items(
                 text.read, selection, start, block_bytes=block_bytes, complete=self._complete(selection)
@@ -256,7 +257,7 @@ class ExportSource(ItemSource):
         """A file's text in whole lines, each with the place behind it and the stored bytes read so far."""
         name = f"{self.uri}: {file.stored.key}"
         with closing(open_checked(self._stored, file.stored, file.checksum)) as stream:
-            text = Text(stream, "gzip", name, start.offset)
+            text = Text(stream, "gzip", name, start.offset, COPY_AGAIN)
             for block in cut_blocks(text.read, block_bytes, at_start=start.offset == 0):
                 lines = block.text.count(b"\n") + (not block.text.endswith(b"\n"))
                 start = Position(start.offset + block.size_bytes, start.line + lines)

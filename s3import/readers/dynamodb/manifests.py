@@ -17,6 +17,7 @@ from s3import.readers.formats.documents import Node
 from s3import.readers.sources.checksum import Checksum
 from s3import.readers.sources.source import Source
 
+COPY_AGAIN = "copy the export again as a whole"
 SUMMARY, FILES, STARTED = "manifest-summary.json", "manifest-files.json", "_started"
 CHECKSUMS = (".md5", ".checksum")  # as it is, and as it is documented
 JSON_FORMAT = "DYNAMODB_JSON"
@@ -142,10 +143,11 @@ def _stored(node: Node, listing: Mapping[str, StoredObject], folder: str, writte
     relative = posixpath.relpath(f"/{written}", f"/{written_in}")
     key = posixpath.normpath(posixpath.join(folder, relative))
     if key not in listing:
-        raise PartMissing(
-            f"{node.document} names {written}, which is not there as {key}; put it there, or point --source at the "
-            "folder that holds the whole export"
-        )
+        unpacked = key.removesuffix(".gz")
+        remedy = "put it there, or point --source at the folder that holds the whole export"
+        if unpacked in listing:
+            remedy = f"{unpacked} is there, unpacked, which is not read: {COPY_AGAIN}"
+        raise PartMissing(f"{node.document} names {written}, which is not there as {key}; {remedy}")
     return listing[key]
 
 
@@ -161,7 +163,7 @@ def _checked_document(source: Source, listing: Mapping[str, StoredObject], key: 
     """A manifest, held against its checksum where there is one."""
     text = source.read(key) if key in listing else None
     if text is None:
-        raise PartMissing(f"{source.uri}: {key} is not there; copy the export again as a whole")
+        raise PartMissing(f"{source.uri}: {key} is not there; {COPY_AGAIN}")
     for stem in {key, key.removesuffix(".json")}:
         for ending in CHECKSUMS:
             said = source.read(stem + ending) if stem + ending in listing else None

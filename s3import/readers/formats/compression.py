@@ -22,18 +22,26 @@ class Text:
     """A part's text from a place on, read forward only.
 
     `stream` gives the stored bytes: of a plain part from `offset` on, of a compressed one from its very start, in which
-    case the text before `offset` is decompressed and dropped. The stream stays the caller's to close.
+    case the text before `offset` is decompressed and dropped. The stream stays the caller's to close. `remedy`: what to
+    do about a part of another kind than its name says, where another name would not help.
 
     Raises: SourceChanged when a compressed part ends before `offset`; PartUnreadable when it is of another kind than
     its name says, and as `read`.
     """
 
-    def __init__(self, stream: BinaryIO, compression: Compression | None, object_name: str, offset: int = 0) -> None:
+    def __init__(
+        self,
+        stream: BinaryIO,
+        compression: Compression | None,
+        object_name: str,
+        offset: int = 0,
+        remedy: str | None = None,
+    ) -> None:
         self._stored = _Counted(stream)
         self._object_name = object_name
         self._compression = compression
         if compression is not None or not offset:
-            require_signature(self._stored.peek(SIGNATURE_BYTES), _EXTENSIONS[compression], object_name)
+            require_signature(self._stored.peek(SIGNATURE_BYTES), _EXTENSIONS[compression], object_name, remedy)
         if compression is not None:
             self._text = self._decompressed(compression)
             self._skip(offset)

@@ -21,12 +21,16 @@ _KINDS = (
 )
 
 
-def require_signature(first_bytes: bytes, extension: str, object_name: str) -> None:
-    """Raise PartUnreadable where an object that begins so is surely of another kind than its name's `extension`."""
+def require_signature(first_bytes: bytes, extension: str, object_name: str, remedy: str | None = None) -> None:
+    """Raise PartUnreadable where an object that begins so is surely of another kind than its name's `extension`.
+
+    `remedy`: what to do then, where another name would not help.
+    """
     for pattern, kind, right in _KINDS:
         if pattern.match(first_bytes) and right != extension:
-            remedy = f"let its name end with {right} (in a manifest too)" if right else "compress it as gzip or zstd"
+            said = "says otherwise" if remedy else f"ends with {extension}"
+            renamed = f"let its name end with {right} (in a manifest too)" if right else "compress it as gzip or zstd"
             raise PartUnreadable(
-                f"{object_name} cannot be read: it holds {kind}, though its name ends with {extension}; {remedy}, then "
-                "run the same command"
+                f"{object_name} cannot be read: it holds {kind}, though its name {said}; {remedy or renamed}, then run "
+                "the same command"
             )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+import gzip
 from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path
@@ -233,6 +234,24 @@ def test_a_file_that_is_no_gzip(tmp_path: Path) -> None:
     manifest.with_suffix(".md5").unlink()
     file.write_bytes(text)
     with pytest.raises(PartUnreadable, match=r"0000\.json\.gz"):
+        ids(source(tmp_path), Pass.RECENT, Entity.MESSAGES)
+
+
+@pytest.mark.parametrize("keeps_its_name", [True, False])
+def test_a_file_that_was_unpacked(tmp_path: Path, keeps_its_name: bool) -> None:
+    """Another name does not help: whoever unpacked it copies the export again."""
+    write(tmp_path, messages=[message()])
+    [file] = (tmp_path / "AWSDynamoDB").glob("messages-*/data/*0.json.gz")
+    text = gzip.decompress(file.read_bytes())
+    if keeps_its_name:
+        manifest = file.parent.parent / "manifest-files.json"
+        manifest.write_bytes(manifest.read_bytes().replace(digest(file.read_bytes()).encode(), digest(text).encode()))
+        manifest.with_suffix(".md5").unlink()
+        file.write_bytes(text)
+    else:
+        file.with_suffix("").write_bytes(text)
+        file.unlink()
+    with pytest.raises((PartUnreadable, PartMissing), match=r"0000\.json.*; [^;]*copy the export again as a whole"):
         ids(source(tmp_path), Pass.RECENT, Entity.MESSAGES)
 
 
