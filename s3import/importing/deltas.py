@@ -6,6 +6,7 @@ import sqlalchemy as sa
 from sqlalchemy import Connection
 
 from s3import.core.records import Pass
+from s3import.core.resets import purged_at
 from s3import.core.tables import import_runs
 from s3import.status import Run, State, find_run
 
@@ -30,8 +31,9 @@ def other_at_work(connection: Connection, account_id: str, pass_: Pass, *, again
 
 
 def applied_run(connection: Connection, account_id: str, source: str) -> str | None:
-    """The id of the account's last delta; None unless it succeeded, and came from that source."""
+    """The id of the account's last delta; None unless it succeeded, and came from that source, and while the account is
+    being purged."""
     run = find_run(connection, account_id, Pass.DELTA)
     if run is None or run.state is not State.SUCCEEDED or run.source != source:
         return None
-    return run.run_id
+    return None if purged_at(connection, account_id) else run.run_id

@@ -44,8 +44,8 @@ class Failover(Transactions):
 
     def _committing(self, do_commit: Callable[[Any], None]) -> Callable[[Any], None]:
         def commit(connection: Any) -> None:
+            do_commit(connection)
             with self._turn:
-                do_commit(connection)
                 last = self._is_due()
                 if self.count == self._before:
                     self._put_back = self._remember()

@@ -70,6 +70,15 @@ def test_a_delta_after_a_purge_is_refused(moved: Settings) -> None:
     assert code_of(migrate(moved, passes=[Pass.DELTA])) == AccountPurged.code
 
 
+@on_sqlite
+def test_a_delta_that_is_in_is_refused_while_its_account_is_purged(moved: Settings, tmp_path: Path) -> None:
+    """Also before the purge has forgotten that it is in."""
+    write({"delta/threads/part-0.jsonl": lines(records(Entity.THREADS, 1, ACCOUNT, "new-"))}, tmp_path)
+    assert code_of(migrate(moved, passes=[Pass.DELTA])) is None
+    execute(moved, sa.update(tables.import_accounts).values(purged_at=dt.datetime.now(dt.UTC)))
+    assert code_of(migrate(moved, passes=[Pass.DELTA])) == AccountPurged.code
+
+
 def test_a_migration_under_way_keeps_its_bookkeeping(tmp_path: Path, sqlite_url: str) -> None:
     """It is needed until both passes are in."""
     write(simple_dump(), tmp_path)
