@@ -56,13 +56,15 @@ def forked_programs(folder: Path) -> Iterator[Path]:
         listening.listen()
         thread = threading.Thread(target=_serve, args=(listening,), daemon=True)
         thread.start()
-        yield program.parent
-        listening.shutdown(socket.SHUT_RDWR)
-        thread.join()
+        try:
+            yield program.parent
+        finally:
+            listening.shutdown(socket.SHUT_RDWR)
+            thread.join()
 
 
 def _serve(listening: socket.socket) -> None:
-    """One thread starts them all and sees them end: Python's processes are not made for several."""
+    """One thread starts all processes and sees them end: `multiprocessing` lets no second one wait for them."""
     running: dict[socket.socket, BaseProcess] = {}
     while True:
         ready = wait([listening, *running, *(process.sentinel for process in running.values())])

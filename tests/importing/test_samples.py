@@ -17,7 +17,6 @@ from s3import.writers import Database, open_database
 pytestmark = pytest.mark.integration
 
 NOW = dt.datetime.now(dt.UTC)
-
 RUN = {"run_id": "run", "account_id": "acme", "pass": "recent", "source": "s", "state": "running", "requested_at": NOW}
 PART = {
     "run_id": "run",

@@ -22,8 +22,6 @@ from tests.importing.moving import migrate, settings_for
 
 pytestmark = pytest.mark.integration
 
-pytestmark = pytest.mark.integration
-
 MESSAGES = 8_000
 
 

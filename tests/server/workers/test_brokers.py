@@ -94,8 +94,8 @@ def test_a_mute_broker_holds_up_no_drain(
         (slow := tmp_path / "slow").touch()
         client = Client(free_port())
         both = [
-            started.work(settings, slow=slow, patience=1.0),
-            started.serve(settings, client.port, patience=1.0),
+            started.work(settings, slow=slow, patience=2.0),
+            started.serve(settings, client.port, patience=2.0),
         ]
         client.wait_until_up()
         client.create_account()
