@@ -134,7 +134,6 @@ def _run(words: Sequence[str], variables: Mapping[str, str], out: int, err: int,
     os.environ.update(variables)
     os.chdir(folder)
     time.tzset()
-    forks.fork_the_api()
     sys.argv = ["s3import", *words]
     main()
 
