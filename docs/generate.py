@@ -286,17 +286,18 @@ def metrics() -> str:
     return table("metric", "type", "labels", "what it says", rows=rows)
 
 
-LEVELS = ("debug", "info", "warning", "error", "exception", "critical", "log")
+LEVELS = {"debug", "info", "warning", "error", "exception", "critical", "log"}
 
 
 def logged() -> Iterator[tuple[Path, int, str, str | None]]:
     """Each place of the program that logs: its file, line and level, and the event that it names."""
     for path in sorted(PACKAGE.rglob("*.py")):
-        for node in ast.walk(ast.parse(path.read_text("utf-8"))):
-            if isinstance(node, ast.Call) and ast.unparse(node.func) in {f"log.{level}" for level in LEVELS}:
-                extras = [ast.literal_eval(word.value) for word in node.keywords if word.arg == "extra"]
-                level = ast.unparse(node.func).removeprefix("log.")
-                yield path, node.lineno, level, extras[0].get("event") if extras else None
+        text = path.read_text("utf-8")
+        for node in ast.walk(ast.parse(text)) if "log." in text else ():
+            match node:
+                case ast.Call(func=ast.Attribute(value=ast.Name(id="log"), attr=level)) if level in LEVELS:
+                    extras = [ast.literal_eval(word.value) for word in node.keywords if word.arg == "extra"]
+                    yield path, node.lineno, level, extras[0].get("event") if extras else None
 
 
 def log_events() -> str:

@@ -5,9 +5,11 @@ import os
 import shutil
 from pathlib import Path
 
+import pytest
 from hypothesis import settings
 
-pytest_plugins = ["tests.databases", "tests.objects", "tests.server.workers.brokers", "tests.tiers"]
+pytest_plugins = ["tests.tiers"]
+REAL_PARTS = ("tests.databases", "tests.objects", "tests.server.workers.brokers")
 
 # What a change breaks must not depend on luck; who works on it draws new examples with every run.
 EXAMPLES = int(os.environ.get("S3IMPORT_TEST_EXAMPLES", "10"))
@@ -19,6 +21,14 @@ settings.load_profile("ci" if os.environ.get("CI") == "true" else "here")
 _IN_MEMORY = Path("/dev/shm")
 if os.access(_IN_MEMORY, os.W_OK) and shutil.disk_usage(_IN_MEMORY).free > 2 << 30:
     os.environ.setdefault("PYTEST_DEBUG_TEMPROOT", str(_IN_MEMORY))
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Load the fixtures, but not in a process that only hands tests out to others."""
+    if config.option.dist == "no":
+        for name in REAL_PARTS:
+            config.pluginmanager.import_plugin(name)
+
 
 gc.disable()  # what is imported and collected stays
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import multiprocessing
 import pkgutil
+from types import SimpleNamespace
+from unittest import mock
 
 import s3import
 
@@ -28,3 +30,10 @@ context = multiprocessing.get_context("forkserver")
 context.set_forkserver_preload(
     [*(name for name in _OURS if not name.endswith(("__main__", "schema.env"))), *_LIBRARIES, *_TESTS, "tests.frozen"]
 )
+
+
+def fork_the_api() -> None:
+    """In a forked process: `serve` forks the process of its API there, too, instead of spawning it."""
+    from s3import.server.api import process
+
+    mock.patch.object(process, "multiprocessing", SimpleNamespace(get_context=lambda _: context)).start()

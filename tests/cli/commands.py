@@ -7,6 +7,7 @@ import os
 import signal
 import sys
 import tempfile
+import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -57,7 +58,7 @@ def command(*words: str) -> list[str]:
 def s3import(*words: str, **variables: str) -> Ended:
     """Run a command to its end, in a forked process: the same as what `command` starts, but for the time it takes."""
     with tempfile.TemporaryFile() as out, tempfile.TemporaryFile() as err:
-        child = _started(words, variables, out.fileno(), err.fileno())
+        child = started(words, variables, out.fileno(), err.fileno())
         child.join()
         return Ended(child.exitcode or 0, *(os.pread(one.fileno(), 1 << 28, 0).decode() for one in (out, err)))
 
@@ -87,7 +88,7 @@ def running(*words: str, **variables: str) -> Iterator[Running]:
     """The command as `s3import` starts it; whatever happens, its process does not stay."""
     (out, out_end), (err, err_end) = os.pipe(), os.pipe()
     try:
-        child = _started(words, variables, out_end, err_end)
+        child = started(words, variables, out_end, err_end)
     finally:
         os.close(out_end)
         os.close(err_end)
@@ -100,8 +101,11 @@ def running(*words: str, **variables: str) -> Iterator[Running]:
             child.join()
 
 
-def _started(words: Sequence[str], variables: Mapping[str, str], out: int, err: int) -> BaseProcess:
-    given = words, environment(**variables), _Descriptor(out), _Descriptor(err)
+def started(
+    words: Sequence[str], variables: Mapping[str, str], out: int, err: int, folder: str | None = None
+) -> BaseProcess:
+    """The command in a forked process, whose output and errors go into these open files, in that folder."""
+    given = words, environment(**variables), _Descriptor(out), _Descriptor(err), folder or str(Path.cwd())
     child = forks.context.Process(target=_run, args=given)
     child.start()
     return child
@@ -121,13 +125,15 @@ def _taken(handed: Any) -> int:
     return int(handed.detach())
 
 
-def _run(words: Sequence[str], variables: Mapping[str, str], out: int, err: int) -> NoReturn:
+def _run(words: Sequence[str], variables: Mapping[str, str], out: int, err: int, folder: str) -> NoReturn:
     os.dup2(out, 1)
     os.dup2(err, 2)
     os.close(out)
     os.close(err)
     os.environ.clear()
     os.environ.update(variables)
+    os.chdir(folder)
+    time.tzset()
     sys.argv = ["s3import", *words]
     main()
 

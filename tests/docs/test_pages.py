@@ -10,6 +10,7 @@ import os
 import re
 import socket
 import sys
+from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 from unittest import SkipTest
@@ -18,6 +19,7 @@ import pytest
 
 from docs.generate import HERE, README
 from tests.docs import tables
+from tests.docs.programs import forked_programs
 from tests.docs.sessions import Bash, parsed
 
 pytestmark = pytest.mark.integration
@@ -36,8 +38,15 @@ def name(page: Path) -> str:
     return str(page.relative_to(ROOT))
 
 
+@pytest.fixture(scope="module")
+def programs(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """A folder with an `s3import` that starts quickly: pages call it a hundred times."""
+    with forked_programs(tmp_path_factory.mktemp("programs")) as folder:
+        yield folder
+
+
 @pytest.mark.parametrize("page", PAGES, ids=name)
-def test_a_page_shows_what_happens(page: Path, tmp_path: Path, request: pytest.FixtureRequest) -> None:
+def test_a_page_shows_what_happens(page: Path, tmp_path: Path, programs: Path, request: pytest.FixtureRequest) -> None:
     """Typed as they stand, one after the other, its commands print what stands below them."""
     instead = {FOLDER: str(tmp_path), PORT: str(free_port())}
     text = page.read_text("utf-8")
@@ -54,7 +63,7 @@ def test_a_page_shows_what_happens(page: Path, tmp_path: Path, request: pytest.F
     for folder in ("fixtures", "docs/clients"):
         (tmp_path / folder).parent.mkdir(exist_ok=True)
         (tmp_path / folder).symlink_to(ROOT / folder)
-    with Bash(tmp_path, {**environment(tmp_path), "S3IMPORT_PORT": instead[PORT]}, instead) as bash:
+    with Bash(tmp_path, {**environment(tmp_path, programs), "S3IMPORT_PORT": instead[PORT]}, instead) as bash:
         for example in parsed(page, bash).examples():
             with suppress(SkipTest):  # the page says why
                 example.evaluate()
@@ -65,10 +74,10 @@ def free_port() -> int:
         return int(listening.getsockname()[1])
 
 
-def environment(folder: Path) -> dict[str, str]:
+def environment(folder: Path, programs: Path) -> dict[str, str]:
     """That of somebody who has installed s3import, and has no settings of it."""
-    programs = [str(Path(sys.executable).parent), os.environ["PATH"]]
-    ours = {"PATH": os.pathsep.join(programs), "HOME": str(folder), "LANG": "C.UTF-8", "TZ": "UTC"}
+    path = [str(programs), str(Path(sys.executable).parent), os.environ["PATH"]]
+    ours = {"PATH": os.pathsep.join(path), "HOME": str(folder), "LANG": "C.UTF-8", "TZ": "UTC"}
     return {name: value for name, value in os.environ.items() if name.startswith("AWS_")} | ours
 
 

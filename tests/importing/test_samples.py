@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime as dt
 from collections.abc import Iterator
 from contextlib import closing
+from types import SimpleNamespace
 
 import pytest
 import sqlalchemy as sa
@@ -25,6 +26,13 @@ PART = {
     "rejects_by_code": {},
     "ignored_fields": [],
 }
+
+
+@pytest.fixture(autouse=True)
+def _clock_that_stands(monkeypatch: pytest.MonkeyPatch) -> None:
+    """However slow the database is, only `age` lets time pass."""
+    clock = SimpleNamespace(UTC=dt.UTC, timedelta=dt.timedelta, datetime=SimpleNamespace(now=lambda _: NOW))
+    monkeypatch.setattr("s3import.importing.samples.dt", clock)
 
 
 @pytest.fixture

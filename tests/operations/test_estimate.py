@@ -20,6 +20,8 @@ from s3import.reporting.timing import Range
 from tests.cli.commands import s3import
 from tests.importing.moving import migrate, settings_for
 
+pytestmark = pytest.mark.integration
+
 MESSAGES = 8_000
 
 
@@ -101,7 +103,6 @@ def test_manifests_tell_the_records_as_they_are(tmp_path: Path) -> None:
     assert estimated(made, tmp_path).records[Entity.THREADS] == Range.exactly(1_000_000)
 
 
-@pytest.mark.integration
 def test_what_is_imported_already_is_not_estimated_again(tmp_path: Path, sqlite_url: str) -> None:
     """The account is usable then; and what the run took is what the next estimate rests on."""
     made = Dump(tmp_path, 2000)
@@ -114,7 +115,6 @@ def test_what_is_imported_already_is_not_estimated_again(tmp_path: Path, sqlite_
     assert ([pass_.value for pass_ in found.passes], found.usable.expected) == (["remaining"], 0.0)
 
 
-@pytest.mark.integration
 def test_of_an_active_account_nothing_is_left(tmp_path: Path, sqlite_url: str) -> None:
     """The command says so, and that it takes no time."""
     made = Dump(tmp_path, 100)
@@ -152,7 +152,6 @@ def test_reading_is_bounded_whatever_the_size(tmp_path: Path, monkeypatch: pytes
     assert none.records[Entity.MESSAGES].low < MESSAGES < none.records[Entity.MESSAGES].high
 
 
-@pytest.mark.integration
 def test_the_command_says_it_in_words_and_as_json(tmp_path: Path) -> None:
     """Exit status 1 with the reason where there is no dump."""
     made = Dump(tmp_path, 2000)
@@ -170,7 +169,6 @@ def test_the_command_says_it_in_words_and_as_json(tmp_path: Path) -> None:
     assert (missing.status, "[dump_not_found]" in missing.err) == (1, True)
 
 
-@pytest.mark.integration
 def test_a_dry_run_ends_with_how_long_the_import_would_take(tmp_path: Path, sqlite_url: str) -> None:
     """In the words of the estimate."""
     made = Dump(tmp_path, 2000)

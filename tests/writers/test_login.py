@@ -42,9 +42,13 @@ class Server:
         self._key = rsa.generate_private_key(public_exponent=65537, key_size=2048)
         self._listening = socket.create_server(("127.0.0.1", 0))
         self.port = self._listening.getsockname()[1]
-        threading.Thread(target=self._serve, daemon=True).start()
+        self._thread = threading.Thread(target=self._serve, daemon=True)
+        self._thread.start()
 
     def close(self) -> None:
+        """Serve no more: else its thread might take what comes to the next server, whose socket has its number."""
+        self._listening.shutdown(socket.SHUT_RDWR)
+        self._thread.join()
         self._listening.close()
 
     def _serve(self) -> None:
@@ -122,7 +126,7 @@ def server() -> Iterator[Server]:
 
 def log_in(server: Server, password: str) -> S3ImportError:
     """What became of a transaction: this server knows no query."""
-    url = f"mysql://user:{password}@127.0.0.1:{server.port}/reamaze"
+    url = f"mysql://user:{password}@127.0.0.1:{server.port}/reamaze?connect_timeout=100"
     with closing(open_database(url)) as database, pytest.raises(S3ImportError) as raised, database.begin():
         pass
     assert "canary" not in str(raised.value)

@@ -67,11 +67,14 @@ def _run(
     strike: Strike = nothing,
     slow: Path | None = None,
     ahead: dt.timedelta = dt.timedelta(),
+    patience: float = 0.0,
 ) -> None:
-    """Let `strike` befall the process at its transaction `k`; it takes its time as long as the file `slow` exists, and
-    its clock is so far `ahead`."""
+    """Let `strike` befall the process at its transaction `k`; it takes its time as long as the file `slow` exists, its
+    clock is so far `ahead`, and its `patience` with a broker lasts so many seconds."""
     if ahead:
         _set_clock(ahead)
+    if patience:
+        _lose_patience(patience)
     if slow:
         sa.event.listen(sa.Engine, "commit", lambda connection: time.sleep(SLOW_SECONDS if slow.exists() else 0))
     with Transactions(k, moment, strike).watched():
@@ -92,9 +95,21 @@ def _set_clock(ahead: dt.timedelta) -> None:
     request.datetime = Shifted
 
 
+def _lose_patience(seconds: float) -> None:
+    """Let it wait for an answer of a broker no longer, and for whatever is under way when it is asked to go only four
+    times as long."""
+    from s3import.server import processes as serving
+    from s3import.server.workers import tasks
+
+    leave: Any = serving.leave
+    tasks.CONNECT_SECONDS = seconds
+    serving.leave = lambda stop, number, **_: leave(stop, number, drain_seconds=4 * seconds)
+
+
 def _serve(settings: Settings, port: int) -> None:
     from s3import.server import processes as serving
 
+    forks.fork_the_api()
     serving.serve(settings, "127.0.0.1", port)
 
 

@@ -93,7 +93,10 @@ def test_a_mute_broker_holds_up_no_drain(
         settings = prepare(tmp_path, postgres_url, Broker(url, broker.queue))
         (slow := tmp_path / "slow").touch()
         client = Client(free_port())
-        both = [started.work(settings, slow=slow), started.serve(settings, client.port)]
+        both = [
+            started.work(settings, slow=slow, patience=2.0),
+            started.serve(settings, client.port, patience=2.0),
+        ]
         client.wait_until_up()
         client.create_account()
         client.migrate()
