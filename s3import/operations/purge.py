@@ -32,6 +32,7 @@ from s3import.importing.bookkeeping import remove_bookkeeping
 from s3import.importing.transactions import Transactions
 from s3import.operations.composition import connect, on_tables
 from s3import.operations.foreground import in_thread
+from s3import.status import Run, State
 from s3import.writers import Database, schema
 
 log = logging.getLogger(__name__)
@@ -96,16 +97,19 @@ def look(connection: Connection, account_id: str) -> int:
 def begin(account_id: str, connection: Connection) -> list[str]:
     """Have nothing be remembered of the account from now on; the ids of the runs to forget. Raises: as `forget`."""
     standing = resets.open_account(connection, account_id)
-    run_ids = _runs(connection, account_id, standing)
+    runs = _runs(connection, account_id, standing)
+    for run in runs:
+        if run.state is State.RUNNING and not status.cancel(connection, run.run_id):  # its holder was only paused
+            raise RunIsAlive(f"account {account_id}: the {run.pass_} pass has just ended; run the same command again")
     if standing.status is not None and standing.purged_at is None:
         known = import_accounts.update().where(import_accounts.c.account_id == account_id)
         values = {"deletions_since": None, "purged_at": dt.datetime.now(dt.UTC)}
         if not connection.execute(known.values(values)).rowcount:
             connection.execute(import_accounts.insert().values(account_id=account_id, **values))
-    return run_ids
+    return [run.run_id for run in runs]
 
 
-def _runs(connection: Connection, account_id: str, standing: resets.Standing) -> list[str]:
+def _runs(connection: Connection, account_id: str, standing: resets.Standing) -> list[Run]:
     runs = status.idle_runs(connection, account_id)
     if standing.status is None and not runs:
         raise AccountNotFound(
@@ -117,7 +121,7 @@ def _runs(connection: Connection, account_id: str, standing: resets.Standing) ->
             f"account {account_id} is {standing.status}: its bookkeeping is needed until both passes are imported; "
             "purge it then"
         )
-    return [run.run_id for run in runs]
+    return runs
 
 
 def _end(account_id: str, connection: Connection) -> None:

@@ -30,6 +30,10 @@ pytestmark = pytest.mark.integration
 
 SEED = 5
 ROUNDS = int(os.environ.get("S3IMPORT_TEST_ROUNDS", "2"))
+END_TRANSACTIONS = """
+    SELECT pg_terminate_backend(pid) FROM pg_stat_activity
+    WHERE datname = current_database() AND pid <> pg_backend_pid() AND xact_start IS NOT NULL
+"""
 Remember = Callable[[], Callable[[], None]]
 """Remembers a database as it is; what it returns puts the database back to that."""
 
@@ -79,6 +83,8 @@ def _remember_postgres(settings: Settings) -> Callable[[], None]:
 
     def put_back() -> None:
         with psycopg.connect(address) as now:
+            now.execute(END_TRANSACTIONS)  # no server takes over what is under way
+            now.execute(f"LOCK TABLE {', '.join(names)} IN ACCESS EXCLUSIVE MODE")
             now.execute("SET LOCAL session_replication_role = replica")  # no trigger takes part
             for name, rows in kept.items():
                 now.execute(f"DELETE FROM {name}")

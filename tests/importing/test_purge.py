@@ -8,6 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, suppress
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 import sqlalchemy as sa
@@ -29,6 +30,7 @@ from tests import commands as app
 from tests.databases import on_sqlite
 from tests.importing.dumps import ACCOUNT, lines, records, simple_dump, write
 from tests.importing.moving import code_of, execute, ids, ignore, is_waiting, migrate, rows, settings_for
+from tests.importing.strikes import Moment, Transactions
 from tests.importing.test_reset import kept
 from tests.server.workers.fleets import ask, fleet
 
@@ -77,6 +79,20 @@ def test_a_delta_that_is_in_is_refused_while_its_account_is_purged(moved: Settin
     assert code_of(migrate(moved, passes=[Pass.DELTA])) is None
     execute(moved, sa.update(tables.import_accounts).values(purged_at=dt.datetime.now(dt.UTC)))
     assert code_of(migrate(moved, passes=[Pass.DELTA])) == AccountPurged.code
+
+
+def test_a_paused_migration_imports_nothing_once_its_purge_has_begun(database_url: str, tmp_path: Path) -> None:
+    """Its lease has ended and there is no account yet: what it would import, nobody would know of."""
+    write(simple_dump(), tmp_path)
+    settings = settings_for(tmp_path, database_url, block_bytes=1 << 20)
+
+    def begin(_: Any) -> None:
+        with closing(app.connect(settings)) as database, database.begin() as connection:
+            purging.begin(ACCOUNT, connection)
+
+    with Transactions(1, Moment.ANSWER, begin).watched():
+        assert code_of(migrate(settings)) == "cancelled"
+    assert not any(rows(settings).values())
 
 
 def test_a_migration_under_way_keeps_its_bookkeeping(tmp_path: Path, sqlite_url: str) -> None:
