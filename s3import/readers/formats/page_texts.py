@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import struct
+
 import pyarrow as pa
 
 from s3import.readers.formats.page_heads import FIXED, ColumnChunk, Head, signed, varint
@@ -10,6 +12,7 @@ _CODECS = {1: "snappy", 2: "gzip", 4: "brotli", 6: "zstd", 7: "lz4_raw"}
 _MOST_VALUES = 200_000  # of a dictionary that are looked at one by one; what is behind them counts as one
 _MOST_IN_MINIBLOCK = 4096  # integers; writers put 32 into one
 _NEGATIVE = 1 << 31
+_LENGTH = struct.Struct("<I")
 
 
 class TakenPage:
@@ -34,13 +37,15 @@ class TakenPage:
             texts = self._unpacked(0)
         except (pa.ArrowException, OSError, ValueError):
             return self.head.unpacked
-        place = widest = 0
-        for _ in range(_MOST_VALUES):
-            if place + 4 > len(texts):
-                return widest
-            length = int.from_bytes(texts[place : place + 4], "little")
-            place, widest = place + 4 + length, max(widest, min(length, len(texts)))
-        return max(widest, len(texts) - place)
+        place, widest, last, length_at = 0, 0, len(texts) - 4, _LENGTH.unpack_from
+        for _ in range(_MOST_VALUES):  # little is done for each, as there are many
+            if place > last:
+                return min(widest, len(texts))
+            (length,) = length_at(texts, place)
+            place += 4 + length
+            if length > widest:
+                widest = length
+        return min(max(widest, len(texts) - place), len(texts))
 
     def delta_bytes(self) -> int:
         """The length of all texts of a list's page in DELTA_BYTE_ARRAY: the beginnings that each shares with the one

@@ -9,7 +9,7 @@ for that is refused, and so are lists of one row for which there is no room.
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import repeat
@@ -29,6 +29,7 @@ _BUFFER_BYTES = 256 * 1024  # read ahead in each column
 HELD = 3  # pages and dictionaries of every column are in memory besides: batches are so many times smaller
 _STEPS_IN_BATCH = 8
 _DICTIONARIES_FROM = {0, 2, 3, 4, 8}  # the encodings of which Arrow makes them: no delta
+SizeOf = Callable[[pa.RecordBatch], int]  # what it takes decoded
 _MAX_STEP_ROWS = 64  # a step costs little compared to them, and so many of a megabyte each fit into memory
 
 
@@ -173,35 +174,44 @@ def _steps(part: _Part, first_row: int, batch_bytes: int) -> Iterator[tuple[int,
     for group in range(part.file.metadata.num_row_groups):
         end = begin + part.file.metadata.row_group(group).num_rows
         if first_row < end:
-            for step in _steps_of_group(part, group, batch_bytes // _STEPS_IN_BATCH):
-                for piece in _split(step, batch_bytes):
-                    yield begin, densified(piece)
+            file = _file_for(part, group)
+            size_of = _size_bytes if file is part.file else decoded_bytes
+            for step in _steps_of_group(part, file, group, batch_bytes // _STEPS_IN_BATCH, size_of):
+                for piece in _split(step, batch_bytes, size_of):
+                    yield begin, piece if file is part.file else densified(piece)
                     begin += piece.num_rows
             if begin != end:
                 raise ValueError(f"row group {group + 1} ends {end - begin} rows early")
         begin = end
 
 
-def _steps_of_group(part: _Part, group: int, step_bytes: int) -> Iterator[pa.RecordBatch]:
+def _size_bytes(batch: pa.RecordBatch) -> int:
+    return int(batch.nbytes)
+
+
+def _steps_of_group(
+    part: _Part, file: pq.ParquetFile, group: int, step_bytes: int, size_of: SizeOf
+) -> Iterator[pa.RecordBatch]:
     """The rows of a row group in steps of about `step_bytes`; row by row from where more would hold too long lists."""
     done = 0
     try:
-        for step in _steps_of(part, group, step_bytes, _MAX_STEP_ROWS):
+        for step in _steps_of(part, file, group, step_bytes, size_of):
             yield step
             done += step.num_rows
     except ListsTooLong:
-        yield from _from_row(enumerate(_steps_of(part, group, step_bytes, 1)), done)
+        yield from _from_row(enumerate(_steps_of(part, file, group, step_bytes, size_of, 1)), done)
 
 
-def _steps_of(part: _Part, group: int, step_bytes: int, most_rows: int) -> Iterator[pa.RecordBatch]:
+def _steps_of(
+    part: _Part, file: pq.ParquetFile, group: int, step_bytes: int, size_of: SizeOf, most_rows: int = _MAX_STEP_ROWS
+) -> Iterator[pa.RecordBatch]:
     """The rows of a row group in steps of about `step_bytes`, which grow twofold at most."""
-    file = _file_for(part, group)
     part.pages.watch(group, part.leaves)
     columns = [leaf.path for leaf in part.leaves.values()]
     row, at_once = 0, 1
     for step in file.iter_batches(1, row_groups=[group], columns=columns, use_threads=False):
         yield step if part.written is None else as_written(step, part.written)
-        fitting = step_bytes * step.num_rows // max(decoded_bytes(step), 1)
+        fitting = step_bytes * step.num_rows // max(size_of(step), 1)
         row, at_once = row + step.num_rows, max(min(fitting, 2 * at_once, most_rows), 1)
         # The reader asks for its size again before every step.
         file.reader.set_batch_size(part.pages.rows_at_once(row, at_once))
@@ -217,13 +227,13 @@ def _file_for(part: _Part, group: int) -> pq.ParquetFile:
     return part.measured if part.pages.repeated_bytes(part.in_lists) > MAX_PAGE_BYTES else part.file
 
 
-def _split(step: pa.RecordBatch, most_bytes: int) -> Iterator[pa.RecordBatch]:
-    if step.num_rows < 2 or decoded_bytes(step) <= most_bytes:
+def _split(step: pa.RecordBatch, most_bytes: int, size_of: SizeOf) -> Iterator[pa.RecordBatch]:
+    if step.num_rows < 2 or size_of(step) <= most_bytes:
         yield step
         return
     half = step.num_rows // 2
-    yield from _split(step.slice(0, half), most_bytes)
-    yield from _split(step.slice(half), most_bytes)
+    yield from _split(step.slice(0, half), most_bytes, size_of)
+    yield from _split(step.slice(half), most_bytes, size_of)
 
 
 def _gather(steps: Iterator[pa.RecordBatch], batch_bytes: int) -> Iterator[list[pa.RecordBatch]]:
