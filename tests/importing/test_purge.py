@@ -90,7 +90,7 @@ def test_a_paused_migration_imports_nothing_once_its_purge_has_begun(database_ur
         with closing(app.connect(settings)) as database, database.begin() as connection:
             purging.begin(ACCOUNT, connection)
 
-    with Transactions(1, Moment.ANSWER, begin).watched():
+    with Transactions(2, Moment.ANSWER, begin).watched():
         assert code_of(migrate(settings)) == "cancelled"
     assert not any(rows(settings).values())
 
