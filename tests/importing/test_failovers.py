@@ -77,6 +77,7 @@ def _remember_postgres(settings: Settings) -> Callable[[], None]:
     names = [table.name for table in tables.metadata.sorted_tables]
     kept = dict[str, bytes]()
     with psycopg.connect(address) as now:
+        now.isolation_level = psycopg.IsolationLevel.REPEATABLE_READ  # all tables at one moment
         for name in names:
             with now.cursor().copy(f"COPY {name} TO STDOUT") as copy:
                 kept[name] = b"".join(copy)
@@ -104,7 +105,7 @@ def test_what_a_failover_loses_is_imported_again(
     tmp_path: Path,
 ) -> None:
     """Whatever was confirmed and lost, the same command run again gives what an undisturbed import does."""
-    settings = settings_for(tmp_path, request.getfixturevalue(url), workers=workers)
+    settings = settings_for(tmp_path, request.getfixturevalue(url), workers=workers, retry_seconds=3.0)
     expected = _lasting(deepcopy(undisturbed(settings, SEED)))
     with Transactions(0, Moment.COMMIT, nothing).watched() as transactions:
         _import(settings, tmp_path, "counted-one")
