@@ -98,8 +98,8 @@ def formats(bench: Bench) -> Iterator[Row]:
         contenders = {str(form): afresh(scratch, partial(migrate, scratch, bench.dump(form))) for form in Form}
         timings = alternate(contenders, bench.rounds)
     plain = timings[Form.PLAIN]
-    yield _compared("gzip parts", timings[Form.GZIP], "plain JSON Lines", plain, "at most 1.15")
-    yield _compared("Parquet parts", timings[Form.PARQUET], "plain JSON Lines", plain, "at most 1.00")
+    yield _compared("gzip parts", timings[Form.GZIP], "plain JSON Lines", plain, "at most 1.10")
+    yield _compared("Parquet parts", timings[Form.PARQUET], "plain JSON Lines", plain, "at most 0.85")
 
 
 def again(bench: Bench) -> Iterator[Row]:
@@ -112,7 +112,7 @@ def again(bench: Bench) -> Iterator[Row]:
 
         contenders = {"first": afresh(scratch, partial(migrate, scratch, bench.dump())), "second": second}
         timings = alternate(contenders, bench.rounds)
-    yield _compared("second import, all `unchanged`", timings["second"], "the first", timings["first"], "at most 1.00")
+    yield _compared("second import, all `unchanged`", timings["second"], "the first", timings["first"], "at most 0.65")
 
 
 def verify(bench: Bench) -> Iterator[Row]:
@@ -141,13 +141,13 @@ def validate(bench: Bench) -> Iterator[Row]:
 def mariadb(bench: Bench) -> Iterator[Row]:
     """`s3import migrate` beside LOAD DATA LOCAL INFILE of ready-made files."""
     with MariaDB(bench.mariadb) as scratch:
-        yield _beside_its_tool("MariaDB", scratch, bench, "at most 1.10")
+        yield _beside_its_tool("MariaDB", scratch, bench, "at most 0.75")
 
 
 def sqlite(bench: Bench) -> Iterator[Row]:
     """`s3import migrate` beside sqlite3's .import of ready-made CSV, which checks no foreign keys."""
     with SQLite(bench.folder) as scratch:
-        yield _beside_its_tool("SQLite", scratch, bench, "at most 2.00")
+        yield _beside_its_tool("SQLite", scratch, bench, "at most 1.60")
 
 
 def memory(bench: Bench) -> Iterator[Row]:
