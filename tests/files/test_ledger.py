@@ -139,7 +139,7 @@ def test_a_worker_that_lost_the_run_settles_nothing(settings: Settings) -> None:
         run, _ = queueing.enqueue(connection, "acme", Pass.REMAINING, "/dumps")
         claim = status.claim(connection, run, source="/dumps", holder=status.Holder("first", 0))
         assert claim is not None
-        connection.execute(tables.import_runs.update().values(token=99))
+        connection.execute(tables.import_runs.update().values(token=tables.import_runs.c.token + 1))
     with pytest.raises(LeaseLost), open_database(settings.database).begin() as connection:
         ledger.require_held(connection, claim)
     file = File(Entity.ATTACHMENTS, "a0", "note.txt", "files/0")
