@@ -10,14 +10,14 @@ before they are decoded. They are read as dictionaries, measured, and decoded wh
 
 from __future__ import annotations
 
-import io
 import os
-from typing import Any, BinaryIO
+from typing import BinaryIO
 
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from s3import.core.records import MAX_LINE_BYTES
+from s3import.readers.formats.wrapped import WrappedFile
 
 _NOTE, _NO_NOTE = b"ARROW:schema", b"arrow:schema"  # a key in the footer, and one of the same length that says nothing
 _TAIL_BYTES = 8  # behind the footer: its length and a magic word
@@ -32,43 +32,23 @@ def has_dictionaries(type_: pa.DataType) -> bool:
     return any(has_dictionaries(type_.field(number).type) for number in range(type_.num_fields))
 
 
-class WithoutNote(io.RawIOBase):
+class WithoutNote(WrappedFile):
     """A Parquet file without the note of what its columns were in memory."""
 
     def __init__(self, file: BinaryIO) -> None:
-        self._file = file
+        super().__init__(file)
         self._end = file.seek(-_TAIL_BYTES, os.SEEK_END)
         footer_bytes = int.from_bytes(file.read(4), "little")
         self._begin = file.seek(max(self._end - footer_bytes, 0))
         self._footer = file.read(self._end - self._begin).replace(_NOTE, _NO_NOTE)
 
-    def readable(self) -> bool:
-        return True
-
-    def seekable(self) -> bool:
-        return True
-
-    def tell(self) -> int:
-        return self._file.tell()
-
-    def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
-        return self._file.seek(offset, whence)
-
     def read(self, size: int | None = -1) -> bytes:
         start = self._file.tell()
-        chunk = bytearray(self._file.read(-1 if size is None else size))
+        chunk = bytearray(super().read(size))
         begin, end = max(start, self._begin), min(start + len(chunk), self._end)
         if begin < end:
             chunk[begin - start : end - start] = self._footer[begin - self._begin : end - self._begin]
         return bytes(chunk)
-
-    def readall(self) -> bytes:
-        return self.read()
-
-    def readinto(self, buffer: Any) -> int:
-        chunk = self.read(len(buffer))
-        buffer[: len(chunk)] = chunk
-        return len(chunk)
 
 
 def as_written(batch: pa.RecordBatch, written: pa.Schema) -> pa.RecordBatch:

@@ -46,8 +46,8 @@ class Head(NamedTuple):
 
 
 class ColumnChunk(NamedTuple):
-    """Where a column chunk begins and ends in the file, its physical type, its codec, the number of its values, the
-    encodings of its pages, and what they take unpacked."""
+    """Where a column chunk begins and ends in the file, its physical type, its codec, the number of its values, and the
+    encodings of its pages."""
 
     begin: int
     end: int
@@ -55,7 +55,6 @@ class ColumnChunk(NamedTuple):
     codec: int = 0
     values: int = 0
     encodings: frozenset[int] = frozenset()
-    unpacked: int = 0
 
 
 def page_head(chunk: bytes, start: int) -> Head | None:
@@ -92,8 +91,8 @@ def column_places(footer: bytes) -> list[list[ColumnChunk]]:
             data = numbers.get(_DATA, -1)
             begin = min(numbers.get(_DICTIONARY) or data, data)
             end = begin + numbers.get(_SIZE, 0)
-            kind, codec, values, unpacked = (numbers.get(field, 0) for field in (_TYPE, _CODEC, _VALUES, _WHOLE))
-            columns.append(ColumnChunk(begin, end, kind, codec, values, frozenset(encodings), unpacked))
+            kind, codec, values = (numbers.get(field, 0) for field in (_TYPE, _CODEC, _VALUES))
+            columns.append(ColumnChunk(begin, end, kind, codec, values, frozenset(encodings)))
             return place
 
         groups.append(columns)
@@ -108,7 +107,7 @@ def column_places(footer: bytes) -> list[list[ColumnChunk]]:
 
 _ROW_GROUPS, _COLUMNS, _METADATA = 4, 1, 3  # fields of a footer, of a row group, of a column
 _TYPE, _ENCODINGS, _CODEC, _VALUES = 1, 2, 4, 5  # fields of a column's metadata
-_WHOLE, _SIZE, _DATA, _DICTIONARY = 6, 7, 9, 11  # and of these: its size when decoded, in the file, its pages' places
+_SIZE, _DATA, _DICTIONARY = 7, 9, 11  # and of these: its size in the file, its pages' places
 _WRONG = (IndexError, ValueError, RecursionError)
 
 

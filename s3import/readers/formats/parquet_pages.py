@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import io
 from collections import deque
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import Any, BinaryIO, NamedTuple
+from typing import BinaryIO, NamedTuple
 
 from s3import.core.errors import PartUnreadable
 from s3import.readers.formats.page_heads import (
@@ -19,6 +18,7 @@ from s3import.readers.formats.page_heads import (
     page_head,
 )
 from s3import.readers.formats.page_texts import TakenPage
+from s3import.readers.formats.wrapped import WrappedFile
 
 MAX_PAGE_BYTES = 256 * 1024 * 1024  # decoded: what writers pack into one when they count rows, and not bytes
 MAX_PAGES_BYTES = 320 * 1024 * 1024  # and of all columns, side by side
@@ -73,7 +73,7 @@ class _Column:
         return max(unpacked, values * max(self.leaf.size_bytes, repeated))
 
 
-class WatchedPages(io.RawIOBase):
+class WatchedPages(WrappedFile):
     """A Parquet file of `size_bytes` of which nothing is read, in the columns watched, that decodes to more than
     memory has room for: no page larger than `MAX_PAGE_BYTES`, no more than `MAX_PAGES_BYTES` side by side, and in one
     step no lists of more than `MAX_LISTS_BYTES` or `MAX_VALUES`.
@@ -82,7 +82,8 @@ class WatchedPages(io.RawIOBase):
     """
 
     def __init__(self, file: BinaryIO, size_bytes: int, object_name: str) -> None:
-        self._file, self._size_bytes, self._object_name = file, size_bytes, object_name
+        super().__init__(file)
+        self._size_bytes, self._object_name = size_bytes, object_name
         self._end: list[tuple[int, bytes]] = []  # what was read of the footer, with its places
         self._groups: list[list[ColumnChunk]] | None = None
         self._columns: dict[str, _Column] = {}
@@ -151,21 +152,9 @@ class WatchedPages(io.RawIOBase):
         self._file.seek(before)
         return chunk
 
-    def readable(self) -> bool:
-        return True
-
-    def seekable(self) -> bool:
-        return True
-
-    def tell(self) -> int:
-        return self._file.tell()
-
-    def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
-        return self._file.seek(offset, whence)
-
     def read(self, size: int | None = -1) -> bytes:
         start = self._file.tell()
-        chunk = self._file.read(-1 if size is None else size)
+        chunk = super().read(size)
         if self._groups is None:
             self._end.append((start, chunk))
         for column in self._columns.values():
@@ -173,14 +162,6 @@ class WatchedPages(io.RawIOBase):
             if start <= column.next_head:
                 self._look(column, start, chunk)
         return chunk
-
-    def readall(self) -> bytes:
-        return self.read()
-
-    def readinto(self, buffer: Any) -> int:
-        chunk = self.read(len(buffer))
-        buffer[: len(chunk)] = chunk
-        return len(chunk)
 
     def _look(self, column: _Column, start: int, chunk: bytes) -> None:
         """Look at the heads of pages in the chunk, from where the next one begins."""
