@@ -120,6 +120,8 @@ class PartImporter:
                 step = self._write(run, prepared, step, _finished(step))
         if not step.part.done:
             self._complete(run, step.part)
+        if self.takes_long(part):  # threads that come and go leave free memory in pieces: peaks grow with the parts
+            pa.default_memory_pool().release_unused()
 
     # --- a small pass as a whole -------------------------------------------------------------------------------------
 
