@@ -87,6 +87,16 @@ def test_streams_a_large_row_group() -> None:
     assert max(sizes) < 6 << 20
 
 
+def test_reads_small_rows_in_large_steps(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of pages that are small as a whole as many rows are decoded at once as make an eighth of a batch."""
+    steps: list[int] = []
+    begin_step = WatchedPages.begin_step
+    monkeypatch.setattr(WatchedPages, "begin_step", lambda pages: (steps.append(1), begin_step(pages))[1])
+    rows = pa.table({"id": [f"{number:032}" for number in range(20_000)], "subject": [f"s{n}" for n in range(20_000)]})
+    assert sum(batch.records.num_rows for batch in read(write(rows))) == 20_000
+    assert len(steps) < 30
+
+
 def test_an_empty_part_has_no_batches() -> None:
     """A part without rows is read to its end at once."""
     assert read(write(numbered(0))) == []
@@ -289,6 +299,21 @@ def test_adds_up_the_texts_of_a_list_before_they_are_decoded(tags: list[list[str
     page = TakenPage(chunk.begin + head.size_bytes, head, chunk)
     assert page.take(0, content)
     assert page.delta_bytes() == sum(len(tag) for row in tags for tag in row)
+
+
+@given(
+    st.one_of(st.lists(st.text(max_size=40), min_size=1), st.lists(st.text("ab", min_size=7, max_size=7), min_size=1))
+)
+def test_finds_the_longest_text_of_a_dictionary(texts: list[str]) -> None:
+    """Before Arrow repeats it, and whether or not all are of one length."""
+    content = write(pa.table({"subject": texts}), compression="zstd")
+    chunk = column_places(content[-8 - int.from_bytes(content[-8:-4], "little") : -8])[0][0]
+    head = page_head(content, chunk.begin)
+    assert head is not None
+    assert head.is_dictionary
+    page = TakenPage(chunk.begin + head.size_bytes, head, chunk)
+    assert page.take(0, content)
+    assert page.widest_bytes() == max(len(text.encode()) for text in texts)
 
 
 def test_refuses_a_part_with_a_column_twice() -> None:
