@@ -90,8 +90,13 @@ def test_streams_a_large_row_group() -> None:
 def test_reads_small_rows_in_large_steps(monkeypatch: pytest.MonkeyPatch) -> None:
     """Of pages that are small as a whole as many rows are decoded at once as make an eighth of a batch."""
     steps: list[int] = []
-    begin_step = WatchedPages.begin_step
-    monkeypatch.setattr(WatchedPages, "begin_step", lambda pages: (steps.append(1), begin_step(pages))[1])
+    rows_at_once = WatchedPages.rows_at_once
+
+    def noted(pages: WatchedPages, row: int, few: int, most: int) -> int:
+        steps.append(row)
+        return rows_at_once(pages, row, few, most)
+
+    monkeypatch.setattr(WatchedPages, "rows_at_once", noted)
     rows = pa.table({"id": [f"{number:032}" for number in range(20_000)], "subject": [f"s{n}" for n in range(20_000)]})
     assert sum(batch.records.num_rows for batch in read(write(rows))) == 20_000
     assert len(steps) < 30
