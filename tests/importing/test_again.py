@@ -68,7 +68,7 @@ def test_what_was_repaired_comes_in(imported: Settings, tmp_path: Path) -> None:
 def test_rows_that_are_there_are_not_loaded_first(
     imported: Settings, monkeypatch: pytest.MonkeyPatch, known: bool
 ) -> None:
-    """A pass that is read again is merged from its first batch on; one that finds its rows there, from the next part."""
+    """A pass read again is merged from its first batch on, one that finds its rows there from the next part."""
     expected: list[bool] = []
 
     def noted(*given: Any, expect_existing: bool, **options: Any) -> Any:
