@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import signal
 import sys
@@ -32,6 +33,9 @@ if TYPE_CHECKING:
     from s3import.core.settings import Settings
     from s3import.files import Retried
     from s3import.importing.requests import Result
+
+
+_NEW_OBJECTS = 10_000  # until Python looks for cycles: with its 700, that is a tenth of each command.s start
 
 
 @click.group(cls=options.Group, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
@@ -447,6 +451,7 @@ def run(arguments: list[str] | None = None) -> int:
 def main() -> NoReturn:
     """The entry point. Leaves without tearing down threads and libraries: the exit status must not depend on them."""
     streams.prepare()
+    gc.set_threshold(_NEW_OBJECTS)
     signal.signal(signal.SIGTERM, lambda number, _: os._exit(128 + number))
     keep_texts_in()
     status = run()

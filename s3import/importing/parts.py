@@ -57,13 +57,15 @@ PATIENCE_SECONDS = 5.0  # that rows wait, with all they lock, for the batch befo
 class ActiveRun:
     """A claimed run that this process is working on; `ended` is set when its parts must stop at their next batch.
 
-    `notes`: what its end has to say beside its counts.
+    `existing` is set while most rows of its batches turn out to be there already. `notes`: what its end has to say
+    beside its counts.
     """
 
     claim: Claim
     source: DumpSource
     counters: Counters
     ended: threading.Event = field(default_factory=threading.Event)
+    existing: threading.Event = field(default_factory=threading.Event)
     notes: list[str] = field(default_factory=list)
 
 
@@ -111,7 +113,7 @@ class PartImporter:
         """
         self.require_going(run)
         batches = self._prepare(run, part)
-        step = Step(part)
+        step = Step(part, existing=run.claim.again is not None or run.existing.is_set())
         if self.takes_long(part):
             step = self._write_in_order(run, step, _one_ahead(batches), spare)
         else:
@@ -290,6 +292,10 @@ class PartImporter:
             unchanged=now.unchanged - was.unchanged,
             seconds=seconds,
         )
+        if 2 * advanced.unchanged > advanced.read:
+            run.existing.set()
+        elif advanced.read:
+            run.existing.clear()
         run.counters.add(advanced.read, advanced.rejected, advanced.bytes)
         self.transactions.observe(advanced)
         run.counters.require_within_limit(claim.account_id)

@@ -11,8 +11,8 @@ on the account's dumps.
 
 from __future__ import annotations
 
-import datetime as dt
 from collections.abc import Collection, Iterable, Iterator, Sequence
+from enum import IntEnum
 from typing import Any
 
 import pyarrow as pa
@@ -21,7 +21,7 @@ import sqlalchemy as sa
 
 from s3import.core.errors import AccountDeleted, Conflict
 from s3import.core.records import ROW_ENTITIES, Entity, Reason, Written
-from s3import.core.tables import PARENTS, TARGETS, UtcTime, accounts, import_reread, import_tombstones
+from s3import.core.tables import PARENTS, TARGETS, accounts, import_reread, import_tombstones
 from s3import.writers.deletions import delete
 from s3import.writers.kept import require_as_sent, require_kept
 from s3import.writers.schema import triggers
@@ -39,7 +39,20 @@ from s3import.writers.translation import translated
 from s3import.writers.writer import Writer
 
 PartKey = tuple[str, int]  # of a run, and the part's number within it
-_BEFORE_ALL = sa.literal(dt.datetime(1900, 1, 1, tzinfo=dt.UTC), UtcTime)  # earlier than any record's instant
+
+
+class _There(IntEnum):
+    """What the target holds of a row's id, seen from the batch's row: one that is no older and has the same parents,
+    no older with other parents, an older one, or none."""
+
+    SAME = 0
+    ELSEWHERE = 1
+    OLDER = 2
+    ABSENT = 3
+
+    @property
+    def sql(self) -> sa.ColumnElement[int]:
+        return sa.literal_column(str(self.value), sa.Integer)
 
 
 _KEYS: dict[Entity, sa.Table] = {entity: keys_table(f"import_keys_of_{entity}", entity) for entity in ROW_ENTITIES}
@@ -180,8 +193,11 @@ class _Merge:
     def run(self) -> Written:
         self.writer.look_up_by_key(self.connection)
         fill(self.connection, self.writer, self.keys, _keys_of(self.entity, self.rows))
-        absent, newer = self._absent_and_newer()
-        unknown = self._unknown_parents()
+        found = self._found()
+        absent = {row for row, there in found.items() if there is _There.ABSENT}
+        newer = {row for row, there in found.items() if there is _There.OLDER}
+        # Where the target's row has the same parents these are there: its foreign keys say so.
+        unknown = self._unknown_parents() if found else {}
         _check_account(self.connection, self.account_id)
         kept_out = self._kept_out(unknown.keys())
         held_back = kept_out.held_back - kept_out.rejected.keys()
@@ -198,21 +214,25 @@ class _Merge:
 
     # --- questions about the batch's keys; each answer is a set of row indices ---
 
-    def _absent_and_newer(self) -> tuple[set[int], set[int]]:
-        """Rows that the target lacks, and rows newer than the target's: one look at each, answers only for these."""
+    def _found(self) -> dict[int, _There]:
+        """What the target holds of each row's id, by one look for each; left out are rows of which it is the SAME."""
+        there = sa.func.coalesce(self._lookup(self.target, "id", self._compared()), _There.ABSENT.sql)
+        found = self.connection.execute(sa.select(self.keys.c.ordinal, there).where(there != _There.SAME.sql))
+        return {ordinal: _There(what) for ordinal, what in found}
+
+    def _compared(self) -> sa.ColumnElement[int]:
+        at = self.keys.c.at
         effective = sa.func.coalesce(self.target.c.updated_at, self.target.c.created_at)
-        there = self._lookup(self.target, "id", effective)
-        wins = sa.func.coalesce(there, _BEFORE_ALL) < self.keys.c.at
+        older = effective < at
         if self.restarted:
-            wins = sa.or_(wins, sa.and_(there == self.keys.c.at, self._is_unread(self.restarted)))
-        found = self.connection.execute(sa.select(self.keys.c.ordinal, there.is_(None)).where(wins)).all()
-        absent = {ordinal for ordinal, is_absent in found if is_absent}
-        return absent, {ordinal for ordinal, is_absent in found if not is_absent}
+            older = sa.or_(older, sa.and_(effective == at, self._is_unread(self.restarted)))
+        elsewhere = sa.or_(*(self.target.c[column] != self.keys.c[column] for column, _, _ in PARENTS[self.entity]))
+        return sa.case((older, _There.OLDER.sql), (elsewhere, _There.ELSEWHERE.sql), else_=_There.SAME.sql)
 
     def _is_unread(self, part: PartKey) -> sa.ColumnElement[bool]:
         read = import_reread.c
         mine = (read.run_id == part[0], read.part_number == part[1], read.id == self.keys.c.id)
-        return sa.select(read.id).where(*mine).scalar_subquery().is_(None)
+        return sa.select(read.id).where(*mine).correlate(self.keys).scalar_subquery().is_(None)
 
     def _remember_as_read(self, part: PartKey) -> None:
         columns = (sa.literal(part[0]), sa.literal(part[1]), self.keys.c.id)

@@ -16,6 +16,7 @@ from s3import.core import tables
 from s3import.core.events import Advanced, Event
 from s3import.core.records import HALVES, ROW_ENTITIES, Pass
 from s3import.core.settings import Settings
+from s3import.writers import write as write_rows
 from tests import commands as app
 from tests import forks
 from tests.databases import on_sqlite
@@ -60,6 +61,27 @@ def test_what_was_repaired_comes_in(imported: Settings, tmp_path: Path) -> None:
     assert result.document["account_status"] == "active"
     assert list(app.rejects(imported, ACCOUNT, tuple(Pass))) == []
     assert len(ids(imported, tables.attachments)) == 6
+
+
+@on_sqlite
+@pytest.mark.parametrize("known", [True, False])
+def test_rows_that_are_there_are_not_loaded_first(
+    imported: Settings, monkeypatch: pytest.MonkeyPatch, known: bool
+) -> None:
+    """A pass read again is merged from its first batch on, one that finds its rows there from the next part."""
+    expected: list[bool] = []
+
+    def noted(*given: Any, expect_existing: bool, **options: Any) -> Any:
+        expected.append(expect_existing)
+        return write_rows(*given, expect_existing=expect_existing, **options)
+
+    monkeypatch.setattr("s3import.importing.parts.write", noted)
+    if not known:
+        for table in (tables.import_rejects, tables.import_parts, tables.import_runs):
+            execute(imported, sa.delete(table))
+        execute(imported, sa.update(tables.accounts).values(status="migrating"))
+    migrate(imported, again=known)
+    assert expected == [known, True, True] * len(HALVES)
 
 
 @on_sqlite

@@ -114,6 +114,30 @@ def test_missing_parents_are_all_named(database: Database) -> None:
     assert codes(written) == {0: [("unknown_brand", "brand_id"), ("unknown_channel", "channel_id")]}
 
 
+@pytest.mark.parametrize("hours", [-1, 0, 1])
+def test_a_row_that_is_there_needs_the_parents_that_it_names(database: Database, hours: int) -> None:
+    """A record is rejected for a parent that is missing, whatever its row in the table hangs on."""
+    put(database, THREADS, thread("t"), thread("u"))
+    put(database, MESSAGES, message("m", updated_at=NOON))
+    again, elsewhere = (message("m", thread_id=thread_id, updated_at=NOON) for thread_id in ("t", "u"))
+    astray = message("m", thread_id="nowhere", updated_at=NOON + hours * HOUR)
+    written = put(database, MESSAGES, again, astray, elsewhere)
+    assert (written.written, written.unchanged) == (0, 2)
+    assert codes(written) == {1: [("unknown_thread", "thread_id")]}
+    assert stored(database, MESSAGES, "thread_id") == ["t"]
+
+
+def test_rows_that_are_there_are_asked_about_once(database: Database) -> None:
+    """Parents that the table's rows hang on already are there: nobody looks for them."""
+    put(database, THREADS, thread("t"))
+    put(database, MESSAGES, message("m"))
+    said: list[str] = []
+    with database.begin() as connection:
+        sa.event.listen(connection, "before_cursor_execute", lambda *event: said.append(event[2]))
+        write(connection, database.writer, MESSAGES, ACCOUNT, arrow(MESSAGES, [message("m")]), expect_existing=True)
+    assert not [statement for statement in said if "FROM threads" in statement]
+
+
 def test_messages_and_attachments_need_their_parents(database: Database) -> None:
     """A child names its missing parent by its own code."""
     assert codes(put(database, MESSAGES, message("m"))) == {0: [("unknown_thread", "thread_id")]}

@@ -26,18 +26,19 @@ from s3import.readers.formats.parquet_pages import MAX_PAGE_BYTES, Leaf, ListsTo
 from s3import.readers.formats.signatures import SIGNATURE_BYTES, require_signature
 
 _BUFFER_BYTES = 256 * 1024  # read ahead in each column
-HELD = 3  # pages and dictionaries of every column are in memory besides: batches are so many times smaller
+_SHARE = 3, 4  # of the bytes of JSON Lines, names of fields and all: what the same records take in Arrow's memory
 _STEPS_IN_BATCH = 8
 _DICTIONARIES_FROM = {0, 2, 3, 4, 8}  # the encodings of which Arrow makes them: no delta
 SizeOf = Callable[[pa.RecordBatch], int]  # what it takes decoded
-_MAX_STEP_ROWS = 64  # a step costs little compared to them, and so many of a megabyte each fit into memory
+_FEW_ROWS = 64  # of which those before them may tell how long they are: so many of a megabyte each fit into memory
+_MAX_STEP_ROWS = 4096  # a step costs little compared to them
 
 
 def read_parquet(
     file: BinaryIO, entity: Entity, start: Position, *, object_name: str, batch_bytes: int
 ) -> Iterator[Batch]:
-    """The records of a Parquet part from row `start.offset` on, in batches of about a third of `batch_bytes` of Arrow
-    memory: all in all that takes what as many bytes of text do.
+    """The records of a Parquet part from row `start.offset` on, in batches of about three quarters of `batch_bytes` of
+    Arrow memory, which is what as many bytes of text become.
 
     `file` is seekable. Offsets and lines count rows: read again from the end of any batch, the part gives the same
     batches. A batch is drawn together from small steps, so memory follows the rows at hand and not the row group; it
@@ -52,7 +53,7 @@ def read_parquet(
         file.seek(0)
         require_signature(file.read(SIGNATURE_BYTES), ".parquet", object_name)
         raise
-    batch_bytes //= HELD
+    batch_bytes = batch_bytes * _SHARE[0] // _SHARE[1]
     place = start
     for steps in _gather(_named_steps(part, start.offset, batch_bytes, object_name), batch_bytes):
         batch = _batch(part, entity, pa.Table.from_batches(steps), place)
@@ -205,16 +206,19 @@ def _steps_of_group(
 def _steps_of(
     part: _Part, file: pq.ParquetFile, group: int, step_bytes: int, size_of: SizeOf, most_rows: int = _MAX_STEP_ROWS
 ) -> Iterator[pa.RecordBatch]:
-    """The rows of a row group in steps of about `step_bytes`, which grow twofold at most."""
+    """The rows of a row group in steps of about `step_bytes`. As far as only the rows before tell how many these are,
+    and where there are lists, steps grow twofold at most."""
     part.pages.watch(group, part.leaves)
     columns = [leaf.path for leaf in part.leaves.values()]
+    are_listed = any(leaf.is_listed for leaf in part.leaves.values())
     row, at_once = 0, 1
     for step in file.iter_batches(1, row_groups=[group], columns=columns, use_threads=False):
         yield step if part.written is None else as_written(step, part.written)
-        fitting = step_bytes * step.num_rows // max(size_of(step), 1)
-        row, at_once = row + step.num_rows, max(min(fitting, 2 * at_once, most_rows), 1)
+        fitting = max(min(step_bytes * step.num_rows // max(size_of(step), 1), most_rows), 1)
+        row, at_once = row + step.num_rows, min(fitting, 2 * at_once)
+        few, most = min(at_once, _FEW_ROWS), at_once if are_listed else fitting
         # The reader asks for its size again before every step.
-        file.reader.set_batch_size(part.pages.rows_at_once(row, at_once))
+        file.reader.set_batch_size(part.pages.rows_at_once(row, few, most))
         part.pages.begin_step()
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from itertools import chain
 from typing import BinaryIO, NamedTuple
 
 from s3import.core.errors import PartUnreadable
@@ -25,6 +26,7 @@ MAX_PAGES_BYTES = 320 * 1024 * 1024  # and of all columns, side by side
 MAX_VALUES = 8 * 1024 * 1024  # of a page that Arrow takes apart at once, and of the lists of a step
 MAX_LISTS_BYTES = 128 * 1024 * 1024  # of the rows of a step
 MAX_STEP_BYTES = 64 * 1024 * 1024  # of texts that rows may share, and of pages that they go on into
+LITTLE_BYTES = 16 * 1024 * 1024  # of pages and shared texts together, however many rows they are
 _HEAD_BYTES = (64 * 1024, 64 * 1024 * 1024)  # of a page's head, which may tell of its least and its largest value
 _SMALL_BYTES = 1024  # a dictionary that needs no look: rows in hand may repeat all of it
 _TAIL_BYTES = 8  # behind the footer: its length and a magic word
@@ -58,14 +60,10 @@ class _Column:
     taken: list[TakenPage] = field(default_factory=list)
     pages: deque[tuple[int, int]] = field(default_factory=deque)
 
-    def bytes_behind_first(self, end: int) -> int:
-        """What the pages take into which the rows before `end` go on."""
-        total, begin = 0, None
-        for row, size_bytes in self.pages:
-            if begin is not None and begin < end:
-                total += size_bytes
-            begin = row
-        return total
+    def page_bytes(self, end: int) -> list[int]:
+        """What each of the pages takes that rows before `end` are in."""
+        begins = chain((0,), (row for row, _ in self.pages))
+        return [size_bytes for begin, (_, size_bytes) in zip(begins, self.pages, strict=False) if begin < end]
 
     def listed_bytes(self, values: int, unpacked: int) -> int:
         """What values of a list may take, `unpacked` if they stand in the page themselves."""
@@ -108,18 +106,22 @@ class WatchedPages(WrappedFile):
         """How the pages of a column, given by number among all, are encoded in any row group, by its footer's word."""
         return frozenset().union(*(group[column].encodings for group in self._places() if column < len(group)))
 
-    def rows_at_once(self, row: int, most: int) -> int:
+    def rows_at_once(self, row: int, few: int, most: int) -> int:
         """How many rows from `row` of the group on can be decoded together, one at least and `most` at most: of what
-        they repeat and of the pages that they go on into, all is known and fits into memory."""
+        they repeat and of the pages that they go on into, all is known and fits into memory. More than `few`, for which
+        the rows before them speak, only where whatever they hold takes little."""
         columns = [column for column in self._columns.values() if not column.leaf.is_listed]
-        repeated = sum(column.widest_bytes for column in self._columns.values())
-        most = min(most, MAX_STEP_BYTES // max(repeated, 1))
-        most = min(most, MAX_PAGE_BYTES // max(sum(column.delta_bytes for column in columns), 1))
         for column in columns:
             while column.pages and column.pages[0][0] <= row:
                 column.pages.popleft()
-            most = min(most, column.values - row)
-        while most > 1 and sum(column.bytes_behind_first(row + most) for column in columns) > MAX_STEP_BYTES:
+        repeated = sum(column.widest_bytes for column in self._columns.values())
+        prefixed = sum(column.delta_bytes for column in columns)
+        each = repeated + prefixed + sum(column.leaf.size_bytes for column in columns)
+        most = min([most, *(column.values - row for column in columns)])
+        while most > few and most * each + sum(sum(column.page_bytes(row + most)) for column in columns) > LITTLE_BYTES:
+            most = max(most // 2, few)
+        most = min(most, MAX_STEP_BYTES // max(repeated, 1), MAX_PAGE_BYTES // max(prefixed, 1))
+        while most > 1 and sum(sum(column.page_bytes(row + most)[1:]) for column in columns) > MAX_STEP_BYTES:
             most //= 2
         return max(most, 1)
 

@@ -237,6 +237,17 @@ def test_long_cells_behind_short_ones_are_read_in_little_memory(tmp_path: Path, 
     assert (told["rows"], told["codes"], told["error"]) == (240, {}, "")
 
 
+@pytest.mark.parametrize("each", [1000, 100_000])
+def test_long_cells_in_the_page_of_short_ones_are_read_in_little_memory(tmp_path: Path, each: int) -> None:
+    """However small the rows are that were read first: how many are read at once heeds all that the page may hold."""
+    rows = 160_000_000 // each
+    bodies = pa.concat_arrays([pa.repeat("short", 200), pa.repeat(text(each), rows)])
+    options = {"use_dictionary": False, "data_page_size": 1 << 30, "write_batch_size": rows, "compression": "zstd"}
+    pq.write_table(table(MESSAGES, 200 + rows, "body", bodies), tmp_path / "part.parquet", **options)
+    told = read(tmp_path / "part.parquet", MESSAGES)
+    assert (told["rows"], told["codes"], told["error"]) == (200 + rows, {}, "")
+
+
 def test_a_list_of_nulls_of_a_wide_type_is_refused(tmp_path: Path) -> None:
     """A null of a type of fixed size takes as much memory as a value, though it takes nothing in the file."""
     tags = one_list(pa.nulls(600, pa.binary(1 << 20)))

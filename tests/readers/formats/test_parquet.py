@@ -63,10 +63,10 @@ def test_reads_every_row_once_and_in_order() -> None:
 def test_gives_the_same_batches_from_any_checkpoint(row_group_size: int) -> None:
     """Read again from the end of a batch, a part gives the batches that followed it."""
     content = write(numbered(200), row_group_size=row_group_size)
-    batches = read(content, batch_bytes=2000)
+    batches = read(content, batch_bytes=700)
     assert len(batches) > 3
     for number, batch in enumerate(batches):
-        again = read(content, batch.end.offset, batch_bytes=2000)
+        again = read(content, batch.end.offset, batch_bytes=700)
         assert [each.records for each in again] == [each.records for each in batches[number + 1 :]]
         assert [each.end for each in again] == [each.end for each in batches[number + 1 :]]
 
@@ -85,6 +85,21 @@ def test_streams_a_large_row_group() -> None:
     sizes = [batch.records["id"].nbytes for batch in read(content, batch_bytes=1 << 20)]
     assert len(sizes) > 3
     assert max(sizes) < 6 << 20
+
+
+def test_reads_small_rows_in_large_steps(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of pages that are small as a whole as many rows are decoded at once as make an eighth of a batch."""
+    steps: list[int] = []
+    rows_at_once = WatchedPages.rows_at_once
+
+    def noted(pages: WatchedPages, row: int, few: int, most: int) -> int:
+        steps.append(row)
+        return rows_at_once(pages, row, few, most)
+
+    monkeypatch.setattr(WatchedPages, "rows_at_once", noted)
+    rows = pa.table({"id": [f"{number:032}" for number in range(20_000)], "subject": [f"s{n}" for n in range(20_000)]})
+    assert sum(batch.records.num_rows for batch in read(write(rows))) == 20_000
+    assert len(steps) < 30
 
 
 def test_an_empty_part_has_no_batches() -> None:
@@ -289,6 +304,21 @@ def test_adds_up_the_texts_of_a_list_before_they_are_decoded(tags: list[list[str
     page = TakenPage(chunk.begin + head.size_bytes, head, chunk)
     assert page.take(0, content)
     assert page.delta_bytes() == sum(len(tag) for row in tags for tag in row)
+
+
+@given(
+    st.one_of(st.lists(st.text(max_size=40), min_size=1), st.lists(st.text("ab", min_size=7, max_size=7), min_size=1))
+)
+def test_finds_the_longest_text_of_a_dictionary(texts: list[str]) -> None:
+    """Before Arrow repeats it, and whether or not all are of one length."""
+    content = write(pa.table({"subject": texts}), compression="zstd")
+    chunk = column_places(content[-8 - int.from_bytes(content[-8:-4], "little") : -8])[0][0]
+    head = page_head(content, chunk.begin)
+    assert head is not None
+    assert head.is_dictionary
+    page = TakenPage(chunk.begin + head.size_bytes, head, chunk)
+    assert page.take(0, content)
+    assert page.widest_bytes() == max(len(text.encode()) for text in texts)
 
 
 def test_refuses_a_part_with_a_column_twice() -> None:
