@@ -17,6 +17,7 @@ from s3import.core.errors import DatabaseUnavailable
 from s3import.core.records import Pass
 from s3import.core.tables import accounts, import_rejects, import_runs, import_samples
 from s3import.operations.operations import Operations
+from s3import.server.page.session import COOKIE, Session
 from s3import.status import State
 from tests.importing.dumps import ACCOUNT as DUMPED
 from tests.server.api.services import ACCOUNT, TOKEN, open_service, put_account, put_rejects, put_run
@@ -53,18 +54,18 @@ def service(sqlite_url: str) -> Iterator[Operations]:
 
 @pytest.fixture
 def open_page(browser: Browser, service: Operations) -> Iterator[Callable[..., Page]]:
-    """Opens a page of a server over the service, logged in."""
+    """Opens a page of a server over the service, as somebody who has logged in."""
     contexts: list[BrowserContext] = []
     with served(service) as port:
 
         def opened(path: str = "/ui/", *, log_in: bool = True, **how: object) -> Page:
             context = browser.new_context(base_url=f"http://127.0.0.1:{port}", **how)  # type: ignore[arg-type]
             contexts.append(context)
+            if log_in:
+                cookie = Session([TOKEN]).cookie_for(TOKEN) or ""
+                context.add_cookies([{"name": COOKIE, "value": cookie, "domain": "127.0.0.1", "path": "/ui"}])
             page = context.new_page()
             page.goto(path)
-            if log_in:
-                page.get_by_label("Token").fill(TOKEN)
-                page.get_by_role("button", name="Log in").click()
             return page
 
         yield opened
