@@ -405,7 +405,9 @@ def test_rows_of_two_accounts_are_checked_one_by_one(database: Database) -> None
         writer.load(connection, tables.threads, arrow(THREADS, rows))
 
 
-def test_a_second_account_is_read_by_key_although_statistics_do_not_know_it(tmp_path: Any, bare_postgres_url: str) -> None:
+def test_a_second_account_is_read_by_key_although_statistics_do_not_know_it(
+    tmp_path: Any, bare_postgres_url: str
+) -> None:
     """They know the first alone, so that any index of the tables seems as good as the key's for the second: that by
     thread or by message would be read for all of the account, for each row.
     Sessions tell what they read at their end."""
