@@ -25,6 +25,7 @@ import sqlalchemy as sa
 from s3import.core.errors import S3ImportError
 from s3import.core.tables import accounts, metadata
 from s3import.writers import Database, open_database, schema
+from tests.connections import kept
 
 POSTGRES = "postgresql://postgres@127.0.0.1:5432/postgres"
 MARIADB = "mysql://root@127.0.0.1:3306/"
@@ -110,7 +111,7 @@ def sqlite_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="session")
 def postgres_tables(postgres_database: sa.URL) -> Iterator[Database]:
     """A schema of PostgreSQL with all tables."""
-    with _postgres_schema(postgres_database) as url, closing(_with_tables(url)) as database:
+    with _postgres_schema(postgres_database) as url, _kept_tables(url) as database:
         yield database
 
 
@@ -118,7 +119,7 @@ def postgres_tables(postgres_database: sa.URL) -> Iterator[Database]:
 def mariadb_tables(mariadb_server: sa.URL) -> Iterator[Database]:
     """A database of MariaDB or MySQL with all tables; without TLS, which costs the client more than most tests."""
     plain = mariadb_server.update_query_dict({"ssl_disabled": "true"})
-    with _mariadb_database(plain) as url, closing(_with_tables(url)) as database:
+    with _mariadb_database(plain) as url, _kept_tables(url) as database:
         yield database
 
 
@@ -201,6 +202,12 @@ def _with_tables(url: str) -> Database:
     with database.begin() as connection:
         schema.upgrade(connection)
     return database
+
+
+@contextmanager
+def _kept_tables(url: str) -> Iterator[Database]:
+    with closing(_with_tables(url)) as database, kept(database):
+        yield database
 
 
 def empty(database: Database) -> None:

@@ -5,12 +5,12 @@ from __future__ import annotations
 import os
 import pty
 import re
-import subprocess
 import termios
 from collections.abc import Callable
 from contextlib import suppress
+from pathlib import Path
 
-from tests.cli.commands import command, environment
+from tests.cli.commands import started
 
 SEQUENCE = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]")
 
@@ -22,11 +22,12 @@ def on_a_terminal(
     at_first_sight: Callable[[], None] = lambda: None,
     **variables: str,
 ) -> str:
-    """All that a command writes to a terminal of that size, as its stdout; what to do once it wrote something."""
+    """All that a command, in a forked process, writes to a terminal of that size, as its stdout; what to do once it
+    wrote something."""
     ours, theirs = pty.openpty()
     termios.tcsetwinsize(theirs, (lines, columns))
-    seen = environment(TERM="xterm-256color", **variables)
-    process = subprocess.Popen(command(*words), env=seen, stdout=theirs, stderr=subprocess.DEVNULL)
+    with Path(os.devnull).open("wb") as nowhere:
+        process = started(words, {"TERM": "xterm-256color", **variables}, theirs, nowhere.fileno())
     os.close(theirs)
     said = b""
     with suppress(OSError):  # the terminal is gone when the process is
@@ -35,7 +36,7 @@ def on_a_terminal(
                 at_first_sight()
             said += chunk
     os.close(ours)
-    process.communicate(timeout=120)
+    process.join(120)
     return said.decode().replace("\r\n", "\n")
 
 

@@ -102,7 +102,7 @@ _UNDISTURBED: dict[tuple[str, int, int], dict[str, Any]] = {}
 
 def rows(settings: Settings, account: str = ACCOUNT) -> dict[str, list[dict[str, Any]]]:
     """Every row of the account's brands, channels, threads, messages and attachments, by table, in the order of ids."""
-    with open_database(settings.database).read() as connection:
+    with closing(open_database(settings.database)) as database, database.read() as connection:
         return {
             str(table.name): [
                 {str(name): value for name, value in row.items()}

@@ -405,14 +405,17 @@ def test_rows_of_two_accounts_are_checked_one_by_one(database: Database) -> None
         writer.load(connection, tables.threads, arrow(THREADS, rows))
 
 
-def test_a_second_account_is_read_by_key_although_statistics_do_not_know_it(tmp_path: Any, postgres_url: str) -> None:
+def test_a_second_account_is_read_by_key_although_statistics_do_not_know_it(
+    tmp_path: Any, bare_postgres_url: str
+) -> None:
     """They know the first alone, so that any index of the tables seems as good as the key's for the second: that by
-    thread or by message would be read for all of the account, for each row."""
-    settings = settings_for(tmp_path, postgres_url, block_bytes=50_000)
+    thread or by message would be read for all of the account, for each row.
+    Sessions tell what they read at their end."""
+    settings = settings_for(tmp_path, bare_postgres_url, block_bytes=50_000)
     for account in ("first", "second"):
         write_dump(simple_dump(300, account), tmp_path, account)
     assert code_of(migrate(settings, "first")) is None
-    with opened(postgres_url, Keys.ROWS) as database:
+    with opened(bare_postgres_url, Keys.ROWS) as database:
         run_sql(database, "ANALYZE threads, messages, attachments")
         before = _read_by_parent(database)
         for again in (False, True):

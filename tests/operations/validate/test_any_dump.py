@@ -18,11 +18,11 @@ FILE_CODES = {"file_missing", "file_differs"}
 
 
 @pytest.mark.parametrize("seed", range(12))
-def test_what_is_rejected_is_what_an_import_rejects(seed: int, bare_sqlite_url: str, tmp_path: Path) -> None:
+def test_what_is_rejected_is_what_an_import_rejects(seed: int, sqlite_url: str, tmp_path: Path) -> None:
     """The same records, for the same reasons, as by an import with files into an empty database. Of files an import
     only copies those of the newest versions; a validation looks for all of them."""
     report = validated(seeded_dump(seed, threads=8), tmp_path)
-    settings = settings_for(tmp_path, bare_sqlite_url, files_to=str(tmp_path / "files"))
+    settings = settings_for(tmp_path, sqlite_url, files_to=str(tmp_path / "files"))
     passes = migrate(settings).document["passes"]
     files_found, found = _divided(rejects(report))
     files_kept, kept = _divided(map(words, app.rejects(settings, ACCOUNT, HALVES)))

@@ -47,7 +47,8 @@ def faults(page: Page) -> list[str]:
     """What axe finds wrong with the page as it is, by rule and place."""
     if not AXE.exists():
         _give_up("no axe: `make build/axe/.ready` fetches it from npm")
-    page.evaluate(AXE.read_text())  # not as a script of the page, whose policy allows none but its own
+    if not page.evaluate("'axe' in window"):
+        page.evaluate(AXE.read_text())  # not as a script of the page, whose policy allows none but its own
     results: dict[str, Any] = page.evaluate(f"axe.run(document, {{runOnly: {WCAG}}})")
     return [f"{found['id']}: {node['html'][:200]}" for found in results["violations"] for node in found["nodes"]]
 

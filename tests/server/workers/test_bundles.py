@@ -8,6 +8,7 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
+from functools import cache
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -129,21 +130,23 @@ def test_a_large_part_goes_by_itself(tmp_path: Path, sqlite_url: str) -> None:
 
 
 @pytest.mark.parametrize("k", [2, 14, 31])
-def test_a_dead_worker_costs_a_batch(settings: Settings, tmp_path: Path, k: int) -> None:
+def test_a_dead_worker_costs_a_batch(settings: Settings, k: int) -> None:
     """Whichever part of its bundle it was at, others go on behind what was committed."""
     with Transactions(k, Moment.WITHIN, die).watched(), fleet(settings, capacity=ONE_EACH) as workers:
         ask(settings, passes=RECENT)
         with pytest.raises(Killed):
             workers.work()
         workers.work()
-    assert snapshot(settings) == _alone(settings, tmp_path)
+    assert snapshot(settings) == _alone()
 
 
-def _alone(settings: Settings, folder: Path) -> dict[str, Any]:
+@cache
+def _alone() -> dict[str, Any]:
     """What one process leaves of the same dump."""
-    alone = replace(settings, database=f"sqlite:///{folder}/alone.db")
-    migrate(alone, passes=RECENT)
-    return snapshot(alone)
+    with tempfile.TemporaryDirectory() as folder:
+        settings = prepared(Path(folder), f"sqlite:///{folder}/alone.db")
+        migrate(settings, passes=RECENT)
+        return snapshot(settings)
 
 
 def test_a_part_in_a_bundle_that_kills_its_workers_ends_the_run(
@@ -297,4 +300,4 @@ def test_workers_share_bundles_on_every_database(tmp_path: Path, request: pytest
     with fleet(settings, 3, capacity=Capacity(per_account=2)) as workers:
         ask(settings, passes=RECENT)
         workers.work()
-    assert snapshot(settings) == _alone(settings, tmp_path)
+    assert snapshot(settings) == _alone()
