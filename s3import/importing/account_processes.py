@@ -49,8 +49,8 @@ def in_processes(
     """Move the accounts, one at a time in each process; their outcomes in the order asked for.
 
     `make_mover` must be picklable; it is called once in each process. `observe` is called from several threads.
-    Raises: ProcessLost when one of them dies, or says nothing for 30 s; the others end at their next batch. Whatever has
-    not ended after 4 s is killed.
+    Raises: ProcessLost when one of them dies, or says nothing for 30 s; the others end at their next batch, or are
+    killed after 4 s.
     """
     idle: SimpleQueue[_Child] = SimpleQueue()
     lost = _Loss()
@@ -95,7 +95,7 @@ class _Child:
             self._process.start()
 
     def move(self, request: Request, observe: Observer, lost: _Loss) -> Outcome:
-        """Move an account. Raises: the mover's error; ProcessLost when the process dies or hangs, which `lost` notes."""
+        """Move an account. Raises: the mover's error; ProcessLost, noted by `lost`, when the process dies or hangs."""
         with _noticed(lost):
             self._pipe.send(request)
         while not isinstance(answer := self._hear(lost), Outcome | S3ImportError):

@@ -1,4 +1,4 @@
-"""Unique and foreign keys that are not s3import's: what breaks one of them breaks it again, however often it is tried."""
+"""Unique and foreign keys that are not s3import's: what breaks one breaks it again, however often it is tried."""
 
 from __future__ import annotations
 

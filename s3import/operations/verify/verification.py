@@ -1,9 +1,9 @@
 """The story of a verification: plan, read the dump again, compare sums, look closer where they differ, explain.
 
-Rows that the dump deletes must be gone. For each entity the dump's records become fingerprints, and of those of one id the newest wins, as in the import. The
-database sums its own fingerprints up by key range in one look at the table. Where a range's numbers agree its rows are
-equal. Of the others the fingerprints are fetched and compared one by one, and the records for which that leaves a doubt
-are read a third time, to be compared with their rows field by field.
+Rows that the dump deletes must be gone. For each entity the dump's records become fingerprints, and of those of one id
+the newest wins, as in the import. The database sums its own fingerprints up by key range in one look at the table.
+Where a range's numbers agree its rows are equal. Of the others the fingerprints are fetched and compared one by one,
+and the records for which that leaves a doubt are read a third time, to be compared with their rows field by field.
 """
 
 from __future__ import annotations

@@ -279,7 +279,7 @@ _LISTING = "ListObjectsV2"
 
 
 def _require_store(operation_model: Any, response_dict: Mapping[str, Any], **_event: object) -> None:
-    """A hook for botocore, which would make an empty listing of a web page, or a refusal, or ask for it again and again.
+    """A hook for botocore, which would make an empty listing of a web page, or a refusal, or ask again and again.
 
     Raises: SourceMissing, where what answers is no store.
     """
