@@ -16,7 +16,8 @@ _OUR_NAMES = frozenset(
     {
         "PRIMARY",  # as MySQL calls it
         *(f"{table}_pkey" for table in metadata.tables),  # as PostgreSQL does
-        *(key.name for table in metadata.tables.values() for key in (*table.indexes, *table.constraints) if key.name),
+        *(str(index.name) for table in metadata.tables.values() for index in table.indexes),
+        *(str(key.name) for table in metadata.tables.values() for key in table.constraints if key.name),
     }
 )
 """Names that need no look: those that ask for the same thing at the same moment meet there."""
