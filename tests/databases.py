@@ -45,6 +45,9 @@ def database_url(request: pytest.FixtureRequest) -> str:
 on_sqlite = pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
 """For a test whose fixtures take `database_url` where one kind of database shows as much as all of them."""
 
+on_servers = pytest.mark.parametrize("database_url", ["postgresql", "mariadb"], indirect=True)
+"""For what SQLite does not have."""
+
 
 @pytest.fixture(params=KINDS)
 def bare_database_url(request: pytest.FixtureRequest) -> str:

@@ -276,10 +276,15 @@ class BrokerUnavailable(TemporaryFailure):
 class Conflict(TemporaryFailure):
     """A primary or foreign key is broken: another worker or a person was there first.
 
-    The transaction holds nothing of use any more; tried again from its start it sees what the other one did.
+    The transaction holds nothing of use any more; tried again from its start it sees what the other one did. `key`: the
+    name of the key in the database that is broken, "" where the driver does not tell it; None: another reason.
     """
 
     code = "conflict"
+
+    def __init__(self, message: str, *, key: str | None = None) -> None:
+        super().__init__(message)
+        self.key = key
 
 
 class DatabaseUnavailable(TemporaryFailure):

@@ -31,6 +31,8 @@ PACKAGE = f"{__name__.partition('.')[0]}."
 TO_THE_COMMAND = (signal.SIGINT, signal.SIGTERM)
 POLL_SECONDS = 0.2
 GRACE_SECONDS = 4.0  # for the batch at hand, once the parent or another child is gone
+BEAT_SECONDS = 1.0
+SILENT_BEATS = 30  # after so many without a sign of life a child hangs: its lease has ended by then
 
 Mover = Callable[[Request], Outcome]
 MakeMover = Callable[[Observer, threading.Event], Mover]
@@ -47,10 +49,11 @@ def in_processes(
     """Move the accounts, one at a time in each process; their outcomes in the order asked for.
 
     `make_mover` must be picklable; it is called once in each process. `observe` is called from several threads.
-    Raises: ProcessLost when one of them dies; the others end at their next batch, or are killed after 4 s.
+    Raises: ProcessLost when one of them dies, or says nothing for 30 s; the others end at their next batch, or are
+    killed after 4 s.
     """
     idle: SimpleQueue[_Child] = SimpleQueue()
-    lost = threading.Event()
+    lost = _Loss()
 
     def move(request: Request) -> Outcome:
         child = idle.get()
@@ -65,6 +68,23 @@ def in_processes(
         yield from threads.map(move, requests)
 
 
+class _Loss:
+    """That a process was lost: what befell the first one, as the others go because of it."""
+
+    def __init__(self) -> None:
+        self.noticed = threading.Event()
+        self._first: list[str] = []
+
+    def error(self, what: str) -> ProcessLost:
+        """Note what befell a process; the error that says what befell the first."""
+        self._first.append(what)
+        self.noticed.set()
+        return ProcessLost(
+            f"one of the processes that move the accounts {self._first[0]}; run the same command again: what was "
+            "imported stays, and what was under way resumes at its last checkpoint"
+        )
+
+
 class _Child:
     """A process that moves accounts, as its parent sees it."""
 
@@ -74,19 +94,24 @@ class _Child:
             self._process = context.Process(target=_serve, args=(make_mover, theirs, stopping))
             self._process.start()
 
-    def move(self, request: Request, observe: Observer, lost: threading.Event) -> Outcome:
-        """Move an account. Raises: the mover's error; ProcessLost when the process dies, having set `lost`."""
+    def move(self, request: Request, observe: Observer, lost: _Loss) -> Outcome:
+        """Move an account. Raises: the mover's error; ProcessLost, noted by `lost`, when the process dies or hangs."""
         with _noticed(lost):
             self._pipe.send(request)
         while not isinstance(answer := self._hear(lost), Outcome | S3ImportError):
-            observe(answer)
+            if answer is not None:
+                observe(answer)
         if isinstance(answer, S3ImportError):
             raise answer
         return answer
 
-    def _hear(self, lost: threading.Event) -> Any:
+    def _hear(self, lost: _Loss) -> Any:
+        """What the process says next; None: that it is alive."""
         with _noticed(lost):
-            return self._pipe.recv()
+            for _ in range(SILENT_BEATS):  # not one long wait: this process may have been paused, too
+                if self._pipe.poll(BEAT_SECONDS):
+                    return self._pipe.recv()
+        raise lost.error(f"has said nothing for {SILENT_BEATS * BEAT_SECONDS:.0f} s (is it paused?) and is ended")
 
     def dismiss(self) -> None:
         """Let it end, as there is nothing more to do."""
@@ -96,29 +121,23 @@ class _Child:
         self._process.kill()
 
     def join(self) -> None:
-        """Wait for its end, which comes by then."""
+        """Wait for its end, which comes by then, unless the system itself does not let go of it."""
         self._process.join(GRACE_SECONDS)
         self._process.kill()
-        self._process.join()
+        self._process.join(GRACE_SECONDS)
 
 
 @contextmanager
-def _noticed(lost: threading.Event) -> Iterator[None]:
+def _noticed(lost: _Loss) -> Iterator[None]:
     """Raises: ProcessLost where a pipe has no other end."""
     try:
         yield
     except (EOFError, OSError) as error:
-        lost.set()
-        raise ProcessLost(
-            "one of the processes that move the accounts died (out of memory?); run the same command again: what "
-            "was imported stays, and what was under way resumes at its last checkpoint"
-        ) from error
+        raise lost.error("died (out of memory?)") from error
 
 
 @contextmanager
-def _children(
-    make_mover: MakeMover, processes: int, stop: threading.Event, lost: threading.Event
-) -> Iterator[list[_Child]]:
+def _children(make_mover: MakeMover, processes: int, stop: threading.Event, lost: _Loss) -> Iterator[list[_Child]]:
     """Processes that move accounts until the block ends, somebody asks to stop, or one of them is lost."""
     # Forked from a process that has imported what this one has, and done nothing else: a fork of this one would copy
     # threads' locks and open connections, and processes that begin anew would each import for a second.
@@ -131,10 +150,10 @@ def _children(
     ended = threading.Event()
 
     def watch() -> None:
-        while not (stop.is_set() or lost.is_set() or ended.wait(POLL_SECONDS)):
+        while not (stop.is_set() or lost.noticed.is_set() or ended.wait(POLL_SECONDS)):
             pass
         going_on.close()
-        while not (lost.is_set() or ended.wait(POLL_SECONDS)):
+        while not (lost.noticed.is_set() or ended.wait(POLL_SECONDS)):
             pass
         if not ended.wait(GRACE_SECONDS):  # what the others wait for may have gone with the lost one
             for child in children:
@@ -186,7 +205,10 @@ def _serve(make_mover: MakeMover, parent: Connection, stopping: Connection) -> N
     mover = cache(partial(make_mover, tell, stop))  # made with the first request, so that its error is an answer
     with suppress(EOFError, OSError):  # there is no more to do, or nobody to tell
         while True:
-            tell(_answer(mover, parent.recv()))
+            request = parent.recv()
+            with _beating(tell):
+                answer = _answer(mover, request)
+            tell(answer)
 
 
 def _answer(mover: Callable[[], Mover], request: Request) -> Outcome | S3ImportError:
@@ -194,6 +216,23 @@ def _answer(mover: Callable[[], Mover], request: Request) -> Outcome | S3ImportE
         return mover()(request)
     except Exception as error:  # noqa: BLE001 - whatever it is, the parent is told
         return as_failure(error)
+
+
+@contextmanager
+def _beating(tell: Callable[[None], None]) -> Iterator[None]:
+    """Tell that this process is alive for as long as the block runs, whatever that waits for."""
+    over = threading.Event()
+
+    def beat() -> None:
+        with suppress(OSError):  # nobody listens any more
+            while not over.wait(BEAT_SECONDS):
+                tell(None)
+
+    threading.Thread(target=beat, name="beat", daemon=True).start()
+    try:
+        yield
+    finally:
+        over.set()
 
 
 def _watch_parent(stopping: Connection, stop: threading.Event) -> None:

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable
-from contextlib import AbstractContextManager
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeVar
 
@@ -34,7 +34,7 @@ class Transactions:
         """Do the work in one transaction, again from the start while the database fails in passing.
 
         The work may run several times, also after a commit whose answer was lost: it must notice that by itself.
-        Raises: DatabaseUnavailable after `retry_seconds`, and whatever the work raises.
+        Raises: DatabaseUnavailable or Conflict after `retry_seconds`, DatabaseRefused, and whatever the work raises.
         """
 
         return self._keep_trying(account_id, self.database.begin, work)
@@ -60,6 +60,16 @@ class Transactions:
             wait_jitter=0.1,
         )
         for attempt in retries:
-            with attempt, begin() as connection:
+            with attempt, self._own_conflicts(), begin() as connection:
                 return work(connection)
         raise AssertionError("a retry loop ends by returning or raising")
+
+    @contextmanager
+    def _own_conflicts(self) -> Iterator[None]:
+        """Raises: DatabaseRefused in place of a conflict with a key of somebody else's, which stays however often it is
+        tried."""
+        try:
+            yield
+        except Conflict as conflict:
+            self.database.require_own_key(conflict)
+            raise

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -78,13 +78,25 @@ def _all_at_once(into: Path) -> Iterator[_Lines]:
             raise ConfigurationError(
                 f"--as-dump: {into} has {name} already; name another folder, so that nothing mended is overwritten"
             )
-    into.mkdir(parents=True, exist_ok=True)
-    with TemporaryDirectory(prefix=".rejects-", dir=into) as folder:
+    with _made(into), TemporaryDirectory(prefix=".rejects-", dir=into) as folder:
         with ExitStack() as stack:
             yield _Lines(Path(folder), stack)
         for name in (REASONS, NOT_WRITTEN, DELTA):
             if (written := Path(folder, name)).exists():
                 written.rename(into / name)
+
+
+@contextmanager
+def _made(folder: Path) -> Iterator[None]:
+    """Make the folder, and those above it; whatever of them is empty at the end of the block goes again."""
+    new = [one for one in (folder, *folder.parents) if not one.exists()]
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        yield
+    finally:
+        with suppress(OSError):  # the first that is not empty, or cannot be taken away: so neither can those above it
+            for one in new:
+                one.rmdir()
 
 
 @dataclass(frozen=True, slots=True)

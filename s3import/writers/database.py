@@ -11,8 +11,9 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from s3import.core.errors import ConfigurationError, printable
+from s3import.core.errors import ConfigurationError, Conflict, printable
 from s3import.core.settings import Keys
+from s3import.writers import keys_of_others
 from s3import.writers.translation import translated
 from s3import.writers.url import parse_url
 from s3import.writers.writer import READ_ONLY, SILENCE, STATEMENT_SECONDS, Writer
@@ -112,6 +113,17 @@ class Database:
         with translated(), self.engine.connect() as connection:
             limit = min(silence_seconds or self.silence_seconds, self.silence_seconds)
             yield connection.execution_options(**{SILENCE: limit})
+
+    def require_own_key(self, conflict: Conflict) -> None:
+        """Look whether the key that is broken is one of s3import's, so that trying again may help.
+
+        Raises: DatabaseRefused, naming one that is not; DatabaseUnavailable.
+        """
+        if conflict.key is not None:
+            with self.read() as connection:
+                refusal = keys_of_others.refusal(connection, conflict.key)
+            if refusal is not None:
+                raise refusal from conflict
 
     def close(self) -> None:
         """Close all connections that are not in use."""

@@ -183,9 +183,10 @@ def _load_file(connection: sa.Connection, table: sa.Table, rows: pa.Table, texts
 def _decide_warnings(cursor: Any, table: sa.Table) -> Exception:
     # With LOCAL the server leaves out the rows it does not like, and only warns.
     cursor.execute("SHOW WARNINGS")
-    errors = [decide_mysql_number(number) for _level, number, _text in cursor.fetchall()]
+    errors = [decide_mysql_number(number, text) for _level, number, text in cursor.fetchall()]
     conflict = Conflict(
-        f"rows of {table.name} are there already, have no parent, or break a key that is not s3import's"
+        f"rows of {table.name} are there already, have no parent, or break a key that is not s3import's",
+        key=next((error.key for error in errors if isinstance(error, Conflict)), None),
     )
     return next((error for error in errors if not isinstance(error, Conflict)), conflict)
 

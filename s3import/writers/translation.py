@@ -70,10 +70,11 @@ def _misconfigured(what: str, remedy: str = "") -> DatabaseMisconfigured:
     return DatabaseMisconfigured(f"the database cannot be used: {what}; {remedy or _CORRECT_URL}")
 
 
-def _conflict(what: str) -> Conflict:
+def _conflict(what: str, key: str = "") -> Conflict:
     return Conflict(
         f"a key of the database is broken ({what}): somebody else writes the same rows, or the table has a unique or "
-        "foreign key that is not s3import's"
+        "foreign key that is not s3import's",
+        key=key,
     )
 
 
@@ -125,7 +126,7 @@ def _decide_postgres(error: BaseException) -> S3ImportError:
     if state is None:
         return _decide_postgres_connection(error)
     if state in _POSTGRES_CONFLICTS:
-        return _conflict(state)
+        return _conflict(state, getattr(getattr(error, "diag", None), "constraint_name", None) or "")
     transient = _of_state(_POSTGRES_TRANSIENT, state)
     if transient is not None:
         return _unavailable(f"{transient} ({state})")
@@ -323,17 +324,23 @@ def _decide_mysql(error: BaseException) -> S3ImportError:
     number = error.args[0] if error.args and isinstance(error.args[0], int) else 0
     if isinstance(getattr(error, "original_exception", None), ssl.SSLError):
         number = 2026
-    return decide_mysql_number(number)
+    return decide_mysql_number(number, str(error.args[-1]) if error.args else "")
 
 
-def decide_mysql_number(number: int) -> S3ImportError:
-    """What the server's error or warning of this number means. Its text may quote a record and is left out."""
+def decide_mysql_number(number: int, text: str = "") -> S3ImportError:
+    """What the server's error or warning means. Its text may quote a record and is left out, but for a key's name."""
     if number in MYSQL_CONFLICTS:
-        return _conflict(f"error {number}")
+        return _conflict(f"error {number}", _mysql_key(text))
     if number in _MYSQL_TRANSIENT:
         return _unavailable(f"{_MYSQL_TRANSIENT[number]} (error {number})")
     make, what, remedy = _MYSQL_LASTING.get(number, (_refused, "it does not take the statement or a value", ""))
     return make(f"{what} (error {number})", remedy)
+
+
+def _mysql_key(text: str) -> str:
+    """The name of the key that is broken; MySQL writes ``for key 'messages.name'``."""
+    found = re.search(r"CONSTRAINT `([^`]+)` FOREIGN KEY", text) or re.search(r" for key '(?:[^'.]+\.)?([^']+)'$", text)
+    return found[1] if found else ""
 
 
 # --- SQLite --------------------------------------------------------------------------------------------------------

@@ -119,6 +119,7 @@ def _lives(pid: int) -> bool:
 LOST = """
 import os, signal, sys, threading, time
 from s3import.core.errors import ProcessLost
+from s3import.importing import account_processes
 from s3import.importing.account_processes import in_processes
 from s3import.importing.requests import Outcome
 
@@ -127,30 +128,36 @@ def make(observe, stop):
         if request == "dies":
             time.sleep(1)
             os.kill(os.getpid(), signal.SIGKILL)
+        if request == "hangs":
+            time.sleep(3)  # which is longer than it may say nothing
+            os.kill(os.getpid(), signal.SIGSTOP)
         (stop if request == "goes on until its next batch" else threading.Event()).wait()
         return Outcome(request)
     return move
 
 if __name__ == "__main__":
-    requests = ["goes on until its next batch", "waits for ever", "dies", "waits for ever"]
+    account_processes.SILENT_BEATS = 2
+    requests = ["goes on until its next batch", "waits for ever", sys.argv[1], "waits for ever"]
     outcomes = in_processes(make, requests, processes=3, observe=print, stop=threading.Event())
     try:
         for outcome in outcomes:
             print(outcome.account_id)
-    except ProcessLost:
-        print("lost")
+    except ProcessLost as error:
+        print("has said nothing for 2 s" in error.message and "hung" or "lost")
 """
 
 
-def test_a_lost_process_does_not_leave_the_command_waiting_for_the_others(tmp_path: Path) -> None:
-    """They end at their next batch; one that does not come to that is killed, as what it waits for may be gone."""
+@pytest.mark.parametrize(("happens", "said"), [("dies", "lost"), ("hangs", "hung")])
+def test_a_lost_process_does_not_leave_the_command_waiting(tmp_path: Path, happens: str, said: str) -> None:
+    """Nor does one that is paused. The others end at their next batch; one that does not come to that is killed, as
+    what it waits for may be gone."""
     (tmp_path / "lost.py").write_text(LOST)
     with subprocess.Popen(
-        [sys.executable, str(tmp_path / "lost.py")], stdout=subprocess.PIPE, text=True, start_new_session=True
+        [sys.executable, str(tmp_path / "lost.py"), happens], stdout=subprocess.PIPE, text=True, start_new_session=True
     ) as running:
         try:
             told, _ = running.communicate(timeout=60)
         finally:
             with suppress(ProcessLookupError):
                 os.killpg(running.pid, signal.SIGKILL)
-    assert told.splitlines() == ["goes on until its next batch", "lost"]
+    assert told.splitlines() == ["goes on until its next batch", said]

@@ -154,8 +154,17 @@ def test_a_folder_that_cannot_be_written_is_told(sqlite_url: str, tmp_path: Path
 def test_of_an_account_that_is_not_there_nothing_is_written(sqlite_url: str, tmp_path: Path) -> None:
     """An account that nobody knows has no rejects."""
     with pytest.raises(AccountNotFound):
-        dumped(settings_for(tmp_path, sqlite_url), tmp_path / "out")
-    assert list((tmp_path / "out").iterdir()) == []
+        dumped(settings_for(tmp_path, sqlite_url), tmp_path / "new/out")
+    assert not (tmp_path / "new").exists()
+
+
+def test_where_there_is_nothing_to_mend_no_folder_is_made(sqlite_url: str, tmp_path: Path) -> None:
+    """A folder that was there before stays, empty as it was."""
+    settings = imported(tmp_path, sqlite_url, {})
+    (tmp_path / "empty").mkdir()
+    for name in ("out", "empty/out", "empty"):
+        assert not dumped(settings, tmp_path / name).written
+    assert [(tmp_path / name).exists() for name in ("out", "empty/out", "empty")] == [False, False, True]
 
 
 def test_the_account_has_its_place_in_the_name_of_the_folder(sqlite_url: str, tmp_path: Path) -> None:

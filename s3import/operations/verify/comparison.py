@@ -16,10 +16,18 @@ from s3import.operations.verify.found import MODULUS, NOTHING, AccountRows, Sum,
 _PLACES = pa.schema([("part", pa.int32()), ("line", pa.int64()), ("id", pa.string()), ("has_row", pa.bool_())])
 
 
-def compare(entity: Entity, database: AccountRows, versions: Spill, found: Sums, findings: Findings) -> Spill:
+def compare(
+    entity: Entity,
+    database: AccountRows,
+    versions: Spill,
+    found: Sums,
+    findings: Findings,
+    undeleted: Collection[str] = (),
+) -> Spill:
     """Compare the dump's versions with the database's sums, and within the ranges that differ with its rows.
 
-    Rows that no record explains become findings; the result has, by `part`, the places (`part`, `line`) and ids of the
+    Rows that no record explains become findings, but for those that are `undeleted`, which are told of already; the
+    result has, by `part`, the places (`part`, `line`) and ids of the
     records whose rows are not there (`has_row` is false) or not surely the same.
     """
     expected = _sums_of(versions)
@@ -33,7 +41,7 @@ def compare(entity: Entity, database: AccountRows, versions: Spill, found: Sums,
     )
     places = Spill(_PLACES, key="part")
     if differing:
-        _compare_rows(entity, database, versions, differing, findings, places)
+        _compare_rows(entity, database, versions, differing, findings, places, undeleted)
     return places
 
 
@@ -63,19 +71,23 @@ def _compare_rows(
     key_ranges: Collection[int],
     findings: Findings,
     places: Spill,
+    undeleted: Collection[str],
 ) -> None:
     found, differing = database.spill(entity, key_ranges), pa.array(sorted(key_ranges), pa.int16())
     for first, end in spans(versions, found):
         records, rows = versions.rows(first, end), found.rows(first, end)
         records = contenders(records.filter(pc.is_in(records["key_range"], differing)))
-        _add_unexplained(entity, rows, records, findings)
+        _add_unexplained(entity, rows, records, findings, undeleted)
         equal = records.join(rows, ["id", "fingerprint"], join_type="left semi")["id"]
         doubtful = one_each(records.filter(pc.invert(pc.is_in(records["id"], one_array(equal)))))
         has_row = pc.is_in(doubtful["id"], one_array(rows["id"]))
         places.add(doubtful.append_column("has_row", has_row).select(_PLACES.names))
 
 
-def _add_unexplained(entity: Entity, rows: pa.Table, records: pa.Table, findings: Findings) -> None:
+def _add_unexplained(
+    entity: Entity, rows: pa.Table, records: pa.Table, findings: Findings, undeleted: Collection[str]
+) -> None:
     unexplained = rows.filter(pc.invert(pc.is_in(rows["id"], one_array(records["id"]))))
     for row_id, fresh in zip(*(unexplained[name].to_pylist() for name in ("id", "fresh")), strict=True):
-        findings.add(Finding(entity, row_id, FindingKind.CREATED_SINCE if fresh else FindingKind.UNEXPECTED))
+        if row_id not in undeleted:
+            findings.add(Finding(entity, row_id, FindingKind.CREATED_SINCE if fresh else FindingKind.UNEXPECTED))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 import hashlib
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, NamedTuple, TypeVar
 
@@ -13,17 +13,18 @@ import pyarrow.compute as pc
 import sqlalchemy as sa
 from sqlalchemy import Connection
 
-from s3import.core.records import Entity
-from s3import.core.tables import PARENTS, TARGETS, UtcTime, import_tombstones
+from s3import.core.records import TIMESTAMP, Entity
+from s3import.core.tables import PARENTS, TARGETS, Id, UtcTime, import_tombstones
 from s3import.importing.transactions import Transactions
 from s3import.operations.spill import Spill
 from s3import.transform.fingerprints import compared_columns, fingerprint_in, key_range_in
-from s3import.writers.temporary import fill, keys_table
+from s3import.writers.temporary import fill, keys_table, temporary_table
 from s3import.writers.tombstones import has_tombstones
 
 T = TypeVar("T")
 Row = dict[str, Any]
 
+_DELETED_SCHEMA = pa.schema([("id", pa.string()), ("at", TIMESTAMP)])
 SCHEMA = pa.schema([("id", pa.string()), ("key_range", pa.int16()), ("fresh", pa.bool_()), ("fingerprint", pa.int64())])
 ROWS_AT_ONCE = 10_000
 MODULUS = 1 << 64
@@ -47,6 +48,9 @@ class RememberedDeletion(NamedTuple):
 
 _ABSENT: dict[Entity, sa.Table] = {entity: keys_table(f"import_absent_{entity}", entity) for entity in TARGETS}
 """The keys of records without rows: the record's index, its id and parents, and its instant."""
+_DELETED = temporary_table(
+    "import_deleted_by_dump", sa.Column("id", Id, nullable=False), sa.Column("at", UtcTime, nullable=False), key=["id"]
+)
 
 NOTHING = Sum()
 Sums = dict[tuple[int, bool], Sum]
@@ -110,6 +114,24 @@ class AccountRows:
         columns = [_readable(column) for column in compared_columns(entity)]
         query = sa.select(*columns).where(target.c.account_id == self.account_id, target.c.id.in_(ids))
         return self._read(lambda connection: {row["id"]: dict(row) for row in connection.execute(query).mappings()})
+
+    def undeleted(self, entity: Entity, deleted: Mapping[str, dt.datetime]) -> set[str]:
+        """Of the ids that a dump deletes, by when, those whose row is there, neither newer nor made since the import
+        began."""
+        target = TARGETS[entity].c
+        effective = sa.func.coalesce(target.updated_at, target.created_at)
+        is_old = target.created_at < sa.literal(self.began, UtcTime)
+
+        def look(connection: Connection) -> set[str]:
+            writer = self.transactions.database.writer
+            writer.look_up_by_key(connection)
+            fill(
+                connection, writer, _DELETED, pa.table([list(deleted), list(deleted.values())], schema=_DELETED_SCHEMA)
+            )
+            there = self._lookup(TARGETS[entity], effective, _DELETED.c.id, is_old)
+            return set(connection.scalars(sa.select(_DELETED.c.id).where(there <= _DELETED.c.at)))
+
+        return self._read(look)
 
     def has_tombstones(self) -> bool:
         """Whether anything that the account had is remembered as deleted."""

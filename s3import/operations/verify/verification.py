@@ -1,9 +1,9 @@
 """The story of a verification: plan, read the dump again, compare sums, look closer where they differ, explain.
 
-For each entity the dump's records become fingerprints, and of those of one id the newest wins, as in the import. The
-database sums its own fingerprints up by key range in one look at the table. Where a range's numbers agree its rows are
-equal. Of the others the fingerprints are fetched and compared one by one, and the records for which that leaves a doubt
-are read a third time, to be compared with their rows field by field.
+Rows that the dump deletes must be gone. For each entity the dump's records become fingerprints, and of those of one id
+the newest wins, as in the import. The database sums its own fingerprints up by key range in one look at the table.
+Where a range's numbers agree its rows are equal. Of the others the fingerprints are fetched and compared one by one,
+and the records for which that leaves a doubt are read a third time, to be compared with their rows field by field.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ from s3import.operations.verify.comparison import compare
 from s3import.operations.verify.dump_parts import DumpParts
 from s3import.operations.verify.expected import SCHEMA, DumpPart, DumpReader
 from s3import.operations.verify.explanation import Explainer
-from s3import.operations.verify.findings import Findings, Verified
+from s3import.operations.verify.findings import Finding, FindingKind, Findings, Verified
 from s3import.operations.verify.found import AccountRows, Sums, digest_of
 from s3import.operations.verify.imported import Imported
 from s3import.readers.dump.inventory import pages
@@ -72,9 +72,10 @@ class Verification:
             sums = {entity: asking.submit(database.sums, entity) for entity in TARGETS}
             if self._transactions.database.dialect.in_process:  # both at once would wait for each other, row by row
                 wait(sums.values())
+            undeleted = self._find_undeleted(database)
             for entity in TARGETS:
                 versions = self._read(reading, entity, done)
-                self._compare(entity, database, versions, sums[entity].result())
+                self._compare(entity, database, versions, sums[entity].result(), undeleted[entity])
         passes = tuple(pass_ for pass_ in Pass if any(run.pass_ is pass_ for run in done.runs))
         verified = Verified(
             self._account_id,
@@ -126,8 +127,26 @@ class Verification:
 
     # --- compare ---------------------------------------------------------------------------------------------------
 
-    def _compare(self, entity: Entity, database: AccountRows, versions: Spill, found: Sums) -> None:
-        places = compare(entity, database, versions, found, self._findings)
+    def _find_undeleted(self, database: AccountRows) -> dict[Entity, set[str]]:
+        """The ids of rows that the dump deletes and that are there all the same, by entity; each is a finding."""
+        undeleted: dict[Entity, set[str]] = {entity: set() for entity in TARGETS}
+        for part in chain.from_iterable(self._parts.of(Entity.DELETIONS)):
+            for deletions, lines in self._reader.rows(part):
+                for entity, ids in undeleted.items():
+                    mine = deletions.append_column("line", lines).filter(pc.field("entity") == entity.value)
+                    there = database.undeleted(entity, _newest(mine)) - ids if mine.num_rows else set()
+                    first_lines = dict(zip(mine["id"].to_pylist()[::-1], mine["line"].to_pylist()[::-1], strict=True))
+                    for row_id in sorted(there):
+                        place = (part.key, first_lines[row_id])
+                        self._findings.add(Finding(entity, row_id, FindingKind.UNEXPECTED, (), *place))
+                    ids |= there
+            self._transactions.observe(Advanced(self._account_id, part.pass_, 0, 0, 0, 1))
+        return undeleted
+
+    def _compare(
+        self, entity: Entity, database: AccountRows, versions: Spill, found: Sums, undeleted: set[str]
+    ) -> None:
+        places = compare(entity, database, versions, found, self._findings, undeleted)
         self._findings.digests[entity] = digest_of(found)
         if not places.num_rows:
             return
@@ -137,6 +156,12 @@ class Verification:
             for some in pages(page, _few_enough(len(page), places)):
                 for part, of_part in _by_part(some, places):
                     explainer.explain(part, of_part, has_tombstones=has_tombstones)
+
+
+def _newest(deletions: pa.Table) -> dict[str, dt.datetime]:
+    """When each id of the deletions is deleted at the latest."""
+    newest: pa.Table = deletions.group_by("id").aggregate([("deleted_at", "max")])
+    return dict(zip(newest["id"].to_pylist(), newest["deleted_at_max"].to_pylist(), strict=True))
 
 
 def _few_enough(parts: int, places: Spill) -> int:

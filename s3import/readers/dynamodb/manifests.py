@@ -156,7 +156,7 @@ def _md5(node: Node) -> Checksum:
         digest = base64.b64decode(node.required_text("md5Checksum"), validate=True)
     except binascii.Error as error:
         raise node.fault("md5Checksum", "must be an MD5 in base64") from error
-    return Checksum("md5", digest.hex())
+    return Checksum("md5", digest.hex(), COPY_AGAIN)
 
 
 def _checked_document(source: Source, listing: Mapping[str, StoredObject], key: str) -> bytes:

@@ -17,10 +17,12 @@ CHUNK_BYTES = 1024 * 1024
 
 @dataclass(frozen=True, slots=True)
 class Checksum:
-    """What a manifest says of an object: the algorithm's name for hashlib, and the digest in lower-case hex."""
+    """What a manifest says of an object: the algorithm's name for hashlib, and the digest in lower-case hex. `remedy`:
+    what to do where the object has another one."""
 
     algorithm: str
     digest: str
+    remedy: str = "write the part or the manifest again"
 
 
 def open_part(source: Source, part: PlannedPart, offset: int = 0, *, random: bool = False) -> BinaryIO:
@@ -72,5 +74,5 @@ def _check(source: Source, stored: StoredObject, checksum: Checksum, actual: str
     if actual != checksum.digest:
         raise PartDiffers(
             f"{source.uri}: the {checksum.algorithm} of {stored.key} is {actual}, the manifest says {checksum.digest}; "
-            "write the part or the manifest again, then run the same command"
+            f"{checksum.remedy}, then run the same command"
         )

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import closing
 from dataclasses import dataclass, replace
 from functools import partial
+from http import HTTPStatus
 from typing import Any, BinaryIO, TypeVar, cast
 
 from botocore import exceptions as boto
@@ -53,7 +55,9 @@ def connect(policy: RetryPolicy, connections: int, role: Role | None = None) -> 
         tcp_keepalive=True,
         user_agent=f"s3import/{__version__}",  # boto3's own takes a quarter of a request's time to put together
     )
-    return client("s3", config, role)
+    store = client("s3", config, role)
+    store.meta.events.register("before-parse.s3", _require_store)
+    return store
 
 
 class S3Source:
@@ -175,6 +179,8 @@ class S3Source:
             raise DocumentTooLarge(f"{self.uri}: {key} is larger than {MAX_DOCUMENT_BYTES} bytes; shorten it")
         if len(document) < answer.get("ContentLength", 0):
             raise ConnectionError("the document ended early")
+        if _WEB_PAGE.match(document):
+            raise _no_store()
         return document
 
 
@@ -266,6 +272,41 @@ def _first(page: Mapping[str, Any]) -> str | None:
     return entries[0]["Key"] if entries else None
 
 
+_WEB_PAGE = re.compile(rb"\s*(<\?xml[^>]*>\s*)?(<!--.*?-->\s*)*<(!doctype\s+)?html\b", re.IGNORECASE | re.DOTALL)
+
+
+_LISTING = "ListObjectsV2"
+
+
+def _require_store(operation_model: Any, response_dict: Mapping[str, Any], **_event: object) -> None:
+    """A hook for botocore, which would make an empty listing of a web page, or a refusal, or ask again and again.
+
+    Raises: SourceMissing, where what answers is no store.
+    """
+    status, body = response_dict["status_code"], response_dict["body"]
+    if not isinstance(body, bytes):  # the stream of an object, which may be anything
+        return
+    is_listing = operation_model.name == _LISTING and (
+        status < HTTPStatus.MULTIPLE_CHOICES or _was_success(status, body)
+    )
+    may_pass = status >= HTTPStatus.INTERNAL_SERVER_ERROR and not is_listing  # such an error has any form
+    is_no_xml = is_listing and body.strip() and not body.lstrip().startswith(b"<")
+    if is_no_xml or (_WEB_PAGE.match(body) and not may_pass):
+        raise _no_store()
+
+
+def _was_success(status: int, body: bytes) -> bool:
+    """Whether a listing that is none came with 200: botocore calls that 500, as if it were an error in the body."""
+    return status == HTTPStatus.INTERNAL_SERVER_ERROR and b"500" not in body and b"<Error" not in body
+
+
+def _no_store() -> SourceMissing:
+    return SourceMissing(
+        "what answers is no S3 endpoint, but a web site, or a proxy or network that asks for a login; correct "
+        "AWS_ENDPOINT_URL (or set it), log in there, then run the same command again"
+    )
+
+
 def _endless(where: str) -> MigrationFailed:
     return MigrationFailed(
         f"{where}: the store says that its listing goes on, but not where, or it gives the same page again: what the "
@@ -285,6 +326,11 @@ def _refusal(error: boto.ClientError, *, action: str, where: str, bucket: str) -
     code = code_of(error)
     if code == "NoSuchBucket":
         return SourceMissing(f"the bucket {bucket} does not exist; correct the source")
+    if status == 404 and action == "s3:ListBucket":
+        return SourceMissing(
+            f"{where} cannot be listed: there is no such bucket, or what answers is no S3 endpoint; correct the source "
+            "or AWS_ENDPOINT_URL"
+        )
     if status == 404:
         return PartMissing(f"{where} is not there; put it back, then run the same command again")
     if status in (412, 416):

@@ -13,7 +13,7 @@ from s3import.server.api.problems import MEDIA_TYPE
 
 _SCHEMA = "#/components/schemas/{model}"
 _WHEN = {
-    400: "The body or the request cannot be parsed.",
+    400: "The request cannot be parsed.",
     401: "No token, or a wrong one.",
     403: "The source lies outside of those allowed.",
     404: "There is no such account, run or path.",

@@ -106,7 +106,10 @@ async def on_error(request: Request, error: S3ImportError) -> Response:
 
 
 async def on_http_exception(request: Request, error: HTTPException) -> Response:
-    """Answer what the router refuses: unknown paths and methods."""
+    """Answer what the router refuses: unknown paths and methods, and a body that it cannot even take for JSON."""
+    if error.status_code == HTTPStatus.BAD_REQUEST:
+        fault = {"field": "body", "message": "it is no JSON in UTF-8, or nested too deeply"}
+        return problem(request_id(request), 422, "invalid_request", f"body: {fault['message']}", errors=[fault])
     code = _CODES.get(error.status_code, "invalid_request")
     detail = f"{HTTPStatus(error.status_code).phrase}: /openapi.json lists what there is"
     headers = dict(error.headers or {})

@@ -157,6 +157,29 @@ def test_a_dumps_tombstone_explains_only_what_is_not_newer(
     assert {found for found in differences(verify(settings)) if found[0] == "messages"} == kinds
 
 
+def test_rows_that_a_dump_deletes_are_to_be_gone(settings: Settings, tmp_path: Path) -> None:
+    """Whether it brought them itself or they were there before, each is told once, with the place of its deletion; one
+    that is newer may stay, and so may one that was made since."""
+    deleted = [("messages", row_id) for row_id in ("m3", "m4", "before", "since", "never")] + [("threads", "t9")]
+    deletions = [{"entity": entity, "id": row_id, "deleted_at": "2199-01-01T00:00:00Z"} for entity, row_id in deleted]
+    deletions.append({"entity": "messages", "id": "newer", "deleted_at": "2024-05-06T07:08:08Z"})
+    write({"delta/deletions/part-0.jsonl": lines([*deletions, *deletions])}, tmp_path)
+    m3 = rows(settings)["messages"][3]
+    execute(settings, message("newer", AT))
+    assert code_of(migrate(settings, passes=(Pass.DELTA,))) is None
+    assert {one[1:] for one in differences(verify(settings))} == {("newer", "unexpected")}
+    now = dt.datetime.now(dt.UTC)
+    forgotten = sa.delete(import_tombstones).where(import_tombstones.c.id.in_(["m3", "before"]))
+    execute(settings, sa.insert(messages).values(m3), forgotten, message("before", AT), message("since", now))
+    found = verify(settings)
+    assert {one[1:] for one in differences(found)} == {(name, "unexpected") for name in ("newer", "m3", "before")}
+    assert {one.id: (one.part, one.line) for one in found.findings.differences} == {
+        "newer": (None, None),
+        "m3": ("delta/deletions/part-0.jsonl", 1),
+        "before": ("delta/deletions/part-0.jsonl", 3),
+    }
+
+
 @pytest.mark.parametrize("forget", [False, True])
 def test_records_without_rows_are_looked_up_by_sets(settings: Settings, forget: bool) -> None:
     """However many rows are missing, no look at tombstones names their ids one by one."""

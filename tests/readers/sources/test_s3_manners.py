@@ -9,7 +9,7 @@ from itertools import count
 
 import pytest
 
-from s3import.core.errors import MigrationFailed, SourceChanged, SourceDenied
+from s3import.core.errors import MigrationFailed, SourceChanged, SourceDenied, SourceMissing
 from s3import.core.records import StoredObject
 from s3import.readers.sources.aws import canonical_etag
 from s3import.readers.sources.location import open_source
@@ -286,6 +286,37 @@ def test_nonsense_is_the_stores_fault(store: Opener, manner: Manner) -> None:
     """What botocore cannot make sense of is told in a sentence, at once; it is no fault of s3import's."""
     with pytest.raises(MigrationFailed, match="makes no sense by AWS's protocol"):
         read_all(store(manner))
+
+
+WEB_PAGE = (
+    b"<!doctype html><html lang=en><head><meta charset=utf-8><title>Welcome</title></head><body>Hello<br></body></html>"
+)
+
+
+@pytest.mark.parametrize("status", [200, 302, 403, 404])
+@pytest.mark.parametrize("page", [WEB_PAGE, b"\n<html><body><p>Log in</p></body></html>", b"<!-- x -->\n<HTML></HTML>"])
+@pytest.mark.parametrize("ask", [lambda source: list(source.list("recent/")), lambda source: source.read("a.json")])
+def test_a_web_page_is_no_store(store: Opener, status: int, page: bytes, ask: Callable[[Source], object]) -> None:
+    """A wrong endpoint, or a network that asks for a login, is told at once: neither an empty folder, nor a refusal."""
+    source = store(lambda _: Answer(status, {"Content-Type": "text/html", "Content-Length": str(len(page))}, page))
+    with pytest.raises(SourceMissing, match="no S3 endpoint"):
+        ask(source)
+
+
+@pytest.mark.parametrize(("status", "body"), [(200, b'{"ok": true}'), (404, b'{"message": "not found"}'), (404, b"")])
+def test_what_lists_nothing_is_no_store(store: Opener, status: int, body: bytes) -> None:
+    """An answer that no listing can be read from is not waited for."""
+    source = store(lambda _: Answer(status, {"Content-Length": str(len(body))}, body))
+    with pytest.raises(SourceMissing, match="no S3 endpoint"):
+        list(source.list("recent/"))
+
+
+def test_a_web_page_of_a_server_in_trouble_may_pass(store: Opener) -> None:
+    """A balancer before the store says so in HTML; the store answers later."""
+    troubled = iter([True, True])
+    headers = {"Content-Type": "text/html", "Content-Length": str(len(WEB_PAGE))}
+    source = store(lambda answer: Answer(503, headers, WEB_PAGE) if next(troubled, False) else answer)
+    assert [stored.key for stored in source.list("recent/")] == ["recent/a"]
 
 
 @pytest.mark.parametrize(
