@@ -13,6 +13,7 @@ from s3import.core.errors import ConfigurationError, TooManyRejects
 ENOUGH_FOR_A_SHARE = 10_000  # records read before a percentage can stop a pass early
 ENOUGH_TO_DESPAIR = 10_000  # rejects after which a pass of which nothing came over ends
 RATE_WINDOW_SECONDS = 60.0  # machines and databases are faster and slower for ten seconds or more at a time
+SETTLE_SECONDS = 1.0  # after which files that were copied are written down, and counted
 LEAST_SAMPLES = 6  # of a rate, however long ago: of large batches a few seconds hold one or two
 
 
