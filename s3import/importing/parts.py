@@ -287,6 +287,7 @@ class PartImporter:
             written=now.written - was.written,
             unchanged=now.unchanged - was.unchanged,
             seconds=seconds,
+            how_far=run.counters.how_far,
         )
         run.counters.add(advanced.read, advanced.rejected, advanced.bytes)
         self.transactions.observe(advanced)
