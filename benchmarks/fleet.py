@@ -15,6 +15,7 @@ The dumps are kept below ``--folder``. Of the brokers only the queue `s3import-b
 from __future__ import annotations
 
 import argparse
+import ctypes
 import os
 import resource
 import subprocess
@@ -39,6 +40,7 @@ from s3import.server.workers.tasks import make_celery
 from s3import.status import State
 from s3import.writers import open_database
 
+PR_SET_CHILD_SUBREAPER = 36  # <linux/prctl.h>
 QUEUE = "s3import-bench"
 BROKERS = "amqp://guest:guest@127.0.0.1:5672//,redis://127.0.0.1:6379/9"
 LOOK_SECONDS = 0.1
@@ -94,6 +96,7 @@ class Took:
 def main() -> int:
     """Print the table. Returns the exit status."""
     options = _options()
+    _adopt_orphans()
     crews = [Crew(broker, workers) for broker in options.brokers.split(",") for workers in options.workers]
     print(f"| {' | '.join(COLUMNS)} |\n{'|---' * len(COLUMNS)}|", flush=True)
     with Postgres(options.postgres) as scratch:
@@ -165,6 +168,7 @@ def _alone(scratch: Postgres, load: Load) -> Took:
     scratch.recreate()
     with _measured(scratch.server) as took:
         _migrate(scratch, load)
+        _wait_for_orphans()
     return took[0]
 
 
@@ -175,7 +179,20 @@ def _start_up(scratch: Postgres, load: Load) -> float:
     _migrate(scratch, nothing)
     with _measured(scratch.server) as took:
         _migrate(scratch, nothing)
+        _wait_for_orphans()
     return took[0].work_seconds
+
+
+def _adopt_orphans() -> None:
+    """The processes of a command end after it: have them count as this one's children."""
+    ctypes.CDLL(None).prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
+
+
+def _wait_for_orphans() -> None:
+    """Until all processes have ended that this one or a command has started."""
+    with suppress(ChildProcessError):
+        while True:
+            os.wait()
 
 
 def _spread(scratch: Postgres, load: Load, crew: Crew) -> Took:
