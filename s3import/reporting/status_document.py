@@ -92,8 +92,8 @@ def with_slices(some_runs: sa.Select[Any], *order: sa.UnaryExpression[Any]) -> s
 
 def _all() -> sa.Select[Any]:
     """The account's status, its passes' newest runs and their slices: a row for each slice of a run, one for a run
-    without any, and one without a run where there is none. PostgreSQL plans it anew each time: the fewer joins the
-    better."""
+    without any, and one without a run where there is none. Behind a pooler PostgreSQL plans it anew each time: the
+    fewer joins the better."""
     account = sa.bindparam("account_id", type_=Id)
     account_status = sa.select(accounts.c.status).where(accounts.c.id == account).scalar_subquery()
     one_row = sa.select(sa.literal(1).label("one")).subquery()
