@@ -193,7 +193,8 @@ class Importer:
             mine = status.heartbeat(connection, run.claim, lease_seconds=seconds, rates=rates)
             if mine:
                 self.samples.take(connection, run.claim.run_id)
-                self._see(connection, run)
+                if self.watched:
+                    self._see(connection, run)
             return mine
 
         return self.leases.keep(Lease(renew, run.ended))
@@ -230,7 +231,8 @@ class Importer:
         if claim.again:
             queueing.forget_last_reading(partial(self.transactions.run, account_id), claim)
         estimates.keep(partial(self.transactions.run, account_id), claim, plan, parts.totals, self.place)
-        self.transactions.read(account_id, partial(self._see, run=run))
+        if self.watched:
+            self.transactions.read(account_id, partial(self._see, run=run))
         self._announce(run, parts.totals)
         return parts
 
@@ -263,8 +265,8 @@ class Importer:
         return parts
 
     def _see(self, connection: Connection, run: ActiveRun) -> None:
-        """See how far the run is, where somebody watches."""
-        progress = status_document.progress_of(connection, run.claim.run_id) if self.watched else None
+        """See how far the run is."""
+        progress = status_document.progress_of(connection, run.claim.run_id)
         if progress is not None:
             told = (progress[name] for name in ("fraction", "eta_seconds", "rows_per_second"))
             run.counters.how_far = HowFar(time.monotonic(), *told)
