@@ -38,6 +38,7 @@ RECENT_SHARE = 0.2
 PART_ROWS = {Entity.THREADS: 10_000, Entity.MESSAGES: 100_000, Entity.ATTACHMENTS: 20_000}
 LEAST_PARTS = 2
 SMALL_ROWS = 1000  # fewer than these make one part, as any writer would have it
+LEAST_MESSAGES = 50  # of an account, where sizes are mixed
 BODY_LENGTH = 540  # characters, at most
 CHUNK_ROWS = 10_000  # written, or turned into a row group, at once
 KINDS = ("email",) * 5 + ("chat",) * 4 + ("sms", "call", "whatsapp", "note")
@@ -93,6 +94,24 @@ def cached_accounts(folder: Path, accounts: int, messages: int) -> tuple[Dump, l
         if not (root / name / "account.json").exists():
             generate(Dump(root, messages, account=name))
     return Dump(root, messages), names
+
+
+def cached_mixture(folder: Path, accounts: int, messages: int) -> tuple[Dump, list[str]]:
+    """Accounts of mixed sizes below one root, so many messages in all, and their ids: the largest first."""
+    names = [f"bench-{number:03d}" for number in range(accounts)]
+    root = folder / f"{accounts}-accounts-with-{messages}"
+    for name, size in zip(names, zipf_sizes(accounts, messages), strict=True):
+        if not (root / name / "account.json").exists():
+            generate(Dump(root, size, account=name))
+    return Dump(root, messages), names
+
+
+def zipf_sizes(accounts: int, messages: int) -> list[int]:
+    """The messages of each account: the second has half as many as the first, the third a third, as Zipf's law has it;
+    none fewer than `LEAST_MESSAGES`, and all together so many, which the first makes up for."""
+    unit = messages / sum(1 / rank for rank in range(1, accounts + 1))
+    _, *others = (max(round(unit / rank), LEAST_MESSAGES) for rank in range(1, accounts + 1))
+    return [max(messages - sum(others), LEAST_MESSAGES), *others]
 
 
 def cached_parts(folder: Path, parts: int) -> Dump:

@@ -34,7 +34,7 @@ def standings(
 
 def nobody(state: str | None) -> str:
     """Why no account is listed."""
-    return f"no account has a pass whose state is {state}" if state else "nothing was migrated yet"
+    return f"no account has a pass whose state is {state}" if state else "no migration is recorded here"
 
 
 def _cells(document: dict[str, Any]) -> Iterator[str]:

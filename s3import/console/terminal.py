@@ -19,6 +19,7 @@ from s3import.core.events import (
     Advanced,
     Event,
     FilesAdvanced,
+    HowFar,
     PassEnded,
     PassStarted,
     Reading,
@@ -32,7 +33,9 @@ from s3import.core.limits import RATE_WINDOW_SECONDS
 if TYPE_CHECKING:
     from s3import.console.bars import Bars
 
+ALMOST_DONE = 0.99  # the most that a bar shows before the end
 LEAST_SECONDS_LEFT = 1.0
+MOST_GUESSED_SECONDS = 5.0  # that went by since somebody looked: without a newer look nobody knows whether it goes on
 LEAST_WINDOW_SECONDS = 0.5  # by which a rate can be told
 LEAST_ROWS_TOLD = 100_000  # fewer are read before anybody wonders
 SAME_AGAIN_SECONDS = 5.0  # a message that many parts have at the same time is shown once
@@ -91,8 +94,8 @@ class Terminal:
                     self._start(event)
                 case Advanced():
                     self._advance(event)
-                case FilesAdvanced() if not self._several:
-                    self._tell_files(event)
+                case FilesAdvanced():
+                    self._advance_files(event)
                 case PassEnded():
                     self._end(event)
                 case AccountEnded() if self._accounts is not None:
@@ -113,7 +116,8 @@ class Terminal:
                     self._say(f"trying again: {event.reason.partition('; run the same command')[0]}")
 
     def _start(self, event: PassStarted) -> None:
-        if self._several:
+        if self._accounts is not None:
+            self._accounts.see(event)
             return
         if self._bars:
             self._say_place()
@@ -130,16 +134,28 @@ class Terminal:
         if shown is not None:
             shown.advance(event)
 
+    def _advance_files(self, event: FilesAdvanced) -> None:
+        if self._accounts is not None:
+            self._accounts.see(event)
+        else:
+            self._tell_files(event)
+
     def _tell_files(self, event: FilesAdvanced) -> None:
-        done = event.copied + event.failed
+        """In the run's bar where it has one, else in a line now and then, the last of which tells the end."""
+        shown, done = self._passes.get((event.account_id, event.pass_)), event.copied + event.failed
         self._files_recent.note(f"{event.account_id} {event.pass_}", done)
-        if self._files_pace.is_due() or done == event.total:
-            failed = f", {event.failed:,} failed" if event.failed else ""
-            rate = self._files_recent.rate
-            left = f", {_left((event.total - done) / rate if rate else None)}" if done < event.total else ""
-            self._tell(
-                f"{event.account_id} {event.pass_}: {event.copied:,} of {event.total:,} files copied{failed}{left}"
-            )
+        if isinstance(shown, _Bar):
+            shown.advance_files(event)
+        elif self._files_pace.is_due() or done == event.total:
+            left = f", {_left(self._seconds_of_files(event))}" if done < event.total else ""
+            self._tell(f"{event.account_id} {event.pass_}: {_files(event)}{left}")
+
+    def _seconds_of_files(self, event: FilesAdvanced) -> float | None:
+        """What is left of the run, or of files that are copied after it."""
+        if event.how_far is not None:
+            return _seconds_left(event.how_far)
+        rate = self._files_recent.rate
+        return (event.total - event.copied - event.failed) / rate if rate else None
 
     def _tell_rows(self, event: RowsRemoved | Reading) -> None:
         match event:
@@ -189,7 +205,8 @@ class _Warnings(logging.Handler):
 
 
 class _PassShown:
-    """The numbers of one pass as they grow."""
+    """The numbers of one pass as they grow. How far it is and how long it takes are the status document's, where it has
+    a run; else its bytes tell."""
 
     def __init__(self, event: PassStarted) -> None:
         self.name = f"{event.account_id} {event.pass_}"
@@ -197,6 +214,8 @@ class _PassShown:
         self.bytes, self.bytes_total = event.bytes_done, event.bytes_total
         self.read, self.rejected = event.read, event.rejected
         self.stage = ""
+        self.how_far = event.how_far
+        self._recent = _Recent()
 
     def advance(self, event: Advanced) -> None:
         self.parts += event.parts
@@ -205,38 +224,61 @@ class _PassShown:
         self.rejected += event.rejected
         if event.entity is not None:
             self.stage = f"{event.entity}, "
+        self.how_far = event.how_far or self.how_far
+        self._recent.note(self.stage, self.bytes)
+
+    @property
+    def left(self) -> str:
+        """The time left, in words."""
+        if self.how_far is not None:
+            return _left(_seconds_left(self.how_far))
+        rate = self._recent.rate
+        return _left((self.bytes_total - self.bytes) / rate if rate else None)
 
     def close(self, *, is_done: bool = False) -> None:
         """Leave the screen as it should stay."""
 
 
 class _Bar(_PassShown):
-    """A bar of bytes that is not full before all is done: behind the last of them come files, and the finish."""
+    """A bar that never goes back, and is not full before all is done."""
 
     def __init__(self, bars: Bars, event: PassStarted) -> None:
         super().__init__(event)
         self._is_done = False
-        self._recent = _Recent()
+        self._files = ""
+        self._drawn_fraction = 0.0
         self._shown = bars.add(self.name, self._fraction, self._told)
 
     def advance(self, event: Advanced) -> None:
         super().advance(event)
-        self._recent.note(self.stage, self.bytes)
+        self._shown()
+
+    def advance_files(self, event: FilesAdvanced) -> None:
+        """All parts are in."""
+        self._files = f"{_files(event)}, "
+        self.how_far = event.how_far or self.how_far
         self._shown()
 
     def _fraction(self) -> float:
         if self._is_done:
             return 1.0
-        return min(self.bytes / self.bytes_total, 0.99) if self.bytes_total else 0.0
+        if self.how_far is not None:
+            fraction = _fraction(self.how_far)
+        else:
+            fraction = self.bytes / self.bytes_total if self.bytes_total else 0.0
+        self._drawn_fraction = max(self._drawn_fraction, min(fraction, ALMOST_DONE))
+        return self._drawn_fraction
 
     def _told(self) -> str:
         """What stands behind the bar; the last of it is what a narrow terminal cuts off."""
-        rate = self._recent.rate
-        speed = f", {rate / 1e6:,.1f} MB/s" if rate and not self._is_done else ""
-        left = "" if self._is_done else f", {_left((self.bytes_total - self.bytes) / rate if rate else None)}"
+        rate = None if self._is_done or self._files else self._recent.rate
+        speed = f", {rate / 1e6:,.1f} MB/s" if rate else ""
+        left = "" if self._is_done else f"{self.left}, "
         done = f"{self.bytes / 1e6:,.1f} of {self.bytes_total / 1e6:,.1f} MB"
         counted = f"{self.read:,} rows, {self.rejected:,} rejects, part {self.parts}/{self.parts_total}"
-        return f"{done}{speed}{left}, {self.stage}{counted}"
+        if self._files:
+            return f"{self._files}{left}{done}, {counted}"
+        return f"{done}{speed}, {left}{self.stage}{counted}"
 
     def close(self, *, is_done: bool = False) -> None:
         self._is_done = is_done
@@ -248,23 +290,41 @@ class _Lines(_PassShown):
         self._tell = tell
         self._pace = _Pace(line_seconds)
         self._read_before = self.read
-        self._recent = _Recent()
 
     def advance(self, event: Advanced) -> None:
         super().advance(event)
-        self._recent.note(self.stage, self.bytes)
         if self._pace.is_due():
-            self._say(self._pace.seconds)
+            self._say()
 
-    def _say(self, seconds: float) -> None:
-        rate = self._recent.rate
-        seconds_left = max((self.bytes_total - self.bytes) / rate, LEAST_SECONDS_LEFT) if rate else None
+    def _say(self) -> None:
         done, total = self.bytes / 1e6, self.bytes_total / 1e6
+        rate = self.how_far.rows_per_second if self.how_far else None
+        if rate is None:
+            rate = (self.read - self._read_before) / self._pace.seconds
         self._tell(
             f"{self.name}: part {self.parts}/{self.parts_total}, {self.stage}{self.read:,} rows, {done:,.1f} of "
-            f"{total:,.1f} MB, {(self.read - self._read_before) / seconds:,.0f} rows/s, {_left(seconds_left)}, "
-            f"{self.rejected:,} rejects"
+            f"{total:,.1f} MB, {rate:,.0f} rows/s, {self.left}, {self.rejected:,} rejects"
         )
+
+
+def _files(event: FilesAdvanced) -> str:
+    failed = f", {event.failed:,} failed" if event.failed else ""
+    return f"{event.copied:,} of {event.total:,} files copied{failed}"
+
+
+def _seconds_left(how_far: HowFar) -> float | None:
+    """The time left by now."""
+    return None if how_far.seconds_left is None else how_far.seconds_left - _since(how_far)
+
+
+def _fraction(how_far: HowFar) -> float:
+    """How much is done by now, as far as the time left was right."""
+    left = how_far.seconds_left
+    return how_far.fraction + (1 - how_far.fraction) * min(_since(how_far) / left, 1.0) if left else how_far.fraction
+
+
+def _since(how_far: HowFar) -> float:
+    return min(time.monotonic() - how_far.at, MOST_GUESSED_SECONDS)
 
 
 # --- several accounts -------------------------------------------------------------------------------------------------
@@ -276,17 +336,30 @@ class _AccountsShown:
     def __init__(self, accounts: int) -> None:
         self.total, self.done, self.failed = accounts, 0, 0
         self.read, self.rejected = 0, 0
+        self._at_work: dict[str, HowFar] = {}
 
     def advance(self, event: Advanced) -> None:
         self.read += event.read
         self.rejected += event.rejected
+        self.see(event)
 
     def end(self, event: AccountEnded) -> None:
         self.done += 1
         self.failed += event.error is not None
+        self._at_work.pop(event.account_id, None)
+
+    def see(self, event: PassStarted | Advanced | FilesAdvanced) -> None:
+        """Remember how far an account's pass is."""
+        if event.how_far is not None:
+            self._at_work[event.account_id] = event.how_far
 
     def _time_left(self, pace: _Pace) -> str:
-        return _left((self.total - self.done) * pace.seconds / self.done if self.done else None)
+        """As the accounts went that are done, but not less than one of those at work still takes: it may be larger than
+        all of them."""
+        if not self.done:
+            return _left(None)
+        at_work = (_seconds_left(how_far) or 0.0 for how_far in self._at_work.values())
+        return _left(max((self.total - self.done) * pace.seconds / self.done, *at_work, LEAST_SECONDS_LEFT))
 
     def __str__(self) -> str:
         return f"{self.read:,} rows, {self.rejected:,} rejects, {self.failed:,} failed"

@@ -47,6 +47,17 @@ class Reading:
 
 
 @dataclass(frozen=True, slots=True)
+class HowFar:
+    """How far a run was at an instant (`time.monotonic`, by which all processes of a machine count), as its status
+    document says: `fraction` of it is done, 0 to 1; `seconds_left` and `rows_per_second`: None, where nobody knows."""
+
+    at: float
+    fraction: float
+    seconds_left: float | None
+    rows_per_second: float | None
+
+
+@dataclass(frozen=True, slots=True)
 class PassStarted:
     """A run was claimed and planned. The `*_done` numbers are what earlier attempts did already."""
 
@@ -60,6 +71,7 @@ class PassStarted:
     bytes_done: int
     read: int
     rejected: int
+    how_far: HowFar | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,6 +79,7 @@ class Advanced:
     """A batch was committed; the numbers are what it added.
 
     `seconds`: what writing it took, tries included; 0 where nothing was written. `entity`: None in a dry run.
+    `how_far`: what was last seen of the run, where somebody watches.
     """
 
     account_id: str
@@ -79,6 +92,7 @@ class Advanced:
     written: int = 0
     unchanged: int = 0
     seconds: float = 0.0
+    how_far: HowFar | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,6 +106,7 @@ class FilesAdvanced:
     copied: int
     failed: int
     bytes: int
+    how_far: HowFar | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,10 +9,12 @@ from collections import deque
 from dataclasses import dataclass
 
 from s3import.core.errors import ConfigurationError, TooManyRejects
+from s3import.core.events import HowFar
 
 ENOUGH_FOR_A_SHARE = 10_000  # records read before a percentage can stop a pass early
 ENOUGH_TO_DESPAIR = 10_000  # rejects after which a pass of which nothing came over ends
 RATE_WINDOW_SECONDS = 60.0  # machines and databases are faster and slower for ten seconds or more at a time
+SETTLE_SECONDS = 1.0  # after which files that were copied are written down, and counted
 LEAST_SAMPLES = 6  # of a rate, however long ago: of large batches a few seconds hold one or two
 
 
@@ -79,6 +81,7 @@ class Counters:
         self.rejected = 0
         self.bytes = 0
         self.files = 0
+        self.how_far: HowFar | None = None  # as was last seen, where somebody watches
         self._came_over = False
 
     def afresh(self) -> Counters:

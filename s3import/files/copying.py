@@ -17,12 +17,12 @@ from dataclasses import replace
 from typing import Protocol
 
 from s3import.core.errors import FileRejected, Interrupted, SourceMissing
+from s3import.core.limits import SETTLE_SECONDS
 from s3import.core.logs import in_context
 from s3import.files.copier import Copier
 from s3import.files.file import Copied, Failed, File, Stored
 
 SETTLED_AT_ONCE = 500
-SETTLE_SECONDS = 1.0
 WAITING = 4  # files handed to each thread before it is done with the last one
 
 

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 import sqlalchemy as sa
 from sqlalchemy import Connection
 
+from s3import.core import limits
 from s3import.core.errors import NotImported
 from s3import.core.events import FilesAdvanced
 from s3import.core.records import Pass
@@ -65,7 +66,7 @@ class FileCopier:
         if claim.options.files_to is None:
             return 0
         states = RunLedger(
-            self._transactions, claim.account_id, claim.run_id, claim.pass_, claim=claim, count=run.counters.add_files
+            self._transactions, claim.account_id, claim.run_id, claim.pass_, claim=claim, run_counters=run.counters
         )
         place = self._open_target(claim.options.files_to, claim.account_id)
         run.counters.begin_stage()
@@ -116,7 +117,7 @@ class FileCounters:
 @dataclass(frozen=True)
 class RunLedger:
     """The `Ledger` of a run's files of one state. `claim`: by which this process holds the run, None where it is over
-    and nobody does; `count` hears of files that were copied or have failed."""
+    and nobody does; `run_counters`: of the run, where it goes on."""
 
     transactions: Transactions
     account_id: str
@@ -125,7 +126,7 @@ class RunLedger:
     state: str = PENDING
     claim: Claim | None = None
     counters: FileCounters = field(default_factory=FileCounters)
-    count: Callable[[int], None] = lambda _: None
+    run_counters: limits.Counters | None = None
 
     def begin(self) -> int:
         """Count what there is to do."""
@@ -149,7 +150,9 @@ class RunLedger:
         )
         self.counters.copied += done
         self.counters.failed += lost
-        self.count(done + lost)
+        if self.run_counters is not None:
+            self.run_counters.add_files(done + lost)
+            told = replace(told, how_far=self.run_counters.how_far)
         self.transactions.observe(told)
 
     def _settle(

@@ -25,7 +25,7 @@ from s3import.core.errors import (
     SourceUnavailable,
     as_failure,
 )
-from s3import.core.events import PassEnded, PassStarted
+from s3import.core.events import HowFar, PassEnded, PassStarted
 from s3import.core.limits import Counters
 from s3import.core.logs import in_context, log_context
 from s3import.core.records import Entity, Pass, Plan
@@ -44,6 +44,7 @@ from s3import.readers.dump.account_document import read_account_document
 from s3import.readers.dump.inventory import inventory_of
 from s3import.readers.sources.location import require_deltas
 from s3import.readers.sources.source import DumpSource, SourceOpener
+from s3import.reporting import status_document
 from s3import.status import Claim, Recorder
 
 log = logging.getLogger(__name__)
@@ -74,7 +75,8 @@ class Importer:
     """Moves accounts into the database of `transactions` with `workers` parts at a time, however many accounts are
     under way. Their `stop` set from outside ends every run at its next batch.
 
-    `record` is called in each transaction that changes a run's state. Use as a context manager.
+    `record` is called in each transaction that changes a run's state. `watched`: whether the observer shows how far
+    each run is. Use as a context manager.
     """
 
     def __init__(
@@ -86,12 +88,13 @@ class Importer:
         files: RunFiles,
         workers: int,
         record: Recorder = lambda connection, run_id, notes=(): None,
+        watched: bool = False,
     ) -> None:
         self.transactions = transactions
         self.database, self.observe, self.stop = transactions.database, transactions.observe, transactions.stop
         self.settings = settings
         self.open_source = open_source
-        self.record = record
+        self.record, self.watched = record, watched
         block_bytes = max(settings.block_bytes * min(workers, FULL_BLOCKS) // workers, 1)
         self.parts = PartImporter(transactions, block_bytes, settings.keep_raw)
         self.claims = Claims(transactions, settings)
@@ -190,6 +193,8 @@ class Importer:
             mine = status.heartbeat(connection, run.claim, lease_seconds=seconds, rates=rates)
             if mine:
                 self.samples.take(connection, run.claim.run_id)
+                if self.watched:
+                    self._see(connection, run)
             return mine
 
         return self.leases.keep(Lease(renew, run.ended))
@@ -226,6 +231,8 @@ class Importer:
         if claim.again:
             queueing.forget_last_reading(partial(self.transactions.run, account_id), claim)
         estimates.keep(partial(self.transactions.run, account_id), claim, plan, parts.totals, self.place)
+        if self.watched:
+            self.transactions.read(account_id, partial(self._see, run=run))
         self._announce(run, parts.totals)
         return parts
 
@@ -257,6 +264,13 @@ class Importer:
         self.record(connection, claim.run_id)
         return parts
 
+    def _see(self, connection: Connection, run: ActiveRun) -> None:
+        """See how far the run is."""
+        progress = status_document.progress_of(connection, run.claim.run_id)
+        if progress is not None:
+            told = (progress[name] for name in ("fraction", "eta_seconds", "rows_per_second"))
+            run.counters.how_far = HowFar(time.monotonic(), *told)
+
     def _announce(self, run: ActiveRun, totals: PartTotals) -> None:
         """Begin to count where earlier attempts stopped, and say so."""
         claim = run.claim
@@ -273,6 +287,7 @@ class Importer:
                 totals.bytes_done,
                 totals.read,
                 totals.rejected,
+                run.counters.how_far,
             )
         )
 

@@ -19,8 +19,9 @@ from __future__ import annotations
 import threading
 import time
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, wait
+from contextlib import closing
 from dataclasses import dataclass, field, replace
 from itertools import islice
 
@@ -115,7 +116,8 @@ class PartImporter:
         batches = self._prepare(run, part)
         step = Step(part, existing=run.claim.again is not None or run.existing.is_set())
         if self.takes_long(part):
-            step = self._write_in_order(run, step, _one_ahead(batches), spare)
+            with closing(_one_ahead(batches)) as ahead:
+                step = self._write_in_order(run, step, ahead, spare)
         else:
             for prepared in batches:
                 self.require_going(run)
@@ -291,6 +293,7 @@ class PartImporter:
             written=now.written - was.written,
             unchanged=now.unchanged - was.unchanged,
             seconds=seconds,
+            how_far=run.counters.how_far,
         )
         if 2 * advanced.unchanged > advanced.read:
             run.existing.set()
@@ -322,8 +325,11 @@ class PartImporter:
         self.transactions.run(claim.account_id, lambda connection: all_rejected.require_something(connection, claim))
 
 
-def _one_ahead(items: Iterator[Prepared]) -> Iterator[Prepared]:
-    """The same items, each made in another thread while the one before it is used."""
+def _one_ahead(items: Iterator[Prepared]) -> Generator[Prepared]:
+    """The same items, each made in another thread while the one before it is used.
+
+    Close it: the garbage collector would wait for the thread wherever it happens to run, locks of that place held.
+    """
     with ThreadPoolExecutor(1, thread_name_prefix="reader") as reader:
         upcoming: Future[Prepared | None] = reader.submit(in_context(next), items, None)
         while (item := upcoming.result()) is not None:

@@ -139,11 +139,17 @@ class Machinery:
 
 
 def assemble(
-    settings: Settings, observe: Observer, stop: threading.Event, *, shared: Shared | None = None
+    settings: Settings,
+    observe: Observer,
+    stop: threading.Event,
+    *,
+    shared: Shared | None = None,
+    watched: bool = False,
 ) -> Machinery:
     """What imports as the settings want it, with a database of its own; whoever asks for it closes it.
 
-    `shared`: what accounts share, where that is there already. Raises: ConfigurationError.
+    `shared`: what accounts share, where that is there already; `watched`: whether somebody looks at what is observed of
+    each run. Raises: ConfigurationError.
     """
     pa.set_memory_pool(pa.system_memory_pool())  # as fast as Arrow's own, and a fifth less memory for batches
     database = connect(settings)
@@ -162,6 +168,7 @@ def assemble(
         files=file_copier(settings, transactions),
         workers=at_once,
         record=notifier.record,
+        watched=watched,
     )
     return Machinery(importer, notifier)
 

@@ -41,7 +41,8 @@ def migrate(
     Raises: ConfigurationError or SchemaMismatch before anything was read.
     """
     sharing = nullcontext(shared) if shared else shared_by(settings, [request.account_id for request in requests])
-    with sharing as common, closing(assemble(settings, observe, stop, shared=common)) as machinery:
+    watched = len(requests) < MANY_ACCOUNTS
+    with sharing as common, closing(assemble(settings, observe, stop, shared=common, watched=watched)) as machinery:
         importer = machinery.importer
         if requests[0].source is not None:  # what is wrong with it shows before anything is done
             importer.open_source(requests[0].source, requests[0].account_id)

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
 
+from s3import.core.limits import SETTLE_SECONDS
 from s3import.core.records import Entity
 from s3import.core.settings import LEASE_SECONDS
 from s3import.status import State
@@ -187,10 +188,13 @@ def _believed(pace: float) -> float:
 
 def _by_its_rate(run: Any, stage: Stage) -> float | None:
     """The seconds that the stage goes on for at the rate of the last minute. While nothing of it is done, that is the
-    rate of the stage before it."""
+    rate of the stage before it. Files are counted from time to time: half of that time they have been copied for."""
     rates = {FILES: run.files_per_second, "bytes": run.bytes_per_second}
     rate = rates.get(stage.unit) if stage.done else None
-    return None if stage.total is None or not rate else (stage.total - stage.done) / rate
+    if stage.total is None or not rate:
+        return None
+    left: float = (stage.total - stage.done) / rate
+    return max(left - SETTLE_SECONDS / 2, 0.0) if stage.unit == FILES else left
 
 
 def _to_come(run: Any, stage: Stage, expected: dict[str, float], pace: float) -> float | None:

@@ -70,6 +70,12 @@ def pass_documents(rows: Iterable[Any]) -> Iterator[tuple[Any, dict[str, Any]]]:
             yield run, _pass_document(run, [one for one in slices if one.entity is not None])
 
 
+def progress_of(connection: Connection, run_id: str) -> dict[str, Any] | None:
+    """How far a run is, as its document says; None where there is no such run."""
+    found = pass_documents(connection.execute(_ONE, {"run_id": run_id}).all())
+    return next((document["progress"] for _, document in found), None)
+
+
 def runs() -> sa.Select[Any]:
     """All runs with what documents show of them, except their slices."""
     columns = (*_SHOWN, accounts.c.status.label("account_status"))
@@ -86,8 +92,8 @@ def with_slices(some_runs: sa.Select[Any], *order: sa.UnaryExpression[Any]) -> s
 
 def _all() -> sa.Select[Any]:
     """The account's status, its passes' newest runs and their slices: a row for each slice of a run, one for a run
-    without any, and one without a run where there is none. PostgreSQL plans it anew each time: the fewer joins the
-    better."""
+    without any, and one without a run where there is none. Behind a pooler PostgreSQL plans it anew each time: the
+    fewer joins the better."""
     account = sa.bindparam("account_id", type_=Id)
     account_status = sa.select(accounts.c.status).where(accounts.c.id == account).scalar_subquery()
     one_row = sa.select(sa.literal(1).label("one")).subquery()
@@ -118,6 +124,7 @@ def _slices(run_ids: sa.Select[Any]) -> sa.Select[Any]:
 
 
 _ALL = _all()
+_ONE = with_slices(runs().where(import_runs.c.run_id == sa.bindparam("run_id")))
 _MANY = sa.bindparam("account_ids", type_=Id, expanding=True)
 _OF_ACCOUNTS = with_slices(runs().where(import_runs.c.account_id.in_(_MANY), is_newest()), sa.asc("number"))
 

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import time
-from collections.abc import Generator, Iterator
+from collections.abc import Iterator
 from typing import Any
 
 import orjson
@@ -20,6 +19,7 @@ from s3import.core.records import TEXT, TIMESTAMP
 from s3import.core.settings import Keys
 from s3import.writers.idle import check_idle_connections
 from s3import.writers.kept import require_kept
+from s3import.writers.postgres_connection import Connection, Cursor
 from s3import.writers.postgres_keys import PostgresKeys
 from s3import.writers.translation import translated
 from s3import.writers.url import Parser, one_of, options_of, require_known, whole_number
@@ -27,7 +27,6 @@ from s3import.writers.writer import (
     CONNECT_SECONDS,
     GRACE_SECONDS,
     READ_ONLY,
-    STATEMENT_SECONDS,
     driver_cursor,
     fitted,
     silence_seconds,
@@ -69,7 +68,7 @@ _CHECKED: dict[str, Parser] = {
     ),
     "tcp_user_timeout": whole_number,
 }
-# A peer that is gone, or a network that swallows everything, is noticed by the operating system; `_Connection` notices
+# A peer that is gone, or a network that swallows everything, is noticed by the operating system; `Connection` notices
 # a server that says nothing.
 _TIMEOUTS = {
     "connect_timeout": CONNECT_SECONDS,
@@ -107,7 +106,7 @@ def make_engine(url: sa.URL, application_name: str, pool_size: int, _limit_secon
     """An engine whose transactions are the same whatever the server, the database and the role set for their sessions.
 
     What is set is set with the connection's start, or for one transaction: a pooler's other clients never see it.
-    Nothing is prepared, as the next statement may reach another session.
+    Nothing of them is prepared; looks outside of transactions are where that is safe (`postgres_connection`).
     Raises: ConfigurationError for an option that libpq does not know.
     """
     require_known(url, _OPTIONS)
@@ -134,36 +133,8 @@ def make_engine(url: sa.URL, application_name: str, pool_size: int, _limit_secon
     return engine
 
 
-class _Connection(psycopg.Connection[Any]):
-    """A connection that is broken once the server has said nothing for `silence_seconds` while it should."""
-
-    silence_seconds = STATEMENT_SECONDS + GRACE_SECONDS
-
-    def limit(self, seconds: float) -> None:
-        self.silence_seconds = seconds
-
-    def wait(self, gen: Any, *args: Any, **kwargs: Any) -> Any:
-        return super().wait(self._unless_silent(gen), *args, **kwargs)
-
-    def _unless_silent(self, gen: Any) -> Generator[Any, Any, Any]:
-        try:
-            awaited = next(gen)
-            last_sign = time.monotonic()
-            while True:
-                ready = yield awaited
-                now = time.monotonic()
-                if ready:
-                    last_sign = now
-                elif now - last_sign > self.silence_seconds:
-                    self.close()
-                    raise psycopg.OperationalError("silent")
-                awaited = gen.send(ready)
-        except StopIteration as end:
-            return end.value
-
-
-def _connect(_dialect: Any, _record: Any, arguments: Any, options: Any) -> _Connection:
-    return _Connection.connect(*arguments, **options)
+def _connect(_dialect: Any, _record: Any, arguments: Any, options: Any) -> Connection:
+    return Connection.connect(*arguments, **options, cursor_factory=Cursor)
 
 
 def _require_utf8(connection: Any, _record: Any) -> None:
@@ -182,13 +153,14 @@ def _begin(connection: sa.Connection) -> None:
     seconds = silence_seconds(connection)
     driver: Any = connection.connection.driver_connection
     driver.limit(seconds + GRACE_SECONDS)
-    options = connection.get_execution_options()
-    if not _is_look(connection):
-        mode = "" if options.get(READ_ONLY) else f", READ WRITE; SET LOCAL {' = '.join(_ANY_ACCOUNT)}"
-        begin = (
-            f"BEGIN ISOLATION LEVEL READ COMMITTED{mode}; {_PINNED}; SET LOCAL statement_timeout = {seconds * 1000:.0f}"
-        )
-        driver.execute(begin)  # not by SQLAlchemy, which would put a cursor around it where rows are to be streamed
+    if _is_look(connection):
+        driver.prepare_what_repeats()
+        return
+    driver.prepare_nothing()
+    is_reading = connection.get_execution_options().get(READ_ONLY)
+    mode = "" if is_reading else f", READ WRITE; SET LOCAL {' = '.join(_ANY_ACCOUNT)}"
+    begin = f"BEGIN ISOLATION LEVEL READ COMMITTED{mode}; {_PINNED}; SET LOCAL statement_timeout = {seconds * 1000:.0f}"
+    driver.execute(begin)  # not by SQLAlchemy, which would put a cursor around it where rows are to be streamed
 
 
 def _is_look(connection: sa.Connection) -> bool:

@@ -60,8 +60,16 @@ def test_lists_accounts_in_a_state(three: str, state: str, accounts: list[str]) 
 def test_a_database_without_tables_lists_nothing(bare_sqlite_url: str) -> None:
     """And says so where a person reads it; none is made."""
     ended = s3import("status", "--database", bare_sqlite_url)
-    said = f"s3import: {bare_sqlite_url}: nothing was migrated yet\n"
+    said = f"s3import: {bare_sqlite_url}: no migration is recorded here\n"
     assert (ended.status, ended.out, ended.err) == (0, "", said)
+
+
+def test_what_was_purged_is_not_called_never_migrated(dump: Dump, sqlite_url: str) -> None:
+    """The account is active; only what was kept of its migration is gone."""
+    migrate(dump, sqlite_url)
+    assert s3import("purge", "--account", ACCOUNT, "--yes", "--database", sqlite_url).status == 0
+    ended = s3import("status", "--database", sqlite_url)
+    assert ended.err == f"s3import: {sqlite_url}: no migration is recorded here\n"
 
 
 def test_says_that_no_account_is_in_a_state(three: str) -> None:

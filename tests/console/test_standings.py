@@ -57,4 +57,4 @@ def test_a_delta_has_a_column_where_there_is_one(monkeypatch: pytest.MonkeyPatch
 
 def test_an_empty_list_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
     """Below the database."""
-    assert shown(monkeypatch, 80, []) == "  database sqlite:///reamaze.db\nnothing was migrated yet"
+    assert shown(monkeypatch, 80, []) == "  database sqlite:///reamaze.db\nno migration is recorded here"

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import gc
+import threading
 from pathlib import Path
 from typing import Any
 
@@ -55,6 +57,17 @@ def test_the_object_that_is_there_now_wins(half: Settings, tmp_path: Path) -> No
     result = migrate(half, passes=[Pass.RECENT])
     assert (code_of(result), adds_up(result)) == (None, True)
     assert subjects(half) == dict.fromkeys("0123", "second")
+
+
+def test_no_thread_outlives_a_part_that_failed(half: Settings) -> None:
+    """Who keeps the error keeps no thread that reads ahead: it would be waited for wherever garbage is collected."""
+    gc.disable()
+    try:
+        failed = migrate(half, max_rejects="0")
+        assert code_of(failed) == "too_many_rejects"
+        assert not [thread for thread in threading.enumerate() if thread.name.startswith("reader")]
+    finally:
+        gc.enable()
 
 
 def test_its_own_first_line_stays(half: Settings, tmp_path: Path) -> None:

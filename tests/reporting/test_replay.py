@@ -50,13 +50,7 @@ def test_progress_never_goes_back_and_is_never_complete_before_the_end(run: dict
     require_no_lies(shown(run, expected(run)))
 
 
-BUSY = ("sqlite-files-remaining",)
-MISSED = pytest.mark.xfail(reason="recorded while other work slowed the first files: wrong by 26 %", strict=True)
-
-
-@pytest.mark.parametrize(
-    "run", [pytest.param(*one.values, id=one.id, marks=MISSED if one.id in BUSY else ()) for one in LONG_RUNS]
-)
+@pytest.mark.parametrize("run", LONG_RUNS)
 def test_the_time_left_is_right_in_the_second_half(run: dict[str, Any]) -> None:
     """Its error is at most a fifth in half of all looks."""
     assert median_error(shown(run, expected(run)), run["seconds"]) <= MOST_WRONG
