@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from contextlib import closing
 from typing import Any
 
@@ -31,6 +32,7 @@ _PRAGMAS = (
 )
 
 _OPTIONS = {"timeout": whole_number}
+_ROWS_AT_A_TIME = 1000
 
 
 def make_engine(url: sa.URL, _application_name: str, pool_size: int, _limit_seconds: float) -> sa.Engine:
@@ -64,15 +66,15 @@ def _begin(connection: sa.Connection) -> None:
 
 
 class SqliteWriter:
-    """Loads by executemany of whole columns turned into Python lists."""
+    """Loads by executemany of columns turned into Python lists, some rows at a time."""
 
     @translated()
     def load(self, connection: sa.Connection, table: sa.Table, rows: pa.Table) -> bool:
         """Insert all `rows`, whose columns are some of the table's, within the connection's transaction."""
-        columns = [timestamps_as_text(column).to_pylist() for column in rows.columns]
-        statement = _insert_statement(connection, table, rows)
+        empty = [name for name in rows.column_names if rows[name].null_count == rows.num_rows]
+        statement = _insert_statement(connection, table, rows.column_names, empty)
         with closing(driver_cursor(connection)) as cursor:
-            cursor.executemany(statement, zip(*columns, strict=True))
+            cursor.executemany(statement, _values(rows.drop_columns(empty)))
             require_kept(connection, table, rows.num_rows, cursor.rowcount)
         return False
 
@@ -86,11 +88,20 @@ class SqliteWriter:
         """SQLite does so by itself."""
 
 
-def _insert_statement(connection: sa.Connection, table: sa.Table, rows: pa.Table) -> str:
+def _insert_statement(connection: sa.Connection, table: sa.Table, columns: list[str], empty: list[str]) -> str:
+    """The statement for rows of which `empty` columns hold nothing: a NULL that stands in it is not bound for each
+    row."""
     quote = connection.dialect.identifier_preparer.quote
-    names = ", ".join(map(quote, rows.column_names))
-    marks = ", ".join("?" * rows.num_columns)
+    names = ", ".join(map(quote, columns))
+    marks = ", ".join("NULL" if name in empty else "?" for name in columns)
     return f"INSERT INTO {quote(table.name)} ({names}) VALUES ({marks})"
+
+
+def _values(rows: pa.Table) -> Iterator[tuple[Any, ...]]:
+    """What is bound for each row. Only some rows at a time are Python objects."""
+    for start in range(0, rows.num_rows, _ROWS_AT_A_TIME):
+        some = rows.slice(start, _ROWS_AT_A_TIME)
+        yield from zip(*(timestamps_as_text(column).to_pylist() for column in some.columns), strict=True)
 
 
 def make_writer(keys: Keys) -> SqliteWriter:

@@ -119,6 +119,14 @@ def test_many_rows_arrive(database: Database) -> None:
     assert len(stored(database, Entity.THREADS, "id")) == 9000
 
 
+def test_columns_that_are_empty_for_long_arrive_as_they_are(database: Database) -> None:
+    """A column may be NULL in all rows, or filled for the first time far behind the first row."""
+    load(database, Entity.THREADS, thread("t"))
+    bodies = [None] * 2500 + ["late"]
+    load(database, Entity.MESSAGES, *(message(f"{number:05}", body=body) for number, body in enumerate(bodies)))
+    assert stored(database, Entity.MESSAGES, "body", "transcript") == [(body, None) for body in bodies]
+
+
 def test_an_id_that_is_there_is_a_conflict(database: Database) -> None:
     """A key that exists fails the load, and the transaction leaves nothing."""
     load(database, Entity.THREADS, thread("1"))
