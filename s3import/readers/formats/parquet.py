@@ -26,7 +26,7 @@ from s3import.readers.formats.parquet_pages import MAX_PAGE_BYTES, Leaf, ListsTo
 from s3import.readers.formats.signatures import SIGNATURE_BYTES, require_signature
 
 _BUFFER_BYTES = 256 * 1024  # read ahead in each column
-_SHARE = 3, 4  # of the bytes of JSON Lines, names of fields and all: what the same records take in Arrow's memory
+_BESIDE_BYTES = 1024 * 1024  # a page and what was read ahead of each column, of a file as they are written
 _STEPS_IN_BATCH = 8
 _DICTIONARIES_FROM = {0, 2, 3, 4, 8}  # the encodings of which Arrow makes them: no delta
 SizeOf = Callable[[pa.RecordBatch], int]  # what it takes decoded
@@ -38,7 +38,7 @@ def read_parquet(
     file: BinaryIO, entity: Entity, start: Position, *, object_name: str, batch_bytes: int
 ) -> Iterator[Batch]:
     """The records of a Parquet part from row `start.offset` on, in batches of about three quarters of `batch_bytes` of
-    Arrow memory, which is what as many bytes of text become.
+    Arrow memory, which is what as many bytes of text become, less what the file takes besides.
 
     `file` is seekable. Offsets and lines count rows: read again from the end of any batch, the part gives the same
     batches. A batch is drawn together from small steps, so memory follows the rows at hand and not the row group; it
@@ -53,7 +53,7 @@ def read_parquet(
         file.seek(0)
         require_signature(file.read(SIGNATURE_BYTES), ".parquet", object_name)
         raise
-    batch_bytes = batch_bytes * _SHARE[0] // _SHARE[1]
+    batch_bytes = max(batch_bytes * 3 // 4 - _BESIDE_BYTES, batch_bytes // 3)
     place = start
     for steps in _gather(_named_steps(part, start.offset, batch_bytes, object_name), batch_bytes):
         batch = _batch(part, entity, pa.Table.from_batches(steps), place)
