@@ -15,8 +15,9 @@ from s3import.core.errors import ConfigurationError, SchemaTooNew
 from s3import.core.records import Entity
 from s3import.writers import Database, open_database, schema
 from s3import.writers.schema import VERSION_TABLE
-from tests.importing.dumps import simple_dump, write
+from tests.importing.dumps import deletion, lines, simple_dump, write
 from tests.importing.moving import code_of, migrate, settings_for
+from tests.operations.verify.verifying import verify
 from tests.writers.rows import NOON, create_account, put, stored, thread
 
 pytestmark = pytest.mark.integration
@@ -92,6 +93,16 @@ def test_what_postgresql_is_told_to_do_for_sessions_does_not_matter(
     with closing(sa.create_engine(own_database.replace("postgresql", "postgresql+psycopg")).connect()) as connection:
         octets = "SELECT encode(convert_to(subject, 'UTF8'), 'hex') FROM threads WHERE subject IS NOT NULL"
         assert bytes.fromhex(connection.exec_driver_sql(octets).scalar_one()).decode() == LETTERS
+
+
+def test_sessions_that_only_read_by_default_verify_what_a_dump_deletes(own_database: str, tmp_path: Path) -> None:
+    """The ids of what may be gone are looked up with the help of temporary tables, which count as writing."""
+    name = sa.make_url(own_database).database
+    execute(own_database, f"ALTER DATABASE {name} SET default_transaction_read_only = on")
+    write({**simple_dump(), "recent/deletions/a.jsonl": lines([deletion(Entity.MESSAGES, "recent-m1")])}, tmp_path)
+    settings = settings_for(tmp_path, own_database)
+    assert code_of(migrate(settings)) is None
+    assert verify(settings).findings.difference_count == 0
 
 
 @pytest.mark.parametrize(

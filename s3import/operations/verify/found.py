@@ -131,7 +131,7 @@ class AccountRows:
             there = self._lookup(TARGETS[entity], effective, _DELETED.c.id, is_old)
             return set(connection.scalars(sa.select(_DELETED.c.id).where(there <= _DELETED.c.at)))
 
-        return self._read(look)
+        return self._fill_and_read(look)
 
     def has_tombstones(self) -> bool:
         """Whether anything that the account had is remembered as deleted."""
@@ -145,7 +145,7 @@ class AccountRows:
             absent = (self._lookup(parent, parent.c.id, keys.c[name]).is_(None) for name, parent, _ in PARENTS[entity])
             return set(connection.scalars(sa.select(keys.c.ordinal).where(sa.or_(*absent))))
 
-        return self._read(look)
+        return self._fill_and_read(look)
 
     def tombstones(self, entity: Entity, records: pa.Table) -> dict[int, list[RememberedDeletion]]:
         """The tombstones of the records and of their parents, by the record's index."""
@@ -162,7 +162,7 @@ class AccountRows:
                         )
             return found
 
-        return self._read(look)
+        return self._fill_and_read(look)
 
     def _buried(self, keys: sa.Table, column: str, kind: str) -> sa.Select[Any]:
         kept = import_tombstones.c
@@ -188,6 +188,10 @@ class AccountRows:
         writer.look_up_by_key(connection)
         fill(connection, writer, keys, numbered.append_column("at", at))
         return keys
+
+    def _fill_and_read(self, look: Callable[[Connection], T]) -> T:
+        """What `look` finds with the help of temporary tables, which PostgreSQL takes for writing."""
+        return self.transactions.run(self.account_id, look)
 
     def _read(self, look: Callable[[Connection], T]) -> T:
         return self.transactions.read(self.account_id, look)

@@ -276,6 +276,7 @@ _WEB_PAGE = re.compile(rb"\s*(<\?xml[^>]*>\s*)?(<!--.*?-->\s*)*<(!doctype\s+)?ht
 
 
 _LISTING = "ListObjectsV2"
+_OF_LISTING = re.compile(rb"ListBucketResult|<(\w+:)?(Contents|IsTruncated|KeyCount|Error)\b")
 
 
 def _require_store(operation_model: Any, response_dict: Mapping[str, Any], **_event: object) -> None:
@@ -286,18 +287,17 @@ def _require_store(operation_model: Any, response_dict: Mapping[str, Any], **_ev
     status, body = response_dict["status_code"], response_dict["body"]
     if not isinstance(body, bytes):  # the stream of an object, which may be anything
         return
-    is_listing = operation_model.name == _LISTING and (
-        status < HTTPStatus.MULTIPLE_CHOICES or _was_success(status, body)
-    )
+    was_success = status < HTTPStatus.MULTIPLE_CHOICES or _was_success(status, body)
+    is_listing = operation_model.name == _LISTING and was_success
+    lists_nothing = is_listing and body.strip() and not _OF_LISTING.search(body)
     may_pass = status >= HTTPStatus.INTERNAL_SERVER_ERROR and not is_listing  # such an error has any form
-    is_no_xml = is_listing and body.strip() and not body.lstrip().startswith(b"<")
-    if is_no_xml or (_WEB_PAGE.match(body) and not may_pass):
+    if lists_nothing or (_WEB_PAGE.match(body) and not may_pass):
         raise _no_store()
 
 
 def _was_success(status: int, body: bytes) -> bool:
     """Whether a listing that is none came with 200: botocore calls that 500, as if it were an error in the body."""
-    return status == HTTPStatus.INTERNAL_SERVER_ERROR and b"500" not in body and b"<Error" not in body
+    return status == HTTPStatus.INTERNAL_SERVER_ERROR and b"500" not in body
 
 
 def _no_store() -> SourceMissing:

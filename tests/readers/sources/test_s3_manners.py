@@ -303,7 +303,10 @@ def test_a_web_page_is_no_store(store: Opener, status: int, page: bytes, ask: Ca
         ask(source)
 
 
-@pytest.mark.parametrize(("status", "body"), [(200, b'{"ok": true}'), (404, b'{"message": "not found"}'), (404, b"")])
+@pytest.mark.parametrize(
+    ("status", "body"),
+    [(200, b'{"ok": true}'), (200, b"<rss><channel/></rss>"), (404, b'{"message": "not found"}'), (404, b"")],
+)
 def test_what_lists_nothing_is_no_store(store: Opener, status: int, body: bytes) -> None:
     """An answer that no listing can be read from is not waited for."""
     source = store(lambda _: Answer(status, {"Content-Length": str(len(body))}, body))
