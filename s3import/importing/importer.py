@@ -172,9 +172,8 @@ class Importer:
         claim = run.claim
         try:
             with log_context(account_id=claim.account_id, run_id=claim.run_id), self.keep_run(run):
-                failed_files, plan = 0, self.read_plan(run)
-                if not self._import_at_once(run, plan):
-                    parts = self._remember(run, plan)
+                failed_files, parts = 0, self.begin(run)
+                if parts is not None:
                     run.counters.require_within_limit(claim.account_id)
                     self.import_parts(run, parts)
                     failed_files = self.copy_files(run)
@@ -201,11 +200,13 @@ class Importer:
 
     # --- plan it -------------------------------------------------------------------------------------------------
 
-    def plan(self, run: ActiveRun) -> Parts:
-        """Find out what the pass consists of, make sure that its account exists, and remember the plan."""
-        return self._remember(run, self.read_plan(run))
+    def begin(self, run: ActiveRun) -> Parts | None:
+        """Find out what the pass consists of, make sure that its account exists, and remember its parts; None where
+        they were so small that the pass is imported by now, as a whole."""
+        plan = self._read_plan(run)
+        return None if self._import_at_once(run, plan) else self._remember(run, plan)
 
-    def read_plan(self, run: ActiveRun) -> Plan:
+    def _read_plan(self, run: ActiveRun) -> Plan:
         """Find out what the pass consists of, and give its account.json its one chance."""
         claim, account_id = run.claim, run.claim.account_id
         divided = partial(checkpoints.read_window, account_id=account_id)

@@ -126,7 +126,9 @@ class FleetWorker:
         source = importer.open_source(run.source, run.account_id)
         active = ActiveRun(claim, source, Counters(self._limit))
         with importer.keep_run(active):
-            parts = importer.plan(active)
+            parts = importer.begin(active)
+            if parts is None:
+                return False
             active.counters.require_within_limit(run.account_id)
             if self._is_small(parts.totals):
                 importer.import_parts(active, parts)

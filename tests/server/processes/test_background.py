@@ -6,6 +6,7 @@ import datetime as dt
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -120,10 +121,11 @@ def _take_and_die(settings: Settings, *, get_on: bool = False) -> None:
         claim = status.claim(connection, run, source=run.source, holder=status.Holder("a worker", 60))
         assert claim is not None
     opener = source_opener(settings, 1)
+    by_parts = replace(settings, block_bytes=1)  # else it would import all of it at once
     with Importer(
-        transactions, settings, open_source=opener, files=file_copier(settings, transactions), workers=1
+        transactions, by_parts, open_source=opener, files=file_copier(settings, transactions), workers=1
     ) as importer:
-        importer.plan(ActiveRun(claim, opener(run.source, ACCOUNT), Counters(RejectLimit())))
+        importer.begin(ActiveRun(claim, opener(run.source, ACCOUNT), Counters(RejectLimit())))
     database.close()
     if get_on:
         read = import_parts.c.read_count

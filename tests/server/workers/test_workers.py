@@ -26,7 +26,7 @@ from s3import.readers.sources.source import DumpSource
 from tests import commands as app
 from tests.importing.dumps import ACCOUNT, write
 from tests.importing.moving import execute, migrate, rows, settings_for, snapshot
-from tests.importing.strikes import Moment, Transactions, end_session
+from tests.importing.strikes import Moment, Transactions, end_session, nothing
 from tests.server.workers.conftest import prepared
 from tests.server.workers.fleets import (
     FEW_SECONDS,
@@ -58,6 +58,16 @@ def test_many_workers_share_one_account(settings: Settings, tmp_path: Path) -> N
         ask(settings)
         workers.work()
     assert len(holders(settings)) == 3
+    assert snapshot(settings) == undisturbed()
+
+
+def test_a_small_pass_is_one_transaction_of_a_worker(settings: Settings, tmp_path: Path) -> None:
+    """As without workers: whoever plans it has imported it, and what it leaves is what all of them leave."""
+    whole = replace(settings, block_bytes=1 << 20)
+    with fleet(whole, 1) as workers, Transactions(0, Moment.COMMIT, nothing).watched() as transactions:
+        ask(whole)
+        workers.work()
+    assert transactions.count <= 12  # the tables, requests, offers, two claims, the account.json, two passes
     assert snapshot(settings) == undisturbed()
 
 
