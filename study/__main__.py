@@ -1,6 +1,7 @@
 """Measures how long imports take here, beside what one would use instead, and shows it in docs/explanation/timing.md.
 
-``make study`` takes hours, ``make study ARGS=--quick`` under five minutes; ``--render`` only makes the page again.
+``make study`` takes hours, ``make study ARGS=--quick`` under five minutes, ``ARGS="--minutes 20"`` as long as that;
+``--render`` only makes the page again.
 """
 
 from __future__ import annotations
@@ -30,7 +31,7 @@ Rows = list[dict[str, Any]]
 RESULTS = Path("study/results")
 DOCS = Path("docs/explanation")
 QUICK_SECONDS = 270.0
-PEERS_SECONDS = 115.0  # of a quick study, kept for them
+PEERS_SECONDS = 115.0  # kept for them, where the time is limited
 QUICK_MESSAGES, MESSAGES = 50_000, 1_000_000  # of what peers load
 LEARNT_MESSAGES = 100_000  # of what the coefficients are made of
 
@@ -42,7 +43,8 @@ def main() -> int:
     if not options.render:
         began = time.monotonic()
         options.folder.mkdir(parents=True, exist_ok=True)
-        _study(options, began + QUICK_SECONDS if options.quick else math.inf)
+        seconds = QUICK_SECONDS if options.quick else math.inf if options.minutes is None else 60 * options.minutes
+        _study(options, began + seconds)
         print(f"measured in {time.monotonic() - began:.0f} s", file=sys.stderr)
     render()
     return 0
@@ -67,7 +69,7 @@ def _study(options: argparse.Namespace, until: float) -> None:
         if options.learn:
             coefficients.correct(runs, max(2, os.cpu_count() or 1))
         with Postgres(options.postgres) as scratch:
-            size = QUICK_MESSAGES if options.quick else MESSAGES
+            size = MESSAGES if math.isinf(until) else QUICK_MESSAGES
             from study import peers
 
             keep(RESULTS / "peers.csv", list(peers.measure(scratch, size, options.folder, until)))
@@ -110,7 +112,9 @@ def keep(path: Path, rows: Sequence[dict[str, Any]]) -> None:
 
 def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="make study", description=__doc__)
-    parser.add_argument("--quick", action="store_true", help="under five minutes: what fits, smallest first")
+    limits = parser.add_mutually_exclusive_group()
+    limits.add_argument("--quick", action="store_true", help="under five minutes: what fits, smallest first")
+    limits.add_argument("--minutes", type=float, metavar="N", help="about so many: what fits, sizes in turn")
     parser.add_argument("--render", action="store_true", help="measure nothing, make the page and its plots again")
     parser.add_argument("--learn", action="store_true", help="write the coefficients that estimates begin with, too")
     parser.add_argument(
