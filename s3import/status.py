@@ -277,7 +277,7 @@ def begun(run: Run, holder: Holder) -> tuple[Run, dict[str, Any]]:
 
 
 def claim_of(run: Run) -> Claim:
-    """The right to work on a run that `begun` gave."""
+    """The right to work on a run that `begun` gave, or to end a spread one, which all of its workers share."""
     so_far = (run.token, run.attempts, run.tries, run.account_checked)
     return Claim(run.run_id, run.account_id, run.pass_, *so_far, run.options, run.again, run.anew)
 

@@ -47,7 +47,13 @@ class Connection(psycopg.Connection[Any]):
             self.prepare_threshold = PREPARE_AFTER
             if now - self._planned_at > PLAN_SECONDS:
                 self._planned_at = now
-                self.execute("DEALLOCATE ALL")
+                self.forget_prepared()
+
+    def forget_prepared(self) -> None:
+        """Have the driver and the session forget what is prepared. psycopg does that with a transaction that is rolled
+        back; a `DEALLOCATE ALL` of ours it would count, and prepare, as a statement that comes again and again."""
+        with self.transaction(force_rollback=True):
+            pass
 
     def wait(self, gen: Any, *args: Any, **kwargs: Any) -> Any:
         return super().wait(self._unless_silent(gen), *args, **kwargs)
@@ -89,7 +95,8 @@ class Cursor(psycopg.Cursor[Any]):
         try:
             return super().execute(query, params, **how)
         except _STALE:
-            if self.connection.prepare_threshold is None:
+            connection: Any = self.connection
+            if connection.prepare_threshold is None:
                 raise
-            self.connection.execute("DEALLOCATE ALL")
+            connection.forget_prepared()
             return super().execute(query, params, prepare=False)

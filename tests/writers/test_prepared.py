@@ -157,6 +157,16 @@ def test_what_a_look_may_not_do_stays_an_error(database: Database) -> None:
         connection.execution_options(isolation_level="AUTOCOMMIT").exec_driver_sql("SELECT DISTINCT 1 FOR UPDATE")
 
 
+def test_looks_are_answered_however_seldom(database: Database, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Also where plans are forgotten again and again before anything was prepared, and it is prepared later."""
+    monkeypatch.setattr(postgres_connection, "PLAN_SECONDS", 0.0)
+    first, *others = poll(database, 4 * PREPARE_AFTER)
+    assert others == [first] * len(others)
+    monkeypatch.undo()
+    poll(database)
+    assert prepared(database) == 1
+
+
 def test_a_plan_is_made_anew_after_a_while(database: Database, monkeypatch: pytest.MonkeyPatch) -> None:
     """Tables grow faster than the server learns of it."""
     poll(database)

@@ -207,7 +207,7 @@ def _steps_of(
     part: _Part, file: pq.ParquetFile, group: int, step_bytes: int, size_of: SizeOf, most_rows: int = _MAX_STEP_ROWS
 ) -> Iterator[pa.RecordBatch]:
     """The rows of a row group in steps of about `step_bytes`. As far as only the rows before tell how many these are,
-    and where there are lists, steps grow twofold at most."""
+    and where there are lists, steps grow twofold at most, and to a few rows."""
     part.pages.watch(group, part.leaves)
     columns = [leaf.path for leaf in part.leaves.values()]
     are_listed = any(leaf.is_listed for leaf in part.leaves.values())
@@ -216,7 +216,8 @@ def _steps_of(
         yield step if part.written is None else as_written(step, part.written)
         fitting = max(min(step_bytes * step.num_rows // max(size_of(step), 1), most_rows), 1)
         row, at_once = row + step.num_rows, min(fitting, 2 * at_once)
-        few, most = min(at_once, _FEW_ROWS), at_once if are_listed else fitting
+        few = min(at_once, _FEW_ROWS)
+        most = few if are_listed else fitting
         # The reader asks for its size again before every step.
         file.reader.set_batch_size(part.pages.rows_at_once(row, few, most))
         part.pages.begin_step()

@@ -158,7 +158,12 @@ def code_of(error: boto.ClientError) -> str:
 
 def is_temporary(error: boto.ClientError) -> bool:
     """Whether the same request may succeed later."""
-    return status_of(error) >= 500 or status_of(error) == 429 or code_of(error) in THROTTLED
+    return is_temporary_status(status_of(error)) or code_of(error) in THROTTLED
+
+
+def is_temporary_status(status: int) -> bool:
+    """Whether an answer of this HTTP status says by that alone that the same request may succeed later."""
+    return status >= 500 or status == 429
 
 
 def _retry_after(error: Exception, most_seconds: float) -> float:

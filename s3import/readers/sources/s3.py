@@ -27,7 +27,7 @@ from s3import.core.errors import (
 from s3import.core.records import Served, StoredObject
 from s3import.readers.sources import aws_retries
 from s3import.readers.sources.aws import canonical_etag, client
-from s3import.readers.sources.aws_retries import code_of, is_temporary, status_of
+from s3import.readers.sources.aws_retries import code_of, is_temporary, is_temporary_status, status_of
 from s3import.readers.sources.bodies import RandomFile, WholeBody
 from s3import.readers.sources.remedies import remedy, shown_code
 from s3import.readers.sources.source import MAX_DOCUMENT_BYTES, RetryPolicy, Role
@@ -272,11 +272,11 @@ def _first(page: Mapping[str, Any]) -> str | None:
     return entries[0]["Key"] if entries else None
 
 
-_WEB_PAGE = re.compile(rb"\s*(<\?xml[^>]*>\s*)?(<!--.*?-->\s*)*<(!doctype\s+)?html\b", re.IGNORECASE | re.DOTALL)
-
-
+# Of comments nothing is tried twice (`*+`): there are as many ways to divide them as there are sets of them.
+_WEB_PAGE = re.compile(rb"\s*(<\?xml[^>]*>\s*)?(<!--.*?-->\s*)*+<(!doctype\s+)?html\b", re.IGNORECASE | re.DOTALL)
 _LISTING = "ListObjectsV2"
 _OF_LISTING = re.compile(rb"ListBucketResult|<(\w+:)?(Contents|IsTruncated|KeyCount|Error)\b")
+_FAILURE = re.compile(rb"500|internal (server )?error", re.IGNORECASE)
 
 
 def _require_store(operation_model: Any, response_dict: Mapping[str, Any], **_event: object) -> None:
@@ -290,14 +290,15 @@ def _require_store(operation_model: Any, response_dict: Mapping[str, Any], **_ev
     was_success = status < HTTPStatus.MULTIPLE_CHOICES or _was_success(status, body)
     is_listing = operation_model.name == _LISTING and was_success
     lists_nothing = is_listing and body.strip() and not _OF_LISTING.search(body)
-    may_pass = status >= HTTPStatus.INTERNAL_SERVER_ERROR and not is_listing  # such an error has any form
+    may_pass = is_temporary_status(status) and not is_listing  # such an error has any form
     if lists_nothing or (_WEB_PAGE.match(body) and not may_pass):
         raise _no_store()
 
 
 def _was_success(status: int, body: bytes) -> bool:
-    """Whether a listing that is none came with 200: botocore calls that 500, as if it were an error in the body."""
-    return status == HTTPStatus.INTERNAL_SERVER_ERROR and b"500" not in body
+    """Whether a listing that is none came with 200: botocore calls that 500, as if it were an error in the body. What
+    came with 500 says so, as a rule."""
+    return status == HTTPStatus.INTERNAL_SERVER_ERROR and not _FAILURE.search(body)
 
 
 def _no_store() -> SourceMissing:

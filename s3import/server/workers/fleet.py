@@ -84,7 +84,7 @@ class FleetWorker:
         taken = self._importer.transactions.run("", take)
         if taken is None:
             return
-        run, claim = taken.run, _claim_of(taken.run)
+        run, claim = taken.run, status.claim_of(taken.run)
         try:
             self._require_few_tries(taken)
             self._import_bundle(claim, taken)
@@ -200,7 +200,7 @@ class FleetWorker:
             self._send(self._queue.send_plan, [run.run_id] if offered else [], offers.withdraw_runs)
 
     def _finish(self, run: Run) -> None:
-        claim = _claim_of(run)
+        claim = status.claim_of(run)
         try:
             source = self._importer.open_source(run.source, run.account_id)
             self._importer.finish(ActiveRun(claim, source, self._counters(run, final=True)))
@@ -243,7 +243,7 @@ class FleetWorker:
         """Offer a due run for planning; one that took too many workers' lives ends failed."""
         many = run.is_orphaned and run.tries >= self._retries.limit
         if many and committed(connection, run.run_id) == run.progress_at_claim:
-            status.fail(connection, _claim_of(run), _lost(run, "planning it"))
+            status.fail(connection, status.claim_of(run), _lost(run, "planning it"))
             self._importer.record(connection, run.run_id)
             return False
         return offers.offer_run(connection, run)
@@ -277,13 +277,6 @@ class FleetWorker:
             "account %s: the %s pass ended: %s", claim.account_id, claim.pass_, failure, extra={"event": "pass_failed"}
         )
         self._importer.record_failure(claim, failure, self._retries)
-
-
-def _claim_of(run: Run) -> Claim:
-    """The right to end a spread run, which all of its workers share."""
-    return Claim(
-        run.run_id, run.account_id, run.pass_, run.token, run.attempts, run.tries, run.account_checked, run.options
-    )
 
 
 def _lost(run: Run, doing: str) -> WorkerLost:

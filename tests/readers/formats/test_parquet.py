@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import io
 import json
+import random
 import subprocess
 import sys
 from typing import Any
@@ -17,6 +18,7 @@ from hypothesis import strategies as st
 
 from s3import.core.errors import PartUnreadable, SourceChanged
 from s3import.core.records import SCHEMAS, Batch, Entity, Position
+from s3import.readers.formats import parquet_pages
 from s3import.readers.formats.page_heads import ColumnChunk, column_places, page_head
 from s3import.readers.formats.page_texts import TakenPage
 from s3import.readers.formats.parquet import read_parquet
@@ -87,8 +89,8 @@ def test_streams_a_large_row_group() -> None:
     assert max(sizes) < 6 << 20
 
 
-def test_reads_small_rows_in_large_steps(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Of pages that are small as a whole as many rows are decoded at once as make an eighth of a batch."""
+def steps_of(content: bytes, monkeypatch: pytest.MonkeyPatch, rows: int) -> int:
+    """How often rows of a file of so many are decoded."""
     steps: list[int] = []
     rows_at_once = WatchedPages.rows_at_once
 
@@ -97,9 +99,23 @@ def test_reads_small_rows_in_large_steps(monkeypatch: pytest.MonkeyPatch) -> Non
         return rows_at_once(pages, row, few, most)
 
     monkeypatch.setattr(WatchedPages, "rows_at_once", noted)
+    assert sum(batch.records.num_rows for batch in read(content)) == rows
+    return len(steps)
+
+
+def test_reads_small_rows_in_large_steps(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of pages that are small as a whole as many rows are decoded at once as make an eighth of a batch."""
     rows = pa.table({"id": [f"{number:032}" for number in range(20_000)], "subject": [f"s{n}" for n in range(20_000)]})
-    assert sum(batch.records.num_rows for batch in read(write(rows))) == 20_000
-    assert len(steps) < 30
+    assert steps_of(write(rows), monkeypatch, 20_000) < 30
+
+
+def test_reads_long_lists_behind_short_ones_some_at_a_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Short lists do not speak for thousands of rows: where these turn out too long each is read alone."""
+    monkeypatch.setattr(parquet_pages, "MAX_LISTS_BYTES", 4 << 20)
+    tags = [["a"]] * 3000 + [[random.Random(number).randbytes(10_000).hex()] for number in range(500)]
+    rows = pa.table({"id": [f"{number}" for number in range(3500)], "tags": tags})
+    content = write(rows, use_dictionary=False, data_page_size=1, write_batch_size=5)
+    assert steps_of(content, monkeypatch, 3500) < 300
 
 
 def test_an_empty_part_has_no_batches() -> None:

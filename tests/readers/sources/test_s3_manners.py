@@ -314,12 +314,23 @@ def test_what_lists_nothing_is_no_store(store: Opener, status: int, body: bytes)
         list(source.list("recent/"))
 
 
-def test_a_web_page_of_a_server_in_trouble_may_pass(store: Opener) -> None:
-    """A balancer before the store says so in HTML; the store answers later."""
+@pytest.mark.parametrize(
+    ("status", "body"),
+    [(503, WEB_PAGE), (429, WEB_PAGE), (500, b'{"message": "Internal server error"}'), (500, b"<h1>500</h1>")],
+)
+def test_trouble_before_a_store_may_pass(store: Opener, status: int, body: bytes) -> None:
+    """A balancer or a gateway says so in its own way; the store answers later."""
     troubled = iter([True, True])
-    headers = {"Content-Type": "text/html", "Content-Length": str(len(WEB_PAGE))}
-    source = store(lambda answer: Answer(503, headers, WEB_PAGE) if next(troubled, False) else answer)
+    headers = {"Content-Type": "text/html", "Content-Length": str(len(body))}
+    source = store(lambda answer: Answer(status, headers, body) if next(troubled, False) else answer)
     assert [stored.key for stored in source.list("recent/")] == ["recent/a"]
+
+
+def test_a_document_of_comments_is_read_at_once(store: Opener, s3: Bucket) -> None:
+    """To find out that it is no web page takes no longer than to read it."""
+    document = b"<!-- -->" * 10_000
+    s3.put("acme/a.json", document)
+    assert store(lambda answer: answer).read("a.json") == document
 
 
 @pytest.mark.parametrize(

@@ -35,6 +35,18 @@ def test_a_fleet_reads_again(settings: Settings, tmp_path: Path) -> None:
     assert len(holders(settings)) == 2
 
 
+def test_a_round_of_a_fleet_ends(settings: Settings, tmp_path: Path) -> None:
+    """Who asks once more after both passes were read again has both read again, and not what seems to be left."""
+    write(spread_dump(), tmp_path)
+    migrate(settings)
+    for _ in range(2):
+        ask(settings, again=True)
+        passes = app.status_document(settings, ACCOUNT)["passes"]
+        assert [passes[pass_]["state"] for pass_ in ("recent", "remaining")] == ["queued"] * 2
+        with fleet(settings) as workers:
+            workers.work()
+
+
 @pytest.mark.parametrize("enough", [10_000, 4])
 def test_a_fleet_finds_that_nothing_came_over(
     settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, enough: int
