@@ -46,7 +46,8 @@ def make_engine(url: sa.URL, _application_name: str, pool_size: int, _limit_seco
             "the database URL names no file; write sqlite:///reamaze.db or sqlite:////full/path.db"
         )
     options = {"timeout": BUSY_SECONDS, **options_of(url, _OPTIONS)}
-    engine = sa.create_engine(url, pool_size=pool_size, hide_parameters=True, connect_args=options)
+    # The last connection that wrote still knows its pages; each other one would read them again, and hold them, too.
+    engine = sa.create_engine(url, pool_size=pool_size, pool_use_lifo=True, hide_parameters=True, connect_args=options)
     sa.event.listen(engine, "connect", _configure)
     sa.event.listen(engine, "begin", _begin)
     return engine
