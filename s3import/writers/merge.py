@@ -215,7 +215,7 @@ class _Merge:
     # --- questions about the batch's keys; each answer is a set of row indices ---
 
     def _found(self) -> dict[int, _There]:
-        """What the target holds of each row's id, by one look for each; left out are rows of which it is the SAME."""
+        """What the target holds of each row's id, by one statement; left out are rows of which it is the SAME."""
         there = sa.func.coalesce(self._lookup(self.target, "id", self._compared()), _There.ABSENT.sql)
         found = self.connection.execute(sa.select(self.keys.c.ordinal, there).where(there != _There.SAME.sql))
         return {ordinal: _There(what) for ordinal, what in found}

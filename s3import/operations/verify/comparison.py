@@ -26,9 +26,9 @@ def compare(
 ) -> Spill:
     """Compare the dump's versions with the database's sums, and within the ranges that differ with its rows.
 
-    Rows that no record explains become findings, but for those that are `undeleted`, which are told of already; the
-    result has, by `part`, the places (`part`, `line`) and ids of the
-    records whose rows are not there (`has_row` is false) or not surely the same.
+    Rows that no record explains become findings, but for those that are `undeleted`, which are told of already. The
+    result has, by `part`, the places (`part`, `line`) and ids of the records whose rows are not there (`has_row` is
+    false) or not surely the same.
     """
     expected = _sums_of(versions)
     findings.expected[entity] = sum(each.rows for each in expected.values())

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import io
-from typing import Any, BinaryIO
+from typing import BinaryIO
 
 
 class WrappedFile(io.RawIOBase):
-    """Gives what `file` does. What a subclass does to that, it does in `read`: the other ways to read go through it."""
+    """Gives what `file` does. What a subclass does to that, it does in `read`."""
 
     def __init__(self, file: BinaryIO) -> None:
         self._file = file
@@ -26,11 +26,3 @@ class WrappedFile(io.RawIOBase):
 
     def read(self, size: int | None = -1) -> bytes:
         return self._file.read(-1 if size is None else size)
-
-    def readall(self) -> bytes:
-        return self.read()
-
-    def readinto(self, buffer: Any) -> int:
-        chunk = self.read(len(buffer))
-        buffer[: len(chunk)] = chunk
-        return len(chunk)
